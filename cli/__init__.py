@@ -1,0 +1,1 @@
+"""The `enrapt` command, a short file a command."""

@@ -1,0 +1,88 @@
+"""Feature schemas: what each number of an observed vector means.
+
+A schema is a name and a version (`face/1`). Extractors produce vectors in a schema's order, data sets
+simulate or store them in it, and a bundle names the schema that each of its inputs expects. A change of
+order, unit or definition is a new version; a bundle of another version is refused.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from .errors import UserError
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """A named vector per sample.
+
+    Attributes:
+        name: schema and version, `face/1`.
+        features: the name of each dimension, in order.
+        units: the unit of each dimension, in order.
+        max_age: seconds after its originating time during which a sample still counts as present.
+    """
+
+    name: str
+    features: tuple[str, ...]
+    units: tuple[str, ...]
+    max_age: float
+
+    @property
+    def dim(self) -> int:
+        return len(self.features)
+
+    def index(self, feature: str) -> int:
+        return self.features.index(feature)
+
+
+# The order of MediaPipe's face_blendshapes network, without its first output (`_neutral`, always near 0).
+BLENDSHAPES: Final = (
+    "browDownLeft", "browDownRight", "browInnerUp", "browOuterUpLeft", "browOuterUpRight",
+    "cheekPuff", "cheekSquintLeft", "cheekSquintRight",
+    "eyeBlinkLeft", "eyeBlinkRight", "eyeLookDownLeft", "eyeLookDownRight",
+    "eyeLookInLeft", "eyeLookInRight", "eyeLookOutLeft", "eyeLookOutRight",
+    "eyeLookUpLeft", "eyeLookUpRight", "eyeSquintLeft", "eyeSquintRight", "eyeWideLeft", "eyeWideRight",
+    "jawForward", "jawLeft", "jawOpen", "jawRight",
+    "mouthClose", "mouthDimpleLeft", "mouthDimpleRight", "mouthFrownLeft", "mouthFrownRight",
+    "mouthFunnel", "mouthLeft", "mouthLowerDownLeft", "mouthLowerDownRight",
+    "mouthPressLeft", "mouthPressRight", "mouthPucker", "mouthRight",
+    "mouthRollLower", "mouthRollUpper", "mouthShrugLower", "mouthShrugUpper",
+    "mouthSmileLeft", "mouthSmileRight", "mouthStretchLeft", "mouthStretchRight",
+    "mouthUpperUpLeft", "mouthUpperUpRight", "noseSneerLeft", "noseSneerRight",
+)  # fmt: skip
+
+# Rotation takes the canonical face to the camera's axes (x right in the picture, y up, z towards the
+# camera) as R = Ry(yaw) Rx(pitch) Rz(roll): yaw > 0 turns the nose to the right of the picture, pitch > 0
+# lowers it, roll > 0 tilts the head counter-clockwise in the picture. Translation is that of the face's
+# origin on the same axes, so z is negative: minus the distance.
+FACE: Final = Schema(
+    name="face/1",
+    features=(*BLENDSHAPES, "yaw", "pitch", "roll", "x", "y", "z"),
+    units=("0..1",) * len(BLENDSHAPES) + ("rad",) * 3 + ("cm",) * 3,
+    max_age=0.25,  # one frame of the slowest camera supported (5 frames/s), and a quarter of it over
+)
+
+MEL_BINS: Final = 40
+AUDIO: Final = Schema(
+    name="audio/1",
+    features=(*(f"mel{i:02d}" for i in range(MEL_BINS)), "level", "f0", "voicing", "speech"),
+    units=("ln power",) * MEL_BINS + ("dBFS", "semitones re 100 Hz", "0..1", "0..1"),
+    max_age=0.1,  # two and a half ticks of 40 ms
+)
+
+SCHEMAS: Final = {schema.name: schema for schema in (FACE, AUDIO)}
+
+
+def schema(name: str) -> Schema:
+    """The schema of that name.
+
+    Raises:
+        UserError: this version of enrapt does not know it.
+    """
+    try:
+        return SCHEMAS[name]
+    except KeyError:
+        raise UserError(
+            f"unknown feature schema {name!r}: this version of enrapt knows {', '.join(SCHEMAS)}; "
+            "use a bundle made for one of these, or another version of enrapt"
+        ) from None

@@ -1,0 +1,1 @@
+"""What is learned (PyTorch): multimodal variational models, their training, their data."""

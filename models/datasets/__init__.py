@@ -1,0 +1,1 @@
+"""Training data: simulated and recorded sequences of observations."""

@@ -1,0 +1,1 @@
+"""From sensors to estimates."""
