@@ -1,0 +1,44 @@
+"""Products of Gaussian experts, in precision space (Hinton 2002; Wu & Goodman 2018).
+
+A product of Gaussians N(μ_i, 1/λ_i) is, up to a constant, the Gaussian whose precision is Σ λ_i and whose
+mean is Σ λ_i μ_i / Σ λ_i. Precision is 1/σ², so N(0, 1) · N(0, 1) has the scale √½ = 0.7071.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import softplus
+
+FLOOR = 1e-4
+CAP = 1e4
+
+
+def precision(raw: Tensor) -> Tensor:
+    """A precision from an unbounded number: softplus plus a floor, capped, so that no scale explodes."""
+    return (softplus(raw) + FLOOR).clamp(max=CAP)
+
+
+def product(
+    prior_mean: Tensor, prior_precision: Tensor, means: Tensor, precisions: Tensor, mask: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The product of a prior expert and those experts that are present.
+
+    Args:
+        prior_mean, prior_precision: `[…, Z]`.
+        means, precisions: `[…, M, Z]`.
+        mask: `[…, M]`, 1 where the expert is present; all 0 gives the prior exactly.
+
+    Returns:
+        mean and precision, `[…, Z]`.
+    """
+    weights = precisions * mask.unsqueeze(-1)
+    total = prior_precision + weights.sum(-2)
+    # Written as a shift of the prior's mean, so that with no expert present it is that mean to the bit.
+    shift = (weights * (means - prior_mean.unsqueeze(-2))).sum(-2)
+    return prior_mean + shift / total, total
+
+
+def kl_divergence(mean: Tensor, precision: Tensor, prior_mean: Tensor, prior_precision: Tensor) -> Tensor:
+    """KL(N(mean, 1/precision) ‖ N(prior_mean, 1/prior_precision)), nats, summed over the last axis."""
+    ratio = prior_precision / precision
+    distance = (mean - prior_mean).square() * prior_precision
+    return 0.5 * (ratio + distance - 1 - torch.log(ratio)).sum(-1)

@@ -1,0 +1,39 @@
+"""Patterns of missing modalities, in nature and in training.
+
+Bursts follow Gilbert's (1960) two-state channel: a chain that is present or missing, and leaves either
+state with a constant probability per tick, so that the lengths of bursts and gaps are geometric.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .config import Dropout
+
+
+def bursts(
+    rng: np.random.Generator, streams: int, ticks: int, mean_burst: float, mean_gap: float
+) -> NDArray[np.bool_]:
+    """True where missing, `[streams, ticks]`; mean lengths in ticks. Starts in the chain's own balance."""
+    leave = np.array([1 / mean_gap, 1 / mean_burst])
+    missing = rng.random(streams) < mean_burst / (mean_burst + mean_gap)
+    draws = rng.random((ticks, streams))
+    out = np.empty((ticks, streams), bool)
+    for t in range(ticks):
+        missing = missing ^ (draws[t] < leave[missing.astype(np.intp)])
+        out[t] = missing
+    return out.T
+
+
+def modality_dropout(
+    rng: np.random.Generator, streams: int, ticks: int, rate: int, config: Dropout
+) -> NDArray[np.bool_]:
+    """True where a modality is hidden in training, `[streams, ticks]`; see `config.Dropout`."""
+    kind = rng.random(streams)
+    absent = kind < config.absent
+    in_bursts = ~absent & (kind < config.absent + config.bursts)
+    by_frame = ~absent & ~in_bursts & (kind < config.absent + config.bursts + config.frames)
+    length = config.burst_seconds * rate
+    hidden = bursts(rng, streams, ticks, length, 2 * length) & in_bursts[:, None]
+    hidden |= (rng.random((streams, ticks)) < config.frame_share) & by_frame[:, None]
+    hidden |= absent[:, None]
+    return hidden

@@ -1,0 +1,242 @@
+"""MM-VRNN: a variational recurrent network with one Gaussian expert per modality.
+
+The recurrence, prior, posterior and decoders are those of the VRNN (Chung et al. 2015, equations 5 to 9),
+
+    prior       p(z_t | h_{t-1})
+    posterior   q(z_t | x_t, h_{t-1}) ∝ p(z_t | h_{t-1}) · Π_m q_m(z_t | x_t^m, h_{t-1})   over modalities present
+    decoders    p(x_t^m | z_t, h_{t-1})                                                   for all m
+    recurrence  h_t = GRU([φ_m(x_t^m) of modalities present, φ_z(z_t)], h_{t-1})
+
+with the posterior a product of experts in which the learned prior takes part (as in Wu & Goodman 2018).
+With nothing present the posterior is the prior. The target has an expert, used in training when its label
+is shown, and never enters the recurrence except through z, so that live, where it is always missing,
+nothing is out of place.
+
+Whatever does not depend on z (encoders) or follows from z and h (decoders) is computed for a whole segment
+at once; only the recurrence runs tick by tick.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import relu
+
+from .config import ModelConfig
+from .engagement import EngagementHead, Prediction
+from .experts import kl_divergence, precision, product
+from .likelihoods import log_prob
+
+CLIP = 10.0  # standard deviations; a wilder input moves an encoder no further
+
+
+class Latents(NamedTuple):
+    """What the recurrence gives for a segment; B streams, T ticks.
+
+    Attributes:
+        h: `[B, T, H]`, h_{t-1}: what the decoders see.
+        prior_mean, prior_precision, mean, precision: of z_t, `[B, T, Z]`.
+        z: `[B, T, Z]`; a sample of the posterior, or its mean.
+        state: `[B, H]`, h after the last tick.
+    """
+
+    h: Tensor
+    prior_mean: Tensor
+    prior_precision: Tensor
+    mean: Tensor
+    precision: Tensor
+    z: Tensor
+    state: Tensor
+
+
+class Losses(NamedTuple):
+    """Means over observed ticks, nats.
+
+    Attributes:
+        total: what is minimised.
+        kl: KL(posterior ‖ prior).
+        nll: negative log-likelihood by modality.
+    """
+
+    total: Tensor
+    kl: Tensor
+    nll: dict[str, Tensor]
+
+
+class MMVRNN(nn.Module):
+    """A multimodal VRNN; see the module's docstring.
+
+    Inputs are dictionaries `{modality: [B, T, D]}` in raw units with masks `{modality: bool [B, T]}`; a
+    masked value may be anything, NaN included, and does not matter.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        hidden, latent = config.hidden, config.latent
+        # Observed and context first, so that a live step uses the leading part of each weight.
+        self.inputs = config.of_role("observed", "context")
+        self.experts = (*self.inputs, *config.of_role("target"))
+        self.decoded = config.of_role("observed")
+        (self.target,) = config.of_role("target")
+        for m in self.experts:  # set by `normalise`
+            self.register_buffer(f"center_{m.name}", torch.zeros(m.dim))
+            self.register_buffer(f"scale_{m.name}", torch.ones(m.dim))
+
+        self.phi = nn.ModuleDict(
+            {m.name: nn.Sequential(nn.Linear(m.dim, hidden), nn.ReLU()) for m in self.experts}
+        )
+        # φ_m(x) → its part of the expert's mean and precision.
+        self.expert = nn.ModuleDict({m.name: nn.Linear(hidden, 2 * latent) for m in self.experts})
+        # φ_m(x) → its part of the GRU's three gates.
+        self.gates_x = nn.ModuleDict({m.name: nn.Linear(hidden, 3 * hidden) for m in self.inputs})
+        self.phi_z = nn.Sequential(nn.Linear(latent, hidden), nn.ReLU())
+        self.gates_z = nn.Linear(hidden, 3 * hidden)
+        # h → prior, every expert's part, the GRU's gates: one product per tick.
+        self.widths = (2 * latent, 2 * latent * len(self.experts), 3 * hidden)
+        self.from_h = nn.Linear(hidden, sum(self.widths))
+
+        # [φ_z(z), h] → a hidden layer → the parameters of each observed modality's likelihood.
+        self.decoder = nn.ModuleDict(
+            {
+                m.name: nn.Sequential(
+                    nn.Linear(2 * hidden, hidden), nn.ReLU(), nn.Linear(hidden, 2 * m.dim)
+                )
+                for m in self.decoded
+            }
+        )
+        self.head = EngagementHead(hidden, latent)
+
+    def normalise(self, name: str, center: Tensor, scale: Tensor) -> None:
+        """Set what a modality's raw units are divided into: mean and standard deviation, `[D]`."""
+        getattr(self, f"center_{name}").copy_(center)
+        getattr(self, f"scale_{name}").copy_(scale)
+
+    def normalised(self, name: str, x: Tensor, mask: Tensor) -> Tensor:
+        """x in standard deviations, 0 where masked."""
+        x = torch.where(mask.unsqueeze(-1), x, getattr(self, f"center_{name}"))
+        return (x - getattr(self, f"center_{name}")) / getattr(self, f"scale_{name}")
+
+    def encode(self, name: str, x: Tensor, mask: Tensor) -> Tensor:
+        """φ_m(x), `[…, H]`."""
+        features: Tensor = self.phi[name](self.normalised(name, x, mask).clamp(-CLIP, CLIP))
+        return features
+
+    def initial_state(self, batch: int) -> Tensor:
+        return torch.zeros(batch, self.config.hidden)
+
+    def infer(
+        self, x: Mapping[str, Tensor], mask: Mapping[str, Tensor], state: Tensor, noise: Tensor | None = None
+    ) -> Latents:
+        """Run the recurrence over a segment.
+
+        Args:
+            x, mask: of any of the modalities; those left out are missing throughout.
+            state: `[B, H]`.
+            noise: `[B, T, Z]` from N(0, 1) to sample the posterior; None takes its mean.
+        """
+        latent, h = self.config.latent, state
+        present = [m.name for m in self.experts if m.name in x]
+        features = {name: self.encode(name, x[name], mask[name]) for name in present}
+        ticks = next(iter(features.values())).shape[1]
+        gates = torch.zeros(state.shape[0], ticks, 3 * self.config.hidden)
+        for m in self.inputs:
+            if m.name in features:
+                gates = gates + self.gates_x[m.name](features[m.name]) * mask[m.name].unsqueeze(-1)
+        parts = torch.stack([self.expert[name](features[name]) for name in present], 2)  # [B, T, M, 2Z]
+        weights = torch.stack([mask[name] for name in present], 2).to(parts.dtype)  # [B, T, M]
+        columns = [i for i, m in enumerate(self.experts) if m.name in x]
+
+        # Taken apart once: indexing [:, t] in the loop would make its backward pass quadratic in T.
+        by_tick = zip(gates.unbind(1), parts.unbind(1), weights.unbind(1), strict=True)
+        draws = [None] * ticks if noise is None else noise.unbind(1)
+        steps: list[tuple[Tensor, ...]] = []
+        for (gates_x, part, weight), draw in zip(by_tick, draws, strict=True):
+            prior, experts, gates_h = self.from_h(h).split(self.widths, -1)
+            prior_mean, prior_precision = prior.chunk(2, -1)
+            prior_precision = precision(prior_precision)
+            experts = experts.unflatten(-1, (len(self.experts), 2 * latent))[:, columns] + part
+            means, raw = experts.chunk(2, -1)
+            mean, lam = product(prior_mean, prior_precision, means, precision(raw), weight)
+            z = mean if draw is None else mean + draw * torch.rsqrt(lam)
+            steps.append((h, prior_mean, prior_precision, mean, lam, z))
+            h = self.advance(gates_x, z, gates_h, h)
+        return Latents(*(torch.stack(column, 1) for column in zip(*steps, strict=True)), h)
+
+    def advance(self, gates_x: Tensor, z: Tensor, gates_h: Tensor, h: Tensor) -> Tensor:
+        """The GRU (Cho et al. 2014): h_t from its gates' parts `[B, 3 H]`."""
+        reset_x, update_x, new_x = (gates_x + self.gates_z(self.phi_z(z))).chunk(3, -1)
+        reset_h, update_h, new_h = gates_h.chunk(3, -1)
+        new = torch.tanh(new_x + torch.sigmoid(reset_x + reset_h) * new_h)
+        update = torch.sigmoid(update_x + update_h)
+        return new + update * (h - new)
+
+    def decode(self, name: str, z: Tensor, h: Tensor) -> Tensor:
+        """Parameters of p(x_m | z, h), `[…, 2 D]`."""
+        parameters: Tensor = self.decoder[name](torch.cat([self.phi_z(z), h], -1))
+        return parameters
+
+    def surprise(self, name: str, x: Tensor, mask: Tensor, z: Tensor, h: Tensor) -> Tensor:
+        """−log p(x_m | z, h) in nats, of x in standard deviations; 0 where masked; `[…]`."""
+        (likelihood,) = (m.likelihood for m in self.decoded if m.name == name)
+        parameters = self.decode(name, z, h)
+        return -log_prob(likelihood, parameters, self.normalised(name, x, mask)) * mask
+
+    def loss(
+        self,
+        x: Mapping[str, Tensor],
+        available: Mapping[str, Tensor],
+        fed: Mapping[str, Tensor],
+        state: Tensor,
+        noise: Tensor,
+        beta: float,
+    ) -> tuple[Losses, Tensor]:
+        """The negative ELBO of a segment, and the state after it.
+
+        What is available and not fed is still reconstructed: that teaches prediction across modalities.
+        Each likelihood is summed over its dimensions and averaged over the ticks at which it is
+        available, so that no weight depends on batch size or length.
+
+        Args:
+            x: raw values by modality.
+            available: where there is a value, bool `[B, T]` by modality.
+            fed: where the encoders see it; nowhere that it is not available.
+        """
+        latents = self.infer(x, fed, state, noise)
+        kl = kl_divergence(
+            latents.mean, latents.precision, latents.prior_mean, latents.prior_precision
+        ).mean()
+        nll = {
+            m.name: _mean(
+                self.surprise(m.name, x[m.name], available[m.name], latents.z, latents.h), available[m.name]
+            )
+            for m in self.decoded
+        }
+        y, seen = x[self.target.name], available[self.target.name]
+        y = torch.where(seen.unsqueeze(-1), y, torch.tensor(0.5))
+        nll[self.target.name] = _mean(-self.head.log_prob(y, latents.z, latents.h) * seen, seen)
+        total = beta * kl
+        for m in (*self.decoded, self.target):
+            total = total + m.weight * nll[m.name]
+        return Losses(total, kl, nll), latents.state
+
+    def predict(
+        self, x: Mapping[str, Tensor], mask: Mapping[str, Tensor], state: Tensor
+    ) -> tuple[Prediction, dict[str, Tensor], Tensor]:
+        """Filter a segment: engagement's predictive distribution `[B, T, 1]` at each tick given
+        everything up to it, the surprise `[B, T]` of each observed modality under the prediction made
+        before seeing it, and the state after the segment."""
+        latents = self.infer(x, mask, state)
+        prediction = self.head.predict(latents.mean, 1 / latents.precision, latents.h)
+        surprise = {
+            m.name: self.surprise(m.name, x[m.name], mask[m.name], latents.prior_mean, latents.h)
+            for m in self.decoded
+            if m.name in x
+        }
+        return prediction, surprise, latents.state
+
+
+def _mean(values: Tensor, mask: Tensor) -> Tensor:
+    """Mean over the ticks where the mask is set; 0 where it is set nowhere."""
+    return values.sum() / mask.sum().clamp(min=1)
