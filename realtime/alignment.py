@@ -1,0 +1,144 @@
+"""Samples in, observations out: what each modality showed at each tick.
+
+Pure: no clock, no threads. At a tick at time T, the value of a modality is the sample with the largest
+originating time ≤ T that has been pushed; it is present if it has values and T − originating time ≤ max_age.
+So nothing later than a tick changes it, and the order of arrival changes nothing as long as samples come
+before their tick is released.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .samples import SECOND, Observation, Sample
+from .statistics import Counts
+
+END: Final = 1 << 62  # ns; the watermark of a stream that is over
+
+
+@dataclass(slots=True)
+class _Track:
+    """One modality: the sample that serves now, and those that wait for the first tick they can serve."""
+
+    max_age: int
+    watermark: int = -END
+    newest: int = -END
+    current: Sample | None = None
+    waiting: defaultdict[int, list[Sample]] = field(default_factory=lambda: defaultdict(list))
+    counts: Counts = field(default_factory=Counts)
+
+    def settle(self, tick: int, at: int) -> Sample | None:
+        """The sample that serves this tick, at time `at`; counts where those go that compete for it."""
+        arrived = self.waiting.pop(tick, None)
+        if arrived is None:
+            return self.current
+        # The current one first: it wins over an exact copy of itself.
+        best, *beaten = _ranked([self.current, *arrived] if self.current else arrived)
+        better = best
+        for sample in beaten:
+            if sample is not self.current:
+                same = sample.originating_time == better.originating_time
+                self.counts.dropped["duplicate" if same else "superseded"] += 1
+            better = sample
+        if best is not self.current:
+            if at - best.originating_time <= self.max_age:
+                self.counts.used += 1
+            else:
+                self.counts.dropped["expired"] += 1
+            self.current = best
+        return best
+
+    def finish(self) -> None:
+        """Count what still waits."""
+        for samples in self.waiting.values():
+            times = len({sample.originating_time for sample in samples})
+            self.counts.dropped["after_end"] += times
+            self.counts.dropped["duplicate"] += len(samples) - times
+        self.waiting.clear()
+
+
+def _ranked(samples: list[Sample]) -> list[Sample]:
+    """The one that serves a tick first: the newest, and of those with the same time the first given."""
+    return sorted(samples, key=lambda sample: (-sample.originating_time, sample.sequence))
+
+
+class Aligner:
+    """Brings the samples of several modalities to the ticks of one clock.
+
+    Args:
+        t0: ns; the time of tick 0. Tick k is at `t0 + k * 10**9 // rate`.
+        rate: ticks a second.
+        max_age: by modality, ns after its originating time during which a sample counts as present.
+
+    A sample costs constant time, and only those are kept that wait for a tick: while watermarks go on,
+    nothing grows.
+    """
+
+    def __init__(self, t0: int, rate: int, max_age: Mapping[str, int]) -> None:
+        self._t0 = t0
+        self._rate = rate
+        self._tracks = {modality: _Track(age) for modality, age in max_age.items()}
+        self._tick = 0  # the next to be released
+
+    @property
+    def counts(self) -> dict[str, Counts]:
+        """Where the samples of each modality went so far."""
+        return {modality: track.counts for modality, track in self._tracks.items()}
+
+    def time(self, tick: int) -> int:
+        """The time of a tick, ns."""
+        return self._t0 + tick * SECOND // self._rate
+
+    def first_tick(self, originating_time: int) -> int:
+        """The first tick that a sample of that originating time (ns) can serve."""
+        return max(0, -((self._t0 - originating_time) * self._rate // SECOND))
+
+    def push(self, sample: Sample) -> None:
+        """Take a sample, in any order; it waits for the first tick that it can serve."""
+        track = self._tracks[sample.modality]
+        tick = self.first_tick(sample.originating_time)
+        track.counts.captured += 1
+        track.counts.late += tick < self._tick
+        track.counts.reordered += sample.originating_time < track.newest
+        track.newest = max(track.newest, sample.originating_time)
+        track.waiting[max(tick, self._tick)].append(sample)
+
+    def advance(self, modality: str, watermark: int) -> None:
+        """Promise that no sample of this modality with an originating time ≤ `watermark` (ns) will come.
+
+        `END` where its stream is over. A watermark never goes back.
+        """
+        track = self._tracks[modality]
+        track.watermark = max(track.watermark, watermark)
+
+    def release(self) -> Iterator[Observation]:
+        """Every tick that all watermarks have reached; once all streams are over, up to the last sample."""
+        watermark = min(track.watermark for track in self._tracks.values())
+        if watermark >= END:
+            watermark = max(track.newest for track in self._tracks.values())
+        return self.release_until(watermark)
+
+    def release_until(self, time: int) -> Iterator[Observation]:
+        """Every tick up to `time` (ns), whatever the watermarks: for a deadline."""
+        while (at := self.time(self._tick)) <= time:
+            values: dict[str, NDArray[np.float32] | None] = {}
+            age: dict[str, int | None] = {}
+            for modality, track in self._tracks.items():
+                sample = track.settle(self._tick, at)
+                if sample is None or sample.values is None or at - sample.originating_time > track.max_age:
+                    values[modality] = age[modality] = None
+                else:
+                    values[modality] = sample.values
+                    age[modality] = at - sample.originating_time
+            observation = Observation(self._tick, at, values, age)
+            self._tick += 1
+            yield observation
+
+    def finish(self) -> None:
+        """No tick will be released any more: count what still waits for one as dropped."""
+        for track in self._tracks.values():
+            track.finish()
