@@ -33,26 +33,6 @@ _ABOVE_RUMBLE: Final = (1 - np.cos(np.pi * _ABOVE_HALF)) / 2
 # Normalised autocorrelation of the Hann window (Boersma's equation 8).
 _U: Final = _LAGS / (_UPSAMPLED * WINDOW)
 _WINDOW_CORRELATION: Final = (1 - _U) * (2 + np.cos(2 * np.pi * _U)) / 3 + np.sin(2 * np.pi * _U) / 2 / np.pi
-_COST: Final = 0.03  # an octave: of equally good periods the shortest wins; 0.01 in Praat
-VOICED: Final = 0.45  # Praat's voicing threshold
-
-# The autocorrelation is read at a quarter of a sample: at whole samples the narrow peaks of a bright voice
-# lose more height than the octave cost, and the multiple of the period nearest to a whole sample wins.
-_UPSAMPLED: Final = 4
-_FFT: Final = 1200  # ≥ window + longest lag, so that nothing wraps around; 2⁴ · 3 · 5² is fast
-_LAGS: Final = np.arange(int(_UPSAMPLED * RATE / CEILING) - 1, int(_UPSAMPLED * RATE / FLOOR) + 3)
-_HANN: Final = np.hanning(WINDOW + 1)[:-1]
-_FREQUENCIES: Final = np.fft.rfftfreq(_FFT, 1 / RATE)
-_ABOVE_RUMBLE: Final = (
-    1 - np.cos(np.pi * np.clip(2 * _FREQUENCIES / FLOOR - 1, 0, 1))
-) / 2  # 0 to half the floor
-
-
-# Normalised autocorrelation of the Hann window (Boersma's equation 8).
-_U: Final = _LAGS / (_UPSAMPLED * WINDOW)
-_WINDOW_CORRELATION: Final = (1 - _U) * (2 + np.cos(2 * np.pi * _U)) / 3 + np.sin(2 * np.pi * _U) / (
-    2 * np.pi
-)
 _COST: Final = OCTAVE_COST * np.log2(FLOOR * _LAGS / (_UPSAMPLED * RATE))
 
 
