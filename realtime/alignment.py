@@ -14,8 +14,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from .counts import Counts
 from .samples import SECOND, Observation, Sample
-from .statistics import Counts
 
 END: Final = 1 << 62  # ns; the watermark of a stream that is over
 

@@ -1,45 +1,12 @@
-"""What a run tells of itself: where every sample went, what was present, how long it took."""
+"""What a run tells of itself: what was present, and how long it took."""
 
 from array import array
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 import numpy as np
 
 from .estimate import Estimate
-
-
-@dataclass(slots=True)
-class Counts:
-    """Where the samples of one modality went; each is counted once: captured = used + dropped + waiting.
-
-    Attributes:
-        captured: samples that the source gave.
-        used: samples that served at least one tick, those that say "looked, found nothing" among them.
-        dropped: samples that served none, by reason: `superseded` (a newer one served the first tick it
-            could have served), `duplicate` (another with the same originating time won), `expired` (too
-            old for that tick), `after_end` (no tick came after it); a source adds reasons of its own.
-        late: samples that came after their first tick had been released. They may still serve the next.
-        reordered: samples that came after one with a later originating time.
-    """
-
-    captured: int = 0
-    used: int = 0
-    dropped: Counter[str] = field(default_factory=Counter)
-    late: int = 0
-    reordered: int = 0
-
-    @property
-    def waiting(self) -> int:
-        """Samples whose tick has not been released yet: 0 after the end of a run."""
-        return self.captured - self.used - self.dropped.total()
-
-    def drop(self, reason: str, n: int = 1) -> None:
-        """Count `n` samples as captured and dropped: those that a source let go before they got here."""
-        self.captured += n
-        self.dropped[reason] += n
-
 
 STAGES = ("face", "step", "total")  # the fields of `Latency`
 

@@ -7,8 +7,8 @@ from itertools import takewhile
 import numpy as np
 import pytest
 from enrapt.realtime.alignment import END, Aligner
+from enrapt.realtime.counts import Counts
 from enrapt.realtime.samples import SECOND, Observation, Sample
-from enrapt.realtime.statistics import Counts
 from hypothesis import given
 from hypothesis import strategies as st
 
