@@ -28,14 +28,6 @@ FRAME = 40_000_000  # ns, at 25 frames/s
 
 
 @pytest.fixture(scope="module")
-def shared() -> Path:
-    folder = Path(__file__).parents[3] / "shared"
-    if not (folder / "clips").is_dir():
-        pytest.skip("no ../shared folder with clips and the face model")
-    return folder
-
-
-@pytest.fixture(scope="module")
 def model(shared: Path) -> Path:
     return shared / "face_model" / "face_landmarker.task"
 
