@@ -11,15 +11,22 @@ from .config import Dropout
 
 
 def bursts(
-    rng: np.random.Generator, streams: int, ticks: int, mean_burst: float, mean_gap: float
+    rng: np.random.Generator,
+    streams: int,
+    ticks: int,
+    mean_burst: float,
+    mean_gap: float | NDArray[np.floating],
 ) -> NDArray[np.bool_]:
-    """True where missing, `[streams, ticks]`; mean lengths in ticks. Starts in the chain's own balance."""
-    leave = np.array([1 / mean_gap, 1 / mean_burst])
-    missing = rng.random(streams) < mean_burst / (mean_burst + mean_gap)
+    """True where missing, `[streams, ticks]`; mean lengths in ticks, at least 1, the gap's also by stream.
+
+    Starts in the chain's own balance.
+    """
+    begin, end = 1 / np.maximum(mean_gap, 1), 1 / max(mean_burst, 1)
+    missing = rng.random(streams) < begin / (begin + end)
     draws = rng.random((ticks, streams))
     out = np.empty((ticks, streams), bool)
     for t in range(ticks):
-        missing = missing ^ (draws[t] < leave[missing.astype(np.intp)])
+        missing = missing ^ (draws[t] < np.where(missing, end, begin))
         out[t] = missing
     return out.T
 

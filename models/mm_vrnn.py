@@ -3,8 +3,8 @@
 The recurrence, prior, posterior and decoders are those of the VRNN (Chung et al. 2015, equations 5 to 9),
 
     prior       p(z_t | h_{t-1})
-    posterior   q(z_t | x_t, h_{t-1}) ∝ p(z_t | h_{t-1}) · Π_m q_m(z_t | x_t^m, h_{t-1})   over modalities present
-    decoders    p(x_t^m | z_t, h_{t-1})                                                   for all m
+    posterior   q(z_t | x_t, h_{t-1}) ∝ p(z_t | h_{t-1}) · Π_m q_m(z_t | x_t^m, h_{t-1})   m present
+    decoders    p(x_t^m | z_t, h_{t-1})                                                   all m
     recurrence  h_t = GRU([φ_m(x_t^m) of modalities present, φ_z(z_t)], h_{t-1})
 
 with the posterior a product of experts in which the learned prior takes part (as in Wu & Goodman 2018).
@@ -21,7 +21,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import relu
 
 from .config import ModelConfig
 from .engagement import EngagementHead, Prediction
@@ -100,9 +99,7 @@ class MMVRNN(nn.Module):
         # [φ_z(z), h] → a hidden layer → the parameters of each observed modality's likelihood.
         self.decoder = nn.ModuleDict(
             {
-                m.name: nn.Sequential(
-                    nn.Linear(2 * hidden, hidden), nn.ReLU(), nn.Linear(hidden, 2 * m.dim)
-                )
+                m.name: nn.Sequential(nn.Linear(2 * hidden, hidden), nn.ReLU(), nn.Linear(hidden, 2 * m.dim))
                 for m in self.decoded
             }
         )
