@@ -1,0 +1,300 @@
+"""`enrapt doctor`: what this computer has of what enrapt needs, and what to do about each thing missing."""
+
+import argparse
+import importlib
+import importlib.metadata
+import importlib.util
+import json
+import os
+import platform
+import re
+import shlex
+import sys
+import textwrap
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from ..contracts.errors import UserError
+
+Group = Literal["To replay a recording", "To work live", "Extras"]
+Status = Literal["ok", "missing", "absent"]
+REPLAY: Final[Group] = "To replay a recording"
+LIVE: Final[Group] = "To work live"
+EXTRAS: Final[Group] = "Extras"
+
+# What replaying imports, by the name to install it under.
+LIBRARIES: Final = {
+    "numpy": "numpy",
+    "onnxruntime": "onnxruntime",
+    "av": "av",
+    "opencv-python-headless": "cv2",
+    "mediapipe": "mediapipe",
+    "soxr": "soxr",
+    "kaldi-native-fbank": "kaldi_native_fbank",
+    "webrtcvad-wheels": "webrtcvad",
+    "msgspec": "msgspec",
+    "rich": "rich",
+    "matplotlib": "matplotlib",
+    "platformdirs": "platformdirs",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked for.
+
+    Attributes:
+        status: `missing` is what the group cannot do without, `absent` what it can.
+        found: the version, path or names; or why it does not work.
+        remedy: what to do, where it is not there.
+    """
+
+    group: Group
+    name: str
+    status: Status
+    found: str
+    remedy: str = ""
+
+
+def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = subparsers.add_parser(
+        "doctor",
+        help="what is there, what is missing, and what to do about it",
+        description="Looks for all that enrapt needs on this computer and says what to do about each thing "
+        "missing. Exit status 0 where a recording can be replayed, 1 where not.",
+    )
+    parser.add_argument("--fetch", action="store_true", help="fetch the face model if it is not there")
+    parser.add_argument("--face-model", type=Path, metavar="FILE", help="the face model to check")
+    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    findings = [*libraries(), face_model(args.face_model, args.fetch), bundle(), *live(), *extras()]
+    can_replay = not any(finding.group == REPLAY and finding.status == "missing" for finding in findings)
+    about = {
+        "enrapt": _version("enrapt"),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+    }
+    if args.json:
+        every = [asdict(finding) for finding in findings]
+        print(json.dumps({**about, "can_replay": can_replay, "findings": every}, indent=2))
+        return 0 if can_replay else 1
+    if not can_replay:
+        verdict = "A recording cannot be replayed here yet: see what is missing above."
+    elif any(finding.name == "mediapipe" and finding.status == "absent" for finding in findings):
+        verdict = "The sound of a recording can be replayed here. Faces cannot be looked for."
+    else:
+        verdict = "A recording can be replayed here: enrapt replay FILE, or enrapt demo."
+    _print(findings, about, verdict)
+    return 0 if can_replay else 1
+
+
+def libraries() -> Iterator[Finding]:
+    """Each library that replaying imports, imported."""
+    for distribution, module in LIBRARIES.items():
+        try:
+            importlib.import_module(module)
+        except (ImportError, OSError) as error:
+            if distribution == "mediapipe" and _arm_linux():
+                remedy = "there is none for Linux on ARM: enrapt works on sound alone here"
+                yield Finding(REPLAY, distribution, "absent", _line(error), remedy)
+            else:
+                remedy = f"pip install --force-reinstall {shlex.quote(_requirement(distribution))}"
+                yield Finding(REPLAY, distribution, "missing", _line(error), remedy)
+        else:
+            yield Finding(REPLAY, distribution, "ok", _version(distribution))
+
+
+def face_model(named: Path | None, fetch: bool) -> Finding:
+    """The face model: its hash and, where MediaPipe is there, whether it runs."""
+    from ..realtime.face_model import NAME, SHA256, cached, locate
+
+    lacking: Status = "absent" if _arm_linux() else "missing"
+    try:
+        path = _fetched(named) if fetch else locate(named)
+        if path is None:
+            remedy = f"enrapt doctor --fetch, or put {NAME} (sha256 {SHA256}) at {cached()}"
+            return Finding(REPLAY, "face model", lacking, "not on this computer yet", remedy)
+        if importlib.util.find_spec("mediapipe"):
+            from ..realtime.face import FaceFeatures
+
+            FaceFeatures(path).close()
+    except (ImportError, UserError) as error:
+        return Finding(REPLAY, "face model", lacking, _line(error))
+    return Finding(REPLAY, "face model", "ok", f"{path}, sha256 as it should be")
+
+
+def bundle() -> Finding:
+    """The shipped model of engagement, loaded."""
+    try:
+        from ..export.bundle import Bundle
+
+        shipped = Bundle.load("default").metadata
+    except (ImportError, UserError) as error:
+        return Finding(REPLAY, "bundle", "missing", _line(error))
+    takes = ", ".join(modality.name for modality in shipped.inputs)
+    found = f"{shipped.name} {shipped.version}, {shipped.rate} ticks/s, takes {takes}"
+    return Finding(REPLAY, "bundle", "ok", found)
+
+
+def live() -> Iterator[Finding]:
+    """Microphones and what they need, and cameras."""
+    try:
+        import sounddevice
+    except (ImportError, OSError) as error:
+        remedy = {
+            "linux": "sudo apt install libportaudio2 (Debian, Ubuntu), or your system's PortAudio package",
+            "darwin": "brew install portaudio",
+        }.get(sys.platform, "pip install --force-reinstall sounddevice")
+        yield Finding(LIVE, "PortAudio", "missing", _line(error), remedy)
+    else:
+        version = sounddevice.get_portaudio_version()[1].partition(",")[0].removeprefix("PortAudio ")
+        yield Finding(LIVE, "PortAudio", "ok", f"{version}, sounddevice {_version('sounddevice')}")
+        yield _microphones(sounddevice)
+    yield _cameras_of_linux() if sys.platform == "linux" else _cameras_by_opening()
+
+
+def _microphones(sounddevice: Any) -> Finding:
+    try:
+        devices = sounddevice.query_devices()
+        default = sounddevice.default.device[0]
+    except sounddevice.PortAudioError as error:
+        return Finding(LIVE, "microphones", "missing", _line(error), "plug one in, or start the sound server")
+    names = [
+        device["name"] + (" (default)" if device["index"] == default else "")
+        for device in devices
+        if device["max_input_channels"] > 0
+    ]
+    if not names:
+        remedy = "plug one in; in a container or over ssh, let this user reach the sound server"
+        return Finding(LIVE, "microphones", "missing", "none", remedy)
+    return Finding(LIVE, "microphones", "ok", "; ".join(names))
+
+
+def _cameras_of_linux(devices: Path = Path("/dev"), system: Path = Path("/sys/class/video4linux")) -> Finding:
+    """Cameras without opening them, for another program may be using one."""
+    usable: list[str] = []
+    refused: list[str] = []
+    for device in sorted(devices.glob("video[0-9]*"), key=lambda path: int(path.name[5:])):
+        about = system / device.name
+        # A camera has further nodes, for its metadata, with an index above 0.
+        if (about / "index").exists() and (about / "index").read_text().strip() != "0":
+            continue
+        name = (about / "name").read_text().strip() if (about / "name").exists() else "unnamed"
+        (usable if os.access(device, os.R_OK | os.W_OK) else refused).append(f"{device} ({name})")
+    if usable:
+        return Finding(LIVE, "cameras", "ok", "; ".join(usable))
+    if refused:
+        remedy = "sudo usermod -aG video $USER, then log in again"
+        return Finding(LIVE, "cameras", "missing", f"not readable by you: {'; '.join(refused)}", remedy)
+    return Finding(LIVE, "cameras", "missing", "none", "plug one in; in a container, pass /dev/video0 to it")
+
+
+def _cameras_by_opening() -> Finding:
+    try:
+        import cv2
+    except ImportError as error:
+        return Finding(LIVE, "cameras", "missing", _line(error))
+    logging = cv2.utils.logging
+    level = logging.setLogLevel(logging.LOG_LEVEL_SILENT)
+    usable = []
+    for index in range(4):
+        camera = cv2.VideoCapture(index)
+        if camera.isOpened():
+            usable.append(str(index))
+        camera.release()
+    logging.setLogLevel(level)
+    if usable:
+        return Finding(LIVE, "cameras", "ok", f"number {', '.join(usable)}")
+    remedy = (
+        "plug one in, close what else uses it, and allow this terminal the camera in the privacy settings"
+    )
+    return Finding(LIVE, "cameras", "missing", "none that opens", remedy)
+
+
+def extras() -> Iterator[Finding]:
+    """Each optional part of the package, by what it would install."""
+    requirements = importlib.metadata.requires("enrapt") or []
+    for extra in importlib.metadata.metadata("enrapt").get_all("Provides-Extra") or []:
+        lacking = []
+        for requirement in requirements:
+            name, _, condition = requirement.partition(";")
+            if re.search(rf"extra == ['\"]{extra}['\"]", condition):
+                distribution = re.split(r"[^\w.-]", name, maxsplit=1)[0]
+                try:
+                    importlib.metadata.version(distribution)
+                except importlib.metadata.PackageNotFoundError:
+                    lacking.append(distribution)
+        if lacking:
+            without = f"without {', '.join(lacking)}"
+            yield Finding(EXTRAS, extra, "absent", without, f"pip install 'enrapt[{extra}]'")
+        else:
+            yield Finding(EXTRAS, extra, "ok", "installed")
+
+
+def _arm_linux() -> bool:
+    return sys.platform == "linux" and platform.machine() == "aarch64"
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def _version(distribution: str) -> str:
+    try:
+        return importlib.metadata.version(distribution)
+    except (
+        importlib.metadata.PackageNotFoundError
+    ):  # its module came with another: opencv-python has cv2, too
+        return "of another distribution"
+
+
+def _requirement(distribution: str) -> str:
+    """The package's own, with its versions: `av<20,>=14`."""
+    for requirement in importlib.metadata.requires("enrapt") or []:
+        if re.match(rf"{re.escape(distribution)}(?![\w.-])", requirement):
+            return requirement.partition(";")[0].strip()
+    return distribution
+
+
+def _fetched(named: Path | None) -> Path:
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+
+    from ..realtime.face_model import find_face_model
+
+    columns = (TextColumn("fetching the face model"), BarColumn(), DownloadColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=None)
+        return find_face_model(
+            named, progress=lambda done, total: bar.update(task, completed=done, total=total)
+        )
+
+
+def _print(findings: list[Finding], about: dict[str, str], verdict: str) -> None:
+    from rich.console import Console
+
+    console = Console(highlight=False, markup=False, emoji=False)
+    # A terminal gets lines that it can show, a pipe one for each finding and each remedy.
+    width = console.width if console.is_terminal else sys.maxsize
+    fill = partial(textwrap.fill, width=width, break_long_words=False, break_on_hyphens=False)
+    colour = {"ok": "green", "missing": "red", "absent": "yellow"}
+
+    console.print(fill(f"enrapt {about['enrapt']}, Python {about['python']}, {about['platform']}"))
+    for group in (REPLAY, LIVE, EXTRAS):
+        console.print(f"\n{group}", style="bold")
+        for finding in findings:
+            if finding.group != group:
+                continue
+            console.print(f"  {finding.status:<8} ", style=colour[finding.status], end="")
+            line = fill(f"{finding.name:<22} {finding.found}", width=width - 11, subsequent_indent=" " * 34)
+            console.print(line, soft_wrap=True)
+            if finding.remedy:
+                remedy = fill(finding.remedy, initial_indent=" " * 11 + "-> ", subsequent_indent=" " * 14)
+                console.print(remedy, soft_wrap=True)
+    console.print(f"\n{fill(verdict)}", style="bold")

@@ -1,0 +1,201 @@
+import argparse
+import importlib.metadata
+import json
+import os
+import platform
+import re
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import platformdirs
+import pytest
+from enrapt.cli import doctor
+from enrapt.cli.doctor import LIVE, REPLAY, Finding
+from enrapt.realtime.face_model import SHA256
+
+
+@pytest.fixture(autouse=True)
+def bare_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No face model, and no network to fetch it from."""
+    monkeypatch.setattr(platformdirs, "user_cache_path", lambda name: tmp_path / "cache" / name)
+    monkeypatch.delenv("ENRAPT_FACE_MODEL", raising=False)
+    monkeypatch.setenv("ENRAPT_OFFLINE", "1")
+
+
+@pytest.fixture
+def shipped_bundle(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "bundle", lambda: Finding(REPLAY, "bundle", "ok", "default"))
+
+
+def enrapt_doctor(*arguments: object) -> int:
+    parser = argparse.ArgumentParser()
+    doctor.add(parser.add_subparsers())
+    args = parser.parse_args(["doctor", *map(str, arguments)])
+    return int(args.run(args))
+
+
+def in_json(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, dict[str, Any]]:
+    status = enrapt_doctor("--json", *arguments)
+    told = json.loads(capsys.readouterr().out)
+    told["findings"] = {finding["name"]: finding for finding in told["findings"]}
+    return status, told
+
+
+def test_every_library_that_the_package_requires_is_looked_at() -> None:
+    required = {
+        re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
+        for requirement in importlib.metadata.requires("enrapt") or []
+        if "extra ==" not in requirement
+    }
+    assert {*doctor.LIBRARIES, "sounddevice"} == required
+
+
+@pytest.mark.usefixtures("shipped_bundle")
+def test_a_machine_with_everything(shared: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = shared / "face_model" / "face_landmarker.task"
+    status, told = in_json(capsys, "--face-model", model)
+    assert status == 0
+    assert told["can_replay"] is True
+    assert told["python"] == platform.python_version()
+    assert told["findings"]["face model"]["found"].startswith(str(model))
+    assert told["findings"]["numpy"]["found"] == importlib.metadata.version("numpy")
+    assert {f["status"] for f in told["findings"].values() if f["group"] == REPLAY} == {"ok"}
+
+    assert enrapt_doctor("--face-model", model) == 0
+    assert "can be replayed here: enrapt replay FILE" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("shipped_bundle")
+@pytest.mark.parametrize("fetch", [(), ("--fetch",)])
+def test_a_machine_without_the_face_model(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, fetch: tuple[str, ...]
+) -> None:
+    assert enrapt_doctor(*fetch) == 1
+    out = capsys.readouterr().out
+    (line,) = (line for line in out.splitlines() if SHA256 in line)
+    assert str(tmp_path / "cache" / "enrapt" / "face_landmarker.task") in line
+    assert ("offline" in line) == bool(fetch)
+    assert "cannot be replayed" in out
+
+
+@pytest.mark.usefixtures("shipped_bundle")
+def test_a_machine_without_a_library(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "soxr", None)
+    status, told = in_json(capsys)
+    assert status == 1
+    assert told["findings"]["soxr"]["status"] == "missing"
+    assert re.search(r"pip install --force-reinstall 'soxr\S*>=", told["findings"]["soxr"]["remedy"])
+
+
+@pytest.mark.usefixtures("shipped_bundle")
+@pytest.mark.skipif(sys.platform != "linux", reason="about Linux")
+def test_linux_on_arm_replays_sound(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: "aarch64")
+    monkeypatch.setitem(sys.modules, "mediapipe", None)
+    assert enrapt_doctor() == 0
+    out = capsys.readouterr().out
+    assert "enrapt works on sound alone here" in out
+    assert "The sound of a recording can be replayed here" in out
+
+
+def test_without_the_shipped_bundle(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from enrapt.export import bundle
+
+    monkeypatch.setattr(bundle, "files", lambda package: tmp_path)
+    finding = doctor.bundle()
+    assert (finding.group, finding.status) == (REPLAY, "missing")
+    assert "no such bundle" in finding.found
+
+
+def test_without_portaudio(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "sounddevice.py").write_text("raise OSError('PortAudio library not found')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "sounddevice", raising=False)
+    monkeypatch.setattr(sys, "platform", "linux")
+    portaudio, cameras = doctor.live()
+    assert portaudio == Finding(
+        LIVE,
+        "PortAudio",
+        "missing",
+        "PortAudio library not found",
+        "sudo apt install libportaudio2 (Debian, Ubuntu), or your system's PortAudio package",
+    )
+    assert cameras.name == "cameras"
+
+
+def device(index: int, name: str, inputs: int) -> dict[str, Any]:
+    return {"index": index, "name": name, "max_input_channels": inputs}
+
+
+def test_microphones_are_the_devices_with_inputs() -> None:
+    sounddevice = SimpleNamespace(
+        query_devices=lambda: [device(0, "Speakers", 0), device(1, "Webcam", 1), device(2, "Headset", 2)],
+        default=SimpleNamespace(device=(2, 0)),
+        PortAudioError=RuntimeError,
+    )
+    assert doctor._microphones(sounddevice) == Finding(LIVE, "microphones", "ok", "Webcam; Headset (default)")
+    sounddevice.query_devices = lambda: [device(0, "Speakers", 0)]
+    finding = doctor._microphones(sounddevice)
+    assert finding.status == "missing"
+    assert finding.remedy
+
+
+def test_cameras_of_linux_by_their_capture_node(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    devices, system = tmp_path / "dev", tmp_path / "system"
+    devices.mkdir()
+    assert doctor._cameras_of_linux(devices, system).found == "none"
+
+    for number, index, name in ((10, 0, "HD webcam"), (11, 1, "HD webcam"), (2, 0, "Capture card")):
+        (devices / f"video{number}").touch()
+        (system / f"video{number}").mkdir(parents=True)
+        (system / f"video{number}" / "index").write_text(f"{index}\n")
+        (system / f"video{number}" / "name").write_text(f"{name}\n")
+    found = f"{devices}/video2 (Capture card); {devices}/video10 (HD webcam)"
+    assert doctor._cameras_of_linux(devices, system) == Finding(LIVE, "cameras", "ok", found)
+
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    finding = doctor._cameras_of_linux(devices, system)
+    assert finding.status == "missing"
+    assert "usermod -aG video" in finding.remedy
+
+
+@pytest.mark.skipif(Path("/dev/video0").exists(), reason="there is a camera")
+def test_cameras_by_opening_say_nothing_else(capfd: pytest.CaptureFixture[str]) -> None:
+    finding = doctor._cameras_by_opening()
+    assert (finding.status, finding.found) == ("missing", "none that opens")
+    assert capfd.readouterr().err == ""
+
+
+def test_extras_are_installed_or_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    requires = [
+        "a>=1",
+        'torch<3; extra == "train"',
+        'pytest; extra == "dev"',
+        'no.such-thing>2; extra == "lsl"',
+    ]
+    monkeypatch.setattr(importlib.metadata, "requires", lambda name: requires)
+    metadata = SimpleNamespace(get_all=lambda field: ["dev", "lsl"])
+    monkeypatch.setattr(importlib.metadata, "metadata", lambda name: metadata)
+    dev, lsl = doctor.extras()
+    assert (dev.name, dev.status) == ("dev", "ok")
+    assert (lsl.name, lsl.status, lsl.found) == ("lsl", "absent", "without no.such-thing")
+    assert lsl.remedy == "pip install 'enrapt[lsl]'"
+
+
+def test_a_terminal_of_80_columns_is_not_overrun(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich then takes the output for a terminal
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(platformdirs, "user_cache_path", lambda name: Path("/home/someone/.cache") / name)
+    enrapt_doctor()
+    lines = re.sub(r"\x1b\[[\d;]*m", "", capsys.readouterr().out).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert sum(line.startswith("           -> ") for line in lines) >= 1
