@@ -1,0 +1,143 @@
+"""`enrapt replay`: a recording goes in, estimates come out."""
+
+import argparse
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..realtime.estimate import Estimate
+
+
+def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = subparsers.add_parser(
+        "replay",
+        help="estimate engagement in a recording",
+        description="Estimates engagement in a recording. Exit status 1 where the recording breaks off: the "
+        "estimates up to there are kept.",
+    )
+    parser.add_argument("source", metavar="SOURCE", type=Path, help="video with sound, video or sound alone")
+    parser.add_argument(
+        "--bundle",
+        metavar="B",
+        default="default",
+        help="a bundle's file, or a shipped one's name (%(default)s)",
+    )
+    parser.add_argument(
+        "--to",
+        metavar="ADDRESS",
+        action="append",
+        default=[],
+        help="keep the estimates: jsonl:FILE, csv:FILE, or - for standard output; may be given several times",
+    )
+    parser.add_argument("--realtime", action="store_true", help="give no estimate before its time")
+    parser.add_argument("--start", metavar="S", type=float, default=0.0, help="begin at S seconds")
+    parser.add_argument("--end", metavar="S", type=float, help="stop at S seconds")
+    parser.add_argument(
+        "--no-timing",
+        dest="timing",
+        action="store_false",
+        help="leave latencies out: two replays give the same bytes",
+    )
+    add_face_model_arguments(parser)
+    parser.set_defaults(run=run)
+
+
+def add_face_model_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--face-model", metavar="FILE", type=Path, help="face_landmarker.task, where you have it"
+    )
+    parser.add_argument("--offline", action="store_true", help="never fetch the face model")
+
+
+def run(args: argparse.Namespace) -> int:
+    status = replay(
+        args.source,
+        bundle=args.bundle,
+        to=args.to,
+        realtime=args.realtime,
+        start=args.start,
+        end=args.end,
+        timing=args.timing,
+        face_model=args.face_model,
+        offline=args.offline,
+    )
+    if not args.to:
+        keep = shlex.join(["enrapt", "replay", str(args.source), "--to", "jsonl:estimates.jsonl"])
+        print(f"\nNothing was kept. To keep the estimates: {keep}")
+    return status
+
+
+def replay(
+    source: Path,
+    *,
+    bundle: str = "default",
+    to: Sequence[str] = (),
+    realtime: bool = False,
+    start: float = 0.0,
+    end: float | None = None,
+    timing: bool = True,
+    face_model: Path | None = None,
+    offline: bool = False,
+    estimates: "list[Estimate] | None" = None,
+) -> int:
+    """Replay a recording before the user's eyes; give the exit status.
+
+    Args:
+        to: addresses of outputs.
+        timing: whether what is written has latencies.
+        estimates: where to put the estimates as well.
+    """
+    from ..export.bundle import Bundle
+    from ..realtime.audio import AudioFeatures
+    from ..realtime.engine import Engine
+    from ..realtime.face import FaceFeatures
+    from ..realtime.media import BrokenRecording, Recording
+    from ..realtime.outputs import open_output
+    from ..realtime.replay import Replay
+    from ..realtime.statistics import Statistics
+    from .summary import summary
+    from .view import View, find_face_model_visibly
+
+    recording = Recording(source, start, end)
+    engine = Engine(Bundle.load(bundle))
+    statistics = Statistics()
+    status = 0
+    broken: BrokenRecording | None = None
+    try:
+        with ExitStack() as stack:
+            outputs = [stack.enter_context(open_output(address)) for address in to]
+            face = audio = None
+            if recording.has_video and "face" in engine.inputs:
+                face = stack.enter_context(FaceFeatures(find_face_model_visibly(face_model, offline)))
+            if recording.has_audio and "audio" in engine.inputs:
+                audio = AudioFeatures()
+            session = Replay(recording, engine, face, audio, realtime=realtime)
+            view = stack.enter_context(View(source.name, start, end or recording.duration, engine.rate))
+            began = time.perf_counter()
+            try:
+                for estimate in session:
+                    for output in outputs:
+                        output.write(estimate if timing else estimate.without_timing())
+                    statistics.add(estimate)
+                    view.update(estimate)
+                    if estimates is not None:
+                        estimates.append(estimate)
+            except BrokenRecording as error:
+                broken = error
+    except KeyboardInterrupt:
+        if not statistics.ticks:
+            raise
+        status = 130
+    if broken is not None:
+        print(f"enrapt: {source}: {broken}; the estimates are of what came before", file=sys.stderr)
+        status = 1
+    wall = time.perf_counter() - began
+    # Not between the estimates, where they go to standard output.
+    stream = sys.stderr if any(address.split(":")[-1] == "-" for address in to) else sys.stdout
+    print(summary(statistics, session.counts, engine.rate, wall), file=stream)
+    return status

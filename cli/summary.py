@@ -1,0 +1,37 @@
+"""What is said at the end of a run."""
+
+from collections.abc import Mapping
+
+from ..realtime.counts import Counts
+from ..realtime.statistics import STAGES, Statistics
+
+
+def summary(statistics: Statistics, counts: Mapping[str, Counts], rate: int, wall: float) -> str:
+    """The run in a few lines: ticks, presence, latencies, and where every sample went.
+
+    Args:
+        rate: ticks per second of the recording.
+        wall: seconds that the run took.
+    """
+    ticks = statistics.ticks
+    lines = [
+        f"{ticks} ticks in {wall:.1f} s: {ticks / wall:.0f} per second, {ticks / rate / wall:.1f}× real time",
+        "",
+        "present at",
+        *(f"  {modality:<9}{share:7.1%} of ticks" for modality, share in statistics.presence.items()),
+        "",
+        "latency, ms     p50      p95      p99",
+    ]
+    for stage in STAGES:
+        if percentiles := statistics.latency(stage):
+            lines.append(f"  {stage:<8}" + "".join(f"{ms:9.2f}" for ms in percentiles))
+    lines += ["", "samples"]
+    for modality, count in counts.items():
+        went = [
+            f"{count.used} used",
+            *(f"{n} {reason.replace('_', ' ')}" for reason, n in count.dropped.items() if n),
+        ]
+        line = f"  {modality:<9}{count.captured} captured = {' + '.join(went)}"
+        also = [f"{n} {name}" for name, n in (("late", count.late), ("reordered", count.reordered)) if n]
+        lines.append(line + (f" ({', '.join(also)})" if also else ""))
+    return "\n".join(lines)

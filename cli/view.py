@@ -1,0 +1,142 @@
+"""What a run looks like while it runs."""
+
+import time
+from collections import deque
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import msgspec
+from rich.console import Console
+from rich.live import Live
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from ..realtime.estimate import Engagement, Estimate, Latency
+from ..realtime.face_model import find_face_model
+
+REDRAW: Final = 0.1  # s
+REPORT: Final = 5.0  # s between lines where there is no terminal
+HISTORY: Final = 60  # s
+_LABELS: Final = 13  # columns
+_LEVELS: Final = "▁▂▃▄▅▆▇█"
+
+
+class View:
+    """The latest estimate on standard error: a picture on a terminal, elsewhere a line now and then.
+
+    A context manager. It draws ten times a second, whatever the rate of estimates, so that it costs next to
+    nothing.
+
+    Args:
+        name: what is replayed.
+        start, end: seconds on the recording's axis; `end` is None where nobody knows.
+        rate: ticks per second.
+    """
+
+    def __init__(self, name: str, start: float, end: float | None, rate: int) -> None:
+        self._name = name
+        self._start = start
+        self._end = end
+        self._means: deque[float] = deque(maxlen=HISTORY * rate)
+        self._latest: Estimate | None = None
+        self._console = Console(stderr=True, highlight=False)
+        self._live = Live(console=self._console, auto_refresh=False) if self._console.is_terminal else None
+        self._began = time.perf_counter()
+        self._due = self._began + (REDRAW if self._live else REPORT)
+
+    def __enter__(self) -> Self:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live:
+            if self._latest:
+                self._live.update(self._picture(self._latest))
+            self._live.stop()
+
+    def update(self, estimate: Estimate) -> None:
+        """Take the next estimate, and show it if it is time."""
+        self._latest = estimate
+        self._means.append(estimate.engagement.mean)
+        now = time.perf_counter()
+        if now < self._due:
+            return
+        if self._live:
+            self._live.update(self._picture(estimate), refresh=True)
+            self._due = now + REDRAW
+        else:
+            self._console.print(self._line(estimate), soft_wrap=True)
+            self._due = now + REPORT
+
+    def _line(self, estimate: Estimate) -> str:
+        engagement = estimate.engagement
+        present = ", ".join(name for name, there in estimate.present.items() if there) or "nothing"
+        return (
+            f"{self._progress(estimate)}: engagement {engagement.mean:.2f} "
+            f"({engagement.low:.2f}–{engagement.high:.2f}), present: {present}"
+        )
+
+    def _progress(self, estimate: Estimate) -> str:
+        whole = "" if self._end is None else f" of {self._end:.1f}"
+        speed = (estimate.t - self._start) / (time.perf_counter() - self._began)
+        return f"{estimate.t:.1f}{whole} s, {speed:.1f}× real time"
+
+    def _picture(self, estimate: Estimate) -> Table:
+        width = max(self._console.width - _LABELS, 20)
+        picture = Table.grid()
+        picture.add_column(width=_LABELS, no_wrap=True)
+        picture.add_column(no_wrap=True, overflow="crop")
+        if self._end is not None:
+            done = ProgressBar(self._end - self._start, estimate.t - self._start, width=width)
+            picture.add_row("replay", done)
+        picture.add_row("" if self._end else "replay", Text(f"{self._name}, {self._progress(estimate)}"))
+        picture.add_row("[bold]engagement", _interval(estimate.engagement, width))
+        picture.add_row("last minute", Text(self._sparkline(width), style="blue"))
+        for modality, there in estimate.present.items():
+            age = estimate.age_ms[modality]
+            state = f"[green]●[/] {age:.0f} ms old" if there else "[yellow]○[/] missing"
+            picture.add_row(modality, state)
+        if isinstance(latency := estimate.latency_ms, Latency):
+            stages = msgspec.structs.asdict(latency).items()
+            shown = [f"{stage} {ms:.{1 if ms >= 1 else 2}f} ms" for stage, ms in stages if ms is not None]
+            picture.add_row("latency", "   ".join(shown))
+        return picture
+
+    def _sparkline(self, width: int) -> str:
+        """Means of the last minute, `width` columns for all of it, the newest last."""
+        ticks = (self._means.maxlen or 1) / width
+        means = list(self._means)
+        columns = [means[int(k * ticks) : int((k + 1) * ticks)] for k in range(width)]
+        return "".join(_LEVELS[round(sum(c) / len(c) * (len(_LEVELS) - 1))] for c in columns if c)
+
+
+def _interval(engagement: Engagement, width: int) -> Text:
+    """Mean and interval in figures and on a scale from 0 to 1."""
+    cells = max(width - 17, 3)
+    text = Text(f"{engagement.mean:.2f} ", style="bold")
+    for cell in range(cells):
+        if cell == min(int(engagement.mean * cells), cells - 1):
+            text.append("●", "bold blue")
+        elif engagement.low * cells < cell + 1 and cell < engagement.high * cells:
+            text.append("━", "blue")
+        else:
+            text.append("─", "dim")
+    return text.append(f" {engagement.low:.2f}–{engagement.high:.2f}", "not bold")
+
+
+def find_face_model_visibly(explicit: Path | None, offline: bool) -> Path:
+    """The face model, with a bar on standard error while it is fetched; see `find_face_model`."""
+    columns = (TextColumn("fetching the face model"), BarColumn(), DownloadColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=None, visible=False)
+
+        def progress(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total, visible=True)
+
+        return find_face_model(explicit, offline=offline, progress=progress)

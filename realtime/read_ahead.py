@@ -1,0 +1,173 @@
+"""A thread that decodes a recording a little ahead of whoever uses it."""
+
+import heapq
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Final, Self
+
+from .alignment import END
+from .audio import AudioFeatures
+from .media import Recording
+from .samples import SECOND, Frame, Sample
+
+DEPTH: Final = 8  # pictures and stretches of sound waiting: enough that neither thread waits for the other
+# The streams of a file are interleaved. One that is behind by more than this has ended, or pauses.
+SKEW: Final = 60 * SECOND
+HELD: Final = 96 * 2**20  # bytes of pictures held back at most to bring the streams into one order
+
+
+Content = Frame | list[Sample]
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """A picture in which to look for a face, or audio features.
+
+    Attributes:
+        content: the one or the other.
+        time: ns; the newest originating time in it.
+        decoded: ns on the clock of `time.perf_counter_ns`.
+        settled: ns; nothing of any stream with an originating time ≤ this will come after it.
+    """
+
+    content: Content
+    time: int
+    decoded: int
+    settled: int
+
+
+class ReadAhead:
+    """The material of a recording, in the order of the file.
+
+    A context manager: leaving it stops the thread and waits for its end. Iterating raises what the recording
+    raised, after all that came before it.
+
+    Args:
+        recording: what to read.
+        audio: turns sound into samples; None where sound does not matter.
+        pictures: whether pictures matter.
+        first_tick: the first tick that a picture can serve, by its originating time. A picture is superseded
+            where the next one can serve that tick too: it is left out, and nobody looks for a face in it.
+        in_order: bring the streams into the order of their times, as far as `HELD` and `SKEW` allow. Needed
+            only where somebody waits for those times.
+
+    Attributes:
+        superseded: pictures left out so far.
+    """
+
+    def __init__(
+        self,
+        recording: Recording,
+        audio: AudioFeatures | None,
+        pictures: bool,
+        first_tick: Callable[[int], int],
+        in_order: bool,
+    ) -> None:
+        self.superseded = 0
+        self._recording = recording
+        self._audio = audio
+        self._pictures = pictures
+        self._first_tick = first_tick
+        self._in_order = in_order
+        self._newest = -END  # ns; of all that was read
+        self._queue: queue.Queue[Material | BaseException | None] = queue.Queue(DEPTH)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="read ahead", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def __iter__(self) -> Iterator[Material]:
+        while isinstance(item := self._queue.get(), Material):
+            yield item
+        if item is not None:
+            raise item
+
+    def _run(self) -> None:
+        end: BaseException | None = None
+        try:
+            for at, content in self._sorted() if self._in_order else self._read():
+                material = Material(content, at, time.perf_counter_ns(), self._newest - SKEW)
+                if not self._hand_over(material):
+                    return
+        except BaseException as error:  # whatever it is, it is raised where the material is used
+            end = error
+        self._hand_over(end)
+
+    def _hand_over(self, item: Material | BaseException | None) -> bool:
+        while not self._stop.is_set():
+            try:
+                self._queue.put(item, timeout=0.1)
+            except queue.Full:
+                continue
+            return True
+        return False
+
+    def _read(self) -> Iterator[tuple[int, Content]]:
+        """What matters of the recording, each with its time, in the order of the file."""
+        held: Frame | None = None  # the last picture, until the next one tells whether it is superseded
+        failure: Exception | None = None
+        try:
+            for item in self._recording:
+                if isinstance(item, Frame):
+                    if not self._pictures:
+                        continue
+                    self._newest = max(self._newest, item.originating_time)
+                    if held is not None:
+                        if self._first_tick(held.originating_time) == self._first_tick(item.originating_time):
+                            self.superseded += 1
+                        else:
+                            yield held.originating_time, held
+                    held = item
+                elif self._audio is not None and (samples := self._audio.push(item)):
+                    self._newest = max(self._newest, samples[-1].originating_time)
+                    yield samples[-1].originating_time, samples
+        except Exception as error:
+            failure = error
+        if held is not None:
+            yield held.originating_time, held
+        if failure is not None:
+            raise failure
+
+    def _sorted(self) -> Iterator[tuple[int, Content]]:
+        """The same by time: what is ahead of the other stream is held back."""
+        held: list[tuple[int, int, Content]] = []  # a heap, by time, then in the order of the file
+        size = 0  # bytes of pictures in it
+        streams = self._pictures + (self._audio is not None)
+        reached: dict[type, int] = {}
+        failure: Exception | None = None
+        try:
+            for count, (at, content) in enumerate(self._read()):
+                heapq.heappush(held, (at, count, content))
+                size += _size(content)
+                reached[type(content)] = at
+                while held and (
+                    (len(reached) == streams and held[0][0] <= min(reached.values()))
+                    or self._newest - held[0][0] > SKEW
+                    or size > HELD
+                ):
+                    at, _, content = heapq.heappop(held)
+                    size -= _size(content)
+                    yield at, content
+        except Exception as error:
+            failure = error
+        while held:
+            at, _, content = heapq.heappop(held)
+            yield at, content
+        if failure is not None:
+            raise failure
+
+
+def _size(content: Content) -> int:
+    return content.image.nbytes if isinstance(content, Frame) else 0

@@ -1,0 +1,149 @@
+"""A recording goes in, one estimate per tick comes out."""
+
+import time
+from collections.abc import Generator
+from typing import Final
+
+from ..contracts.errors import UserError
+from ..contracts.schemas import AUDIO, FACE
+from .alignment import END, Aligner
+from .audio import AudioFeatures
+from .counts import Counts
+from .engine import Engine
+from .estimate import Estimate, Latency, estimate_of
+from .face import FaceFeatures
+from .media import BrokenRecording, Recording
+from .read_ahead import Material, ReadAhead
+from .samples import SECOND, Frame, Observation, Sample
+
+_MAX_AGE: Final = {"face": round(FACE.max_age * SECOND), "audio": round(AUDIO.max_age * SECOND)}  # ns
+
+
+class Replay:
+    """The estimates of a recording; iterate once.
+
+    Decoding and audio features run in a thread, the face and the model where the estimates are used. However
+    the iteration is left, that thread has ended then. Ticks begin at the recording's start and end with the
+    last picture or sound that matters; the same file gives the same estimates, latencies aside.
+
+    Args:
+        recording: what to read.
+        engine: steps the model; it is reset first.
+        face: finds the face; None where the recording has no picture or the bundle takes none.
+        audio: the same for sound.
+        realtime: give no estimate before its time, as in a live session.
+
+    Attributes:
+        counts: by modality, where its samples went; complete when the iteration is over.
+
+    Raises:
+        UserError: at construction; the recording has nothing that the bundle takes.
+        BrokenRecording: after the estimates up to the place where the recording breaks.
+    """
+
+    def __init__(
+        self,
+        recording: Recording,
+        engine: Engine,
+        face: FaceFeatures | None,
+        audio: AudioFeatures | None,
+        *,
+        realtime: bool = False,
+    ) -> None:
+        self._recording = recording
+        self._engine = engine
+        self._face = face if recording.has_video else None
+        self._audio = audio if recording.has_audio else None
+        self._realtime = realtime
+        self._t0 = round(recording.start * SECOND)
+        max_age = {name: _MAX_AGE[name] for name in engine.inputs if name in _MAX_AGE}
+        self._aligner = Aligner(self._t0, engine.rate, max_age)
+        self._sources = [name for name in max_age if (self._face if name == "face" else self._audio)]
+        if not self._sources:
+            raise UserError(f"{recording.path}: has none of what the bundle takes ({', '.join(max_age)})")
+        self._pictures = 0  # looked at
+        self._began: int | None = None  # monotonic ns; when tick 0 was due
+        # Of ticks not released yet: what extraction took, ms; when the newest material came, monotonic ns.
+        self._face_ms: dict[int, float] = {}
+        self._arrived: dict[int, int] = {}
+
+    @property
+    def counts(self) -> dict[str, Counts]:
+        return self._aligner.counts
+
+    def __iter__(self) -> Generator[Estimate]:
+        aligner = self._aligner
+        self._engine.reset()
+        for modality in aligner.counts.keys() - self._sources:
+            aligner.advance(modality, END)
+        reader = ReadAhead(
+            self._recording, self._audio, self._face is not None, aligner.first_tick, self._realtime
+        )
+        broken: BrokenRecording | None = None
+        try:
+            with reader:
+                try:
+                    for material in reader:
+                        self._take(material)
+                        for observation in aligner.release():
+                            yield self._estimate(observation)
+                except BrokenRecording as error:
+                    broken = error
+            for modality in self._sources:
+                aligner.advance(modality, END)
+            for observation in aligner.release():
+                yield self._estimate(observation)
+        finally:
+            aligner.finish()
+            if self._face is not None:
+                aligner.counts["face"].drop("superseded", reader.superseded)
+        if broken is not None:
+            raise broken
+
+    def _take(self, material: Material) -> None:
+        if self._realtime:
+            self._wait_until(material.time)
+        if isinstance(material.content, Frame):
+            modality, samples = "face", [self._look(material.content)]
+        else:
+            modality, samples = "audio", material.content
+        for sample in samples:
+            due = self._due(sample.originating_time) if self._realtime else material.decoded
+            self._arrived[self._aligner.first_tick(sample.originating_time)] = due
+            self._aligner.push(sample)
+        self._aligner.advance(modality, material.time)
+        for source in self._sources:
+            self._aligner.advance(source, material.settled)
+
+    def _look(self, frame: Frame) -> Sample:
+        assert self._face is not None  # without it the reader leaves pictures out
+        began = time.perf_counter_ns()
+        values = self._face.extract(frame)
+        took = time.perf_counter_ns() - began
+        self._face_ms[self._aligner.first_tick(frame.originating_time)] = took / 1e6
+        self._pictures += 1
+        return Sample("face", frame.originating_time, values, self._pictures - 1)
+
+    def _estimate(self, observation: Observation) -> Estimate:
+        if self._realtime:
+            self._wait_until(observation.time)
+        began = time.perf_counter_ns()
+        step = self._engine.step(observation.values)
+        now = time.perf_counter_ns()
+        arrived = self._arrived.pop(observation.tick, None)
+        latency = Latency(
+            face=self._face_ms.pop(observation.tick, None),
+            step=(now - began) / 1e6,
+            total=None if arrived is None else (now - arrived) / 1e6,
+        )
+        return estimate_of(observation, step, latency)
+
+    def _due(self, originating_time: int) -> int:
+        """When a live session would have seen what bears this time, ns on the monotonic clock."""
+        if self._began is None:
+            self._began = time.perf_counter_ns()
+        return self._began + originating_time - self._t0
+
+    def _wait_until(self, originating_time: int) -> None:
+        if (ns := self._due(originating_time) - time.perf_counter_ns()) > 0:
+            time.sleep(ns / 1e9)

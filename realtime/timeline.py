@@ -1,0 +1,93 @@
+"""The picture of a run: engagement with its interval, and under it, on the same axis, what it rests on."""
+
+from collections.abc import Sequence
+from itertools import cycle
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from ..contracts.errors import UserError
+from .estimate import Estimate
+
+# Okabe and Ito (2008), told apart with any kind of colour vision.
+_BLUE: Final = "#0072B2"
+_COLOURS: Final = ("#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
+
+
+def draw_timeline(estimates: Sequence[Estimate], path: Path, title: str) -> None:
+    """Draw a run as a PNG picture: mean and 90 % interval, presence of each modality, surprise.
+
+    Args:
+        estimates: of a whole run, at least one.
+        path: the picture; it appears under its name only when it is whole.
+        title: what was run.
+
+    Raises:
+        UserError: the picture cannot be written.
+    """
+    t = np.array([e.t for e in estimates])
+    tick = float(np.median(np.diff(t))) if len(t) > 1 else 0.04  # s
+    modalities = dict(zip(estimates[0].present, cycle(_COLOURS), strict=False))
+    figure = Figure(figsize=(10, 5.2), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    top, strips, bottom = figure.subplots(
+        3, 1, sharex=True, gridspec_kw={"height_ratios": (10, 1 + len(modalities), 4)}
+    )
+
+    top.fill_between(
+        t,
+        [e.engagement.low for e in estimates],
+        [e.engagement.high for e in estimates],
+        color=_BLUE,
+        alpha=0.22,
+        linewidth=0,
+        label="90 % interval",
+    )
+    top.plot(t, [e.engagement.mean for e in estimates], color=_BLUE, linewidth=1.6, label="mean")
+    top.set(ylim=(0, 1), ylabel="engagement")
+    top.set_title(title, loc="left", fontsize=12)
+    top.legend(loc="upper right", ncols=2, frameon=False, bbox_to_anchor=(1, 1.11), borderaxespad=0)
+
+    seen: list[float] = []
+    for row, (modality, colour) in enumerate(modalities.items()):
+        bars = _runs([e.present[modality] for e in estimates])
+        strips.broken_barh(
+            [(t[first], t[last] - t[first] + tick) for first, last in bars], (row - 0.32, 0.64), color=colour
+        )
+        surprise = [np.nan if (nats := e.surprise[modality]) is None else nats for e in estimates]
+        bottom.plot(t, surprise, color=colour, linewidth=0.9)
+        seen += [nats for nats in surprise if not np.isnan(nats)]
+    strips.set_yticks(range(len(modalities)), list(modalities))
+    strips.set_ylim(len(modalities) - 0.4, -0.6)
+    strips.tick_params(axis="y", length=0)
+    strips.set_ylabel("present")
+    bottom.set(xlabel="time, s", ylabel="surprise, nats", xlim=(t[0], t[-1] + tick))
+    if seen:  # a single tick far out would flatten all the others
+        lowest, highest = np.percentile(seen, (0.5, 99.5))
+        margin = 0.1 * (highest - lowest) + 1
+        bottom.set_ylim(lowest - margin, highest + margin)
+    bottom.yaxis.set_major_locator(MaxNLocator(4))
+    for axes in (top, strips, bottom):
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(axis="x", color="0.9", linewidth=0.8)
+        axes.set_axisbelow(True)
+    top.grid(axis="y", color="0.9", linewidth=0.8)
+    figure.align_ylabels()
+
+    part = path.with_name(f"{path.name}.part")
+    try:
+        with part.open("wb") as file:
+            figure.savefig(file, format="png")
+        part.replace(path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror})") from None
+
+
+def _runs(present: Sequence[bool]) -> list[tuple[int, int]]:
+    """First and last index of each unbroken stretch of True."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([0], np.asarray(present, int), [0]))))
+    return [(int(first), int(end) - 1) for first, end in zip(edges[::2], edges[1::2], strict=True)]
