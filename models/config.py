@@ -39,7 +39,7 @@ class Dropout(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     The first four are shares of sequences, per modality, and add up to at most 1; the rest are complete.
     """
 
-    absent: float = 0.15  # hidden from the first tick to the last
+    absent: float = 0.2  # hidden from the first tick to the last
     bursts: float = 0.3  # hidden in bursts
     frames: float = 0.15  # hidden tick by tick
     burst_seconds: float = 2.0  # mean length of a burst; gaps between bursts are twice as long
@@ -72,15 +72,15 @@ class Training(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How a model is trained: truncated back-propagation through time over whole sessions."""
 
     data: Literal["conversation"] = "conversation"
-    rounds: int = 160  # rounds of fresh sessions
+    rounds: int = 120  # rounds of fresh sessions
     streams: int = 64  # sessions side by side
     session_seconds: float = 100.0
     segment_ticks: int = 125  # ticks that one gradient sees
     learning_rate: float = 2e-3
     warmup_rounds: int = 4
     beta: float = 1.0
-    beta_rounds: int = 40  # β rises linearly from 0 over these rounds
-    clip: float = 1.0  # of the gradient's norm
+    beta_rounds: int = 30  # β rises linearly from 0 over these rounds
+    clip: float = 200.0  # of the gradient's norm, which is some tens to hundreds
     dropout: Dropout = Dropout()
 
 

@@ -51,7 +51,8 @@ class EngagementHead(nn.Module):
         scale = _scale(raw)
         error = (torch.logit(y) - location - self.of_z(z)) / scale
         density = 0.5 * error.square() + torch.log(scale) + 0.5 * math.log(2 * math.pi)
-        return -(density + torch.log(y) + torch.log1p(-y)).squeeze(-1)
+        nats: Tensor = density + torch.log(y) + torch.log1p(-y)
+        return -nats.squeeze(-1)
 
     def predict(self, z_mean: Tensor, z_variance: Tensor, h: Tensor) -> Prediction:
         """The distribution of y with z ~ N(z_mean, z_variance) integrated out."""

@@ -93,13 +93,6 @@ def hide(rng: np.random.Generator, batch: Batch, config: Config) -> dict[str, Te
     return fed
 
 
-class Segment(NamedTuple):
-    """One gradient's worth of a round."""
-
-    batch: Batch
-    fed: dict[str, Tensor]
-
-
 class Trainer:
     """One run in a folder: `config.json`, `run.json`, `metrics.jsonl`, `checkpoint.safetensors`, and at the
     end `model.safetensors`.
@@ -113,30 +106,25 @@ class Trainer:
 
     def __init__(self, config: Config, seed: int, folder: Path) -> None:
         self.config, self.seed, self.folder = config, seed, folder
+        described = {"seed": seed, "config": json.loads(msgspec.json.encode(config))}
+        if (folder / "config.json").exists():
+            if _described(folder) != described:
+                raise UserError(
+                    f"{folder}: holds a run of another configuration or seed; give another folder"
+                )
+        else:
+            folder.mkdir(parents=True, exist_ok=True)
+            _write_json({"seed": seed, "versions": versions()}, folder / "run.json")
+            _write_json(described["config"], folder / "config.json")
         torch.manual_seed(seed)
         self.model = build(config.model)
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=0.0, betas=(0.9, 0.99))
         self.round = 0
         self.skipped = 0
-        described = json.loads(msgspec.json.encode(config)) | {"seed": seed}
-        if (folder / "config.json").exists():
-            if json.loads((folder / "config.json").read_text()) | {"seed": self._seed()} != described:
-                raise UserError(
-                    f"{folder}: holds a run of another configuration or seed; give another folder"
-                )
-        else:
-            fit_normalisation(self.model, config, seed)
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / "run.json").write_text(json.dumps({"seed": seed, "versions": versions()}, indent=2))
-            del described["seed"]
-            (folder / "config.json").write_text(json.dumps(described, indent=2))
         if (folder / "checkpoint.safetensors").exists():
             self._restore()
-        elif (folder / "config.json").exists():
+        else:
             fit_normalisation(self.model, config, seed)
-
-    def _seed(self) -> Any:
-        return json.loads((self.folder / "run.json").read_text())["seed"]
 
     def run(self, progress: Callable[[Progress], None]) -> None:
         """Train to the last round, saving after each."""
@@ -246,6 +234,12 @@ def load_model(folder: Path) -> tuple[Config, MMVRNN]:
     return config, model.eval()
 
 
+def run_seed(folder: Path) -> int:
+    """The seed that a run was started with."""
+    seed: int = json.loads((folder / "run.json").read_text())["seed"]
+    return seed
+
+
 def load_weights(model: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
     """Fill a model, or say which tensor does not fit.
 
@@ -261,6 +255,17 @@ def load_weights(model: nn.Module, tensors: Mapping[str, Tensor], path: Path) ->
                 f"expected {expected.get(name, 'none')}"
             )
     model.load_state_dict(dict(tensors))
+
+
+def _described(folder: Path) -> dict[str, Any]:
+    """The seed and the configuration that a folder's run was started with."""
+    return {"seed": run_seed(folder), "config": json.loads((folder / "config.json").read_text())}
+
+
+def _write_json(content: object, path: Path) -> None:
+    partial = path.with_suffix(".part")
+    partial.write_text(json.dumps(content, indent=2) + "\n")
+    partial.replace(path)
 
 
 def _write(tensors: dict[str, Tensor], path: Path, described: dict[str, str]) -> None:

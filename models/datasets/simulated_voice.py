@@ -94,7 +94,8 @@ def _pitch(rng: np.random.Generator, people: People, behaviour: Behaviour, rate:
     own = behaviour.speaking
     pitch = np.where(own, means[0], means[1]) + melody * np.where(own, extent, 2.5)
     wrong = (rng.random((ticks, count)) < 0.05) * rng.choice([-12.0, 12.0], (ticks, count))
-    return np.clip(pitch + wrong, -8.8, 27.8).astype(np.float32)  # 60 to 500 Hz
+    tracked: Array = np.clip(pitch + wrong, -8.8, 27.8).astype(np.float32)  # 60 to 500 Hz
+    return tracked
 
 
 def _held(pitch: Array) -> Array:

@@ -1,0 +1,144 @@
+"""Engagement of simulated people not seen in training: our model beside a GRU regressor and ridge regression.
+
+    python benchmarks/engagement.py RUN [--rounds N] [--people validation|test]
+
+RUN is the folder of `enrapt train`. The GRU has the same inputs, hidden size and modality dropout, sees the
+same sessions in the same order, and is trained on the squared error. Ridge regression gets, per pattern, what
+it needs: mean and standard deviation of each input over a causal window of 2 s, the share of it that is
+present, and its own weights for that pattern.
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from enrapt.models.evaluation import PEOPLE, TEST, VALIDATION, patterns, predict, scores
+from enrapt.models.metrics import concordance, rmse
+from enrapt.models.training import (
+    Batch,
+    MOMENT_STREAM,
+    hide,
+    learning_rate,
+    load_model,
+    run_seed,
+    simulate,
+)
+
+RIDGE_STREAM = 2**31 - 4
+
+
+class GRURegressor(nn.Module):
+    """Normalised inputs, zeros where missing, and the mask → a hidden layer → GRU → engagement."""
+
+    def __init__(self, model: nn.Module, hidden: int) -> None:
+        super().__init__()
+        self.normalised = model.normalised
+        self.inputs = [m.name for m in model.inputs]
+        self.phi = nn.Sequential(nn.Linear(sum(m.dim + 1 for m in model.inputs), hidden), nn.ReLU())
+        self.gru = nn.GRU(hidden, hidden, batch_first=True)
+        self.head = nn.Sequential(nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, 1))
+
+    def forward(self, x: dict[str, Tensor], mask: dict[str, Tensor], state: Tensor | None):
+        shape = next(iter(x.values())).shape[:2]
+        missing = torch.zeros(shape, dtype=torch.bool)
+        parts = []
+        for name in self.inputs:
+            seen = mask.get(name, missing)
+            parts += [self.normalised(name, x[name], seen).clamp(-10, 10), seen.unsqueeze(-1).float()]
+        h, state = self.gru(self.phi(torch.cat(parts, -1)), state)
+        return torch.sigmoid(self.head(h)), state
+
+
+def train_gru(model: nn.Module, config, seed: int, rounds: int) -> GRURegressor:
+    torch.manual_seed(seed)
+    training = config.training
+    gru = GRURegressor(model, config.model.hidden)
+    optimizer = torch.optim.Adam(gru.parameters(), betas=(0.9, 0.99))
+    start = time.perf_counter()
+    for round_ in range(rounds):
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(round_, training.learning_rate, training.warmup_rounds, rounds)
+        batch = simulate(config, seed, round_, training.streams)
+        fed = hide(np.random.default_rng((seed, round_, 1)), batch, config)
+        state = None
+        masks = Batch(batch.x, fed).segments(training.segment_ticks)
+        for part, mask in zip(batch.segments(training.segment_ticks), masks, strict=True):
+            estimate, state = gru(part.x, mask.available, state)
+            state = state.detach()
+            loss = (estimate - part.x["engagement"]).square().mean()
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(gru.parameters(), training.clip)
+            optimizer.step()
+        if round_ % 10 == 9:
+            print(f"  GRU round {round_ + 1}/{rounds}, {time.perf_counter() - start:.0f} s", flush=True)
+    return gru.eval()
+
+
+def windows(model, batch: Batch, seen: dict[str, Tensor], rate: int) -> np.ndarray:
+    """Causal 2 s windows, `[P, T, features]`."""
+    width = 2 * rate
+    columns = []
+    for name, mask in seen.items():
+        present = mask.unsqueeze(-1).double()
+        x = model.normalised(name, batch.x[name], mask).double()
+
+        def recent(v: Tensor) -> Tensor:
+            total = nn.functional.pad(v.cumsum(1), (0, 0, width, 0))
+            return total[:, width:] - total[:, :-width]
+
+        count = recent(present).clamp(min=1)
+        mean = recent(x * present) / count
+        square = recent(x.square() * present) / count
+        columns += [mean, (square - mean.square()).clamp(min=0).sqrt(), recent(present) / width]
+    return torch.cat(columns, -1).numpy()
+
+
+def ridge(train: np.ndarray, y: np.ndarray, test: np.ndarray, alpha: float = 1.0) -> np.ndarray:
+    center, spread = train.mean(0), train.std(0) + 1e-6
+    a = (train - center) / spread
+    gram = a.T @ a / len(a) + alpha * 1e-3 * np.eye(a.shape[1])
+    weights = np.linalg.solve(gram, a.T @ (y - y.mean()) / len(a))
+    return np.clip((test - center) / spread @ weights + y.mean(), 0, 1)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--rounds", type=int, help="of the GRU; the run's own number if not said")
+    parser.add_argument("--people", choices=["validation", "test"], default="test")
+    args = parser.parse_args()
+    config, model = load_model(args.run)
+    seed = run_seed(args.run)
+    gru = train_gru(model, config, seed, args.rounds or config.training.rounds)
+    batch = simulate(config, seed, {"validation": VALIDATION, "test": TEST}[args.people], PEOPLE)
+    fitting = simulate(config, seed, RIDGE_STREAM, PEOPLE)
+    truth = batch.x["engagement"].squeeze(-1).numpy()
+    seen_in_fitting = patterns(config, fitting, seed + 1)
+    assert MOMENT_STREAM not in (VALIDATION, TEST)
+    print(
+        f"{'pattern':12s} {'CCC: ours':>10s} {'GRU':>7s} {'ridge':>7s}   {'RMSE: ours':>10s} {'GRU':>7s} "
+        f"{'ridge':>7s}   {'90 % holds':>10s}"
+    )
+    for name, seen in patterns(config, batch, seed).items():
+        ours = predict(model, batch, seen)
+        with torch.no_grad():
+            theirs = gru(batch.x, seen, None)[0].squeeze(-1).numpy()
+        fit = seen_in_fitting[name]
+        a, b = windows(model, fitting, fit, config.rate), windows(model, batch, seen, config.rate)
+        y = fitting.x["engagement"].numpy()
+        linear = ridge(a.reshape(-1, a.shape[-1]), y.ravel(), b.reshape(-1, b.shape[-1])).reshape(truth.shape)
+        s = scores(truth, ours)
+        print(
+            f"{name:12s} {s['ccc']:10.3f} {concordance(truth, theirs):7.3f} {concordance(truth, linear):7.3f}   "
+            f"{s['rmse']:10.3f} {rmse(truth, theirs):7.3f} {rmse(truth, linear):7.3f}   "
+            f"{100 * s['coverage90']:9.1f} %"
+        )
+
+
+if __name__ == "__main__":
+    main()
