@@ -5,7 +5,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Final, Self
 
@@ -97,8 +97,7 @@ class ReadAhead:
     def _run(self) -> None:
         end: BaseException | None = None
         try:
-            for at, content in self._sorted() if self._in_order else self._read():
-                material = Material(content, at, time.perf_counter_ns(), self._newest - SKEW)
+            for material in self._sorted() if self._in_order else self._read():
                 if not self._hand_over(material):
                     return
         except BaseException as error:  # whatever it is, it is raised where the material is used
@@ -114,8 +113,8 @@ class ReadAhead:
             return True
         return False
 
-    def _read(self) -> Iterator[tuple[int, Content]]:
-        """What matters of the recording, each with its time, in the order of the file."""
+    def _read(self) -> Iterator[Material]:
+        """In the order of the file."""
         held: Frame | None = None  # the last picture, until the next one tells whether it is superseded
         failure: Exception | None = None
         try:
@@ -128,46 +127,50 @@ class ReadAhead:
                         if self._first_tick(held.originating_time) == self._first_tick(item.originating_time):
                             self.superseded += 1
                         else:
-                            yield held.originating_time, held
+                            yield self._material(held, held.originating_time)
                     held = item
                 elif self._audio is not None and (samples := self._audio.push(item)):
                     self._newest = max(self._newest, samples[-1].originating_time)
-                    yield samples[-1].originating_time, samples
+                    if held is not None and held.originating_time <= self._newest - SKEW:  # no next one
+                        yield self._material(held, held.originating_time)
+                        held = None
+                    yield self._material(samples, samples[-1].originating_time)
         except Exception as error:
             failure = error
         if held is not None:
-            yield held.originating_time, held
+            yield self._material(held, held.originating_time)
         if failure is not None:
             raise failure
 
-    def _sorted(self) -> Iterator[tuple[int, Content]]:
-        """The same by time: what is ahead of the other stream is held back."""
-        held: list[tuple[int, int, Content]] = []  # a heap, by time, then in the order of the file
+    def _material(self, content: Content, at: int) -> Material:
+        return Material(content, at, time.perf_counter_ns(), self._newest - SKEW)
+
+    def _sorted(self) -> Iterator[Material]:
+        """By time: what is ahead of the other stream is held back."""
+        held: list[tuple[int, int, Material]] = []  # a heap, by time, then in the order of the file
         size = 0  # bytes of pictures in it
         streams = self._pictures + (self._audio is not None)
         reached: dict[type, int] = {}
         failure: Exception | None = None
         try:
-            for count, (at, content) in enumerate(self._read()):
-                heapq.heappush(held, (at, count, content))
-                size += _size(content)
-                reached[type(content)] = at
-                while held and (
-                    (len(reached) == streams and held[0][0] <= min(reached.values()))
-                    or self._newest - held[0][0] > SKEW
-                    or size > HELD
-                ):
-                    at, _, content = heapq.heappop(held)
-                    size -= _size(content)
-                    yield at, content
+            for count, material in enumerate(self._read()):
+                heapq.heappush(held, (material.time, count, material))
+                size += _size(material)
+                reached[type(material.content)] = material.time
+                read = material.settled  # all that is not later than this is held, or was given out
+                if len(reached) == streams:
+                    read = max(read, min(reached.values()))
+                while held and (held[0][0] <= read or size > HELD):
+                    _, _, first = heapq.heappop(held)
+                    size -= _size(first)
+                    yield replace(first, settled=min(read, held[0][0] - 1) if held else read)
         except Exception as error:
             failure = error
-        while held:
-            at, _, content = heapq.heappop(held)
-            yield at, content
+        for _, _, material in sorted(held):
+            yield material
         if failure is not None:
             raise failure
 
 
-def _size(content: Content) -> int:
-    return content.image.nbytes if isinstance(content, Frame) else 0
+def _size(material: Material) -> int:
+    return material.content.image.nbytes if isinstance(material.content, Frame) else 0

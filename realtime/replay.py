@@ -52,15 +52,16 @@ class Replay:
     ) -> None:
         self._recording = recording
         self._engine = engine
-        self._face = face if recording.has_video else None
-        self._audio = audio if recording.has_audio else None
+        self._face = face if recording.has_video and "face" in engine.inputs else None
+        self._audio = audio if recording.has_audio and "audio" in engine.inputs else None
         self._realtime = realtime
         self._t0 = round(recording.start * SECOND)
         max_age = {name: _MAX_AGE[name] for name in engine.inputs if name in _MAX_AGE}
         self._aligner = Aligner(self._t0, engine.rate, max_age)
-        self._sources = [name for name in max_age if (self._face if name == "face" else self._audio)]
+        sources = {"face": self._face, "audio": self._audio}
+        self._sources = [name for name, source in sources.items() if source is not None]
         if not self._sources:
-            raise UserError(f"{recording.path}: has none of what the bundle takes ({', '.join(max_age)})")
+            raise UserError(f"{recording.path}: has nothing of what the bundle takes ({', '.join(max_age)})")
         self._pictures = 0  # looked at
         self._began: int | None = None  # monotonic ns; when tick 0 was due
         # Of ticks not released yet: what extraction took, ms; when the newest material came, monotonic ns.
@@ -96,7 +97,10 @@ class Replay:
         finally:
             aligner.finish()
             if self._face is not None:
-                aligner.counts["face"].drop("superseded", reader.superseded)
+                face = aligner.counts["face"]
+                face.drop("superseded", reader.superseded)
+                for reason, n in self._recording.counts.items():
+                    face.drop(reason, n)
         if broken is not None:
             raise broken
 

@@ -1,0 +1,30 @@
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from enrapt.realtime.samples import Frame, Sound
+
+
+@dataclass
+class Scripted:
+    """Stands for a `Recording`: these items, then perhaps an error."""
+
+    items: Iterable[Frame | Sound]
+    error: Exception | None = None
+    start: float = 0.0
+    has_video: bool = True
+    has_audio: bool = True
+    path: Path = Path("scripted.mp4")
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def __iter__(self) -> Iterator[Frame | Sound]:
+        yield from self.items
+        if self.error is not None:
+            raise self.error
+
+
+@pytest.fixture(scope="session")
+def scripted() -> type[Scripted]:
+    return Scripted
