@@ -15,7 +15,7 @@ def summary(statistics: Statistics, counts: Mapping[str, Counts], rate: int, wal
     """
     ticks = statistics.ticks
     lines = [
-        f"{ticks} ticks in {wall:.1f} s: {ticks / wall:.0f} per second, {ticks / rate / wall:.1f}× real time",
+        f"{ticks} ticks in {wall:.1f} s: {ticks / wall:.1f} per second, {ticks / rate / wall:.1f}× real time",
         "",
         "present at",
         *(f"  {modality:<9}{share:7.1%} of ticks" for modality, share in statistics.presence.items()),

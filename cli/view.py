@@ -88,14 +88,13 @@ class View:
         return f"{estimate.t:.1f}{whole} s, {speed:.1f}× real time"
 
     def _picture(self, estimate: Estimate) -> Table:
-        width = max(self._console.width - _LABELS, 20)
+        width = max(self._console.width - _LABELS, 22)
         picture = Table.grid()
-        picture.add_column(width=_LABELS, no_wrap=True)
+        picture.add_column(min_width=_LABELS, no_wrap=True)
         picture.add_column(no_wrap=True, overflow="crop")
+        picture.add_row("replay", Text(f"{self._progress(estimate)}, {self._name}"))
         if self._end is not None:
-            done = ProgressBar(self._end - self._start, estimate.t - self._start, width=width)
-            picture.add_row("replay", done)
-        picture.add_row("" if self._end else "replay", Text(f"{self._name}, {self._progress(estimate)}"))
+            picture.add_row("", ProgressBar(self._end - self._start, estimate.t - self._start, width=width))
         picture.add_row("[bold]engagement", _interval(estimate.engagement, width))
         picture.add_row("last minute", Text(self._sparkline(width), style="blue"))
         for modality, there in estimate.present.items():

@@ -62,19 +62,23 @@ class Output:
         Raises:
             UserError: that failed.
         """
-        if self._path is not None and not self._stream.closed:
-            with self._errors():
+        if self._stream.closed:
+            return
+        with self._errors():
+            if self._path is not None:
                 os.fsync(self._stream.fileno())
-                self._stream.close()
+            self._stream.close()
+            if self._path is not None:
                 _part(self._path).replace(self._path)
 
     def abandon(self) -> None:
         """Leave what was written in `FILE.part`; nothing written leaves nothing."""
-        if self._path is not None and not self._stream.closed:
-            with contextlib.suppress(OSError):  # of a full disk, once more
-                self._stream.close()
-            if not self._lines:
-                _part(self._path).unlink(missing_ok=True)
+        if self._stream.closed:
+            return
+        with contextlib.suppress(OSError):  # a full disk, once more
+            self._stream.close()
+        if self._path is not None and not self._lines:
+            _part(self._path).unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:
@@ -112,10 +116,11 @@ def open_output(address: str) -> Output:
     if scheme not in _FORMATS or not target:
         raise UserError(f"unknown output {address!r}: give jsonl:FILE, csv:FILE, or - for standard output")
     encode = _FORMATS[scheme]()
-    if target == "-":
-        return Output(address, sys.stdout.buffer, encode, None)
     path = Path(target)
     try:
+        if target == "-":
+            sys.stdout.flush()
+            return Output(address, os.fdopen(os.dup(sys.stdout.fileno()), "wb"), encode, None)
         if path.exists() and not path.is_file() and not path.is_dir():  # a pipe or a device has no other name
             return Output(address, path.open("wb"), encode, None)
         path = path.resolve()  # the file that a link names, not the link, is replaced

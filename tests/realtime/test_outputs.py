@@ -1,0 +1,182 @@
+"""Under its own name an output file is whole, or it is not there."""
+
+import csv
+import errno
+import io
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import msgspec
+import pytest
+from enrapt.contracts.errors import UserError
+from enrapt.realtime.estimate import Engagement, Estimate, Latency
+from enrapt.realtime.outputs import open_output
+
+
+def estimate(tick: int, *, audio: bool = True) -> Estimate:
+    return Estimate(
+        tick=tick,
+        t=tick / 25,
+        engagement=Engagement(0.5, 0.1, 0.4, 0.6),
+        present={"face": True, "audio": audio},
+        age_ms={"face": 12.5, "audio": 0.0 if audio else None},
+        surprise={"face": 1.5, "audio": -2.0 if audio else None},
+        latency_ms=Latency(5.0, 0.1, None),
+    )
+
+
+def one_estimate_then(stop: type[BaseException], address: str) -> None:
+    with open_output(address) as output:
+        output.write(ESTIMATES[0])
+        raise stop
+
+
+ESTIMATES = [estimate(0), estimate(1, audio=False), estimate(2)]
+
+
+def test_json_lines(tmp_path):
+    path = tmp_path / "out.jsonl"
+    with open_output(f"jsonl:{path}") as output:
+        for e in ESTIMATES:
+            output.write(e)
+    assert [msgspec.json.decode(line, type=Estimate) for line in path.read_bytes().splitlines()] == ESTIMATES
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_csv_has_a_row_a_tick_and_units_in_its_columns(tmp_path):
+    path = tmp_path / "out.csv"
+    with open_output(f"csv:{path}") as output:
+        for e in ESTIMATES:
+            output.write(e)
+    first, second, _ = csv.DictReader(path.read_text().splitlines())
+    assert first == {
+        "tick": "0", "t_s": "0.0",
+        "engagement_mean": "0.5", "engagement_std": "0.1", "engagement_low": "0.4", "engagement_high": "0.6",
+        "face_present": "1", "face_age_ms": "12.5", "face_surprise_nats": "1.5",
+        "audio_present": "1", "audio_age_ms": "0.0", "audio_surprise_nats": "-2.0",
+        "latency_face_ms": "5.0", "latency_step_ms": "0.1", "latency_total_ms": "",
+    }  # fmt: skip
+    assert [second[f"audio_{what}"] for what in ("present", "age_ms", "surprise_nats")] == ["0", "", ""]
+
+
+def test_csv_without_timing_has_no_columns_for_it(tmp_path):
+    path = tmp_path / "out.csv"
+    with open_output(f"csv:{path}") as output:
+        output.write(ESTIMATES[0].without_timing())
+    header, row = path.read_text().splitlines()
+    assert "latency" not in header
+    assert header.count(",") == row.count(",") == 11
+
+
+def test_every_line_can_be_followed_while_the_file_is_written(tmp_path):
+    part = tmp_path / "out.jsonl.part"
+    with open_output(f"jsonl:{tmp_path / 'out.jsonl'}") as output:
+        for n, e in enumerate(ESTIMATES, start=1):
+            output.write(e)
+            assert part.read_bytes().count(b"\n") == n
+            assert not (tmp_path / "out.jsonl").exists()
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, UserError, BrokenPipeError])
+def test_stopped_on_purpose_what_was_estimated_is_kept(tmp_path, stop):
+    with pytest.raises(stop):
+        one_estimate_then(stop, f"jsonl:{tmp_path / 'out.jsonl'}")
+    assert [path.name for path in tmp_path.iterdir()] == ["out.jsonl"]
+    assert (tmp_path / "out.jsonl").read_bytes() == msgspec.json.encode(ESTIMATES[0]) + b"\n"
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, UserError])
+def test_stopped_before_the_first_estimate_what_was_there_stays(tmp_path, stop):
+    path = tmp_path / "out.jsonl"
+    path.write_text("of yesterday")
+    with pytest.raises(stop), open_output(f"jsonl:{path}"):
+        raise stop
+    assert path.read_text() == "of yesterday"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_after_a_fault_the_part_stays(tmp_path):
+    with pytest.raises(ZeroDivisionError):
+        one_estimate_then(ZeroDivisionError, f"csv:{tmp_path / 'out.csv'}")
+    assert [path.name for path in tmp_path.iterdir()] == ["out.csv.part"]
+
+
+def test_a_link_stays_a_link(tmp_path):
+    target, link = tmp_path / "target.csv", tmp_path / "link.csv"
+    link.symlink_to(target)
+    with open_output(f"csv:{link}") as output:
+        output.write(ESTIMATES[0])
+    assert link.is_symlink()
+    assert len(target.read_text().splitlines()) == 2
+
+
+def test_a_pipe_is_written_in_place(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    read: list[bytes] = []
+    reader = threading.Thread(target=lambda: read.append(pipe.read_bytes()))
+    reader.start()
+    with open_output(f"jsonl:{pipe}") as output:
+        output.write(ESTIMATES[0])
+    reader.join(10)
+    assert read == [msgspec.json.encode(ESTIMATES[0]) + b"\n"]
+    assert pipe.is_fifo()
+
+
+@pytest.mark.parametrize(
+    ("address", "complaint"),
+    [
+        ("out.jsonl", "unknown output 'out.jsonl'"),
+        ("xml:out.xml", "jsonl:FILE, csv:FILE"),
+        ("jsonl:", "unknown output"),
+        ("", "unknown output"),
+        ("jsonl:no/such/folder/out.jsonl", "No such file or directory"),
+        ("csv:.", "is a folder"),
+    ],
+)
+def test_an_output_that_cannot_be_is_refused_at_once(tmp_path, monkeypatch, address, complaint):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=complaint) as caught:
+        open_output(address)
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_told_and_leaves_no_file_under_the_name(tmp_path):
+    class Full(io.BytesIO):
+        name = "full"
+
+        def flush(self) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    output = open_output(f"jsonl:{tmp_path / 'out.jsonl'}")
+    output.write(ESTIMATES[0])
+    output._stream.close()
+    output._stream = Full()
+    with pytest.raises(UserError, match="No space left"), output:
+        output.write(ESTIMATES[1])
+    assert [path.name for path in tmp_path.iterdir()] == ["out.jsonl.part"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_full_device():
+    with pytest.raises(UserError, match="No space left"), open_output("jsonl:/dev/full") as output:
+        output.write(ESTIMATES[0])
+
+
+@pytest.mark.parametrize("address", ["-", "jsonl:-"])
+def test_standard_output(address):
+    program = (
+        "from enrapt.realtime.outputs import open_output\n"
+        "from enrapt.realtime.estimate import Engagement, Estimate\n"
+        f"with open_output({address!r}) as output:\n"
+        "    output.write(Estimate(0, 0.0, Engagement(0.5, 0.1, 0.4, 0.6), {}, {}, {}))\n"
+        "print('and it is still open')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    line, after = done.stdout.splitlines()
+    assert msgspec.json.decode(line, type=Estimate).engagement.mean == 0.5
+    assert after == b"and it is still open"

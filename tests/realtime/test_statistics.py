@@ -1,0 +1,47 @@
+import numpy as np
+import pytest
+from enrapt.realtime.counts import Counts
+from enrapt.realtime.estimate import Engagement, Estimate, Latency
+from enrapt.realtime.statistics import Statistics
+
+
+def estimate(tick: int, *, face: bool, face_ms: float | None = None, total_ms: float = 1.0) -> Estimate:
+    return Estimate(
+        tick=tick,
+        t=tick / 25,
+        engagement=Engagement(0.5, 0.1, 0.4, 0.6),
+        present={"face": face, "audio": False},
+        age_ms={"face": 0.0 if face else None, "audio": None},
+        surprise={"face": None, "audio": None},
+        latency_ms=Latency(face_ms, 0.1, total_ms),
+    )
+
+
+def test_presence_is_the_share_of_ticks():
+    statistics = Statistics()
+    for tick in range(8):
+        statistics.add(estimate(tick, face=tick < 6))
+    assert statistics.ticks == 8
+    assert statistics.presence == {"face": 0.75, "audio": 0.0}
+
+
+def test_percentiles_are_over_the_ticks_that_had_the_stage():
+    statistics = Statistics()
+    for tick in range(101):
+        statistics.add(estimate(tick, face=True, face_ms=tick if tick % 2 == 0 else None, total_ms=tick))
+    assert statistics.latency("total") == pytest.approx((50, 95, 99))
+    assert statistics.latency("face") == pytest.approx(np.percentile(range(0, 101, 2), (50, 95, 99)))
+    statistics.add(estimate(101, face=True).without_timing())  # and one may be added after a look
+    assert statistics.latency("total") == pytest.approx((50, 95, 99))
+
+
+def test_without_ticks_there_is_nothing_to_tell():
+    assert Statistics().presence == {}
+    assert Statistics().latency("face") is None
+
+
+def test_counts_balance():
+    counts = Counts(captured=5, used=3)
+    assert counts.waiting == 2
+    counts.drop("corrupt", 4)
+    assert (counts.captured, counts.waiting) == (9, 2)
