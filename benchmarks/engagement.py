@@ -14,21 +14,19 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-
-from enrapt.models.evaluation import PEOPLE, TEST, VALIDATION, patterns, predict, scores
-from enrapt.models.metrics import concordance, rmse
+from enrapt.models.evaluation import TEST, VALIDATION, held_out, predict
+from enrapt.models.metrics import concordance, coverage, rmse
 from enrapt.models.training import (
     Batch,
-    MOMENT_STREAM,
     hide,
     learning_rate,
     load_model,
     run_seed,
     simulate,
 )
+from torch import Tensor, nn
 
-RIDGE_STREAM = 2**31 - 4
+RIDGE_PEOPLE = 2**31 - 3_000  # its own, so that it is fitted on nobody whom it is tried on
 
 
 class GRURegressor(nn.Module):
@@ -115,28 +113,38 @@ def main() -> None:
     config, model = load_model(args.run)
     seed = run_seed(args.run)
     gru = train_gru(model, config, seed, args.rounds or config.training.rounds)
-    batch = simulate(config, seed, {"validation": VALIDATION, "test": TEST}[args.people], PEOPLE)
-    fitting = simulate(config, seed, RIDGE_STREAM, PEOPLE)
-    truth = batch.x["engagement"].squeeze(-1).numpy()
-    seen_in_fitting = patterns(config, fitting, seed + 1)
-    assert MOMENT_STREAM not in (VALIDATION, TEST)
-    print(
-        f"{'pattern':12s} {'CCC: ours':>10s} {'GRU':>7s} {'ridge':>7s}   {'RMSE: ours':>10s} {'GRU':>7s} "
-        f"{'ridge':>7s}   {'90 % holds':>10s}"
-    )
-    for name, seen in patterns(config, batch, seed).items():
-        ours = predict(model, batch, seen)
-        with torch.no_grad():
-            theirs = gru(batch.x, seen, None)[0].squeeze(-1).numpy()
-        fit = seen_in_fitting[name]
-        a, b = windows(model, fitting, fit, config.rate), windows(model, batch, seen, config.rate)
-        y = fitting.x["engagement"].numpy()
-        linear = ridge(a.reshape(-1, a.shape[-1]), y.ravel(), b.reshape(-1, b.shape[-1])).reshape(truth.shape)
-        s = scores(truth, ours)
+    ((fitting, fitting_seen),) = held_out(config, seed, RIDGE_PEOPLE, groups=1)
+    fitting_truth = fitting.x["engagement"].numpy().ravel()
+
+    truths: list[np.ndarray] = []
+    found: dict[str, list[tuple[np.ndarray, ...]]] = {}
+    people = {"validation": VALIDATION, "test": TEST}[args.people]
+    for batch, seen in held_out(config, seed, people):
+        truth = batch.x["engagement"].squeeze(-1).numpy()
+        truths.append(truth)
+        for pattern, masks in seen.items():
+            ours = predict(model, batch, masks)
+            with torch.no_grad():
+                theirs = gru(batch.x, masks, None)[0].squeeze(-1).numpy()
+            a = windows(model, fitting, fitting_seen[pattern], config.rate)
+            b = windows(model, batch, masks, config.rate)
+            linear = ridge(a.reshape(-1, a.shape[-1]), fitting_truth, b.reshape(-1, b.shape[-1]))
+            found.setdefault(pattern, []).append(
+                (ours.mean, theirs, linear.reshape(truth.shape), ours.low, ours.high)
+            )
+    truth = np.concatenate(truths)
+    print(f"{len(truth)} people, {truth.size} ticks")
+    print(f"{'':12s} {'CCC':>8s} {'':>17s} {'RMSE':>10s}")
+    print(f"{'pattern':12s} {'ours':>8s} {'GRU':>8s} {'ridge':>8s} {'ours':>10s} {'GRU':>8s} {'ridge':>8s} "
+          f"{'90 % interval holds':>20s}")  # fmt: skip
+    for pattern, groups in found.items():
+        *estimates, low, high = (np.concatenate(part) for part in zip(*groups, strict=True))
         print(
-            f"{name:12s} {s['ccc']:10.3f} {concordance(truth, theirs):7.3f} {concordance(truth, linear):7.3f}   "
-            f"{s['rmse']:10.3f} {rmse(truth, theirs):7.3f} {rmse(truth, linear):7.3f}   "
-            f"{100 * s['coverage90']:9.1f} %"
+            f"{pattern:12s} "
+            + " ".join(f"{concordance(truth, e):8.3f}" for e in estimates)
+            + "   "
+            + " ".join(f"{rmse(truth, e):8.3f}" for e in estimates)
+            + f" {100 * coverage(truth, low, high):18.1f} %"
         )
 
 

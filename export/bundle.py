@@ -207,7 +207,7 @@ def _check_graph(metadata: Metadata, session: ort.InferenceSession, name: str) -
             (batch, *rest), kind_of = shapes[key]
             if rest != shape or isinstance(batch, int) or kind_of != "tensor(float)":
                 raise UserError(
-                    f"{name}: {kind} {key!r} is {kind_of} {shapes[key][0]}, expected float ['batch', *{shape}]"
+                    f"{name}: {kind} {key!r} is {kind_of} {shapes[key][0]}, expected float [batch, *{shape}]"
                 )
 
 

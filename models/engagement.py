@@ -55,8 +55,12 @@ class EngagementHead(nn.Module):
         return -nats.squeeze(-1)
 
     def predict(self, z_mean: Tensor, z_variance: Tensor, h: Tensor) -> Prediction:
-        """The distribution of y with z ~ N(z_mean, z_variance) integrated out."""
+        """The distribution of y given h, with z ~ N(z_mean, z_variance) integrated out."""
         location, raw = self.of_h(h).chunk(2, -1)
+        return self.integrated(location, raw, z_mean, z_variance)
+
+    def integrated(self, location: Tensor, raw: Tensor, z_mean: Tensor, z_variance: Tensor) -> Prediction:
+        """The same from what `of_h` gave, `[…, 1]` each."""
         location = location + self.of_z(z_mean)
         scale = torch.sqrt(_scale(raw).square() + z_variance @ self.of_z.weight.square().T)
         # Mean and variance of sigmoid(u) by Gauss–Hermite quadrature, 9 nodes.

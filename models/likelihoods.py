@@ -18,21 +18,26 @@ def scale(raw: Tensor) -> Tensor:
     return (softplus(raw) + FLOOR).clamp(max=CAP)
 
 
-def log_prob(likelihood: str, parameters: Tensor, x: Tensor) -> Tensor:
-    """Log-density of x, summed over its dimensions.
+def laplace(x: Tensor, location: Tensor, scale: Tensor) -> Tensor:
+    """−log Laplace(x; location, scale), nats, elementwise."""
+    return (x - location).abs() / scale + torch.log(2 * scale)
+
+
+def normal(x: Tensor, location: Tensor, scale: Tensor) -> Tensor:
+    """−log N(x; location, scale²), nats, elementwise."""
+    return 0.5 * ((x - location) / scale).square() + torch.log(scale) + 0.5 * math.log(2 * math.pi)
+
+
+LIKELIHOODS: Final = {"laplace": laplace, "normal": normal}
+
+
+def nll(likelihood: str, parameters: Tensor, x: Tensor) -> Tensor:
+    """Negative log-density of x, summed over its dimensions.
 
     Args:
-        likelihood: `normal` or `laplace`.
+        likelihood: a key of `LIKELIHOODS`.
         parameters: `[…, 2 D]`, locations and raw scales.
         x: `[…, D]`.
     """
     location, raw = parameters.chunk(2, -1)
-    s = scale(raw)
-    error = (x - location) / s
-    match likelihood:
-        case "normal":
-            return -(0.5 * error.square() + torch.log(s) + 0.5 * math.log(2 * math.pi)).sum(-1)
-        case "laplace":
-            return -(error.abs() + torch.log(2 * s)).sum(-1)
-        case _:
-            raise ValueError(f"no likelihood {likelihood!r} for an observed modality")
+    return LIKELIHOODS[likelihood](x, location, scale(raw)).sum(-1)

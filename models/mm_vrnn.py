@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from .config import ModelConfig
 from .engagement import EngagementHead, Prediction
 from .experts import kl_divergence, precision, product
-from .likelihoods import log_prob
+from .likelihoods import nll
 
 CLIP = 10.0  # standard deviations; a wilder input moves an encoder no further
 
@@ -74,8 +74,8 @@ class MMVRNN(nn.Module):
         super().__init__()
         self.config = config
         hidden, latent = config.hidden, config.latent
-        # Observed and context first, so that a live step uses the leading part of each weight.
-        self.inputs = config.of_role("observed", "context")
+        # In this order everywhere, masks and bundles included.
+        self.inputs = (*config.of_role("observed"), *config.of_role("context"))
         self.experts = (*self.inputs, *config.of_role("target"))
         self.decoded = config.of_role("observed")
         (self.target,) = config.of_role("target")
@@ -112,8 +112,9 @@ class MMVRNN(nn.Module):
 
     def normalised(self, name: str, x: Tensor, mask: Tensor) -> Tensor:
         """x in standard deviations, 0 where masked."""
-        x = torch.where(mask.unsqueeze(-1), x, getattr(self, f"center_{name}"))
-        return (x - getattr(self, f"center_{name}")) / getattr(self, f"scale_{name}")
+        center: Tensor = getattr(self, f"center_{name}")
+        scale: Tensor = getattr(self, f"scale_{name}")
+        return (torch.where(mask.unsqueeze(-1), x, center) - center) / scale
 
     def encode(self, name: str, x: Tensor, mask: Tensor) -> Tensor:
         """φ_m(x), `[…, H]`."""
@@ -159,7 +160,10 @@ class MMVRNN(nn.Module):
             z = mean if draw is None else mean + draw * torch.rsqrt(lam)
             steps.append((h, prior_mean, prior_precision, mean, lam, z))
             h = self.advance(gates_x, z, gates_h, h)
-        return Latents(*(torch.stack(column, 1) for column in zip(*steps, strict=True)), h)
+        hs, prior_means, prior_precisions, means_, precisions, zs = (
+            torch.stack(column, 1) for column in zip(*steps, strict=True)
+        )
+        return Latents(hs, prior_means, prior_precisions, means_, precisions, zs, h)
 
     def advance(self, gates_x: Tensor, z: Tensor, gates_h: Tensor, h: Tensor) -> Tensor:
         """The GRU (Cho et al. 2014): h_t from its gates' parts `[B, 3 H]`."""
@@ -178,7 +182,7 @@ class MMVRNN(nn.Module):
         """−log p(x_m | z, h) in nats, of x in standard deviations; 0 where masked; `[…]`."""
         (likelihood,) = (m.likelihood for m in self.decoded if m.name == name)
         parameters = self.decode(name, z, h)
-        return -log_prob(likelihood, parameters, self.normalised(name, x, mask)) * mask
+        return nll(likelihood, parameters, self.normalised(name, x, mask)) * mask
 
     def loss(
         self,
@@ -204,7 +208,7 @@ class MMVRNN(nn.Module):
         kl = kl_divergence(
             latents.mean, latents.precision, latents.prior_mean, latents.prior_precision
         ).mean()
-        nll = {
+        costs = {
             m.name: _mean(
                 self.surprise(m.name, x[m.name], available[m.name], latents.z, latents.h), available[m.name]
             )
@@ -212,11 +216,11 @@ class MMVRNN(nn.Module):
         }
         y, seen = x[self.target.name], available[self.target.name]
         y = torch.where(seen.unsqueeze(-1), y, torch.tensor(0.5))
-        nll[self.target.name] = _mean(-self.head.log_prob(y, latents.z, latents.h) * seen, seen)
+        costs[self.target.name] = _mean(-self.head.log_prob(y, latents.z, latents.h) * seen, seen)
         total = beta * kl
         for m in (*self.decoded, self.target):
-            total = total + m.weight * nll[m.name]
-        return Losses(total, kl, nll), latents.state
+            total = total + m.weight * costs[m.name]
+        return Losses(total, kl, costs), latents.state
 
     def predict(
         self, x: Mapping[str, Tensor], mask: Mapping[str, Tensor], state: Tensor

@@ -163,7 +163,7 @@ class Trainer:
             losses, state = self.model.loss(part.x, part.available, mask.available, state, noise, beta)
             state = state.detach()
             self.optimizer.zero_grad()
-            losses.total.backward()  # type: ignore[no-untyped-call]
+            losses.total.backward()
             norm = nn.utils.clip_grad_norm_(self.model.parameters(), training.clip)
             if torch.isfinite(norm):
                 self.optimizer.step()

@@ -135,9 +135,9 @@ def behave(rng: np.random.Generator, people: People, y: Array, rate: int) -> Beh
 def _turns(rng: np.random.Generator, people: People, y: Array, rate: int) -> NDArray[np.int8]:
     """Who speaks, `[T, P]`: a semi-Markov process of turns and gaps."""
     ticks, count = y.shape
-    speaker: NDArray[np.int8] = rng.integers(0, 3, count).astype(np.int8)
-    following: NDArray[np.int8] = rng.integers(1, 3, count).astype(np.int8)  # who speaks after a gap
-    left: NDArray[np.float64] = rng.exponential(1.0, count)  # s of the present state
+    speaker: NDArray[np.int8] = rng.integers(0, 3, (count,)).astype(np.int8)
+    following: NDArray[np.int8] = rng.integers(1, 3, (count,)).astype(np.int8)  # who speaks after a gap
+    left: NDArray[np.float64] = rng.exponential(1.0, (count,))  # s of the present state
     out = np.empty((ticks, count), np.int8)
     for t in range(ticks):
         left -= 1 / rate
@@ -170,8 +170,8 @@ def _gaze(
 ) -> tuple[Array, Array]:
     """Where people look, `[T, P]` twice: to the partner and away by turns."""
     ticks, count = y.shape
-    away: NDArray[np.bool_] = rng.random(count) < 0.4
-    left: NDArray[np.float64] = rng.exponential(1.0, count)
+    away: NDArray[np.bool_] = rng.random((count,)) < 0.4
+    left: NDArray[np.float64] = rng.exponential(1.0, (count,))
     x, up = np.zeros(count), np.zeros(count)
     out = np.empty((2, ticks, count))
     for t in range(ticks):
@@ -233,7 +233,7 @@ def _bump(rate: int, *, rise: float, hold: float, fall: float) -> NDArray[np.flo
 
 
 def _lognormal(rng: np.random.Generator, median: float, sigma: float, count: int) -> Array:
-    return _f32(median * rng.lognormal(0, sigma, count))
+    return _f32(median * rng.lognormal(0, sigma, (count,)))
 
 
 def _f32(x: NDArray[np.floating]) -> Array:

@@ -62,8 +62,8 @@ def face(
     shown = np.ceil(np.floor(tick * camera / rate + 1e-6) * rate / camera - 1e-6).astype(np.intp)
     values = values[shown, np.arange(count)]
 
-    lost = bursts(rng, count, ticks, 0.6 * rate, rng.lognormal(np.log(40), 0.8, count) * rate).T
-    left = bursts(rng, count, ticks, 4.0 * rate, rng.lognormal(np.log(200), 0.8, count) * rate).T
+    lost = bursts(rng, count, ticks, 0.6 * rate, rng.lognormal(np.log(40), 0.8, (count,)) * rate).T
+    left = bursts(rng, count, ticks, 4.0 * rate, rng.lognormal(np.log(200), 0.8, (count,)) * rate).T
     turned = (np.abs(values[..., FACE.index("yaw")]) > MAX_YAW) | (
         np.abs(values[..., FACE.index("pitch")]) > MAX_PITCH
     )
@@ -83,9 +83,9 @@ def _blendshape_logits(
     slower = 25 / rate
     moving = autoregressive(_normal(rng, ticks, count, len(factors)), factor_memory**slower) @ factors
     moving += autoregressive(_normal(rng, ticks, count, len(BLENDSHAPES)), rest_memory**slower) * rest
-    liveliness = rng.lognormal(0, 0.35, count).astype(np.float32)
+    liveliness = rng.lognormal(0, 0.35, (count,)).astype(np.float32)
     gate = np.where(_MOUTH & ~behaviour.speaking[..., None], STILL, 1.0).astype(np.float32)
-    logits = mean + own + NOISE * liveliness[:, None] * moving * gate
+    logits: Array = mean + own + NOISE * liveliness[:, None] * moving * gate
 
     syllables = autoregressive(_normal(rng, ticks, count), 0.6**slower) * behaviour.speaking
     eyes = 1 - people.head_share
@@ -101,7 +101,7 @@ def _blendshape_logits(
     for action, weights in ACTIONS.items():
         for name, weight in weights.items():
             logits[..., FACE.index(name)] += weight * amounts[action]
-    return logits
+    return logits.astype(np.float32, copy=False)
 
 
 def _pose(
@@ -113,9 +113,9 @@ def _pose(
     # Webcams stand in more places than those of the clips: wider than their spread, about their mean.
     spread = np.array([0.12, 0.12, 0.06, 4.0, 3.0, 0.0], np.float32)
     base: Array = mean + spread * rng.standard_normal((count, 6)).astype(np.float32)
-    base[:, 5] = mean[5] * rng.lognormal(0.1, 0.3, count)
+    base[:, 5] = mean[5] * rng.lognormal(0.1, 0.3, (count,))
     # Some sit like statues, others never still.
-    restless = rng.lognormal(np.log(0.6), 0.8, count).astype(np.float32)[:, None]
+    restless = rng.lognormal(np.log(0.6), 0.8, (count,)).astype(np.float32)[:, None]
     drift = np.array([0.04, 0.04, 0.03, 0.8, 0.5, 1.0], np.float32) * restless
     out = base + drift * autoregressive(_normal(rng, ticks, count, 6), float(np.exp(-1 / (10 * rate))))
     # Speech moves the head at one or two hertz.
