@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from enrapt.contracts.schemas import AUDIO, MEL_BINS
 from enrapt.realtime.audio import MUTED_AFTER, TICK, AudioFeatures
+from enrapt.realtime.media import Recording
 from enrapt.realtime.pitch import RATE, VOICED
 from enrapt.realtime.samples import SECOND, Sample, Sound
 from hypothesis import given
@@ -244,6 +245,16 @@ def test_a_muted_microphone_may_have_an_offset_and_a_step_of_dither() -> None:
 def test_a_quiet_room_is_present(level: float) -> None:
     rounded: Signal = (np.rint(noise(level, 3) * 32768) / 32768).astype(np.float32)
     assert not any(missing(rounded))
+
+
+def test_the_demo_clip_is_silent_once() -> None:
+    clip = Path(__file__).parents[2] / "cli" / "demo.mp4"
+    assert clip.stat().st_size < 1e6
+    extractor = AudioFeatures()
+    samples = [s for item in Recording(clip) if isinstance(item, Sound) for s in extractor.push(item)]
+    assert len(samples) == 500
+    # Silence from 13.7 to 16.8 s, and 0.1 s in which the codec rings.
+    assert [s.originating_time // (40 * MS) for s in samples if s.values is None] == list(range(356, 420))
 
 
 # Speech
