@@ -4,6 +4,10 @@ import msgspec
 import numpy as np
 import onnx
 import pytest
+from hypothesis import settings
+
+settings.register_profile("shared machine", deadline=None)  # how long an example takes is not what is tested
+settings.load_profile("shared machine")
 from enrapt.contracts.errors import UserError
 from enrapt.contracts.schemas import AUDIO, FACE
 from enrapt.export.bundle import (

@@ -311,8 +311,8 @@ def test_half_a_millisecond_a_tick() -> None:
     signal = np.concatenate([tone(150, 4), noise(-30, 4)])
     best = float("inf")
     for _ in range(3):
-        start = time.perf_counter()
+        start = time.process_time()
         n = len(features(signal))
-        best = min(best, (time.perf_counter() - start) / n)
+        best = min(best, (time.process_time() - start) / n)
     print(f"audio features: {1000 * best:.3f} ms a tick")
     assert best < 0.004  # a tenth of a tick, on a loaded machine; 0.3 ms on an idle one
