@@ -1,0 +1,54 @@
+import subprocess
+import sys
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+Enrapt = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def enrapt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Enrapt:
+    """Runs the command in a process of its own, in an empty folder, and waits for its end."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: object, **options: object) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "-m", "enrapt.cli.main", *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=120, **options)  # type: ignore
+
+    return run
+
+
+def write_sound(path: Path, seconds: float, codec: str, **options: str) -> None:
+    noise = np.random.default_rng(0).normal(0, 3000, (1, round(16000 * seconds))).astype(np.int16)
+    with av.open(path, "w", options=options) as container:
+        stream = container.add_stream(codec, rate=16000, layout="mono")
+        for at in range(0, noise.shape[1], 1024):
+            frame = av.AudioFrame.from_ndarray(noise[:, at : at + 1024], format="s16", layout="mono")
+            frame.sample_rate = 16000
+            frame.pts = at
+            frame.time_base = Fraction(1, 16000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+
+
+@pytest.fixture(scope="session")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four seconds of noise: 101 ticks."""
+    path = tmp_path_factory.mktemp("sound") / "noise.wav"
+    write_sound(path, 4.0, "pcm_s16le")
+    return path
+
+
+@pytest.fixture(scope="session")
+def breaking(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recording of eight seconds whose file ends after about five."""
+    path = tmp_path_factory.mktemp("breaking") / "noise.m4a"
+    write_sound(path, 8.0, "aac", movflags="faststart")
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) * 5 // 8])
+    return path

@@ -1,0 +1,34 @@
+import msgspec
+import pytest
+from enrapt.cli.main import main
+from enrapt.export.bundle import Bundle, Metadata
+
+
+def test_the_card_tells_what_a_user_must_know(tiny_bundle, capsys):
+    assert main(["inspect", str(tiny_bundle)]) == 0
+    card = capsys.readouterr().out
+    for part in (
+        "tiny 1", "25 a second, causal", "face: 57 numbers, face/1", "audio: 44 numbers, audio/1",
+        "target        engagement", "Nothing was learned.", "Tells what it sees, no more.", "MIT", "ccc 0",
+    ):  # fmt: skip
+        assert part in card
+
+
+@pytest.mark.parametrize("columns", ["40", "80", "400"])
+def test_the_card_fits_the_terminal(tiny_bundle, capsys, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", columns)
+    main(["inspect", str(tiny_bundle)])
+    lines = capsys.readouterr().out.splitlines()
+    hexadecimal = Bundle.load(tiny_bundle).metadata.sha256  # in one piece, to be copied
+    assert all(len(line) <= min(int(columns), 100) or hexadecimal in line for line in lines)
+
+
+def test_json_is_all_of_the_metadata(tiny_bundle, capsys):
+    assert main(["inspect", str(tiny_bundle), "--json"]) == 0
+    shown = capsys.readouterr().out
+    assert msgspec.json.decode(shown, type=Metadata) == Bundle.load(tiny_bundle).metadata
+
+
+def test_no_such_bundle(capsys):
+    assert main(["inspect", "nowhere.onnx"]) == 2
+    assert "nowhere.onnx" in capsys.readouterr().err

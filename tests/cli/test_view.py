@@ -1,0 +1,97 @@
+import io
+
+import pytest
+from enrapt.cli import view as module
+from enrapt.cli.view import HISTORY, View
+from enrapt.realtime.estimate import Engagement, Estimate, Latency
+from rich.console import Console
+
+
+def estimate(tick: int, mean: float = 0.61) -> Estimate:
+    return Estimate(
+        tick=tick,
+        t=tick / 25,
+        engagement=Engagement(mean, 0.08, 0.47, 0.74),
+        present={"face": True, "audio": False},
+        age_ms={"face": 12.1, "audio": None},
+        surprise={"face": 3.1, "audio": None},
+        latency_ms=Latency(5.2, 0.07, 21.4),
+    )
+
+
+def picture(view: View, width: int) -> list[str]:
+    """The view as it stands on a terminal of that width."""
+    console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
+    view._console = console
+    console.print(view._picture(view._latest))
+    return console.file.getvalue().splitlines()
+
+
+def a_view(*means: float, end: float | None = 20.0) -> View:
+    view = View("clip.mp4", 0.0, end, 25)
+    for tick, mean in enumerate(means):
+        view.update(estimate(tick, mean))
+    return view
+
+
+def test_the_picture_tells_engagement_presence_and_latency():
+    shown = "\n".join(picture(a_view(*[0.61] * 308), 80))
+    for part in ("12.3 of 20.0 s", "clip.mp4", "0.61", "0.47–0.74", "● 12 ms old", "○ missing"):
+        assert part in shown
+    assert "face 5.2 ms   step 0.07 ms   total 21.4 ms" in shown
+
+
+@pytest.mark.parametrize("width", [20, 36, 60, 80, 250])
+def test_it_fits_any_window(width):
+    lines = picture(a_view(*[0.61] * 2000), width)
+    assert all(len(line) <= width for line in lines)
+    assert len(lines) == 7
+
+
+def test_mean_and_interval_are_where_they_belong_on_the_scale():
+    scale = next(line for line in picture(a_view(0.61), 130) if "●" in line)
+    scale = scale[scale.index("─") : scale.rindex("─") + 1]
+    assert len(scale) == 100
+    assert scale.index("●") == 61
+    assert (scale.index("━"), scale.rindex("━")) == (47, 73)
+
+
+def test_the_sparkline_holds_the_last_minute():
+    view = a_view(*[0.0] * 25 * HISTORY, *[1.0] * 25 * (HISTORY // 2))
+    assert view._sparkline(10) == "▁▁▁▁▁█████"
+    assert a_view(*[0.0] * 25 * (HISTORY // 10))._sparkline(10) == "▁"
+
+
+def test_a_recording_of_unknown_length_has_no_bar():
+    assert len(picture(a_view(0.5, end=None), 80)) == 6
+
+
+def test_off_a_terminal_it_writes_a_line_now_and_then(capsys, monkeypatch):
+    now = 0.0
+    monkeypatch.setattr(module.time, "perf_counter", lambda: now)
+    with View("clip.mp4", 0.0, 20.0, 25) as view:
+        for tick in range(251):
+            now = tick / 25 / 2  # twice as fast as the clock
+            view.update(estimate(tick))
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err == ("10.0 of 20.0 s, 2.0× real time: engagement 0.61 (0.47–0.74), present: face\n")
+
+
+def test_drawing_is_rare_however_fast_the_estimates_come(monkeypatch):
+    monkeypatch.setattr(module.Console, "is_terminal", True)
+    drawn = 0
+    now = 0.0
+
+    def draw(self: View, estimate: Estimate) -> str:
+        nonlocal drawn
+        drawn += 1
+        return ""
+
+    monkeypatch.setattr(View, "_picture", draw)
+    monkeypatch.setattr(module.time, "perf_counter", lambda: now)
+    with View("clip.mp4", 0.0, 20.0, 25) as view:
+        for tick in range(10_000):
+            now = tick / 1000  # ten seconds
+            view.update(estimate(tick))
+    assert 90 <= drawn <= 101
