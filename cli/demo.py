@@ -33,8 +33,9 @@ def run(args: argparse.Namespace) -> int:
     except OSError as error:
         raise UserError(f"{folder}: cannot be made ({error.strerror}); name another folder with -o") from None
     print(
-        "A made-up clip: for a while the face is out of sight, for a while there is no sound. The model\n"
-        "has seen simulated people only: this shows how things work, not how engaged anybody is.\n"
+        "A made-up clip: for a while the face is out of sight, for a while there is no\n"
+        "sound. The model has seen simulated people only: this shows how things work,\n"
+        "not how engaged anybody is.\n"
     )
     estimates: list[Estimate] = []
     status = replay(
