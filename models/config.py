@@ -72,14 +72,14 @@ class Training(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How a model is trained: truncated back-propagation through time over whole sessions."""
 
     data: Literal["conversation"] = "conversation"
-    rounds: int = 120  # rounds of fresh sessions
-    streams: int = 64  # sessions side by side
+    rounds: int = 240  # rounds of fresh sessions
+    streams: int = 32  # sessions side by side
     session_seconds: float = 100.0
     segment_ticks: int = 125  # ticks that one gradient sees
     learning_rate: float = 2e-3
-    warmup_rounds: int = 4
+    warmup_rounds: int = 8
     beta: float = 1.0
-    beta_rounds: int = 30  # β rises linearly from 0 over these rounds
+    beta_rounds: int = 60  # β rises linearly from 0 over these rounds
     clip: float = 200.0  # of the gradient's norm, which is some tens to hundreds
     dropout: Dropout = Dropout()
 
