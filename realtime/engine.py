@@ -83,14 +83,18 @@ class Engine:
                 if value.shape != (buffer := self._values[name][0]).shape:
                     raise ValueError(f"{name} has shape {value.shape}, expected {buffer.shape}")
                 buffer[:] = value
-        self._session.run_with_iobinding(self._bindings[self._parity])
-        self._parity ^= 1
+        self.advance()
         mean, std, low, high = (float(e[0, 0]) for e in self._estimates)
         surprise = {
             name: float(nats) if present else None
             for name, present, nats in zip(self.inputs, self._mask[0], self._surprise[0], strict=True)
         }
         return Step(mean, std, low, high, surprise)
+
+    def advance(self) -> None:
+        """Run the graph on what is in the buffers."""
+        self._session.run_with_iobinding(self._bindings[self._parity])
+        self._parity ^= 1
 
     def reset(self) -> None:
         """Forget everything seen."""

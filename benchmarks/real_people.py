@@ -1,0 +1,52 @@
+"""Does the simulator cover real people? Surprise of a bundle at real clips, beside simulated people's.
+
+    python benchmarks/real_people.py CLIPS_FOLDER [--bundle default] [--face-model FILE]
+
+The bundle's description holds the 99th percentile of the surprise (nats) of each modality at held-out
+simulated people. Printed is the share of ticks of the clips, and of each clip, whose surprise is below it.
+The clips are those from which the simulator's means and spreads were taken: this says that it covers them,
+not that it covers everyone.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from enrapt.export.bundle import Bundle
+from enrapt.realtime.audio import AudioFeatures
+from enrapt.realtime.engine import Engine
+from enrapt.realtime.face import FaceFeatures
+from enrapt.realtime.face_model import find_face_model
+from enrapt.realtime.media import Recording
+from enrapt.realtime.replay import Replay
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("clips", type=Path)
+    parser.add_argument("--bundle", default="default")
+    parser.add_argument("--face-model", type=Path)
+    args = parser.parse_args()
+    bundle = Bundle.load(args.bundle)
+    engine = Engine(bundle)
+    model = find_face_model(args.face_model)
+    limits = {name: bundle.metadata.quality["all"][f"surprise99_{name}"] for name in engine.inputs}
+    shares: dict[str, list[np.ndarray]] = {name: [] for name in limits}
+    print(f"{'clip':40s} {'face found':>10s} " + " ".join(f"{n + ' < p99':>12s}" for n in limits))
+    for clip in sorted(args.clips.iterdir()):
+        with FaceFeatures(model) as face:
+            estimates = list(Replay(Recording(clip), engine, face, AudioFeatures()))
+        line = f"{clip.name:40s} {np.mean([e.present['face'] for e in estimates]):10.1%} "
+        for name, limit in limits.items():
+            surprise = np.array([e.surprise[name] for e in estimates if e.surprise[name] is not None])
+            shares[name].append(surprise < limit)
+            line += f" {np.mean(surprise < limit):12.1%}" if surprise.size else f" {'-':>12s}"
+        print(line)
+    for name, parts in shares.items():
+        ticks = np.concatenate(parts)
+        print(f"{name}: {ticks.mean():.1%} of {ticks.size} ticks below {limits[name]:.1f} nats")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""A whole replay beside MediaPipe alone on the same pictures: times real time, ratio, resident memory.
+
+    python benchmarks/replay.py [SOURCE] [--face-model FILE] [--rounds N]
+
+Both take turns, so that what else the machine does falls on both. MediaPipe alone is given pictures that are
+decoded already; the replay decodes, extracts audio features, aligns and steps the model as well.
+"""
+
+import argparse
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+from enrapt.cli.demo import CLIP
+from enrapt.export.bundle import Bundle
+from enrapt.realtime.audio import AudioFeatures
+from enrapt.realtime.engine import Engine
+from enrapt.realtime.face import FaceFeatures
+from enrapt.realtime.face_model import find_face_model
+from enrapt.realtime.media import Recording
+from enrapt.realtime.replay import Replay
+from enrapt.realtime.samples import Frame
+from face import alone
+
+
+def replay(model: Path, source: Path, engine: Engine) -> float:
+    """Seconds that a whole replay takes, once everything is loaded."""
+    with FaceFeatures(model) as face:
+        run = Replay(Recording(source), engine, face, AudioFeatures())
+        start = time.perf_counter()
+        for _ in run:
+            pass
+        return time.perf_counter() - start
+
+
+def peak_memory(model: Path, source: Path) -> float:
+    """Resident memory of `enrapt replay` at its highest, MB."""
+    command = [sys.executable, "-m", "enrapt.cli.main", "replay", str(source), "--face-model", str(model)]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit / 1e6
+
+
+def imported(module: str) -> set[str]:
+    """Which of torch and mediapipe come with it."""
+    program = f"import sys, {module}; print(*{{'torch', 'mediapipe'}} & sys.modules.keys())"
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    return set(done.stdout.split())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("source", type=Path, nargs="?", default=CLIP)
+    parser.add_argument("--face-model", type=Path)
+    parser.add_argument("--rounds", type=int, default=7)
+    args = parser.parse_args()
+    model = find_face_model(args.face_model)
+    memory = peak_memory(model, args.source)
+
+    engine = Engine(Bundle.load("default"))
+    frames = [piece for piece in Recording(args.source) if isinstance(piece, Frame)]
+    height, width, _ = frames[0].image.shape
+    seconds = len(frames) / (Recording(args.source).frame_rate or 25)
+    rounds = np.array(
+        [(alone(model, frames), replay(model, args.source, engine)) for _ in range(args.rounds)]
+    )  # [rounds, 2]
+    print(
+        f"{len(frames)} pictures of {width}×{height}, {seconds:.1f} s; {args.rounds} rounds, median (spread)"
+    )
+    for name, times in zip(("MediaPipe alone", "enrapt replay"), rounds.T, strict=True):
+        rates = np.sort(seconds / times)
+        print(f"{name:<17} {np.median(rates):6.2f} × real time ({rates[0]:.2f}–{rates[-1]:.2f})")
+    ratios = np.sort(rounds[:, 0] / rounds[:, 1])
+    print(
+        f"ratio             {np.median(ratios):6.2f} ({ratios[0]:.2f}–{ratios[-1]:.2f}); wanted 0.9, and 5 × real time"
+    )
+    print(f"resident memory   {memory:6.0f} MB at most; wanted 600 or less")
+    print(f"import            {', '.join(imported('enrapt.realtime')) or 'neither torch nor mediapipe'}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,18 @@
+import numpy as np
+import pytest
+
+from enrapt.models.metrics import concordance, coverage, rmse
+
+
+def test_concordance_of_equals_is_one_and_a_shift_costs():
+    x = np.array([0.0, 1.0, 2.0, 3.0])
+    assert concordance(x, x) == pytest.approx(1)
+    # By hand: variances 1.25, covariance 1.25, shift 1.
+    assert concordance(x, x + 1) == pytest.approx(2 * 1.25 / (1.25 + 1.25 + 1))
+    assert concordance(x, -x + 3) == pytest.approx(-1)
+
+
+def test_coverage_and_rmse():
+    truth = np.array([0.1, 0.5, 0.9, 0.2])
+    assert coverage(truth, truth - np.array([0, 0.1, -0.1, 1]), truth + 0.1) == 0.75
+    assert rmse(truth, truth + 0.3) == pytest.approx(0.3)

@@ -1,0 +1,35 @@
+import numpy as np
+import pytest
+
+from enrapt.models.config import Dropout
+from enrapt.models.missing import bursts, modality_dropout
+
+
+def lengths(row):
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], row.astype(int), [0]])))
+    return edges[1::2] - edges[::2]
+
+
+def test_bursts_and_gaps_have_the_lengths_asked_for():
+    missing = bursts(np.random.default_rng(0), 50, 20_000, 10, 30)
+    burst = np.concatenate([lengths(row) for row in missing])
+    gap = np.concatenate([lengths(~row) for row in missing])
+    assert burst.mean() == pytest.approx(10, rel=0.05)
+    assert gap.mean() == pytest.approx(30, rel=0.05)
+    assert missing.mean() == pytest.approx(0.25, rel=0.05)
+
+
+def test_gaps_may_differ_by_stream():
+    missing = bursts(np.random.default_rng(0), 2, 50_000, 10, np.array([10.0, 1e12]))
+    assert missing[0].mean() == pytest.approx(0.5, abs=0.05)
+    assert missing[1].mean() == 0
+
+
+def test_sequences_are_hidden_whole_in_bursts_or_by_tick_in_the_shares_asked_for():
+    config = Dropout(absent=0.2, bursts=0.3, frames=0.1, frame_share=0.5, burst_seconds=1.0)
+    hidden = modality_dropout(np.random.default_rng(1), 2000, 500, 25, config)
+    share = hidden.mean(1)
+    assert (share == 1).mean() == pytest.approx(0.2, abs=0.03)
+    assert (share == 0).mean() == pytest.approx(0.4, abs=0.03)
+    flips = np.diff(hidden.astype(int), axis=1).astype(bool).mean(1)
+    assert (flips > 0.4).mean() == pytest.approx(0.1, abs=0.02)

@@ -1,0 +1,134 @@
+import pytest
+import torch
+
+from enrapt.models.config import Modality, ModelConfig
+from enrapt.models.mm_vrnn import MMVRNN
+
+B, T = 3, 9
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    config = ModelConfig(
+        (
+            Modality("a", 5),
+            Modality("b", 3, likelihood="normal"),
+            Modality("role", 2, role="context"),
+            Modality("engagement", 1, role="target", likelihood="logit_normal", weight=10.0),
+        ),
+        hidden=16,
+        latent=4,
+    )
+    model = MMVRNN(config)
+    model.normalise("a", torch.randn(5), torch.rand(5) + 0.5)
+    return model
+
+
+def values(seed=1, ticks=T, batch=B):
+    g = torch.Generator().manual_seed(seed)
+    x = {k: torch.randn(batch, ticks, d, generator=g) for k, d in (("a", 5), ("b", 3), ("role", 2))}
+    x["engagement"] = torch.rand(batch, ticks, 1, generator=g)
+    mask = {k: torch.rand(batch, ticks, generator=g) < 0.6 for k in x}
+    return x, mask
+
+
+def inputs(x, mask):
+    return {k: v for k, v in x.items() if k != "engagement"}, {
+        k: v for k, v in mask.items() if k != "engagement"
+    }
+
+
+@torch.no_grad()
+def test_with_nothing_present_the_posterior_is_the_prior(model):
+    x, mask = values()
+    nothing = {k: torch.zeros_like(v) for k, v in mask.items()}
+    latents = model.infer(x, nothing, model.initial_state(B))
+    assert torch.equal(latents.mean, latents.prior_mean)
+    assert torch.equal(latents.precision, latents.prior_precision)
+
+
+@torch.no_grad()
+def test_a_modality_left_out_is_one_masked_throughout(model):
+    x, mask = inputs(*values())
+    mask["b"] = torch.zeros_like(mask["b"])
+    whole = model.predict(x, mask, model.initial_state(B))
+    del x["b"], mask["b"]
+    less = model.predict(x, mask, model.initial_state(B))
+    torch.testing.assert_close(whole[0].mean, less[0].mean)
+    torch.testing.assert_close(whole[2], less[2])
+
+
+def loss_and_gradients(model, x, available, fed):
+    model.zero_grad()
+    noise = torch.randn(B, T, 4, generator=torch.Generator().manual_seed(5))
+    losses, _ = model.loss(x, available, fed, model.initial_state(B), noise, 0.7)
+    losses.total.backward()
+    return losses.total.detach(), [p.grad.clone() for p in model.parameters() if p.grad is not None]
+
+
+def test_nan_under_the_mask_changes_nothing_gradients_included(model):
+    x, available = values()
+    fed = {k: v & (torch.arange(T) % 2 == 0) for k, v in available.items()}
+    spoilt = {k: torch.where(available[k].unsqueeze(-1), v, torch.nan) for k, v in x.items()}
+    total, gradients = loss_and_gradients(model, x, available, fed)
+    again, same = loss_and_gradients(model, spoilt, available, fed)
+    assert torch.equal(total, again)
+    assert all(torch.equal(g, s) for g, s in zip(gradients, same, strict=True))
+    assert all(torch.isfinite(g).all() for g in gradients)
+
+
+def test_the_loss_does_not_depend_on_batch_size_nor_on_the_order_of_the_dictionary(model):
+    x, available = values()
+    total, _ = loss_and_gradients(model, x, available, available)
+    twice = {k: torch.cat([v, v]) for k, v in x.items()}
+    masks = {k: torch.cat([v, v]) for k, v in available.items()}
+    noise = torch.randn(B, T, 4, generator=torch.Generator().manual_seed(5))
+    losses, _ = model.loss(twice, masks, masks, model.initial_state(2 * B), torch.cat([noise, noise]), 0.7)
+    torch.testing.assert_close(losses.total.detach(), total)
+    backwards = {k: x[k] for k in reversed(x)}, {k: available[k] for k in reversed(available)}
+    assert torch.equal(loss_and_gradients(model, backwards[0], backwards[1], backwards[1])[0], total)
+
+
+def test_what_is_dropped_is_still_reconstructed(model):
+    x, available = values()
+    fed = available | {"a": torch.zeros_like(available["a"])}
+    noise = torch.zeros(B, T, 4)
+    losses, _ = model.loss(x, available, fed, model.initial_state(B), noise, 1.0)
+    assert losses.nll["a"].item() != 0
+
+
+@torch.no_grad()
+def test_streamed_equals_whole(model):
+    x, mask = inputs(*values())
+    whole, surprise, end = model.predict(x, mask, model.initial_state(B))
+    state = model.initial_state(B)
+    for t in range(T):
+        one, nats, state = model.predict(
+            {k: v[:, [t]] for k, v in x.items()}, {k: v[:, [t]] for k, v in mask.items()}, state
+        )
+        torch.testing.assert_close(one.mean[:, 0], whole.mean[:, t])
+        torch.testing.assert_close(nats["a"][:, 0], surprise["a"][:, t])
+    torch.testing.assert_close(state, end)
+
+
+@torch.no_grad()
+def test_the_future_never_changes_the_past(model):
+    x, mask = inputs(*values())
+    before = model.predict(x, mask, model.initial_state(B))[0]
+    later = {k: v.clone() for k, v in x.items()}
+    for v in later.values():
+        v[:, 5:] += 3
+    after = model.predict(later, mask, model.initial_state(B))[0]
+    assert torch.equal(before.mean[:, :5], after.mean[:, :5])
+    assert not torch.equal(before.mean[:, 5:], after.mean[:, 5:])
+
+
+@torch.no_grad()
+def test_uncertainty_of_z_is_in_the_interval(model):
+    x, mask = inputs(*values())
+    blind = {k: torch.zeros_like(v) for k, v in mask.items()}
+    seen = model.infer(x, mask, model.initial_state(B))
+    unseen = model.infer(x, blind, model.initial_state(B))
+    # At the first tick both start from the same state, so only what was seen differs.
+    assert (seen.precision[:, 0] >= unseen.precision[:, 0]).all()

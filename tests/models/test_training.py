@@ -1,0 +1,102 @@
+import msgspec
+import pytest
+import torch
+
+from enrapt.contracts.errors import UserError
+from enrapt.models.config import load_config
+from enrapt.models.training import Trainer, load_model
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def config():
+    default = load_config("default")
+    small = msgspec.structs.replace(default.model, hidden=8, latent=4)
+    training = msgspec.structs.replace(
+        default.training, rounds=3, streams=4, session_seconds=4.0, segment_ticks=25
+    )
+    return msgspec.structs.replace(default, model=small, training=training)
+
+
+def train(config, seed, folder):
+    Trainer(config, seed, folder).run(lambda progress: None)
+    return (folder / "model.safetensors").read_bytes()
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.fixture(scope="module")
+def weights(config, tmp_path_factory):
+    return train(config, 0, tmp_path_factory.mktemp("runs") / "whole")
+
+
+def test_a_run_repeats_bit_for_bit_from_its_seed(config, weights, tmp_path):
+    assert train(config, 0, tmp_path / "again") == weights
+    assert train(config, 1, tmp_path / "other") != weights
+
+
+def test_a_resumed_run_ends_in_the_weights_of_one_never_stopped(config, weights, tmp_path):
+    def kill(progress):
+        raise Killed
+
+    for _ in range(2):
+        with pytest.raises(Killed):
+            Trainer(config, 0, tmp_path / "run").run(kill)
+    assert train(config, 0, tmp_path / "run") == weights
+    assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 3
+
+
+def test_steps_with_a_gradient_that_is_not_finite_are_skipped_and_counted(config, tmp_path, monkeypatch):
+    trainer = Trainer(config, 0, tmp_path / "run")
+    before = [p.detach().clone() for p in trainer.model.parameters()]
+    loss = trainer.model.loss
+
+    def spoilt(*arguments):
+        losses, state = loss(*arguments)
+        return losses._replace(total=losses.total * torch.nan), state
+
+    monkeypatch.setattr(trainer.model, "loss", spoilt)
+    metrics = trainer.train_round()
+    assert metrics["skipped"] == 4
+    assert all(torch.equal(a, b) for a, b in zip(before, trainer.model.parameters(), strict=True))
+
+
+def test_a_folder_with_another_run_is_left_alone(config, tmp_path):
+    Trainer(config, 0, tmp_path / "run")
+    with pytest.raises(UserError, match="another configuration or seed"):
+        Trainer(config, 1, tmp_path / "run")
+
+
+def test_a_run_that_is_not_finished_has_no_model(config, tmp_path):
+    Trainer(config, 0, tmp_path / "run")
+    with pytest.raises(UserError, match="not finished"):
+        load_model(tmp_path / "run")
+
+
+def test_weights_of_another_model_are_named(config, weights, tmp_path):
+    trainer = Trainer(config, 0, tmp_path / "run")
+    wider = msgspec.structs.replace(config.model, hidden=9)
+    other = Trainer(msgspec.structs.replace(config, model=wider), 0, tmp_path / "wider")
+    assert trainer.folder != other.folder
+    (tmp_path / "wider" / "model.safetensors").write_bytes(weights)
+    with pytest.raises(UserError, match=r"weights of another model: .* expected"):
+        load_model(tmp_path / "wider")
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ("hiden = 3", "hiden"),
+        ("hidden = 0", "hidden"),
+        ('hidden = "wide"', r"\$\.model\.hidden"),
+    ],
+)
+def test_a_wrong_configuration_is_named(change, named, tmp_path):
+    path = tmp_path / "wrong.toml"
+    text = (load_config.__globals__["PRESETS"] / "default.toml").read_text()
+    path.write_text(text.replace("hidden = 128", change))
+    with pytest.raises(UserError, match=named):
+        load_config(path)
