@@ -1,14 +1,16 @@
 """One step of an MM-VRNN as a graph of few, large products.
 
-The same arithmetic as `models.mm_vrnn`, with the products of all modalities, of the prior, the recurrence and
-the decoders stacked into one each: at batch 1 a step's time is the number of its operators more than their
-size. Sampling is left out: live, z is the posterior's mean.
+The same arithmetic as `models.mm_vrnn`. At batch 1 a step's time is the number of its operators more than
+their size, so the products of all modalities, of the prior, of the recurrence and of the decoders are stacked
+into one each, and what is linear is done to the weights beforehand: an expert's mean comes out as its
+difference from the prior's. Sampling is left out: live, z is the posterior's mean.
 """
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu, softplus
 
+from ..models.config import Modality
 from ..models.experts import CAP, FLOOR
 from ..models.likelihoods import LIKELIHOODS, scale
 from ..models.mm_vrnn import CLIP, MMVRNN
@@ -18,144 +20,155 @@ class StepGraph(nn.Module):
     """`(x_1, …, x_M, mask, state_h) → (engagement…, z_mean, z_std, surprise, next_state_h)`.
 
     Inputs are raw `[batch, D_m]`, mask `[batch, M]` of 0 and 1 over observed and context modalities in the
-    configuration's order, state `[batch, H]`. A masked value may be NaN.
+    model's order, state `[batch, H]`. A masked value may be NaN.
     """
 
     center: Tensor
     inverse: Tensor
-    spread_x: Tensor
-    spread_phi: Tensor
+    mask_w: Tensor
     phi_w: Tensor
     phi_b: Tensor
     x_w: Tensor
-    x_b: Tensor
     h_w: Tensor
     h_b: Tensor
-    z_w: Tensor
-    z_b: Tensor
+    sum_z: Tensor
+    phi_z_w: Tensor
+    phi_z_b: Tensor
     gates_w: Tensor
     gates_b: Tensor
-    decode_w: Tensor
+    decoder_w: Tensor
     out_w: Tensor
     out_b: Tensor
-    last_w: Tensor
-    last_b: Tensor
-    sum_w: Tensor
+    sum_x: Tensor
+    head_w: Tensor
+    head_b: Tensor
 
     def __init__(self, model: MMVRNN) -> None:
         super().__init__()
         inputs, decoded = model.inputs, model.decoded
-        self.latent, self.hidden = model.config.latent, model.config.hidden
-        self.count, self.head = len(inputs), model.head
-        self.inputs = inputs
-        hidden, latent, m = self.hidden, self.latent, self.count
+        hidden, latent, m = model.config.hidden, model.config.latent, len(inputs)
+        self.head = model.head
+        self.decoded = [(i.likelihood, i.dim) for i in decoded]
         weights = dict(model.named_parameters()) | dict(model.named_buffers())
 
         def keep(name: str, value: Tensor) -> None:
             self.register_buffer(name, value.detach().clone())
 
-        keep("center", torch.cat([weights[f"center_{i.name}"] for i in inputs]))
-        keep("inverse", 1 / torch.cat([weights[f"scale_{i.name}"] for i in inputs]))
-        keep("spread_x", torch.block_diag(*(torch.ones(1, i.dim) for i in inputs)))  # mask → per dimension
-        keep("spread_phi", torch.block_diag(*(torch.ones(1, hidden) for _ in inputs)))
-        keep("phi_w", torch.block_diag(*(weights[f"phi.{i.name}.0.weight"].T for i in inputs)))
-        keep("phi_b", torch.cat([weights[f"phi.{i.name}.0.bias"] for i in inputs]))
-        # φ of all modalities → their experts' parts, side by side, and the sum of their gates' parts.
-        experts = torch.block_diag(*(weights[f"expert.{i.name}.weight"].T for i in inputs))
-        gates = torch.cat([weights[f"gates_x.{i.name}.weight"].T for i in inputs])
-        keep("x_w", torch.cat([experts, gates], 1))
-        expert_bias = torch.block_diag(*(weights[f"expert.{i.name}.bias"][None] for i in inputs))
-        keep(
-            "x_b",
-            torch.cat([expert_bias, torch.stack([weights[f"gates_x.{i.name}.bias"] for i in inputs])], 1),
-        )
-        # h → prior, experts, gates, hidden layers of the decoders and of the target's head.
-        used = 2 * latent * (1 + m)
-        total = sum(model.widths)
-        rows = torch.cat([torch.arange(used), torch.arange(total - 3 * hidden, total)])
-        decoders = [f"decoder.{i.name}.0" for i in decoded]
-        keep(
-            "h_w",
-            torch.cat(
+        def each(pattern: str, of: tuple[Modality, ...] = inputs) -> list[Tensor]:
+            return [weights[pattern.format(i.name)] for i in of]
+
+        def rows(blocks: list[Tensor]) -> Tensor:
+            """Block-diagonal, each block a row of ones or of biases."""
+            return torch.block_diag(*(b.reshape(1, -1) for b in blocks))
+
+        keep("center", torch.cat(each("center_{}")))
+        keep("inverse", 1 / torch.cat(each("scale_{}")))
+        keep("phi_w", torch.block_diag(*(w.T for w in each("phi.{}.0.weight"))))
+        keep("phi_b", torch.cat(each("phi.{}.0.bias")))
+
+        # φ of all modalities → [the experts' means, the prior's and the experts' raw precisions, gates].
+        # The prior has no part in φ.
+        mean_x, raw_x = zip(*(w.chunk(2) for w in each("expert.{}.weight")), strict=True)
+        mean_b, raw_b = zip(*(b.chunk(2) for b in each("expert.{}.bias")), strict=True)
+        no_prior = torch.zeros(hidden * m, latent)
+        means, raws = (torch.block_diag(*(w.T for w in ws)) for ws in (mean_x, raw_x))
+        gates = torch.cat([w.T for w in each("gates_x.{}.weight")])
+        keep("x_w", torch.cat([means, no_prior, raws, gates], 1))
+        x_b = torch.cat([rows([*mean_b]), torch.zeros(m, latent), rows([*raw_b])], 1)
+        x_b = torch.cat([x_b, torch.stack(each("gates_x.{}.bias"))], 1)
+        # mask → what it switches: dimensions, features, experts, and the biases of what was φ's.
+        ones = [
+            rows([torch.ones(n) for n in ns]) for ns in ([i.dim for i in inputs], [hidden] * m, [latent] * m)
+        ]
+        keep("mask_w", torch.cat([*ones, x_b], 1))
+        self.from_mask = [sum(i.dim for i in inputs), hidden * m, latent * m, x_b.shape[1]]
+
+        # h → the prior's mean, the same as above, hidden layers of the decoders and of the target's head.
+        def stacked(kind: str) -> Tensor:
+            prior, experts, gates = weights[f"from_h.{kind}"].split(model.widths)
+            prior_mean, prior_raw = prior.chunk(2)
+            halves = [e.chunk(2) for e in experts.split(2 * latent)[:m]]
+            ends = [w[:, hidden:] if kind == "weight" else w for w in each(f"decoder.{{}}.0.{kind}", decoded)]
+            return torch.cat(
                 [
-                    weights["from_h.weight"][rows],
-                    *(weights[f"{d}.weight"][:, hidden:] for d in decoders),
-                    weights["head.of_h.0.weight"],
+                    prior_mean,
+                    *(mean - prior_mean for mean, _ in halves),
+                    prior_raw,
+                    *(raw for _, raw in halves),
+                    gates,
+                    *ends,
+                    weights[f"head.of_h.0.{kind}"],
                 ]
-            ).T.contiguous(),
-        )
-        keep(
-            "h_b",
-            torch.cat(
-                [
-                    weights["from_h.bias"][rows],
-                    *(weights[f"{d}.bias"] for d in decoders),
-                    weights["head.of_h.0.bias"],
-                ]
-            ),
-        )
-        self.from_h = [2 * latent, 2 * latent * m, 3 * hidden, hidden * len(decoded), hidden]
-        keep("z_w", weights["phi_z.0.weight"].T)
-        keep("z_b", weights["phi_z.0.bias"])
+            )
+
+        keep("h_w", stacked("weight").T.contiguous())
+        keep("h_b", stacked("bias"))
+        self.experts = [latent * m, latent * (1 + m)]
+        self.from_h = [latent, sum(self.experts), 3 * hidden, hidden * len(decoded), hidden]
+        keep("sum_z", torch.eye(latent).repeat(m, 1))  # adds the experts up
+
+        keep("phi_z_w", weights["phi_z.0.weight"].T)
+        keep("phi_z_b", weights["phi_z.0.bias"])
         keep("gates_w", weights["gates_z.weight"].T)
         keep("gates_b", weights["gates_z.bias"])
-        keep("decode_w", torch.cat([weights[f"{d}.weight"][:, :hidden] for d in decoders]).T)
+
+        keep("decoder_w", torch.cat([w[:, :hidden] for w in each("decoder.{}.0.weight", decoded)]).T)
         # Locations of all decoded modalities first, then all raw scales.
-        ends = [f"decoder.{i.name}.2" for i in decoded]
-        halves = [torch.block_diag(*(weights[f"{e}.weight"].chunk(2)[k].T for e in ends)) for k in (0, 1)]
-        keep("out_w", torch.cat(halves, 1))
-        keep("out_b", torch.cat([weights[f"{e}.bias"].chunk(2)[k] for k in (0, 1) for e in ends]))
-        keep("last_w", weights["head.of_h.2.weight"].T)
-        keep("last_b", weights["head.of_h.2.bias"])
-        # Sums each decoded modality's dimensions into its column of the mask; a context's column stays 0.
+        ends = [[w.chunk(2)[k] for w in each("decoder.{}.2.weight", decoded)] for k in (0, 1)]
+        keep("out_w", torch.cat([torch.block_diag(*(w.T for w in half)) for half in ends], 1))
+        keep("out_b", torch.cat([b.chunk(2)[k] for k in (0, 1) for b in each("decoder.{}.2.bias", decoded)]))
+        # Adds each decoded modality's dimensions up in its column of the mask; a context's column stays 0.
         sums = torch.block_diag(*(torch.ones(i.dim, 1) for i in decoded))
-        keep("sum_w", torch.cat([sums, torch.zeros(len(sums), m - len(decoded))], 1))
-        self.decoded = [(i.likelihood, i.dim) for i in decoded]
+        keep("sum_x", torch.cat([sums, torch.zeros(len(sums), m - len(decoded))], 1))
+        keep("head_w", weights["head.of_h.2.weight"].T)
+        keep("head_b", weights["head.of_h.2.bias"])
 
     def forward(self, *arguments: Tensor) -> tuple[Tensor, ...]:
-        *x, mask, h = arguments
-        latent, m = self.latent, self.count
-        # Normalised inputs, 0 where missing.
-        values = torch.cat(x, -1)
-        values = torch.where((mask @ self.spread_x) > 0.5, (values - self.center) * self.inverse, 0.0)
-        phi = relu(values.clamp(-CLIP, CLIP) @ self.phi_w + self.phi_b) * (mask @ self.spread_phi)
-        from_x = phi @ self.x_w + mask @ self.x_b
-        experts_x, gates_x = from_x.split([2 * latent * m, 3 * self.hidden], -1)
-        prior, experts_h, gates_h, decoders_h, head_h = (h @ self.h_w + self.h_b).split(self.from_h, -1)
+        *inputs, mask, h = arguments
+        mask_x, mask_phi, mask_z, x_b = (mask @ self.mask_w).split(self.from_mask, -1)
+        prior_mean, experts_h, gates_h, decoders_h, head_h = (h @ self.h_w + self.h_b).split(self.from_h, -1)
 
-        # Precisions of the prior and of the experts, together; then the posterior as their product.
-        both = torch.cat([prior, experts_x + experts_h], -1).unflatten(-1, (1 + m, 2, latent))
-        precision = (softplus(both[:, :, 1]) + FLOOR).clamp(max=CAP)  # [B, 1 + M, Z]
-        prior_mean, prior_precision = both[:, 0, 0], precision[:, 0]
-        weights = precision[:, 1:] * mask.unsqueeze(-1)
-        total = prior_precision + weights.sum(1)
-        shift = (weights * (both[:, 1:, 0] - prior_mean.unsqueeze(1))).sum(1)
-        z = prior_mean + shift / total
+        x = torch.where(mask_x.bool(), (torch.cat(inputs, -1) - self.center) * self.inverse, 0.0)
+        phi = relu(x.clamp(-CLIP, CLIP) @ self.phi_w + self.phi_b) * mask_phi
+        experts_x, gates_x = (phi @ self.x_w + x_b).split([sum(self.experts), gates_h.shape[-1]], -1)
+
+        # The posterior: the prior's mean, shifted by the experts that are present.
+        shifts, raws = (experts_x + experts_h).split(self.experts, -1)
+        precisions = (softplus(raws) + FLOOR).clamp(max=CAP)
+        prior_precision, precisions = precisions.split([prior_mean.shape[-1], shifts.shape[-1]], -1)
+        precisions = precisions * mask_z
+        total = prior_precision + precisions @ self.sum_z
+        z = prior_mean + ((precisions * shifts) @ self.sum_z) / total
 
         # The recurrence.
-        gates = gates_x + relu(z @ self.z_w + self.z_b) @ self.gates_w + self.gates_b
-        reset_x, update_x, new_x = gates.chunk(3, -1)
-        reset_h, update_h, new_h = gates_h.chunk(3, -1)
-        new = torch.tanh(new_x + torch.sigmoid(reset_x + reset_h) * new_h)
-        update = torch.sigmoid(update_x + update_h)
+        hidden = h.shape[-1]
+        gates_x = gates_x + (self.phi_z(z) @ self.gates_w + self.gates_b)
+        (switch_x, new_x), (switch_h, new_h) = (g.split([2 * hidden, hidden], -1) for g in (gates_x, gates_h))
+        reset, update = torch.sigmoid(switch_x + switch_h).chunk(2, -1)
+        new = torch.tanh(new_x + reset * new_h)
         after = new + update * (h - new)
 
-        # What was expected before seeing: the decoders at the prior's mean.
-        hidden = relu(relu(prior_mean @ self.z_w + self.z_b) @ self.decode_w + decoders_h)
-        location, raw = (hidden @ self.out_w + self.out_b).chunk(2, -1)
-        cost = self.cost(values[:, : location.shape[-1]], location, scale(raw))
-        surprise = (cost @ self.sum_w) * mask
+        # How unlikely is what came, under what was expected before: the decoders at the prior's mean.
+        location, raw = (
+            relu(self.phi_z(prior_mean) @ self.decoder_w + decoders_h) @ self.out_w + self.out_b
+        ).chunk(2, -1)
+        cost = self.cost(x[:, : location.shape[-1]], location, scale(raw))
+        surprise = (cost @ self.sum_x) * mask
 
-        location, raw = (relu(head_h) @ self.last_w + self.last_b).chunk(2, -1)
+        location, raw = (relu(head_h) @ self.head_w + self.head_b).chunk(2, -1)
         prediction = self.head.integrated(location, raw, z, 1 / total)
         return (*prediction, z, torch.rsqrt(total), surprise, after)
 
+    def phi_z(self, z: Tensor) -> Tensor:
+        return relu(z @ self.phi_z_w + self.phi_z_b)
+
     def cost(self, x: Tensor, location: Tensor, spread: Tensor) -> Tensor:
         """Negative log-density by dimension, `[batch, ΣD]`."""
-        if len(kinds := {likelihood for likelihood, _ in self.decoded}) == 1:
+        kinds = {likelihood for likelihood, _ in self.decoded}
+        if len(kinds) == 1:
             return LIKELIHOODS[kinds.pop()](x, location, spread)
         dims = [dim for _, dim in self.decoded]
-        parts = zip(
-            self.decoded, x.split(dims, -1), location.split(dims, -1), spread.split(dims, -1), strict=True
+        parts = zip(*(v.split(dims, -1) for v in (x, location, spread)), strict=True)
+        return torch.cat(
+            [LIKELIHOODS[kind](*p) for (kind, _), p in zip(self.decoded, parts, strict=True)], -1
         )
-        return torch.cat([LIKELIHOODS[kind](*of) for (kind, _), *of in parts], -1)

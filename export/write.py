@@ -1,6 +1,5 @@
 """A trained model becomes a bundle."""
 
-import json
 import logging
 import warnings
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 import msgspec
 import onnx
+import onnxscript
 import torch
 
 from ..contracts.errors import UserError
@@ -69,9 +69,15 @@ def step_graph(model: MMVRNN) -> bytes:
             input_names=[*(m.name for m in model.inputs), "mask", "state_h"],
             output_names=[*ESTIMATES, "z_mean", "z_std", "surprise", "next_state_h"],
             dynamic_shapes={"arguments": dynamic},
+            custom_translation_table={torch.ops.aten.softplus.default: _softplus},
         )
     assert program is not None
     return stripped(program.model_proto).SerializeToString(deterministic=True)
+
+
+def _softplus(x: onnxscript.FLOAT, beta: float = 1.0, threshold: float = 20.0) -> onnxscript.FLOAT:
+    """ONNX has the operator; the exporter's own translation adds a comparison and a choice around it."""
+    return onnxscript.opset20.Softplus(x)
 
 
 def stripped(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -105,13 +111,14 @@ def describe(
 ) -> Metadata:
     training = config.training
     ticks = round(training.session_seconds * config.rate) * training.streams * training.rounds
-    plain: dict[str, Any] = json.loads(msgspec.json.encode(config))
+    sizes: dict[str, Any] = msgspec.to_builtins(config.model)
+    del sizes["model"], sizes["modalities"]  # told elsewhere
     return Metadata(
         bundle_version=VERSION,
         name=config.name,
         version="1",
         model=config.model.model,
-        config=plain,
+        config=sizes,
         rate=config.rate,
         modalities=tuple(
             ModalitySpec(m.name, m.role, m.dim, m.likelihood, m.schema) for m in (*model.inputs, model.target)

@@ -61,12 +61,13 @@ class EngagementHead(nn.Module):
 
     def integrated(self, location: Tensor, raw: Tensor, z_mean: Tensor, z_variance: Tensor) -> Prediction:
         """The same from what `of_h` gave, `[…, 1]` each."""
-        location = location + self.of_z(z_mean)
-        scale = torch.sqrt(_scale(raw).square() + z_variance @ self.of_z.weight.square().T)
+        location, own = location + self.of_z(z_mean), _scale(raw)
+        # Squares as products: as powers they are slow in ONNX Runtime.
+        scale = torch.sqrt(own * own + z_variance @ (self.of_z.weight * self.of_z.weight).T)
         # Mean and variance of sigmoid(u) by Gauss–Hermite quadrature, 9 nodes.
         y = torch.sigmoid(location + scale * self.nodes)
         mean = y @ self.weights
-        std = torch.sqrt(((y - mean).square() @ self.weights).clamp(min=1e-10))
+        std = torch.sqrt(((y - mean) * (y - mean) @ self.weights).clamp(min=1e-10))
         reach = HALF_WIDTH * scale
         return Prediction(mean, std, torch.sigmoid(location - reach), torch.sigmoid(location + reach))
 
