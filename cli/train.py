@@ -1,0 +1,74 @@
+"""`enrapt train`: a configuration becomes a trained model."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from ..contracts.errors import UserError
+
+
+def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = subparsers.add_parser(
+        "train",
+        help="train a model (needs enrapt[train])",
+        description="Trains a model. A run that was stopped goes on where it was when the same command is "
+        "given again, and ends in the same weights.",
+    )
+    parser.add_argument("config", metavar="CONFIG", help="a .toml file, or a preset's name (default)")
+    parser.add_argument("-o", "--output", metavar="FOLDER", type=Path, required=True, help="of the run")
+    parser.add_argument("--seed", type=int, default=0, help="same seed, same weights (%(default)s)")
+    parser.add_argument(
+        "--threads", type=int, default=2, help="of PyTorch; another number, other roundings (%(default)s)"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    require_training()
+    import torch
+
+    from ..models.config import load_config
+    from ..models.training import Progress, Trainer
+
+    if args.threads < 1:
+        raise UserError(f"--threads {args.threads}: give 1 or more")
+    torch.set_num_threads(args.threads)
+    torch.use_deterministic_algorithms(True)
+    trainer = Trainer(load_config(args.config), args.seed, args.output)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    console = Console(file=sys.stderr)
+    with Bar(*columns, console=console) as bar:
+        task = bar.add_task("training", total=trainer.config.training.rounds, completed=trainer.round)
+
+        def show(progress: Progress) -> None:
+            m = progress.metrics
+            costs = " ".join(f"{k[4:]} {v:.2f}" for k, v in m.items() if k.startswith("nll_"))
+            bar.update(task, completed=progress.round, description=f"loss {m['loss']:.1f} · nats: {costs}")
+            if not console.is_terminal:
+                console.print(f"round {progress.round}/{progress.rounds}: loss {m['loss']:.2f}, nats: {costs}")
+
+        trainer.run(show)
+    print(f"{args.output}: trained; next: enrapt export {args.output} -o BUNDLE.onnx")
+    return 0
+
+
+def require_training() -> None:
+    """Raise unless what `enrapt[train]` brings is there."""
+    try:
+        import onnx
+        import safetensors
+        import scipy
+        import torch  # noqa: F401
+    except ImportError as error:
+        raise UserError(f"{error.name} is not installed: pip install 'enrapt[train]'") from None
