@@ -85,7 +85,7 @@ def _blendshape_logits(
     moving += autoregressive(_normal(rng, ticks, count, len(BLENDSHAPES)), rest_memory**slower) * rest
     liveliness = rng.lognormal(0, 0.35, (count,)).astype(np.float32)
     gate = np.where(_MOUTH & ~behaviour.speaking[..., None], STILL, 1.0).astype(np.float32)
-    logits: Array = mean + own + NOISE * liveliness[:, None] * moving * gate
+    logits = mean + own + NOISE * liveliness[:, None] * moving * gate
 
     syllables = autoregressive(_normal(rng, ticks, count), 0.6**slower) * behaviour.speaking
     eyes = 1 - people.head_share
