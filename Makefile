@@ -1,6 +1,7 @@
 # make demo      install enrapt, without torch, and see it work on a shipped clip
 # make test      what a change must pass: style, types, the quick tests
 # make test-all  the same with the long tests
+# make bundle    train and export the shipped bundle anew
 #
 # All of it happens in .venv; `make VENV=elsewhere …` takes another place, `PYTHON=python3.12` another Python.
 
@@ -13,7 +14,7 @@ SOURCES := pyproject.toml LICENSE $(shell find $(ROOMS) -type f -not -name '*.py
 # `build` keeps modules that are gone from the sources, and would install them again.
 INSTALL = { test -d $(VENV) || $(PYTHON) -m venv $(VENV); } && rm -rf build && $(BIN)/pip install --quiet
 
-.PHONY: demo test test-all check
+.PHONY: demo test test-all check bundle
 
 demo: $(VENV)/.installed
 	$(BIN)/enrapt demo
@@ -38,3 +39,8 @@ $(VENV)/.installed-dev: $(SOURCES)
 	@echo "Installing enrapt and what its tests need into $(VENV): some minutes."
 	@$(INSTALL) ".[dev]"
 	@touch $@
+
+# Trains the shipped bundle anew from its seed, half an hour on two cores, and replaces it.
+bundle: $(VENV)/.installed-dev
+	$(BIN)/enrapt train default --seed 0 --threads 2 -o runs/default
+	$(BIN)/enrapt export runs/default -o export/bundles/default.onnx
