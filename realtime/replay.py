@@ -1,11 +1,14 @@
 """A recording goes in, one estimate per tick comes out."""
 
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import Final
 
 from ..contracts.errors import UserError
 from ..contracts.schemas import AUDIO, FACE
+from .ahead import Ahead
 from .alignment import END, Aligner
 from .audio import AudioFeatures
 from .counts import Counts
@@ -13,18 +16,37 @@ from .engine import Engine
 from .estimate import Estimate, Latency, estimate_of
 from .face import FaceFeatures
 from .media import BrokenRecording, Recording
-from .read_ahead import Material, ReadAhead
+from .reading import Material, Reading
 from .samples import SECOND, Frame, Observation, Sample
 
 _MAX_AGE: Final = {"face": round(FACE.max_age * SECOND), "audio": round(AUDIO.max_age * SECOND)}  # ns
 
 
+@dataclass(frozen=True, slots=True)
+class _Features:
+    """Samples of one modality, made of a piece of material: see there for `time`, `decoded` and `settled`.
+
+    Attributes:
+        face_ms: what looking for the face took; None without a picture.
+    """
+
+    modality: str
+    samples: list[Sample]
+    time: int
+    decoded: int
+    settled: int
+    face_ms: float | None
+
+
 class Replay:
     """The estimates of a recording; iterate once.
 
-    Decoding and audio features run in a thread, the face and the model where the estimates are used. However
-    the iteration is left, that thread has ended then. Ticks begin at the recording's start and end with the
-    last picture or sound that matters; the same file gives the same estimates, latencies aside.
+    Decoding and audio features run in one thread, looking for the face in another, and the model where the
+    estimates are used: on two cores, MediaPipe takes one and all the rest the other. However the iteration is
+    left, the threads have ended then.
+
+    Ticks begin at the recording's start and end with the last picture or sound that matters. The same file
+    gives the same estimates, latencies aside.
 
     Args:
         recording: what to read.
@@ -77,15 +99,22 @@ class Replay:
         self._engine.reset()
         for modality in aligner.counts.keys() - self._sources:
             aligner.advance(modality, END)
-        reader = ReadAhead(
+        reading = Reading(
             self._recording, self._audio, self._face is not None, aligner.first_tick, self._realtime
         )
         broken: BrokenRecording | None = None
         try:
-            with reader:
+            with ExitStack() as threads:
+                materials = threads.enter_context(Ahead(reading))
+                # Paced, nobody may look at a picture before its time, so there is nothing to do ahead.
+                features: Iterable[_Features] = (
+                    map(self._look, self._paced(materials))
+                    if self._realtime
+                    else threads.enter_context(Ahead(map(self._look, materials)))
+                )
                 try:
-                    for material in reader:
-                        self._take(material)
+                    for piece in features:
+                        self._take(piece)
                         for observation in aligner.release():
                             yield self._estimate(observation)
                 except BrokenRecording as error:
@@ -98,35 +127,40 @@ class Replay:
             aligner.finish()
             if self._face is not None:
                 face = aligner.counts["face"]
-                face.drop("superseded", reader.superseded)
+                face.drop("superseded", reading.superseded)
                 for reason, n in self._recording.counts.items():
                     face.drop(reason, n)
         if broken is not None:
             raise broken
 
-    def _take(self, material: Material) -> None:
-        if self._realtime:
+    def _paced(self, materials: Iterable[Material]) -> Iterator[Material]:
+        for material in materials:
             self._wait_until(material.time)
-        if isinstance(material.content, Frame):
-            modality, samples = "face", [self._look(material.content)]
-        else:
-            modality, samples = "audio", material.content
-        for sample in samples:
-            due = self._due(sample.originating_time) if self._realtime else material.decoded
-            self._arrived[self._aligner.first_tick(sample.originating_time)] = due
-            self._aligner.push(sample)
-        self._aligner.advance(modality, material.time)
-        for source in self._sources:
-            self._aligner.advance(source, material.settled)
+            yield material
 
-    def _look(self, frame: Frame) -> Sample:
-        assert self._face is not None  # without it the reader leaves pictures out
-        began = time.perf_counter_ns()
-        values = self._face.extract(frame)
-        took = time.perf_counter_ns() - began
-        self._face_ms[self._aligner.first_tick(frame.originating_time)] = took / 1e6
-        self._pictures += 1
-        return Sample("face", frame.originating_time, values, self._pictures - 1)
+    def _look(self, material: Material) -> _Features:
+        """Features of a piece of material: those that it has, or those of the face in it."""
+        modality, samples, face_ms = "audio", material.content, None
+        if isinstance(samples, Frame):
+            assert self._face is not None  # without it no picture is read
+            frame = samples
+            began = time.perf_counter_ns()
+            values = self._face.extract(frame)
+            face_ms = (time.perf_counter_ns() - began) / 1e6
+            modality, samples = "face", [Sample("face", frame.originating_time, values, self._pictures)]
+            self._pictures += 1
+        return _Features(modality, samples, material.time, material.decoded, material.settled, face_ms)
+
+    def _take(self, features: _Features) -> None:
+        for sample in features.samples:
+            tick = self._aligner.first_tick(sample.originating_time)
+            self._arrived[tick] = self._due(sample.originating_time) if self._realtime else features.decoded
+            if features.face_ms is not None:
+                self._face_ms[tick] = features.face_ms
+            self._aligner.push(sample)
+        self._aligner.advance(features.modality, features.time)
+        for source in self._sources:
+            self._aligner.advance(source, features.settled)
 
     def _estimate(self, observation: Observation) -> Estimate:
         if self._realtime:

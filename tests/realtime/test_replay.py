@@ -64,7 +64,7 @@ def encoded(estimates: Iterable[Estimate]) -> list[bytes]:
 
 
 def running() -> bool:
-    return any(thread.name == "read ahead" for thread in threading.enumerate())
+    return any(thread.name == "enrapt ahead" for thread in threading.enumerate())
 
 
 def test_what_is_there_is_used_at_its_tick(scripted, engine):
@@ -136,7 +136,7 @@ def test_a_stream_that_is_not_there_is_not_waited_for(scripted, engine):
 
 
 def test_a_stream_that_ends_early_is_not_waited_for_to_the_end(scripted, engine, monkeypatch):
-    monkeypatch.setattr("enrapt.realtime.read_ahead.SKEW", SECOND)
+    monkeypatch.setattr("enrapt.realtime.reading.SKEW", SECOND)
 
     def endless():
         yield from frames(0, 40)

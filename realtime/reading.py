@@ -1,31 +1,26 @@
-"""A thread that decodes a recording a little ahead of whoever uses it."""
+"""What matters of a recording: pictures in which to look for a face, and audio features."""
 
 import heapq
-import queue
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from .alignment import END
 from .audio import AudioFeatures
 from .media import Recording
 from .samples import SECOND, Frame, Sample
 
-DEPTH: Final = 8  # pictures and stretches of sound waiting: enough that neither thread waits for the other
 # The streams of a file are interleaved. One that is behind by more than this has ended, or pauses.
 SKEW: Final = 60 * SECOND
 HELD: Final = 96 * 2**20  # bytes of pictures held back at most to bring the streams into one order
-
 
 Content = Frame | list[Sample]
 
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """A picture in which to look for a face, or audio features.
+    """A picture, or audio features.
 
     Attributes:
         content: the one or the other.
@@ -40,11 +35,8 @@ class Material:
     settled: int
 
 
-class ReadAhead:
-    """The material of a recording, in the order of the file.
-
-    A context manager: leaving it stops the thread and waits for its end. Iterating raises what the recording
-    raised, after all that came before it.
+class Reading:
+    """The material of a recording; iterate once.
 
     Args:
         recording: what to read.
@@ -52,8 +44,8 @@ class ReadAhead:
         pictures: whether pictures matter.
         first_tick: the first tick that a picture can serve, by its originating time. A picture is superseded
             where the next one can serve that tick too: it is left out, and nobody looks for a face in it.
-        in_order: bring the streams into the order of their times, as far as `HELD` and `SKEW` allow. Needed
-            only where somebody waits for those times.
+        in_order: bring the streams into the order of their times, as far as `HELD` and `SKEW` allow, rather
+            than leave them in that of the file. Needed only where somebody waits for those times.
 
     Attributes:
         superseded: pictures left out so far.
@@ -74,44 +66,9 @@ class ReadAhead:
         self._first_tick = first_tick
         self._in_order = in_order
         self._newest = -END  # ns; of all that was read
-        self._queue: queue.Queue[Material | BaseException | None] = queue.Queue(DEPTH)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="read ahead", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stop.set()
-        self._thread.join()
 
     def __iter__(self) -> Iterator[Material]:
-        while isinstance(item := self._queue.get(), Material):
-            yield item
-        if item is not None:
-            raise item
-
-    def _run(self) -> None:
-        end: BaseException | None = None
-        try:
-            for material in self._sorted() if self._in_order else self._read():
-                if not self._hand_over(material):
-                    return
-        except BaseException as error:  # whatever it is, it is raised where the material is used
-            end = error
-        self._hand_over(end)
-
-    def _hand_over(self, item: Material | BaseException | None) -> bool:
-        while not self._stop.is_set():
-            try:
-                self._queue.put(item, timeout=0.1)
-            except queue.Full:
-                continue
-            return True
-        return False
+        return self._sorted() if self._in_order else self._read()
 
     def _read(self) -> Iterator[Material]:
         """In the order of the file."""

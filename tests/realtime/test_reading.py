@@ -1,13 +1,12 @@
-"""The thread that reads ahead: nothing lost, nothing out of order, nothing left running."""
+"""What is read of a recording: nothing lost, in an order that can be relied on."""
 
-import threading
 from collections.abc import Sequence
 from itertools import count
 
 import numpy as np
 import pytest
 from enrapt.realtime.audio import AudioFeatures
-from enrapt.realtime.read_ahead import DEPTH, Material, ReadAhead
+from enrapt.realtime.reading import Material, Reading
 from enrapt.realtime.samples import SECOND, Frame, Sound
 from hypothesis import given
 from hypothesis import strategies as st
@@ -29,26 +28,17 @@ def first_tick(originating_time: int) -> int:
     return -(-originating_time // (40 * MS))
 
 
-def read_ahead(recording, *, audio=True, pictures=True, in_order=False) -> ReadAhead:
-    return ReadAhead(recording, AudioFeatures() if audio else None, pictures, first_tick, in_order)
-
-
-def materials(recording, **options) -> list[Material]:
-    with read_ahead(recording, **options) as reader:
-        return list(reader)
+def read(recording, *, audio=True, pictures=True, in_order=False) -> Reading:
+    return Reading(recording, AudioFeatures() if audio else None, pictures, first_tick, in_order)
 
 
 def times(found: Sequence[Material], kind: type) -> list[int]:
     return [m.time // MS for m in found if isinstance(m.content, kind)]
 
 
-def running() -> bool:
-    return any(thread.name == "read ahead" for thread in threading.enumerate())
-
-
 def test_material_comes_in_the_order_of_the_file(scripted):
     items = [frame(0), frame(40), sound(40), frame(80), sound(80), sound(120), frame(120)]
-    found = materials(scripted(items))
+    found = list(read(scripted(items)))
     # But a picture waits for the next one, which tells whether it matters.
     assert [(type(m.content), m.time // MS) for m in found] == [
         (Frame, 0), (list, 40), (Frame, 40), (list, 80), (list, 120), (Frame, 80), (Frame, 120),
@@ -56,17 +46,17 @@ def test_material_comes_in_the_order_of_the_file(scripted):
 
 
 def test_a_superseded_picture_is_left_out_and_counted(scripted):
-    with read_ahead(scripted([frame(k) for k in (0, 8, 16, 40, 41, 80)]), audio=False) as reader:
-        found = list(reader)
+    reading = read(scripted([frame(k) for k in (0, 8, 16, 40, 41, 80)]), audio=False)
+    found = list(reading)
     # The ticks are at 0, 40 and 80 ms: 8 and 16 give way to 40, and 41 to 80.
     assert times(found, Frame) == [0, 40, 80]
-    assert reader.superseded == 3
+    assert reading.superseded == 3
 
 
 def test_what_does_not_matter_is_left_out(scripted):
     items = [frame(0), sound(40), frame(40), sound(80)]
-    assert times(materials(scripted(items), audio=False), list) == []
-    assert times(materials(scripted(items), pictures=False), Frame) == []
+    assert times(list(read(scripted(items), audio=False)), list) == []
+    assert times(list(read(scripted(items), pictures=False)), Frame) == []
 
 
 @given(lead=st.integers(0, 30), length=st.integers(0, 30), audio_leads=st.booleans())
@@ -77,34 +67,33 @@ def test_in_order_sorts_a_stream_that_leads_in_the_file(scripted, lead, length, 
     items: list[Frame | Sound] = []
     for k in range(length + lead):
         items += ahead[k : k + 1] + (behind[k - lead : k - lead + 1] if k >= lead else [])
-    found = materials(scripted(items), in_order=True)
+    found = list(read(scripted(items), in_order=True))
     assert [m.time for m in found] == sorted(m.time for m in found)
     assert times(found, Frame) == [40 * k for k in range(length)]
     assert times(found, list) == [40 * k for k in range(1, length + 1)]
 
 
 def test_in_order_holds_back_no_more_than_it_may(scripted, monkeypatch):
-    monkeypatch.setattr("enrapt.realtime.read_ahead.HELD", 10 * 300)
-    read = 0
+    monkeypatch.setattr("enrapt.realtime.reading.HELD", 10 * 300)
+    held = 0
 
     def items():
-        nonlocal read
-        for read in count():
-            yield frame(40 * read, size=10)  # 300 bytes, and never a sound
+        nonlocal held
+        for held in count():
+            yield frame(40 * held, size=10)  # 300 bytes, and never a sound
 
-    with read_ahead(scripted(items()), in_order=True) as reader:
-        next(iter(reader))
-        assert read <= 10 + DEPTH + 3
+    next(iter(read(scripted(items()), in_order=True)))
+    assert held == 11  # and one that waits for the next
 
 
 @pytest.mark.parametrize("in_order", [False, True])
 @pytest.mark.parametrize("pause", [0, 70])
 def test_a_stream_that_is_far_behind_is_settled_without_it(scripted, monkeypatch, in_order, pause):
-    monkeypatch.setattr("enrapt.realtime.read_ahead.SKEW", SECOND)
+    monkeypatch.setattr("enrapt.realtime.reading.SKEW", SECOND)
     sounds = [sound(40 * k) for k in range(1, 100)]
     resumed = [frame(4000 + 40 * k) for k in range(3)] if pause else []
     items = [frame(0), frame(40), *sounds, *resumed]
-    found = materials(scripted(items), in_order=in_order)
+    found = list(read(scripted(items), in_order=in_order))
     assert times(found, Frame) == [f.originating_time // MS for f in items if isinstance(f, Frame)]
     assert times(found, list) == [40 * k for k in range(1, 100)]
     for k, material in enumerate(found):
@@ -117,18 +106,7 @@ def test_a_stream_that_is_far_behind_is_settled_without_it(scripted, monkeypatch
 def test_what_the_recording_raises_comes_after_what_it_gave(scripted, in_order, error):
     recording = scripted([frame(0), sound(40), frame(40), sound(80), frame(80)], error)
     found: list[Material] = []
-    with read_ahead(recording, in_order=in_order) as reader, pytest.raises(type(error)):
-        found.extend(reader)
+    with pytest.raises(type(error)):
+        found.extend(read(recording, in_order=in_order))
     assert times(found, Frame) == [0, 40, 80]
     assert times(found, list) == [40, 80]
-    assert not running()
-
-
-@pytest.mark.parametrize("taken", [0, 1, 100])
-def test_leaving_stops_the_thread_wherever_it_is(scripted, taken):
-    endless = scripted(frame(40 * k) for k in count())
-    with read_ahead(endless) as reader:
-        for _, _ in zip(range(taken), reader, strict=False):
-            pass
-        assert running()
-    assert not running()
