@@ -14,6 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor, nn
+
 from enrapt.models.evaluation import TEST, VALIDATION, held_out, predict
 from enrapt.models.metrics import concordance, coverage, rmse
 from enrapt.models.training import (
@@ -24,7 +26,6 @@ from enrapt.models.training import (
     run_seed,
     simulate,
 )
-from torch import Tensor, nn
 
 RIDGE_PEOPLE = 2**31 - 3_000  # its own, so that it is fitted on nobody whom it is tried on
 

@@ -13,13 +13,14 @@ from pathlib import Path
 import mediapipe
 import numpy as np
 import psutil
+from mediapipe.tasks.python.core.base_options import BaseOptions
+from mediapipe.tasks.python.vision.core.vision_task_running_mode import VisionTaskRunningMode
+from mediapipe.tasks.python.vision.face_landmarker import FaceLandmarker, FaceLandmarkerOptions
+
 from enrapt.realtime.face import FaceFeatures
 from enrapt.realtime.face_model import find_face_model
 from enrapt.realtime.media import Recording
 from enrapt.realtime.samples import Frame
-from mediapipe.tasks.python.core.base_options import BaseOptions
-from mediapipe.tasks.python.vision.core.vision_task_running_mode import VisionTaskRunningMode
-from mediapipe.tasks.python.vision.face_landmarker import FaceLandmarker, FaceLandmarkerOptions
 
 
 def alone(model: Path, frames: list[Frame]) -> float:

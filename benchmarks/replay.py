@@ -14,6 +14,8 @@ import time
 from pathlib import Path
 
 import numpy as np
+from face import alone
+
 from enrapt.cli.demo import CLIP
 from enrapt.export.bundle import Bundle
 from enrapt.realtime.audio import AudioFeatures
@@ -23,7 +25,6 @@ from enrapt.realtime.face_model import find_face_model
 from enrapt.realtime.media import Recording
 from enrapt.realtime.replay import Replay
 from enrapt.realtime.samples import Frame
-from face import alone
 
 
 def replay(model: Path, source: Path, engine: Engine) -> float:

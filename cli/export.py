@@ -8,8 +8,8 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     parser = subparsers.add_parser(
         "export",
         help="make a bundle of a trained model (needs enrapt[train])",
-        description="Makes a bundle of a trained model: measures it on held-out people, writes its graph with "
-        "a description, and keeps it only if ONNX Runtime gives what PyTorch gives.",
+        description="Makes a bundle of a trained model: measures it on held-out people, writes its graph "
+        "with a description, and keeps it only if ONNX Runtime gives what PyTorch gives.",
     )
     parser.add_argument("run_folder", metavar="RUN", type=Path, help="the folder of `enrapt train`")
     parser.add_argument("-o", "--output", metavar="BUNDLE", type=Path, required=True, help="a .onnx file")

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 from ..contracts.errors import UserError
@@ -25,7 +26,13 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 
 def run(args: argparse.Namespace) -> int:
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
     from rich.progress import Progress as Bar
 
     require_training()
@@ -52,11 +59,13 @@ def run(args: argparse.Namespace) -> int:
         task = bar.add_task("training", total=trainer.config.training.rounds, completed=trainer.round)
 
         def show(progress: Progress) -> None:
-            m = progress.metrics
-            costs = " ".join(f"{k[4:]} {v:.2f}" for k, v in m.items() if k.startswith("nll_"))
-            bar.update(task, completed=progress.round, description=f"loss {m['loss']:.1f} · nats: {costs}")
+            costs = {k[4:]: v for k, v in progress.metrics.items() if k.startswith("nll_")}
+            said = f"loss {progress.metrics['loss']:.1f}, nats: " + ", ".join(
+                f"{name} {nats:.2f}" for name, nats in costs.items()
+            )
+            bar.update(task, completed=progress.round, description=said)
             if not console.is_terminal:
-                console.print(f"round {progress.round}/{progress.rounds}: loss {m['loss']:.2f}, nats: {costs}")
+                console.print(f"round {progress.round} of {progress.rounds}: {said}")
 
         trainer.run(show)
     print(f"{args.output}: trained; next: enrapt export {args.output} -o BUNDLE.onnx")
@@ -65,10 +74,8 @@ def run(args: argparse.Namespace) -> int:
 
 def require_training() -> None:
     """Raise unless what `enrapt[train]` brings is there."""
-    try:
-        import onnx
-        import safetensors
-        import scipy
-        import torch  # noqa: F401
-    except ImportError as error:
-        raise UserError(f"{error.name} is not installed: pip install 'enrapt[train]'") from None
+    missing = [
+        name for name in ("torch", "onnx", "onnxscript", "safetensors", "scipy") if not find_spec(name)
+    ]
+    if missing:
+        raise UserError(f"{', '.join(missing)} not installed: pip install 'enrapt[train]'")

@@ -4,6 +4,8 @@ import msgspec
 import numpy as np
 import onnx
 import pytest
+from hypothesis import settings
+
 from enrapt.contracts.errors import UserError
 from enrapt.contracts.schemas import AUDIO, FACE
 from enrapt.export.bundle import (
@@ -17,7 +19,6 @@ from enrapt.export.bundle import (
     digest,
 )
 from enrapt.realtime.face_model import find_face_model
-from hypothesis import settings
 
 settings.register_profile("shared machine", deadline=None)  # how long an example takes is not what is tested
 settings.load_profile("shared machine")

@@ -1,6 +1,7 @@
 """The demo, as a newcomer runs it."""
 
 import msgspec
+
 from enrapt.realtime.estimate import Estimate
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import platformdirs
 import pytest
+
 from enrapt.cli import doctor
 from enrapt.cli.doctor import LIVE, REPLAY, Finding
 from enrapt.realtime.face_model import SHA256

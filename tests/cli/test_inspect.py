@@ -1,5 +1,6 @@
 import msgspec
 import pytest
+
 from enrapt.cli.main import main
 from enrapt.export.bundle import Bundle, Metadata
 

@@ -2,6 +2,7 @@ import subprocess
 import sys
 
 import pytest
+
 from enrapt.cli import main as module
 from enrapt.cli.main import COMMANDS, main
 from enrapt.contracts.errors import UserError

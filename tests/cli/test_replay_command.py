@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 import onnx
 import pytest
+
 from enrapt.realtime.estimate import Estimate
 
 

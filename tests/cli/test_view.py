@@ -1,10 +1,11 @@
 import io
 
 import pytest
+from rich.console import Console
+
 from enrapt.cli import view as module
 from enrapt.cli.view import HISTORY, View
 from enrapt.realtime.estimate import Engagement, Estimate, Latency
-from rich.console import Console
 
 
 def estimate(tick: int, mean: float = 0.61) -> Estimate:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+
 from enrapt.realtime.samples import Frame, Sound
 
 

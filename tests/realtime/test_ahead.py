@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from itertools import count, islice
 
 import pytest
+
 from enrapt.realtime.ahead import DEPTH, Ahead
 
 

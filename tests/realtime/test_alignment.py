@@ -6,11 +6,12 @@ from itertools import takewhile
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from enrapt.realtime.alignment import END, Aligner
 from enrapt.realtime.counts import Counts
 from enrapt.realtime.samples import SECOND, Observation, Sample
-from hypothesis import given
-from hypothesis import strategies as st
 
 MS = 1_000_000
 MAX_AGE = {"face": 250 * MS, "audio": 100 * MS}

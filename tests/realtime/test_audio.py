@@ -7,14 +7,15 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
 from enrapt.contracts.schemas import AUDIO, MEL_BINS
 from enrapt.realtime.audio import MUTED_AFTER, TICK, AudioFeatures
 from enrapt.realtime.media import Recording
 from enrapt.realtime.pitch import RATE, VOICED
 from enrapt.realtime.samples import SECOND, Sample, Sound
-from hypothesis import given
-from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 Signal = NDArray[np.float32]
 MS = SECOND // 1000

@@ -1,5 +1,6 @@
 import msgspec
 import numpy as np
+
 from enrapt.realtime.engine import Step
 from enrapt.realtime.estimate import Estimate, Latency, estimate_of
 from enrapt.realtime.samples import Observation

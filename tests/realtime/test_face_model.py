@@ -12,6 +12,7 @@ from pathlib import Path
 
 import platformdirs
 import pytest
+
 from enrapt.contracts.errors import UserError
 from enrapt.realtime import face_model
 

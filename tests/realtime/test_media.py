@@ -11,11 +11,12 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+
 from enrapt.contracts.errors import UserError
 from enrapt.realtime.media import BrokenRecording, Recording, upright
 from enrapt.realtime.resampling import RATE
 from enrapt.realtime.samples import SECOND, Frame, Sound
-from numpy.typing import NDArray
 
 MS = SECOND // 1000
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+
 from enrapt.contracts.errors import UserError
 from enrapt.realtime.estimate import Engagement, Estimate, Latency
 from enrapt.realtime.outputs import open_output

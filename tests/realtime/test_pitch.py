@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
-from enrapt.realtime.pitch import RATE, VOICED, WINDOW, pitch
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+
+from enrapt.realtime.pitch import RATE, VOICED, WINDOW, pitch
 
 SECONDS = np.arange(WINDOW) / RATE
 

@@ -5,11 +5,12 @@ from itertools import count
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from enrapt.realtime.audio import AudioFeatures
 from enrapt.realtime.reading import Material, Reading
 from enrapt.realtime.samples import SECOND, Frame, Sound
-from hypothesis import given
-from hypothesis import strategies as st
 
 MS = 1_000_000
 

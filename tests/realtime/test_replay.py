@@ -10,6 +10,9 @@ import av
 import msgspec
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from enrapt.contracts.errors import UserError
 from enrapt.contracts.schemas import FACE
 from enrapt.export.bundle import Bundle
@@ -20,8 +23,6 @@ from enrapt.realtime.face import FaceFeatures
 from enrapt.realtime.media import BrokenRecording, Recording
 from enrapt.realtime.replay import Replay
 from enrapt.realtime.samples import SECOND, Frame, Sound
-from hypothesis import given
-from hypothesis import strategies as st
 
 MS = 1_000_000
 CLIP = "grid_bbaf2n.mpg"  # a face and speech throughout, 2.96 s

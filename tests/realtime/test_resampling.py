@@ -2,11 +2,12 @@ import itertools
 
 import numpy as np
 import pytest
-from enrapt.realtime.resampling import RATE, Resampler
-from enrapt.realtime.samples import SECOND, Sound
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+
+from enrapt.realtime.resampling import RATE, Resampler
+from enrapt.realtime.samples import SECOND, Sound
 
 Signal = NDArray[np.float32]
 

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from enrapt.realtime.counts import Counts
 from enrapt.realtime.estimate import Engagement, Estimate, Latency
 from enrapt.realtime.statistics import Statistics

@@ -2,13 +2,14 @@ from itertools import groupby
 
 import numpy as np
 import pytest
-from enrapt.contracts.errors import UserError
-from enrapt.realtime.estimate import Engagement, Estimate
-from enrapt.realtime.timeline import _BLUE, _COLOURS, _runs, draw_timeline
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.colors import to_rgb
 from matplotlib.image import imread
+
+from enrapt.contracts.errors import UserError
+from enrapt.realtime.estimate import Engagement, Estimate
+from enrapt.realtime.timeline import _BLUE, _COLOURS, _runs, draw_timeline
 
 
 def run(ticks: int, face: range, audio: range, mean: float = 0.5) -> list[Estimate]:
