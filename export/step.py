@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu, softplus
 
-from ..models.config import Modality
 from ..models.experts import CAP, FLOOR
 from ..models.likelihoods import LIKELIHOODS, scale
 from ..models.mm_vrnn import CLIP, MMVRNN
+from ..models.modality import Modality
 
 
 class StepGraph(nn.Module):

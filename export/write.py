@@ -112,12 +112,13 @@ def describe(
     training = config.training
     ticks = round(training.session_seconds * config.rate) * training.streams * training.rounds
     sizes: dict[str, Any] = msgspec.to_builtins(config.model)
-    del sizes["model"], sizes["modalities"]  # told elsewhere
+    kind = sizes.pop("model")
+    del sizes["modalities"]  # told elsewhere
     return Metadata(
         bundle_version=VERSION,
         name=config.name,
         version="1",
-        model=config.model.model,
+        model=kind,
         config=sizes,
         rate=config.rate,
         modalities=tuple(

@@ -11,61 +11,10 @@ from typing import Any, Final, Literal
 import msgspec
 
 from ..contracts.errors import UserError
+from .missing import Dropout
+from .mm_vrnn import MMVRNN, MMVRNNConfig
 
-Role = Literal["observed", "target", "context"]
-Likelihood = Literal["normal", "laplace", "logit_normal"]
-
-
-class Modality(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A named vector per tick.
-
-    Attributes:
-        role: `observed` may be fed and is decoded; `target` is decoded and never fed when live; `context`
-            is fed and not decoded.
-        weight: λ, what a nat of this modality's likelihood counts for in the loss.
-    """
-
-    name: str
-    dim: int
-    role: Role = "observed"
-    likelihood: Likelihood = "laplace"
-    weight: float = 1.0
-    schema: str | None = None
-
-
-class Dropout(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which observed modalities are hidden from the encoders in training; see `missing.py`.
-
-    The first four are shares of sequences, per modality, and add up to at most 1; the rest are complete.
-    """
-
-    absent: float = 0.2  # hidden from the first tick to the last
-    bursts: float = 0.3  # hidden in bursts
-    frames: float = 0.15  # hidden tick by tick
-    burst_seconds: float = 2.0  # mean length of a burst; gaps between bursts are twice as long
-    frame_share: float = 0.3  # share of ticks hidden where they are hidden tick by tick
-    target: float = 0.9  # share of sequences in which the target is hidden from its encoder
-
-
-class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Sizes of an MM-VRNN."""
-
-    modalities: tuple[Modality, ...]
-    model: Literal["mm_vrnn"] = "mm_vrnn"
-    hidden: int = 128
-    latent: int = 32
-
-    def of_role(self, *roles: Role) -> tuple[Modality, ...]:
-        return tuple(m for m in self.modalities if m.role in roles)
-
-    def __post_init__(self) -> None:
-        names = [m.name for m in self.modalities]
-        if len(set(names)) != len(names):
-            raise ValueError(f"modalities must have different names, found {names}")
-        if len(self.of_role("target")) != 1 or not self.of_role("observed"):
-            raise ValueError("modalities must hold one target and at least one observed")
-        if min(self.hidden, self.latent, *(m.dim for m in self.modalities)) < 1:
-            raise ValueError("hidden, latent and every dim must be at least 1")
+ModelConfig = MMVRNNConfig  # a union of the models' configurations, told apart by `model`
 
 
 class Training(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -93,6 +42,11 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rate: int
     model: ModelConfig
     training: Training = Training()
+
+
+def build(config: ModelConfig) -> MMVRNN:
+    """A model of that configuration, its weights untrained."""
+    return MMVRNN(config)
 
 
 PRESETS: Final = Path(str(files(__package__) / "presets"))

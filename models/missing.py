@@ -4,10 +4,23 @@ Bursts follow Gilbert's (1960) two-state channel: a chain that is present or mis
 state with a constant probability per tick, so that the lengths of bursts and gaps are geometric.
 """
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from .config import Dropout
+
+class Dropout(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which observed modalities are hidden from the encoders in training.
+
+    The first four are shares of sequences, per modality, and add up to at most 1; the rest are complete.
+    """
+
+    absent: float = 0.2  # hidden from the first tick to the last
+    bursts: float = 0.3  # hidden in bursts
+    frames: float = 0.15  # hidden tick by tick
+    burst_seconds: float = 2.0  # mean length of a burst; gaps between bursts are twice as long
+    frame_share: float = 0.3  # share of ticks hidden where they are hidden tick by tick
+    target: float = 0.9  # share of sequences in which the target is hidden from its encoder
 
 
 def bursts(
@@ -34,7 +47,7 @@ def bursts(
 def modality_dropout(
     rng: np.random.Generator, streams: int, ticks: int, rate: int, config: Dropout
 ) -> NDArray[np.bool_]:
-    """True where a modality is hidden in training, `[streams, ticks]`; see `config.Dropout`."""
+    """True where a modality is hidden in training, `[streams, ticks]`; see `Dropout`."""
     kind = rng.random(streams)
     absent = kind < config.absent
     in_bursts = ~absent & (kind < config.absent + config.bursts)

@@ -19,15 +19,36 @@ at once; only the recurrence runs tick by tick.
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import msgspec
 import torch
 from torch import Tensor, nn
 
-from .config import ModelConfig
 from .engagement import EngagementHead, Prediction
 from .experts import kl_divergence, precision, product
 from .likelihoods import nll
+from .modality import Modality, Role
 
 CLIP = 10.0  # standard deviations; a wilder input moves an encoder no further
+
+
+class MMVRNNConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="model", tag="mm_vrnn"):
+    """Sizes of an MM-VRNN."""
+
+    modalities: tuple[Modality, ...]
+    hidden: int = 128
+    latent: int = 32
+
+    def of_role(self, *roles: Role) -> tuple[Modality, ...]:
+        return tuple(m for m in self.modalities if m.role in roles)
+
+    def __post_init__(self) -> None:
+        names = [m.name for m in self.modalities]
+        if len(set(names)) != len(names):
+            raise ValueError(f"modalities must have different names, found {names}")
+        if len(self.of_role("target")) != 1 or not self.of_role("observed"):
+            raise ValueError("modalities must hold one target and at least one observed")
+        if min(self.hidden, self.latent, *(m.dim for m in self.modalities)) < 1:
+            raise ValueError("hidden, latent and every dim must be at least 1")
 
 
 class Latents(NamedTuple):
@@ -70,7 +91,7 @@ class MMVRNN(nn.Module):
     masked value may be anything, NaN included, and does not matter.
     """
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: MMVRNNConfig) -> None:
         super().__init__()
         self.config = config
         hidden, latent = config.hidden, config.latent

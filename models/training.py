@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..contracts.errors import UserError
-from .config import Config, ModelConfig, load_config
+from .config import Config, build, load_config
 from .datasets import conversation
 from .missing import modality_dropout
 from .mm_vrnn import MMVRNN
@@ -63,11 +63,6 @@ def simulate(config: Config, seed: int, round_: int, streams: int) -> Batch:
         {k: torch.from_numpy(v) for k, v in sessions.values.items()},
         {k: torch.from_numpy(v) for k, v in sessions.available.items()},
     )
-
-
-def build(config: ModelConfig) -> MMVRNN:
-    """A model of untrained weights."""
-    return MMVRNN(config)
 
 
 def fit_normalisation(model: MMVRNN, config: Config, seed: int) -> None:

@@ -8,8 +8,9 @@ from enrapt.contracts.errors import UserError
 from enrapt.export.bundle import Bundle, digest
 from enrapt.export.parity import check_parity
 from enrapt.export.write import describe, step_graph, with_metadata
-from enrapt.models.config import Modality, load_config
+from enrapt.models.config import load_config
 from enrapt.models.mm_vrnn import MMVRNN
+from enrapt.models.modality import Modality
 
 
 def config_of(*modalities: Modality):

@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from enrapt.models.config import Dropout
-from enrapt.models.missing import bursts, modality_dropout
+from enrapt.models.missing import Dropout, bursts, modality_dropout
 
 
 def lengths(row):

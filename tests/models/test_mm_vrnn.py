@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from enrapt.models.config import Modality, ModelConfig
-from enrapt.models.mm_vrnn import MMVRNN
+from enrapt.models.mm_vrnn import MMVRNN, MMVRNNConfig
+from enrapt.models.modality import Modality
 
 B, T = 3, 9
 
@@ -10,7 +10,7 @@ B, T = 3, 9
 @pytest.fixture(scope="module")
 def model():
     torch.manual_seed(0)
-    config = ModelConfig(
+    config = MMVRNNConfig(
         (
             Modality("a", 5),
             Modality("b", 3, likelihood="normal"),

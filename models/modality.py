@@ -1,0 +1,25 @@
+"""What a model sees and tells: modalities, their roles, their likelihoods."""
+
+from typing import Literal
+
+import msgspec
+
+Role = Literal["observed", "target", "context"]
+Likelihood = Literal["normal", "laplace", "logit_normal"]
+
+
+class Modality(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A named vector per tick.
+
+    Attributes:
+        role: `observed` may be fed and is decoded; `target` is decoded and never fed when live; `context`
+            is fed and not decoded.
+        weight: λ, what a nat of this modality's likelihood counts for in the loss.
+    """
+
+    name: str
+    dim: int
+    role: Role = "observed"
+    likelihood: Likelihood = "laplace"
+    weight: float = 1.0
+    schema: str | None = None
