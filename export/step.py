@@ -8,10 +8,10 @@ difference from the prior's. Sampling is left out: live, z is the posterior's me
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import relu, softplus
+from torch.nn.functional import pad, relu, softplus
 
 from ..models.experts import CAP, FLOOR
-from ..models.likelihoods import LIKELIHOODS, scale
+from ..models.likelihoods import LOCATION_SCALE, nll, scale, width
 from ..models.mm_vrnn import CLIP, MMVRNN
 from ..models.modality import Modality
 
@@ -49,6 +49,8 @@ class StepGraph(nn.Module):
         hidden, latent, m = model.config.hidden, model.config.latent, len(inputs)
         self.head = model.head
         self.decoded = [(i.likelihood, i.dim) for i in decoded]
+        kinds = {i.likelihood for i in decoded}
+        self.stacked = LOCATION_SCALE.get(next(iter(kinds))) if len(kinds) == 1 else None
         weights = dict(model.named_parameters()) | dict(model.named_buffers())
 
         def keep(name: str, value: Tensor) -> None:
@@ -113,10 +115,14 @@ class StepGraph(nn.Module):
         keep("gates_b", weights["gates_z.bias"])
 
         keep("decoder_w", torch.cat([w[:, :hidden] for w in each("decoder.{}.0.weight", decoded)]).T)
-        # Locations of all decoded modalities first, then all raw scales.
-        ends = [[w.chunk(2)[k] for w in each("decoder.{}.2.weight", decoded)] for k in (0, 1)]
-        keep("out_w", torch.cat([torch.block_diag(*(w.T for w in half)) for half in ends], 1))
-        keep("out_b", torch.cat([b.chunk(2)[k] for k in (0, 1) for b in each("decoder.{}.2.bias", decoded)]))
+        ends_w, ends_b = (each(f"decoder.{{}}.2.{kind}", decoded) for kind in ("weight", "bias"))
+        if self.stacked is not None:  # locations of all decoded modalities first, then all raw scales
+            halves = [[w.chunk(2)[k] for w in ends_w] for k in (0, 1)]
+            keep("out_w", torch.cat([torch.block_diag(*(w.T for w in half)) for half in halves], 1))
+            keep("out_b", torch.cat([b.chunk(2)[k] for k in (0, 1) for b in ends_b]))
+        else:
+            keep("out_w", torch.block_diag(*(w.T for w in ends_w)))
+            keep("out_b", torch.cat(ends_b))
         # Adds each decoded modality's dimensions up in its column of the mask; a context's column stays 0.
         sums = torch.block_diag(*(torch.ones(i.dim, 1) for i in decoded))
         keep("sum_x", torch.cat([sums, torch.zeros(len(sums), m - len(decoded))], 1))
@@ -149,11 +155,8 @@ class StepGraph(nn.Module):
         after = new + update * (h - new)
 
         # How unlikely is what came, under what was expected before: the decoders at the prior's mean.
-        location, raw = (
-            relu(self.phi_z(prior_mean) @ self.decoder_w + decoders_h) @ self.out_w + self.out_b
-        ).chunk(2, -1)
-        cost = self.cost(x[:, : location.shape[-1]], location, scale(raw))
-        surprise = (cost @ self.sum_x) * mask
+        decoded = relu(self.phi_z(prior_mean) @ self.decoder_w + decoders_h) @ self.out_w + self.out_b
+        surprise = self.surprise(x, decoded) * mask
 
         location, raw = (relu(head_h) @ self.head_w + self.head_b).chunk(2, -1)
         prediction = self.head.integrated(location, raw, z, 1 / total)
@@ -162,13 +165,14 @@ class StepGraph(nn.Module):
     def phi_z(self, z: Tensor) -> Tensor:
         return relu(z @ self.phi_z_w + self.phi_z_b)
 
-    def cost(self, x: Tensor, location: Tensor, spread: Tensor) -> Tensor:
-        """Negative log-density by dimension, `[batch, ΣD]`."""
-        kinds = {likelihood for likelihood, _ in self.decoded}
-        if len(kinds) == 1:
-            return LIKELIHOODS[kinds.pop()](x, location, spread)
+    def surprise(self, x: Tensor, parameters: Tensor) -> Tensor:
+        """Negative log-likelihood by column of the mask, `[batch, M]`."""
         dims = [dim for _, dim in self.decoded]
-        parts = zip(*(v.split(dims, -1) for v in (x, location, spread)), strict=True)
-        return torch.cat(
-            [LIKELIHOODS[kind](*p) for (kind, _), p in zip(self.decoded, parts, strict=True)], -1
-        )
+        x = x[:, : sum(dims)]
+        if self.stacked is not None:
+            location, raw = parameters.chunk(2, -1)
+            return self.stacked(x, location, scale(raw)) @ self.sum_x
+        parts = parameters.split([width(*of) for of in self.decoded], -1)
+        columns = zip(self.decoded, parts, x.split(dims, -1), strict=True)
+        costs = torch.stack([nll(kind, part, value) for (kind, _), part, value in columns], -1)
+        return pad(costs, (0, self.sum_x.shape[1] - len(dims)))

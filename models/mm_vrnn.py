@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from .engagement import EngagementHead, Prediction
 from .experts import kl_divergence, precision, product
-from .likelihoods import nll
+from .likelihoods import nll, width
 from .modality import Modality, Role
 
 CLIP = 10.0  # standard deviations; a wilder input moves an encoder no further
@@ -120,7 +120,9 @@ class MMVRNN(nn.Module):
         # [φ_z(z), h] → a hidden layer → the parameters of each observed modality's likelihood.
         self.decoder = nn.ModuleDict(
             {
-                m.name: nn.Sequential(nn.Linear(2 * hidden, hidden), nn.ReLU(), nn.Linear(hidden, 2 * m.dim))
+                m.name: nn.Sequential(
+                    nn.Linear(2 * hidden, hidden), nn.ReLU(), nn.Linear(hidden, width(m.likelihood, m.dim))
+                )
                 for m in self.decoded
             }
         )
@@ -195,7 +197,7 @@ class MMVRNN(nn.Module):
         return new + update * (h - new)
 
     def decode(self, name: str, z: Tensor, h: Tensor) -> Tensor:
-        """Parameters of p(x_m | z, h), `[…, 2 D]`."""
+        """Parameters of p(x_m | z, h), `[…, width]`."""
         parameters: Tensor = self.decoder[name](torch.cat([self.phi_z(z), h], -1))
         return parameters
 

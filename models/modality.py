@@ -5,7 +5,7 @@ from typing import Literal
 import msgspec
 
 Role = Literal["observed", "target", "context"]
-Likelihood = Literal["normal", "laplace", "logit_normal"]
+Likelihood = Literal["normal", "laplace", "bernoulli", "categorical", "logit_normal"]
 
 
 class Modality(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from ..contracts.errors import UserError
 from .config import Config, build, load_config
 from .datasets import conversation
+from .likelihoods import LOCATION_SCALE
 from .missing import modality_dropout
 from .mm_vrnn import MMVRNN
 
@@ -66,9 +67,11 @@ def simulate(config: Config, seed: int, round_: int, streams: int) -> Batch:
 
 
 def fit_normalisation(model: MMVRNN, config: Config, seed: int) -> None:
-    """Take each observed modality's mean and standard deviation from simulated sessions."""
+    """Take each input's mean and standard deviation from simulated sessions; shares and classes stay."""
     batch = simulate(config, seed, MOMENT_STREAM, MOMENT_SESSIONS)
     for modality in model.inputs:
+        if modality.likelihood not in LOCATION_SCALE:
+            continue
         values = batch.x[modality.name][batch.available[modality.name]]
         model.normalise(modality.name, values.mean(0), values.std(0).clamp(min=SCALE_FLOOR))
 

@@ -25,8 +25,13 @@ CONFIGS = {
         Modality("face", 57, schema="face/1"), Modality("audio", 44, schema="audio/1"), TARGET
     ),
     "one modality": config_of(Modality("face", 57), TARGET),
-    "context first, two likelihoods": config_of(
-        Modality("role", 2, "context"), TARGET, Modality("a", 3, likelihood="normal"), Modality("b", 4)
+    "context first, four likelihoods": config_of(
+        Modality("role", 2, "context"),
+        TARGET,
+        Modality("a", 3, likelihood="normal"),
+        Modality("b", 4),
+        Modality("c", 2, likelihood="bernoulli"),
+        Modality("d", 5, likelihood="categorical"),
     ),
 }
 
