@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from ..contracts.errors import UserError
+from .annealing import Annealing
 from .missing import Dropout
 from .mm_vrnn import MMVRNN, MMVRNNConfig
 
@@ -27,8 +28,7 @@ class Training(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     segment_ticks: int = 125  # ticks that one gradient sees
     learning_rate: float = 2e-3
     warmup_rounds: int = 8
-    beta: float = 1.0
-    beta_rounds: int = 60  # β rises linearly from 0 over these rounds
+    annealing: Annealing = Annealing()
     clip: float = 200.0  # of the gradient's norm, which is some tens to hundreds
     dropout: Dropout = Dropout()
 

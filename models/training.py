@@ -146,7 +146,7 @@ class Trainer:
             group["lr"] = learning_rate(
                 self.round, training.learning_rate, training.warmup_rounds, training.rounds
             )
-        beta = training.beta * min(1.0, (self.round + 1) / max(training.beta_rounds, 1))
+        beta = training.annealing.at(self.round)
         batch = simulate(self.config, self.seed, self.round, training.streams)
         rng = np.random.default_rng((self.seed, self.round, 1))
         fed = hide(rng, batch, self.config)
