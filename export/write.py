@@ -52,6 +52,8 @@ def export_run(run: Path, path: Path) -> float:
 
 def step_graph(model: MMVRNN) -> bytes:
     """The serialised ONNX graph of one step, without description."""
+    if model.config.fusion != "experts":
+        raise UserError(f"fusion {model.config.fusion!r} cannot be exported; train with fusion = 'experts'")
     graph = StepGraph(model).eval()
     batch = 2  # an example of batch 1 would freeze the batch at 1
     x = [torch.zeros(batch, m.dim) for m in model.inputs]

@@ -8,16 +8,18 @@ The recurrence, prior, posterior and decoders are those of the VRNN (Chung et al
     recurrence  h_t = GRU([φ_m(x_t^m) of modalities present, φ_z(z_t)], h_{t-1})
 
 with the posterior a product of experts in which the learned prior takes part (as in Wu & Goodman 2018).
-With nothing present the posterior is the prior. The target has an expert, used in training when its label
-is shown, and never enters the recurrence except through z, so that live, where it is always missing,
-nothing is out of place.
+With nothing present the posterior is the prior. The alternative, for comparison, is to concatenate φ_m of
+all modalities into one Gaussian, with zeros or a learned token in place of a missing one.
+
+The target has an expert, used in training when its label is shown, and never enters the recurrence except
+through z, so that live, where it is always missing, nothing is out of place.
 
 Whatever does not depend on z (encoders) or follows from z and h (decoders) is computed for a whole segment
 at once; only the recurrence runs tick by tick.
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 import torch
@@ -32,11 +34,17 @@ CLIP = 10.0  # standard deviations; a wilder input moves an encoder no further
 
 
 class MMVRNNConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="model", tag="mm_vrnn"):
-    """Sizes of an MM-VRNN."""
+    """Sizes of an MM-VRNN.
+
+    Attributes:
+        fusion: of the modalities in the posterior: a product of `experts`, or a concatenation in which a
+            missing modality is `zeros` or a learned `token`.
+    """
 
     modalities: tuple[Modality, ...]
     hidden: int = 128
     latent: int = 32
+    fusion: Literal["experts", "zeros", "token"] = "experts"
 
     def of_role(self, *roles: Role) -> tuple[Modality, ...]:
         return tuple(m for m in self.modalities if m.role in roles)
@@ -111,10 +119,13 @@ class MMVRNN(nn.Module):
         self.expert = nn.ModuleDict({m.name: nn.Linear(hidden, 2 * latent) for m in self.experts})
         # φ_m(x) → its part of the GRU's three gates.
         self.gates_x = nn.ModuleDict({m.name: nn.Linear(hidden, 3 * hidden) for m in self.inputs})
+        if config.fusion == "token":
+            self.token = nn.ParameterDict({m.name: torch.zeros(hidden) for m in self.experts})
         self.phi_z = nn.Sequential(nn.Linear(latent, hidden), nn.ReLU())
         self.gates_z = nn.Linear(hidden, 3 * hidden)
-        # h → prior, every expert's part, the GRU's gates: one product per tick.
-        self.widths = (2 * latent, 2 * latent * len(self.experts), 3 * hidden)
+        # h → prior, every expert's part (or that of the one Gaussian), the GRU's gates: one product per tick.
+        gaussians = len(self.experts) if config.fusion == "experts" else 1
+        self.widths = (2 * latent, 2 * latent * gaussians, 3 * hidden)
         self.from_h = nn.Linear(hidden, sum(self.widths))
 
         # [φ_z(z), h] → a hidden layer → the parameters of each observed modality's likelihood.
@@ -157,17 +168,19 @@ class MMVRNN(nn.Module):
             state: `[B, H]`.
             noise: `[B, T, Z]` from N(0, 1) to sample the posterior; None takes its mean.
         """
-        latent, h = self.config.latent, state
-        present = [m.name for m in self.experts if m.name in x]
-        features = {name: self.encode(name, x[name], mask[name]) for name in present}
-        ticks = next(iter(features.values())).shape[1]
-        gates = torch.zeros(state.shape[0], ticks, 3 * self.config.hidden)
+        h = state
+        features = {m.name: self.encode(m.name, x[m.name], mask[m.name]) for m in self.experts if m.name in x}
+        batch, ticks = next(iter(mask.values())).shape
+        if self.config.fusion != "experts":
+            features = {m.name: self.stand_in(m.name, features, mask, batch, ticks) for m in self.experts}
+            mask = {name: torch.ones(batch, ticks, dtype=torch.bool) for name in features}
+        gates = torch.zeros(batch, ticks, 3 * self.config.hidden)
         for m in self.inputs:
             if m.name in features:
                 gates = gates + self.gates_x[m.name](features[m.name]) * mask[m.name].unsqueeze(-1)
-        parts = torch.stack([self.expert[name](features[name]) for name in present], 2)  # [B, T, M, 2Z]
-        weights = torch.stack([mask[name] for name in present], 2).to(parts.dtype)  # [B, T, M]
-        columns = [i for i, m in enumerate(self.experts) if m.name in x]
+        parts = torch.stack([self.expert[name](phi) for name, phi in features.items()], 2)  # [B, T, M, 2Z]
+        weights = torch.stack([mask[name] for name in features], 2).to(parts.dtype)  # [B, T, M]
+        columns = [i for i, m in enumerate(self.experts) if m.name in features]
 
         # Taken apart once: indexing [:, t] in the loop would make its backward pass quadratic in T.
         by_tick = zip(gates.unbind(1), parts.unbind(1), weights.unbind(1), strict=True)
@@ -177,9 +190,13 @@ class MMVRNN(nn.Module):
             prior, experts, gates_h = self.from_h(h).split(self.widths, -1)
             prior_mean, prior_precision = prior.chunk(2, -1)
             prior_precision = precision(prior_precision)
-            experts = experts.unflatten(-1, (len(self.experts), 2 * latent))[:, columns] + part
-            means, raw = experts.chunk(2, -1)
-            mean, lam = product(prior_mean, prior_precision, means, precision(raw), weight)
+            if self.config.fusion == "experts":
+                experts = experts.unflatten(-1, (len(self.experts), -1))[:, columns] + part
+                means, raw = experts.chunk(2, -1)
+                mean, lam = product(prior_mean, prior_precision, means, precision(raw), weight)
+            else:
+                mean, raw = (experts + part.sum(1)).chunk(2, -1)
+                lam = precision(raw)
             z = mean if draw is None else mean + draw * torch.rsqrt(lam)
             steps.append((h, prior_mean, prior_precision, mean, lam, z))
             h = self.advance(gates_x, z, gates_h, h)
@@ -187,6 +204,15 @@ class MMVRNN(nn.Module):
             torch.stack(column, 1) for column in zip(*steps, strict=True)
         )
         return Latents(hs, prior_means, prior_precisions, means_, precisions, zs, h)
+
+    def stand_in(
+        self, name: str, features: Mapping[str, Tensor], mask: Mapping[str, Tensor], batch: int, ticks: int
+    ) -> Tensor:
+        """φ_m(x), and zeros or the token where the modality is missing, `[B, T, H]`."""
+        nothing = self.token[name] if self.config.fusion == "token" else torch.zeros(self.config.hidden)
+        if name not in features:
+            return nothing.expand(batch, ticks, -1)
+        return torch.where(mask[name].unsqueeze(-1), features[name], nothing)
 
     def advance(self, gates_x: Tensor, z: Tensor, gates_h: Tensor, h: Tensor) -> Tensor:
         """The GRU (Cho et al. 2014): h_t from its gates' parts `[B, 3 H]`."""

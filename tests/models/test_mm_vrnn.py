@@ -7,8 +7,7 @@ from enrapt.models.modality import Modality
 B, T = 3, 9
 
 
-@pytest.fixture(scope="module")
-def model():
+def model_of(fusion):
     torch.manual_seed(0)
     config = MMVRNNConfig(
         (
@@ -19,10 +18,21 @@ def model():
         ),
         hidden=16,
         latent=4,
+        fusion=fusion,
     )
     model = MMVRNN(config)
     model.normalise("a", torch.randn(5), torch.rand(5) + 0.5)
     return model
+
+
+@pytest.fixture(scope="module", params=["experts", "zeros", "token"])
+def model(request):
+    return model_of(request.param)
+
+
+@pytest.fixture(scope="module")
+def product():
+    return model_of("experts")
 
 
 def values(seed=1, ticks=T, batch=B):
@@ -40,7 +50,8 @@ def inputs(x, mask):
 
 
 @torch.no_grad()
-def test_with_nothing_present_the_posterior_is_the_prior(model):
+def test_with_nothing_present_the_posterior_is_the_prior(product):
+    model = product
     x, mask = values()
     nothing = {k: torch.zeros_like(v) for k, v in mask.items()}
     latents = model.infer(x, nothing, model.initial_state(B))
@@ -125,7 +136,8 @@ def test_the_future_never_changes_the_past(model):
 
 
 @torch.no_grad()
-def test_uncertainty_of_z_is_in_the_interval(model):
+def test_what_is_seen_makes_z_more_certain(product):
+    model = product
     x, mask = inputs(*values())
     blind = {k: torch.zeros_like(v) for k, v in mask.items()}
     seen = model.infer(x, mask, model.initial_state(B))
