@@ -1,0 +1,167 @@
+"""MVAE: a multimodal variational autoencoder with one Gaussian expert per modality (Wu & Goodman 2018).
+
+    prior      p(z) = N(0, I)
+    posterior  q(z | X) ∝ p(z) · Π_m q_m(z | x_m)   m in X            (section 2.1)
+    decoders   p(x_m | z)                           all m
+    ELBO(X)    E_q(z|X) [Σ_m λ_m log p(x_m | z)] − β KL(q(z | X) ‖ p(z))   m in X   (equation 3)
+    loss       −ELBO(all) − Σ_m ELBO(x_m) − Σ_j ELBO(X_j)             (equation 4)
+
+for any subset X of the modalities: with none the posterior is the prior. Each ELBO reconstructs the
+modalities of its own subset only. The X_j are random subsets, see `subsets`.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+import torch
+from torch import Tensor, nn
+
+from .experts import kl_divergence, precision, product
+from .importance import log_normal
+from .likelihoods import mean, nll, width
+from .mlp import mlp
+from .modality import Modality
+from .subsets import Subset
+
+
+class MVAEConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="model", tag="mvae"):
+    """Sizes of an MVAE.
+
+    Attributes:
+        hidden: widths of the encoders' hidden layers; the decoders' are the same in reverse.
+        free_nats: of a latent's KL, averaged over the batch, that cost nothing (Kingma et al. 2016).
+    """
+
+    modalities: tuple[Modality, ...]
+    hidden: tuple[int, ...] = (512, 256)
+    latent: int = 64
+    free_nats: float = 0.0
+
+    def __post_init__(self) -> None:
+        names = [m.name for m in self.modalities]
+        if not names or len(set(names)) != len(names):
+            raise ValueError(f"modalities must be at least one and have different names, found {names}")
+        if min(self.latent, *self.hidden, *(m.dim for m in self.modalities)) < 1:
+            raise ValueError("latent, hidden and every dim must be at least 1")
+        if self.free_nats < 0:
+            raise ValueError(f"free_nats must be at least 0, found {self.free_nats}")
+
+
+class Losses(NamedTuple):
+    """Means over observed samples, nats; sums over the ELBOs.
+
+    Attributes:
+        total: what is minimised.
+        kl: KL(posterior ‖ prior).
+        nll: negative log-likelihood by modality.
+    """
+
+    total: Tensor
+    kl: Tensor
+    nll: dict[str, Tensor]
+
+
+class MVAE(nn.Module):
+    """A multimodal VAE; see the module's docstring.
+
+    Inputs are dictionaries `{modality: [B, D]}` with masks `{modality: bool [B]}`; a modality left out is
+    masked throughout, and a masked value may be anything, NaN included.
+    """
+
+    def __init__(self, config: MVAEConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.modalities = config.modalities
+        hidden, latent = config.hidden, config.latent
+        self.encoder = nn.ModuleDict({m.name: mlp(m.dim, *hidden, 2 * latent) for m in self.modalities})
+        self.decoder = nn.ModuleDict(
+            {m.name: mlp(latent, *reversed(hidden), width(m.likelihood, m.dim)) for m in self.modalities}
+        )
+        self.prior_mean: Tensor
+        self.prior_precision: Tensor
+        self.register_buffer("prior_mean", torch.zeros(latent), persistent=False)
+        self.register_buffer("prior_precision", torch.ones(latent), persistent=False)
+
+    def experts(
+        self, x: Mapping[str, Tensor], mask: Mapping[str, Tensor]
+    ) -> tuple[Subset, Tensor, Tensor, Tensor]:
+        """The experts of the modalities given: names, means and precisions `[B, M, Z]`, presence `[B, M]`."""
+        names = tuple(m.name for m in self.modalities if m.name in x)
+        raw = [self.encoder[name](torch.where(mask[name].unsqueeze(-1), x[name], 0.0)) for name in names]
+        means, precisions = torch.stack(raw, 1).chunk(2, -1)  # [B, M, 2 Z]
+        return names, means, precision(precisions), torch.stack([mask[name] for name in names], 1)
+
+    def posterior(self, x: Mapping[str, Tensor], mask: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Mean and precision of q(z | what is present), `[B, Z]`."""
+        _, means, precisions, present = self.experts(x, mask)
+        return product(self.prior_mean, self.prior_precision, means, precisions, present)
+
+    def loss(
+        self,
+        x: Mapping[str, Tensor],
+        mask: Mapping[str, Tensor],
+        subsets: Sequence[Subset],
+        noise: Tensor,
+        beta: float = 1.0,
+    ) -> Losses:
+        """The negative ELBOs of subsets, summed.
+
+        Means are over the samples of which something, or the modality, is present, so that no weight
+        depends on batch size.
+
+        Args:
+            subsets: S of them, see `training_subsets`.
+            noise: `[S, B, Z]` from N(0, 1).
+        """
+        names, means, precisions, present = self.experts(x, mask)
+        kl = torch.zeros(())
+        costs = dict.fromkeys(names, kl)
+        for subset, draw in zip(subsets, noise, strict=True):
+            chosen = present & torch.tensor([name in subset for name in names])
+            q_mean, q_precision = product(self.prior_mean, self.prior_precision, means, precisions, chosen)
+            kl = kl + self.kl(q_mean, q_precision, chosen.any(-1))
+            z = q_mean + draw * torch.rsqrt(q_precision)
+            for name in names:
+                if name in subset:
+                    nats = self.nll(name, x[name], mask[name], z)
+                    costs[name] = costs[name] + masked_mean(nats, mask[name])
+        total = beta * kl
+        for m in self.modalities:
+            if m.name in costs:
+                total = total + m.weight * costs[m.name]
+        return Losses(total, kl, costs)
+
+    def kl(self, q_mean: Tensor, q_precision: Tensor, seen: Tensor) -> Tensor:
+        """Mean of KL(q ‖ N(0, I)) where something was seen, every latent's no less than its free nats."""
+        by_latent = kl_divergence(
+            q_mean.unsqueeze(-1),
+            q_precision.unsqueeze(-1),
+            self.prior_mean.unsqueeze(-1),
+            self.prior_precision.unsqueeze(-1),
+        )  # [B, Z]
+        return masked_mean(by_latent, seen.unsqueeze(-1)).clamp(min=self.config.free_nats).sum()
+
+    def decode(self, z: Tensor) -> dict[str, Tensor]:
+        """The mean of p(x_m | z), `[…, D]`, by modality. Of z from N(0, I): a sample of the prior; of z
+        from a subset's posterior: every modality given that subset."""
+        return {m.name: mean(m.likelihood, self.decoder[m.name](z)) for m in self.modalities}
+
+    def nll(self, name: str, x: Tensor, mask: Tensor, z: Tensor) -> Tensor:
+        """−log p(x_m | z), nats, 0 where masked; x `[B, D]`, z `[…, B, Z]`, gives `[…, B]`."""
+        (likelihood,) = (m.likelihood for m in self.modalities if m.name == name)
+        value = torch.where(mask.unsqueeze(-1), x, 0.0)
+        return nll(likelihood, self.decoder[name](z), value) * mask
+
+    def log_joint(self, x: Mapping[str, Tensor], mask: Mapping[str, Tensor], z: Tensor) -> Tensor:
+        """log p(z) + Σ_m log p(x_m | z) of the modalities present, `[…, B]`; z `[…, B, Z]`."""
+        total = log_normal(z, self.prior_mean, self.prior_precision)
+        for m in self.modalities:
+            if m.name in x:
+                total = total - self.nll(m.name, x[m.name], mask[m.name], z)
+        return total
+
+
+def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+    """Mean over the first axis where the mask is set; 0 where it is set nowhere."""
+    return torch.where(mask, values, 0.0).sum(0) / mask.sum(0).clamp(min=1)

@@ -1,0 +1,187 @@
+import numpy as np
+import pytest
+import torch
+
+from enrapt.models.modality import Modality
+from enrapt.models.mvae import MVAE, MVAEConfig
+from enrapt.models.subsets import training_subsets
+
+B, Z = 6, 4
+NAMES = ("a", "b", "c")
+MODALITIES = (
+    Modality("a", 5, likelihood="normal"),
+    Modality("b", 3, likelihood="bernoulli"),
+    Modality("c", 4, likelihood="categorical", weight=5.0),
+)
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    return MVAE(MVAEConfig(MODALITIES, hidden=(8,), latent=Z))
+
+
+def values():
+    g = torch.Generator().manual_seed(1)
+    x = {
+        "a": torch.randn(B, 5, generator=g),
+        "b": (torch.rand(B, 3, generator=g) < 0.5).float(),
+        "c": torch.eye(4)[torch.randint(4, (B,), generator=g)],
+    }
+    return x, {name: torch.rand(B, generator=g) < 0.6 for name in x}
+
+
+def noise(subsets):
+    return torch.randn(len(subsets), B, Z, generator=torch.Generator().manual_seed(2))
+
+
+SUBSETS = [NAMES, ("a",), ("b",), ("c",), ("a", "c")]
+
+
+def loss_and_gradients(model, x, mask):
+    model.zero_grad()
+    losses = model.loss(x, mask, SUBSETS, noise(SUBSETS), 0.7)
+    losses.total.backward()
+    return losses, [p.grad.clone() for p in model.parameters() if p.grad is not None]
+
+
+@torch.no_grad()
+def test_with_nothing_present_the_posterior_is_the_prior(model):
+    x, mask = values()
+    mean, precision = model.posterior(x, {name: torch.zeros_like(seen) for name, seen in mask.items()})
+    assert torch.equal(mean, torch.zeros(B, Z))
+    assert torch.equal(precision, torch.ones(B, Z))
+
+
+@torch.no_grad()
+def test_every_expert_sharpens_the_product_and_it_is_the_closed_form(model):
+    x, mask = values()
+    _, means, precisions, present = model.experts(x, mask)
+    mean, precision = model.posterior(x, mask)
+    weights = precisions * present.unsqueeze(-1)
+    torch.testing.assert_close(precision, 1 + weights.sum(1))
+    torch.testing.assert_close(mean, (weights * means).sum(1) / (1 + weights.sum(1)))
+
+
+@torch.no_grad()
+def test_a_modality_left_out_is_one_masked_throughout(model):
+    x, mask = values()
+    whole = model.posterior(x, mask | {"b": torch.zeros(B, dtype=torch.bool)})
+    del x["b"], mask["b"]
+    for one, other in zip(whole, model.posterior(x, mask), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_nan_under_the_mask_changes_nothing_gradients_included(model):
+    x, mask = values()
+    spoilt = {name: torch.where(mask[name].unsqueeze(-1), v, torch.nan) for name, v in x.items()}
+    losses, gradients = loss_and_gradients(model, x, mask)
+    again, same = loss_and_gradients(model, spoilt, mask)
+    assert torch.equal(losses.total, again.total)
+    assert all(torch.equal(g, s) for g, s in zip(gradients, same, strict=True))
+    assert all(torch.isfinite(g).all() for g in gradients)
+
+
+def test_the_loss_does_not_depend_on_batch_size_nor_on_the_order_of_the_dictionary(model):
+    x, mask = values()
+    losses, _ = loss_and_gradients(model, x, mask)
+    twice = {name: torch.cat([v, v]) for name, v in x.items()}
+    masks = {name: torch.cat([v, v]) for name, v in mask.items()}
+    draws = torch.cat([noise(SUBSETS)] * 2, 1)
+    torch.testing.assert_close(model.loss(twice, masks, SUBSETS, draws, 0.7).total, losses.total)
+    backwards, _ = loss_and_gradients(model, dict(reversed(x.items())), mask)
+    assert torch.equal(backwards.total, losses.total)
+
+
+@torch.no_grad()
+def test_the_loss_is_the_sum_of_the_subsets_elbos_weighted(model):
+    x, mask = values()
+    draws = noise(SUBSETS)
+    losses = model.loss(x, mask, SUBSETS, draws, 0.7)
+    each = [model.loss(x, mask, [s], draws[[i]], 0.7) for i, s in enumerate(SUBSETS)]
+    torch.testing.assert_close(losses.total, sum(one.total for one in each))
+    expected = 0.7 * losses.kl + losses.nll["a"] + losses.nll["b"] + 5 * losses.nll["c"]
+    torch.testing.assert_close(losses.total, expected)
+
+
+@torch.no_grad()
+def test_an_elbo_reconstructs_its_subset_only(model):
+    x, mask = values()
+    losses = model.loss(x, mask, [("a",)], noise([0]))
+    assert losses.nll["a"] > 0
+    assert losses.nll["b"] == losses.nll["c"] == 0
+
+
+@torch.no_grad()
+def test_free_nats_are_the_least_that_a_latent_costs():
+    x, mask = values()
+    free = MVAE(MVAEConfig(MODALITIES, hidden=(8,), latent=Z, free_nats=50.0))
+    assert free.loss(x, mask, [NAMES], noise([0])).kl == 50 * Z
+
+
+@torch.no_grad()
+def test_the_log_joint_is_the_librarys(model):
+    x, mask = values()
+    z = torch.randn(2, B, Z)
+    normal = torch.distributions.Normal(0, 1)
+    expected = normal.log_prob(z).sum(-1)
+    b = torch.distributions.Bernoulli(logits=model.decoder["b"](z)).log_prob(x["b"]).sum(-1)
+    c = torch.distributions.OneHotCategorical(logits=model.decoder["c"](z)).log_prob(x["c"])
+    x, mask = {k: x[k] for k in ("b", "c")}, {k: mask[k] for k in ("b", "c")}
+    torch.testing.assert_close(model.log_joint(x, mask, z), expected + b * mask["b"] + c * mask["c"])
+
+
+@torch.no_grad()
+def test_everything_is_generated_from_any_latent(model):
+    generated = model.decode(torch.randn(2, B, Z))
+    assert {name: tuple(v.shape) for name, v in generated.items()} == {
+        "a": (2, B, 5),
+        "b": (2, B, 3),
+        "c": (2, B, 4),
+    }
+    torch.testing.assert_close(generated["c"].sum(-1), torch.ones(2, B))
+    assert ((generated["b"] > 0) & (generated["b"] < 1)).all()
+
+
+def test_it_learns_one_modality_from_another():
+    """b is the sign of a's first number: after training, it is told from a alone."""
+    torch.manual_seed(0)
+    model = MVAE(MVAEConfig((Modality("a", 2), Modality("b", 1, likelihood="bernoulli")), (16,), 2))
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    a = torch.sign(torch.randn(256, 2)) + 0.1 * torch.randn(256, 2)
+    x = {"a": a, "b": (a[:, :1] > 0).float()}
+    mask = dict.fromkeys(x, torch.ones(256, dtype=torch.bool))
+    for _ in range(300):
+        losses = model.loss(x, mask, [("a", "b"), ("a",), ("b",)], torch.randn(3, 256, 2))
+        optimizer.zero_grad()
+        losses.total.backward()
+        optimizer.step()
+    with torch.no_grad():
+        mean, _ = model.posterior({"a": a}, {"a": mask["a"]})
+        right = (model.decode(mean)["b"] > 0.5) == (x["b"] > 0.5)
+    assert right.float().mean() > 0.95
+
+
+def test_subsets_are_all_each_alone_and_k_between():
+    names = ("a", "b", "c", "d")
+    subsets = training_subsets(names, 50, np.random.default_rng(0))
+    assert subsets[:5] == [names, ("a",), ("b",), ("c",), ("d",)]
+    assert {len(s) for s in subsets[5:]} == {2, 3}
+    assert all(s == tuple(n for n in names if n in s) for s in subsets)
+    assert training_subsets(("a", "b"), 3, np.random.default_rng(0)) == [("a", "b"), ("a",), ("b",)]
+    assert training_subsets(("a",), 3, np.random.default_rng(0)) == [("a",)]
+
+
+@pytest.mark.parametrize(
+    ("keys", "named"),
+    [
+        ({"modalities": ()}, "modalities"),
+        ({"modalities": MODALITIES[:1] * 2}, "different names"),
+        ({"latent": 0}, "latent"),
+        ({"hidden": (0,)}, "hidden"),
+        ({"free_nats": -1.0}, "free_nats"),
+    ],
+)
+def test_an_impossible_configuration_names_the_key(keys, named):
+    with pytest.raises(ValueError, match=named):
+        MVAEConfig(**({"modalities": MODALITIES} | keys))
