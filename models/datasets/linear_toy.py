@@ -1,0 +1,33 @@
+"""A linear state and its noisy observation, the exact filter of which is Kalman's (1960).
+
+z_t = a z_{t-1} + N(0, 1),  z_1 from the stationary distribution;  x_t = z_t + N(0, 1)
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+A = 0.95
+
+
+def simulate(rng: np.random.Generator, streams: int, ticks: int) -> tuple[NDArray[np.float32], ...]:
+    """States z and observations x, each `[streams, ticks]`."""
+    z = np.empty((streams, ticks))
+    z[:, 0] = rng.normal(size=streams) / np.sqrt(1 - A**2)
+    for t in range(1, ticks):
+        z[:, t] = A * z[:, t - 1] + rng.normal(size=streams)
+    x = z + rng.normal(size=z.shape)
+    return z.astype(np.float32), x.astype(np.float32)
+
+
+def kalman(x: NDArray[np.floating], present: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """E[z_t | x_{1:t} where present], `[streams, ticks]`."""
+    mean, variance = np.zeros(len(x)), np.full(len(x), 1 / (1 - A**2))
+    means = np.empty(x.shape)
+    for t in range(x.shape[1]):
+        if t:
+            mean, variance = A * mean, A**2 * variance + 1
+        gain = np.where(present[:, t], variance / (variance + 1), 0.0)
+        mean = mean + gain * (np.where(present[:, t], x[:, t], 0.0) - mean)
+        variance = (1 - gain) * variance
+        means[:, t] = mean
+    return means

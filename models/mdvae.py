@@ -1,0 +1,239 @@
+"""MDVAE: what stays, what moves together and what moves alone in several sequences at once.
+
+The latents and their factorisation are those of the multimodal dynamical VAE (Sadok, Leglaive, Girin,
+Alameda-Pineda & Séguier 2023): a static w, a dynamic latent shared by all modalities, and a private dynamic
+one for each:
+
+    prior       p(w) = N(0, I),  p(z_t | z_{1:t-1})                       each dynamic latent on its own
+    decoders    p(x_t^m | w, z_t^shared, z_t^m)                           all m
+    posteriors  q(w | x_{1:T}) ∝ p(w) · Π_t e_t(w | x_{t:T})              t at which anything is present
+                q(z_t | z_{1:t-1}, x_{t:T}, w) ∝ p(z_t | z_{1:t-1}) · e(z_t | z_{1:t-1}, x_{t:T}, w)
+
+A private posterior sees x^m_{t:T} and z^shared_{t:T} in place of x_{t:T}. What lies ahead comes through a
+recurrence that runs backwards over the sequence; given z_{1:t-1} and w, nothing earlier adds to it. Each
+posterior is the prior times a Gaussian expert e, which is left out where nothing is present from t on: there,
+and with all masked everywhere, the posterior is the prior exactly. The paper's are networks without a prior.
+
+Encode, change, decode; w of the next sequence, and half-way from one shared latent to another:
+
+    z = {name: latent.sample for name, latent in model.encode(x, mask).items()}
+    swapped = model.decode({**z, "w": z["w"].roll(1, 0)})
+    between = model.decode({**z, "shared": torch.lerp(z["shared"], z["shared"].roll(1, 0), 0.5)})
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import msgspec
+import torch
+from torch import Tensor, nn
+
+from .dynamic_latent import DynamicLatent, Latent, ahead, backwards
+from .experts import kl_divergence, precision, product
+from .likelihoods import LOCATION_SCALE, mean, nll, width
+from .modality import Modality
+
+CLIP = 10.0  # standard deviations; a wilder input moves an encoder no further
+
+
+class MDVAEConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="model", tag="mdvae"):
+    """Sizes of an MDVAE; a static or private size of 0 leaves those latents out."""
+
+    modalities: tuple[Modality, ...]
+    hidden: int = 128
+    static: int = 16
+    shared: int = 16
+    private: int = 8
+
+    def __post_init__(self) -> None:
+        names = [m.name for m in self.modalities]
+        if not names or len({*names, "w", "shared"}) != len(names) + 2:
+            raise ValueError(f"modalities must have different names, none of them w or shared, found {names}")
+        if roles := {m.name: m.role for m in self.modalities if m.role != "observed"}:
+            raise ValueError(f"an mdvae's modalities must be observed, found {roles}")
+        if min(self.hidden, self.shared, *(m.dim for m in self.modalities)) < 1:
+            raise ValueError("hidden, shared and every dim must be at least 1")
+        if min(self.static, self.private) < 0:
+            raise ValueError("static and private must be at least 0")
+
+    def sizes(self) -> dict[str, int]:
+        """Size by latent, in order: `w`, `shared`, then the private ones by their modality's name."""
+        sizes = {"w": self.static, "shared": self.shared} | {m.name: self.private for m in self.modalities}
+        return {name: size for name, size in sizes.items() if size}
+
+
+class Losses(NamedTuple):
+    """Nats per tick: KL(posterior ‖ prior) by latent, negative log-likelihood by modality."""
+
+    total: Tensor
+    kl: dict[str, Tensor]
+    nll: dict[str, Tensor]
+
+
+class Inputs(nn.Module):
+    """What a recurrence sees of each modality: features and a flag, or zeros where masked."""
+
+    def __init__(self, modalities: tuple[Modality, ...], hidden: int) -> None:
+        super().__init__()
+        self.modalities = modalities
+        for m in modalities:  # set by `MDVAE.normalise`
+            self.register_buffer(f"center_{m.name}", torch.zeros(m.dim))
+            self.register_buffer(f"scale_{m.name}", torch.ones(m.dim))
+        self.phi = nn.ModuleDict(
+            {m.name: nn.Sequential(nn.Linear(m.dim, hidden), nn.ReLU()) for m in modalities}
+        )
+
+    def normalised(self, name: str, x: Tensor, mask: Tensor) -> Tensor:
+        """x in standard deviations, 0 where masked."""
+        center: Tensor = getattr(self, f"center_{name}")
+        scale: Tensor = getattr(self, f"scale_{name}")
+        return (torch.where(mask.unsqueeze(-1), x, center) - center) / scale
+
+    def forward(
+        self, x: Mapping[str, Tensor], mask: Mapping[str, Tensor]
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """φ_m(x) and flag `[B, T, H + 1]`, and presence bool `[B, T]`, by modality in order."""
+        some = next(iter(mask.values()))
+        features, present = {}, {}
+        for m in self.modalities:
+            seen = mask.get(m.name, torch.zeros_like(some))
+            values = x.get(m.name, torch.zeros(*some.shape, m.dim))
+            flag = seen.unsqueeze(-1).to(values.dtype)
+            phi = self.phi[m.name](self.normalised(m.name, values, seen).clamp(-CLIP, CLIP))
+            features[m.name], present[m.name] = torch.cat([phi * flag, flag], -1), seen
+        return features, present
+
+
+class MDVAE(nn.Module):
+    """A multimodal dynamical VAE; see the module's docstring.
+
+    Inputs are dictionaries `{modality: [B, T, D]}` in raw units with masks `{modality: bool [B, T]}`; a
+    masked value may be anything, NaN included, and does not matter. A modality left out is masked throughout.
+    Where sequences differ in length, their ends are masked.
+    """
+
+    def __init__(self, config: MDVAEConfig) -> None:
+        super().__init__()
+        self.config, self.sizes = config, config.sizes()
+        hidden, one = config.hidden, config.hidden + 1
+        everything = one * len(config.modalities)
+        self.inputs = Inputs(config.modalities, hidden)
+        if config.static:
+            self.w_ahead = nn.GRU(everything, hidden, batch_first=True)
+            self.w_expert = nn.Linear(hidden, 2 * config.static)
+        self.shared = DynamicLatent(everything + config.static, config.shared, hidden)
+        self.private = nn.ModuleDict(
+            {
+                m.name: DynamicLatent(one + config.static + config.shared, config.private, hidden)
+                for m in config.modalities
+                if config.private
+            }
+        )
+        z = config.static + config.shared + config.private
+        self.decoder = nn.ModuleDict(
+            {
+                m.name: nn.Sequential(
+                    nn.Linear(z, hidden), nn.ReLU(), nn.Linear(hidden, width(m.likelihood, m.dim))
+                )
+                for m in config.modalities
+            }
+        )
+
+    def normalise(self, name: str, center: Tensor, scale: Tensor) -> None:
+        """Set what a modality's raw units are divided into: mean and standard deviation, `[D]`."""
+        getattr(self.inputs, f"center_{name}").copy_(center)
+        getattr(self.inputs, f"scale_{name}").copy_(scale)
+
+    def noise(self, batch: int, ticks: int, generator: torch.Generator | None = None) -> dict[str, Tensor]:
+        """Draws from N(0, 1) for each latent: `[B, S]` for w, `[B, T, Z]` for the others."""
+        return {
+            name: torch.randn((batch, size) if name == "w" else (batch, ticks, size), generator=generator)
+            for name, size in self.sizes.items()
+        }
+
+    def encode(
+        self, x: Mapping[str, Tensor], mask: Mapping[str, Tensor], noise: Mapping[str, Tensor] | None = None
+    ) -> dict[str, Latent]:
+        """The posterior of each latent, sampled by `noise`, or at the means without it."""
+        features, present = self.inputs(x, mask)
+        inputs = torch.cat(list(features.values()), -1)  # [B, T, M (H + 1)]
+        anything = torch.stack(list(present.values())).any(0)
+        latents = {}
+        w = torch.zeros(inputs.shape[0], 0)
+        if self.config.static:
+            latents["w"] = self.encode_w(inputs, anything, None if noise is None else noise["w"])
+            w = latents["w"].sample
+        w = w.unsqueeze(1).expand(-1, inputs.shape[1], -1)  # [B, T, S]
+        draws = None if noise is None else noise["shared"]
+        latents["shared"] = self.shared(torch.cat([inputs, w], -1), anything, draws)
+        for name, private in self.private.items():
+            seen = torch.cat([features[name], w, latents["shared"].sample], -1)
+            latents[name] = private(seen, present[name], None if noise is None else noise[name])
+        return latents
+
+    def encode_w(self, inputs: Tensor, present: Tensor, noise: Tensor | None) -> Latent:
+        """q(w | x_{1:T}): N(0, I) times one expert per tick at which anything is present."""
+        mu, raw = self.w_expert(backwards(self.w_ahead, inputs, present)).chunk(2, -1)  # [B, T, S]
+        zero, one = torch.zeros_like(mu[:, 0]), torch.ones_like(mu[:, 0])
+        mu, lam = product(zero, one, mu, precision(raw), present.to(mu.dtype))
+        return Latent(mu, lam, zero, one, mu if noise is None else mu + noise * torch.rsqrt(lam))
+
+    def generate(self, noise: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Samples of the prior: of the posterior with nothing present."""
+        some = self.config.modalities[0].name
+        nothing = torch.zeros(noise["shared"].shape[:2], dtype=torch.bool)
+        return {name: latent.sample for name, latent in self.encode({}, {some: nothing}, noise).items()}
+
+    def parameters_of(self, name: str, z: Mapping[str, Tensor]) -> Tensor:
+        """Parameters of p(x^m | w, z^shared, z^m) in standard deviations, `[B, T, width]`."""
+        ticks = z["shared"].shape[1]
+        parts = [z["w"].unsqueeze(1).expand(-1, ticks, -1)] if self.config.static else []
+        parts += [z["shared"], z[name]] if self.config.private else [z["shared"]]
+        parameters: Tensor = self.decoder[name](torch.cat(parts, -1))
+        return parameters
+
+    def decode(self, z: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The mean of each modality `[B, T, D]`, in raw units, given latents by name."""
+        x = {}
+        for m in self.config.modalities:
+            x[m.name] = mean(m.likelihood, self.parameters_of(m.name, z))
+            if m.likelihood in LOCATION_SCALE:
+                center, scale = (getattr(self.inputs, f"{k}_{m.name}") for k in ("center", "scale"))
+                x[m.name] = x[m.name] * scale + center
+        return x
+
+    def loss(
+        self,
+        x: Mapping[str, Tensor],
+        available: Mapping[str, Tensor],
+        fed: Mapping[str, Tensor],
+        noise: Mapping[str, Tensor],
+        beta: float,
+    ) -> Losses:
+        """The negative ELBO per tick.
+
+        What is available and not fed is still reconstructed: that teaches prediction across modalities. Each
+        likelihood is averaged over the ticks at which it is available, each KL (that of w counts once a
+        sequence) over the ticks up to a sequence's last available one, so that no weight depends on batch
+        size, length or padding.
+
+        Args:
+            x: raw values by modality.
+            available: where there is a value, bool `[B, T]` by modality.
+            fed: where the encoders see it; nowhere that it is not available.
+        """
+        latents = self.encode(x, fed, noise)
+        z = {name: latent.sample for name, latent in latents.items()}
+        ticks = ahead(torch.stack(list(available.values())).any(0)).sum().clamp(min=1)
+        kl = {name: kl_divergence(*latent[:4]).sum() / ticks for name, latent in latents.items()}
+        total, costs = beta * torch.stack(list(kl.values())).sum(), {}
+        for m in self.config.modalities:
+            if m.name not in available:
+                continue
+            seen = available[m.name]
+            cost = nll(
+                m.likelihood, self.parameters_of(m.name, z), self.inputs.normalised(m.name, x[m.name], seen)
+            )
+            costs[m.name] = (cost * seen).sum() / seen.sum().clamp(min=1)
+            total = total + m.weight * costs[m.name]
+        return Losses(total, kl, costs)
