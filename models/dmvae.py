@@ -1,0 +1,187 @@
+"""DMVAE: what modalities share in one latent, what each has to itself in another (Lee & Pavlovic 2021).
+
+    prior      p(z_s) = N(0, I),  p(z_m) = N(0, I)                      every modality m
+    posterior  q(z_s | X) ∝ p(z_s) · Π_m q_m(z_s | x_m)   m in X,   q(z_m | x_m)
+    decoders   p(x_m | z_s, z_m)
+    ELBO(X)    Σ_m [E λ_m log p(x_m | z_s, z_m) − β KL(q(z_m | x_m) ‖ p)] − β KL(q(z_s | X) ‖ p)
+    loss       −ELBO(all) − Σ_j ELBO(x_j)
+
+In every ELBO all modalities are reconstructed, each with its own private latent: jointly with z_s from the
+product of experts, and across with z_s from one modality alone, so that nothing which the others need can
+hide in a private latent. A sample counts for ELBO(x_j) where x_j is present, and a modality that is missing
+has the prior as its private posterior.
+
+The latents lie side by side in one z: shared, then private in the configuration's order.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+import torch
+from torch import Tensor, nn
+
+from .experts import kl_divergence, precision, product
+from .importance import log_normal
+from .likelihoods import mean, nll, width
+from .mlp import mlp
+from .modality import Modality
+from .mvae import Losses, masked_mean
+from .subsets import Subset
+
+
+class DMVAEConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="model", tag="dmvae"):
+    """Sizes of a DMVAE.
+
+    Attributes:
+        private: dimensions of the private latents, one number per modality; 0 for none.
+        hidden: widths of the encoders' hidden layers; the decoders' are the same in reverse.
+    """
+
+    modalities: tuple[Modality, ...]
+    private: tuple[int, ...]
+    shared: int = 16
+    hidden: tuple[int, ...] = (512, 256)
+
+    def __post_init__(self) -> None:
+        names = [m.name for m in self.modalities]
+        if not names or len(set(names)) != len(names):
+            raise ValueError(f"modalities must be at least one and have different names, found {names}")
+        if len(self.private) != len(names) or min(self.private) < 0:
+            raise ValueError(
+                f"private must be {len(names)} numbers, none below 0, one per modality, found {self.private}"
+            )
+        if min(self.shared, *self.hidden, *(m.dim for m in self.modalities)) < 1:
+            raise ValueError("shared, hidden and every dim must be at least 1")
+
+
+class DMVAE(nn.Module):
+    """A private-shared multimodal VAE; see the module's docstring.
+
+    Inputs are dictionaries `{modality: [B, D]}` with masks `{modality: bool [B]}`; a modality left out is
+    masked throughout, and a masked value may be anything, NaN included.
+    """
+
+    def __init__(self, config: DMVAEConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.modalities = config.modalities
+        names = tuple(m.name for m in self.modalities)
+        self.sources = (names,) if len(names) == 1 else (names, *((name,) for name in names))
+        self.widths = (config.shared, *config.private)  # of the parts of z
+        self.latent = sum(self.widths)  # Z
+        self.encoder = nn.ModuleDict()
+        self.decoder = nn.ModuleDict()
+        for m, private in zip(self.modalities, config.private, strict=True):
+            both = config.shared + private
+            self.encoder[m.name] = mlp(m.dim, *config.hidden, 2 * both)
+            self.decoder[m.name] = mlp(both, *reversed(config.hidden), width(m.likelihood, m.dim))
+
+    def experts(
+        self, x: Mapping[str, Tensor], mask: Mapping[str, Tensor]
+    ) -> dict[str, tuple[Tensor, Tensor]]:
+        """The experts of the modalities given: mean and precision `[B, S + P_m]`, of z_s and then of z_m."""
+        experts = {}
+        for m in self.modalities:
+            if m.name in x:
+                value = torch.where(mask[m.name].unsqueeze(-1), x[m.name], 0.0)
+                means, raw = self.encoder[m.name](value).chunk(2, -1)
+                experts[m.name] = means, precision(raw)
+        return experts
+
+    def combine(
+        self, experts: Mapping[str, tuple[Tensor, Tensor]], mask: Mapping[str, Tensor], source: Subset
+    ) -> tuple[Tensor, Tensor]:
+        """Mean and precision of q(z), `[B, Z]`: z_s from the experts of the source, each z_m from its own."""
+        size = self.config.shared
+        batch = next(iter(experts.values()))[0].shape[0]
+        shared_mean, shared_precision = product(
+            torch.zeros(size),
+            torch.ones(size),
+            torch.stack([mu[:, :size] for mu, _ in experts.values()], 1),  # [B, M, S]
+            torch.stack([lam[:, :size] for _, lam in experts.values()], 1),
+            torch.stack([mask[name] & (name in source) for name in experts], 1),
+        )
+        means, precisions = [shared_mean], [shared_precision]
+        for m, private in zip(self.modalities, self.config.private, strict=True):
+            mu, lam = torch.zeros(batch, private), torch.ones(batch, private)  # the prior
+            if m.name in experts:
+                seen = mask[m.name].unsqueeze(-1)
+                own_mu, own_lam = (part[:, size:] for part in experts[m.name])
+                mu, lam = torch.where(seen, own_mu, mu), torch.where(seen, own_lam, lam)
+            means.append(mu)
+            precisions.append(lam)
+        return torch.cat(means, -1), torch.cat(precisions, -1)
+
+    def posterior(self, x: Mapping[str, Tensor], mask: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Mean and precision of q(z | what is present), `[B, Z]`."""
+        return self.combine(self.experts(x, mask), mask, self.sources[0])
+
+    def loss(
+        self, x: Mapping[str, Tensor], mask: Mapping[str, Tensor], noise: Tensor, beta: float = 1.0
+    ) -> Losses:
+        """The joint and the cross ELBOs, negative, summed.
+
+        Means are over the samples of which the source and the modality are present, so that no weight
+        depends on batch size.
+
+        Args:
+            noise: `[E, B, Z]` from N(0, 1), one for each of the `sources`.
+        """
+        experts = self.experts(x, mask)
+        kl = torch.zeros(())
+        costs = dict.fromkeys(experts, kl)
+        for source, draw in zip(self.sources, noise, strict=True):
+            seen = torch.stack([mask[name] & (name in source) for name in experts]).any(0)  # [B]
+            q_mean, q_precision = self.combine(experts, mask, source)
+            kl = kl + self.kl(q_mean, q_precision, seen, mask)
+            z = q_mean + draw * torch.rsqrt(q_precision)
+            for name in experts:
+                both = seen & mask[name]
+                costs[name] = costs[name] + masked_mean(self.nll(name, x[name], both, z), both)
+        total = beta * kl
+        for m in self.modalities:
+            if m.name in costs:
+                total = total + m.weight * costs[m.name]
+        return Losses(total, kl, costs)
+
+    def kl(self, q_mean: Tensor, q_precision: Tensor, seen: Tensor, mask: Mapping[str, Tensor]) -> Tensor:
+        """KL(q ‖ N(0, I)): of z_s over the samples seen, of z_m over those in which m is present too."""
+        means = q_mean.split(self.widths, -1)
+        precisions = q_precision.split(self.widths, -1)
+        total = torch.zeros(())
+        counted = [seen, *(seen & mask.get(m.name, torch.zeros_like(seen)) for m in self.modalities)]
+        for mu, lam, where in zip(means, precisions, counted, strict=True):
+            nats = kl_divergence(mu, lam, torch.zeros_like(mu), torch.ones_like(lam))
+            total = total + masked_mean(nats, where)
+        return total
+
+    def parameters_of(self, name: str, z: Tensor) -> Tensor:
+        """The parameters of p(x_m | z_s, z_m), `[…, width]`; z `[…, Z]`."""
+        parts = z.split(self.widths, -1)
+        index = self.sources[0].index(name)
+        parameters: Tensor = self.decoder[name](torch.cat([parts[0], parts[1 + index]], -1))
+        return parameters
+
+    def decode(self, z: Tensor) -> dict[str, Tensor]:
+        """The mean of p(x_m | z), `[…, D]`, by modality. Of z from N(0, I): a sample of the prior; of z
+        from a posterior: every modality given what it has seen, in a style of its own choice."""
+        return {m.name: mean(m.likelihood, self.parameters_of(m.name, z)) for m in self.modalities}
+
+    def swap(self, z: Tensor, other: Tensor) -> Tensor:
+        """The shared latent of one, the private latents of another, `[…, Z]`."""
+        shared = self.config.shared
+        return torch.cat([z[..., :shared], other[..., shared:]], -1)
+
+    def nll(self, name: str, x: Tensor, mask: Tensor, z: Tensor) -> Tensor:
+        """−log p(x_m | z), nats, 0 where masked; x `[B, D]`, z `[…, B, Z]`, gives `[…, B]`."""
+        (likelihood,) = (m.likelihood for m in self.modalities if m.name == name)
+        value = torch.where(mask.unsqueeze(-1), x, 0.0)
+        return nll(likelihood, self.parameters_of(name, z), value) * mask
+
+    def log_joint(self, x: Mapping[str, Tensor], mask: Mapping[str, Tensor], z: Tensor) -> Tensor:
+        """log p(z) + Σ_m log p(x_m | z) of the modalities present, `[…, B]`; z `[…, B, Z]`."""
+        total = log_normal(z, torch.zeros(self.latent), torch.ones(self.latent))
+        for m in self.modalities:
+            if m.name in x:
+                total = total - self.nll(m.name, x[m.name], mask[m.name], z)
+        return total
