@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .config import Config
-from .metrics import Array, concordance, coverage, rmse
+from .metrics import Array, concordance, coverage, pearson, rmse
 from .missing import bursts
 from .mm_vrnn import MMVRNN
 from .training import Batch, simulate
@@ -81,6 +81,7 @@ def evaluate(model: MMVRNN, config: Config, seed: int, people: int = TEST) -> di
         mean, low, high = (np.concatenate([getattr(g, k) for g in groups]) for k in ("mean", "low", "high"))
         results[pattern] = {
             "ccc": concordance(truth, mean),
+            "pearson": pearson(truth, mean),
             "rmse": rmse(truth, mean),
             "coverage90": coverage(truth, low, high),
         }

@@ -14,6 +14,14 @@ def concordance(truth: Array, estimate: Array) -> float:
     return float(2 * covariance / spread)
 
 
+def pearson(truth: Array, estimate: Array) -> float:
+    """Pearson's correlation, over all elements; 0 where one of them is constant."""
+    truth, estimate = truth.ravel().astype(np.float64), estimate.ravel().astype(np.float64)
+    spread = truth.std() * estimate.std()
+    covariance = ((truth - truth.mean()) * (estimate - estimate.mean())).mean()
+    return float(covariance / spread) if spread > 0 else 0.0
+
+
 def coverage(truth: Array, low: Array, high: Array) -> float:
     """Share of the truth inside the interval."""
     return float(np.mean((low <= truth) & (truth <= high)))

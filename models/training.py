@@ -220,6 +220,8 @@ def load_model(folder: Path) -> tuple[Config, MMVRNN]:
     Raises:
         UserError: not such a folder, or weights of another model.
     """
+    if not (folder / "config.json").is_file():
+        raise UserError(f"{folder}: no run there; give the folder of `enrapt train`")
     config = load_config(folder / "config.json")
     path = folder / "model.safetensors"
     if not path.exists():

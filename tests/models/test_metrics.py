@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from enrapt.models.metrics import concordance, coverage, rmse
+from enrapt.models.metrics import concordance, coverage, pearson, rmse
 
 
 def test_concordance_of_equals_is_one_and_a_shift_costs():
@@ -16,3 +16,10 @@ def test_coverage_and_rmse():
     truth = np.array([0.1, 0.5, 0.9, 0.2])
     assert coverage(truth, truth - np.array([0, 0.1, -0.1, 1]), truth + 0.1) == 0.75
     assert rmse(truth, truth + 0.3) == pytest.approx(0.3)
+
+
+def test_pearson_is_numpys_and_forgives_scale_and_shift():
+    x, noise = np.random.default_rng(0).normal(size=(2, 200))
+    assert pearson(x, x + noise) == pytest.approx(np.corrcoef(x, x + noise)[0, 1])
+    assert pearson(x, 5 - 3 * x) == pytest.approx(-1)
+    assert pearson(x, np.ones(200)) == 0

@@ -76,6 +76,11 @@ def test_a_run_that_is_not_finished_has_no_model(config, tmp_path):
         load_model(tmp_path / "run")
 
 
+def test_a_folder_without_a_run_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"nowhere: no run there"):
+        load_model(tmp_path / "nowhere")
+
+
 def test_weights_of_another_model_are_named(config, weights, tmp_path):
     trainer = Trainer(config, 0, tmp_path / "run")
     wider = msgspec.structs.replace(config.model, hidden=9)
