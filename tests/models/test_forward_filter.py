@@ -146,7 +146,7 @@ def test_kalmans_filter_is_the_conditional_mean():
     _, x = linear_toy.simulate(rng, 4, ticks)
     present = rng.random(x.shape) < 0.7
     lags = np.abs(np.subtract.outer(np.arange(ticks), np.arange(ticks)))
-    covariance = linear_toy.A**lags / (1 - linear_toy.A**2)
+    covariance = linear_toy.VARIANCE * linear_toy.A**lags
     means = linear_toy.kalman(x, present)
     for stream in range(len(x)):
         for t in range(ticks):
