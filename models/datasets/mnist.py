@@ -51,7 +51,8 @@ def _read_idx(path: Path, axes: int) -> np.ndarray:
             f"{path}: {getattr(error, 'strerror', None) or error}; expected a file of MNIST"
         ) from None
     header = 4 + 4 * axes
-    shape = tuple(int(n) for n in np.frombuffer(content[4:header], ">u4"))
-    if content[:4] != bytes((0, 0, 8, axes)) or len(content) - header != np.prod(shape, dtype=int):
+    known = len(content) >= header and content[:4] == bytes((0, 0, 8, axes))
+    shape = np.frombuffer(content, ">u4", axes, offset=4) if known else ()
+    if not known or len(content) - header != np.prod(shape, dtype=np.int64):
         raise UserError(f"{path}: expected an idx file of bytes with {axes} axes, found another")
     return np.frombuffer(content, np.uint8, offset=header).reshape(shape).copy()

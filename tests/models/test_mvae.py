@@ -151,7 +151,7 @@ def test_it_learns_one_modality_from_another():
     a = torch.sign(torch.randn(256, 2)) + 0.1 * torch.randn(256, 2)
     x = {"a": a, "b": (a[:, :1] > 0).float()}
     mask = dict.fromkeys(x, torch.ones(256, dtype=torch.bool))
-    for _ in range(300):
+    for _ in range(200):
         losses = model.loss(x, mask, [("a", "b"), ("a",), ("b",)], torch.randn(3, 256, 2))
         optimizer.zero_grad()
         losses.total.backward()
@@ -160,6 +160,30 @@ def test_it_learns_one_modality_from_another():
         mean, _ = model.posterior({"a": a}, {"a": mask["a"]})
         right = (model.decode(mean)["b"] > 0.5) == (x["b"] > 0.5)
     assert right.float().mean() > 0.95
+
+
+@pytest.mark.parametrize("rate", [1e-4, 1e-3, 1e-2])
+def test_no_parameter_ever_stops_being_finite(rate):
+    """17 action units, a Bernoulli role and a value between 0 and 1, seven subsets per step, wild inputs."""
+    torch.manual_seed(0)
+    units = Modality("units", 17, likelihood="normal")
+    role, level = Modality("role", 1, likelihood="bernoulli"), Modality("level", 1, likelihood="bernoulli")
+    model = MVAE(MVAEConfig((units, role, level), (32,), 8))
+    optimizer = torch.optim.Adam(model.parameters(), lr=rate)
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        x = {
+            "units": torch.randn(32, 17) * 10 ** torch.empty(32, 1).uniform_(-3, 3),
+            "role": torch.randint(2, (32, 1)).float(),
+            "level": torch.rand(32, 1),
+        }
+        mask = {name: torch.rand(32) < 0.7 for name in x}
+        subsets = training_subsets(tuple(x), 3, rng)
+        losses = model.loss(x, mask, subsets, torch.randn(len(subsets), 32, 8))
+        optimizer.zero_grad()
+        losses.total.backward()
+        optimizer.step()
+    assert all(torch.isfinite(p).all() for p in model.parameters())
 
 
 def test_subsets_are_all_each_alone_and_k_between():
