@@ -12,11 +12,18 @@ import argparse
 from pathlib import Path
 
 import torch
-from mnist_mvae import MODALITIES, TRAINING, accuracy, fit, likelihoods, seen, train_classifier
+from mnist_mvae import TRAINING, accuracy, fit, likelihoods, seen, train_classifier
 from torch import Tensor, nn
 
-from enrapt.models.datasets.mnist import Digits, load_mnist
+from enrapt.models.datasets.mnist import CLASSES, PIXELS, Digits, load_mnist
 from enrapt.models.dmvae import DMVAE, DMVAEConfig
+from enrapt.models.modality import Modality
+
+MODALITIES = (
+    Modality("image", PIXELS, likelihood="bernoulli"),
+    # This weight and the latents' sizes were chosen together, on the validation digits.
+    Modality("label", CLASSES, likelihood="categorical", weight=50.0),
+)
 
 
 @torch.no_grad()
@@ -48,7 +55,7 @@ def main() -> None:
     digits = test if args.digits == "test" else training.part(TRAINING, 60_000)
     training = training.part(0, TRAINING)
 
-    model = DMVAE(DMVAEConfig(MODALITIES, private=(32, 0), shared=10))
+    model = DMVAE(DMVAEConfig(MODALITIES, private=(10, 0), shared=10))
 
     def loss(batch: Digits, beta: float) -> Tensor:
         noise = torch.randn(len(model.sources), len(batch.image), model.latent)
