@@ -23,9 +23,10 @@ from torch import Tensor, nn
 from .experts import kl_divergence, precision, product
 from .importance import log_normal
 from .likelihoods import mean, nll, width
+from .losses import Losses
 from .mlp import mlp
 from .modality import Modality
-from .mvae import Losses, masked_mean
+from .mvae import masked_mean
 from .subsets import Subset
 
 

@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from .engagement import EngagementHead, Prediction
 from .experts import kl_divergence, precision, product
 from .likelihoods import nll, width
+from .losses import Losses
 from .modality import Modality, Role
 
 CLIP = 10.0  # standard deviations; a wilder input moves an encoder no further
@@ -76,20 +77,6 @@ class Latents(NamedTuple):
     precision: Tensor
     z: Tensor
     state: Tensor
-
-
-class Losses(NamedTuple):
-    """Means over observed ticks, nats.
-
-    Attributes:
-        total: what is minimised.
-        kl: KL(posterior ‖ prior).
-        nll: negative log-likelihood by modality.
-    """
-
-    total: Tensor
-    kl: Tensor
-    nll: dict[str, Tensor]
 
 
 class MMVRNN(nn.Module):

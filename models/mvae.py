@@ -11,7 +11,6 @@ modalities of its own subset only. The X_j are random subsets, see `subsets`.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import msgspec
 import torch
@@ -20,6 +19,7 @@ from torch import Tensor, nn
 from .experts import kl_divergence, precision, product
 from .importance import log_normal
 from .likelihoods import mean, nll, width
+from .losses import Losses
 from .mlp import mlp
 from .modality import Modality
 from .subsets import Subset
@@ -46,20 +46,6 @@ class MVAEConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fi
             raise ValueError("latent, hidden and every dim must be at least 1")
         if self.free_nats < 0:
             raise ValueError(f"free_nats must be at least 0, found {self.free_nats}")
-
-
-class Losses(NamedTuple):
-    """Means over observed samples, nats; sums over the ELBOs.
-
-    Attributes:
-        total: what is minimised.
-        kl: KL(posterior ‖ prior).
-        nll: negative log-likelihood by modality.
-    """
-
-    total: Tensor
-    kl: Tensor
-    nll: dict[str, Tensor]
 
 
 class MVAE(nn.Module):
