@@ -1,0 +1,189 @@
+import pytest
+import torch
+from torch import nn
+
+from enrapt.models.mdvae import MDVAE, MDVAEConfig
+from enrapt.models.modality import Modality
+from enrapt.models.vq_vae import COMMITMENT, VQVAE, Codebook, VQVAEConfig
+
+SHAPES = {"spectrum": (32,), "picture": (16, 24)}
+DECAY = Codebook.DECAY
+
+
+@pytest.fixture(params=SHAPES)
+def model(request):
+    torch.manual_seed(0)
+    return VQVAE(VQVAEConfig(SHAPES[request.param], codes=12, size=3, hidden=8))
+
+
+def codebook(*codes):
+    book = Codebook(len(codes), len(codes[0]))
+    book.code.copy_(torch.tensor(codes))
+    book.total.copy_(book.code)
+    book.idle.zero_()
+    return book
+
+
+def test_the_nearest_code_is_chosen():
+    torch.manual_seed(0)
+    book, h = Codebook(40, 5), torch.randn(7, 11, 5)
+    distance = (h.unsqueeze(-2) - book.code).norm(dim=-1)
+    assert torch.equal(book.nearest(h), distance.argmin(-1))
+    assert torch.equal(book(h), book.code[distance.argmin(-1)])
+
+
+def test_an_update_is_the_moving_average_in_closed_form():
+    book = codebook([0.0, 0.0], [10.0, 10.0], [-10.0, 0.0])
+    book.update(torch.tensor([[[1.0, 0.0], [3.0, 2.0]], [[9.0, 9.0], [-1.0, 1.0]]]))
+    keep, new = DECAY, 1 - DECAY
+    count = torch.tensor([keep + 3 * new, keep + new, keep])
+    total = torch.tensor([[3 * new, 3 * new], [10 * keep + 9 * new] * 2, [-10 * keep, 0.0]])
+    torch.testing.assert_close(book.count, count)
+    torch.testing.assert_close(book.total, total)
+    torch.testing.assert_close(book.code, total / count.unsqueeze(-1))
+    torch.testing.assert_close(book.code[2], torch.tensor([-10.0, 0.0]))  # not chosen, not moved
+    assert book.idle.tolist() == [0, 0, 1]
+
+
+def test_updates_with_one_batch_over_and_over_end_at_its_means():
+    book = codebook([0.0], [10.0])
+    h = torch.tensor([[1.0], [2.0], [9.0]])
+    for _ in range(2000):
+        book.update(h)
+    torch.testing.assert_close(book.code, torch.tensor([[1.5], [9.0]]), rtol=1e-4, atol=0)
+    torch.testing.assert_close(book.count, torch.tensor([2.0, 1.0]), rtol=1e-4, atol=0)
+
+
+def test_a_dead_code_revives_at_an_output_of_the_batch_and_not_before_its_time():
+    book = codebook([0.0, 0.0], [50.0, 50.0])
+    h = torch.tensor([[0.5, 0.0], [0.0, 0.5]])
+    for _ in range(Codebook.PATIENCE - 1):
+        book.update(h)
+    torch.testing.assert_close(book.code[1], torch.tensor([50.0, 50.0]))
+    book.update(h)
+    assert (book.code[1] == h).all(-1).any()
+    assert book.count[1] == 1
+    assert book.idle[1] == 0
+    book.update(h)
+    assert book.idle.tolist() == [0, 0]  # in use again
+
+
+def test_the_first_batch_gives_places_to_all_codes():
+    torch.manual_seed(0)
+    book, h = Codebook(20, 4), torch.randn(200, 4) * 0.1 + 5
+    book.update(h)
+    assert ((book.code.unsqueeze(1) == h).all(-1).any(1).sum()) >= 19  # the one nearest to all has moved on
+    assert len(book.nearest(h).unique()) > 10
+
+
+def test_the_gradient_goes_straight_through(model):
+    x = torch.randn(4, *model.config.shape)
+    vectors = model.encode(x).detach().requires_grad_()
+    codes = model.codebook(vectors.detach().unflatten(-1, (-1, 3)))
+    q = codes.flatten(1).clone().requires_grad_()
+    decoded = model.decode_codes(q.unflatten(-1, (-1, 3)))
+    (at_code,) = torch.autograd.grad((x - decoded).square().sum(), q)
+    (at_encoder,) = torch.autograd.grad((x - model.decode(vectors)).square().sum(), vectors)
+    assert at_code.abs().sum() > 0
+    torch.testing.assert_close(at_encoder, at_code)
+
+
+def test_where_the_encoder_gives_a_code_nothing_is_lost(model):
+    codes = model.codebook.code[torch.arange(2 * model.features // 3) % 12].reshape(2, model.features)
+    q = codes.unflatten(-1, (-1, 3))
+    assert torch.equal(model.codebook(q), q)
+    assert torch.equal(model.decode(codes), model.decode_codes(q))
+
+
+def test_the_loss_is_summed_over_dimensions_and_averaged_over_samples(model):
+    x = torch.randn(5, *model.config.shape)
+    losses = model.loss(x)
+    vectors = model.encode(x)
+    error = (x - model.decode(vectors)).square().flatten(1).sum(1)
+    q = model.codebook(vectors.unflatten(-1, (-1, 3))).flatten(1)
+    torch.testing.assert_close(losses.reconstruction, 0.5 * error.mean())
+    torch.testing.assert_close(losses.commitment, (vectors - q).square().sum(1).mean())
+    torch.testing.assert_close(losses.total, losses.reconstruction + COMMITMENT * losses.commitment)
+    torch.testing.assert_close(model.loss(torch.cat([x, x])).total, losses.total)
+
+
+def test_commitment_moves_the_encoder_and_nothing_else(model):
+    model.loss(torch.randn(3, *model.config.shape)).commitment.backward()
+    assert all(p.grad is not None for p in model.encoder.parameters())
+    assert all(p.grad is None for p in model.decoder.parameters())
+    assert not list(model.codebook.parameters())
+
+
+def test_leading_axes_do_not_matter(model):
+    x = torch.randn(2, 3, *model.config.shape)
+    vectors = model.encode(x)
+    assert vectors.shape == (2, 3, model.features)
+    torch.testing.assert_close(vectors.flatten(0, 1), model.encode(x.flatten(0, 1)))
+    decoded = model.decode(vectors)
+    assert decoded.shape == x.shape
+    torch.testing.assert_close(decoded.flatten(0, 1), model.decode(vectors.flatten(0, 1)))
+
+
+def test_training_reconstructs_what_few_codes_can_say():
+    torch.manual_seed(0)
+    model = VQVAE(VQVAEConfig((16,), codes=8, size=2, hidden=16))
+    patterns = torch.randn(4, 16)
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+    for _ in range(300):
+        losses = model.loss(patterns)
+        optimizer.zero_grad()
+        losses.total.backward()
+        optimizer.step()
+        model.codebook.update(losses.encoded)
+    assert losses.reconstruction < 0.02 * 0.5 * patterns.square().sum(1).mean()
+
+
+@pytest.mark.parametrize("scale", [0.0, 1e-6, 1e6])
+def test_nothing_is_ever_non_finite(model, scale):
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-12)
+    for _ in range(2 * Codebook.PATIENCE):
+        losses = model.loss(scale * torch.randn(2, *model.config.shape))
+        optimizer.zero_grad()
+        losses.total.backward()
+        optimizer.step()
+        model.codebook.update(losses.encoded)
+    assert losses.total.isfinite()
+    assert all(value.isfinite().all() for value in model.state_dict().values())
+
+
+def test_a_shape_that_the_strides_do_not_fit_is_refused():
+    for shape in ((), (12,), (8, 8, 8), (64, 60)):
+        with pytest.raises(ValueError, match="multiples of 8"):
+            VQVAEConfig(shape)
+
+
+def test_an_mdvae_goes_between_encoder_and_codebook():
+    """The lines of the module's docstring: with a perfect MDVAE, VQ-MDVAE is the VQ-VAE."""
+    torch.manual_seed(0)
+    parts = {name: VQVAE(VQVAEConfig(shape, 12, 3, 8)) for name, shape in SHAPES.items()}
+    values = {name: torch.randn(2, 4, *shape) for name, shape in SHAPES.items()}
+    with torch.no_grad():
+        x = {name: part.encode(values[name]) for name, part in parts.items()}
+    modalities = tuple(Modality(name, v.shape[-1], likelihood="normal") for name, v in x.items())
+    mdvae = MDVAE(MDVAEConfig(modalities, hidden=8, static=2, shared=2, private=2))
+    present = {name: torch.ones(2, 4, dtype=torch.bool) for name in x}
+    losses = mdvae.loss(x, present, present, mdvae.noise(2, 4), 1.0)
+    losses.total.backward()
+    assert all(p.grad is None for part in parts.values() for p in part.parameters())
+    mdvae.decoder = nn.ModuleDict({name: Constant(v[0, 0]) for name, v in x.items()})
+    z = {name: latent.mean for name, latent in mdvae.encode(x, present).items()}
+    for name, decoded in mdvae.decode(z).items():
+        vq = parts[name].decode(decoded)
+        assert vq.shape == values[name].shape
+        torch.testing.assert_close(vq[1, 3], parts[name].decode(x[name])[0, 0])
+
+
+class Constant(nn.Module):
+    """A decoder of MDVAE that always gives the same mean."""
+
+    def __init__(self, value):
+        super().__init__()
+        self.value = value
+
+    def forward(self, z):
+        return torch.cat([self.value, self.value]).expand(*z.shape[:-1], -1)
