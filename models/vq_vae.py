@@ -5,7 +5,7 @@
     decoder    p(x | q) = N(D(q), I)
     loss       ½ ‖x − D(q)‖² + ¼ ‖h − sg(q)‖²           (equation 3 with β = ¼, up to constants)
 
-The gradient at q goes straight through to h. The codebook follows no gradient but exponential moving averages of
+The gradient at q goes straight through to h. The codebook follows no gradient but moving averages of
 the encoder's outputs (the paper's appendix A.1); a code that is long unused is moved to where the data are.
 
 One network serves pictures (two axes) and frames of a spectrum (one). A step of training:
