@@ -2,9 +2,9 @@
 
     python benchmarks/train_speed.py [--rounds N]
 
-Both train the same weights on the same batch (audio 40, face 52, 32 sequences of 100 ticks; forward, backward,
-no optimiser) and take turns, on one thread and on two; their losses are compared, so that it is the same
-arithmetic that is timed.
+Both train the same weights on the same batch (audio 40, face 52, 32 sequences of 100 ticks; forward and
+backward, no optimiser) and take turns, on one thread and on two. Their losses are compared first, so that it
+is the same arithmetic that is timed.
 """
 
 import argparse
@@ -40,7 +40,7 @@ def by_tick(model: MMVRNN, x: Sequences, mask: Sequences, noise: Tensor) -> Tens
         for m in model.decoded:
             costs[m.name].append(model.surprise(m.name, x[m.name][:, t], mask[m.name][:, t], z, h))
         name = model.target.name
-        costs[name].append(-model.head.log_prob(x[name][:, t], z, h) * mask[name][:, t])
+        costs[name].append(model.head.nll(x[name][:, t], z, h) * mask[name][:, t])
         gates_x = torch.zeros(BATCH, 3 * model.config.hidden)
         for m in model.inputs:
             gates_x = gates_x + model.gates_x[m.name](phi[m.name]) * mask[m.name][:, t].unsqueeze(-1)

@@ -235,5 +235,5 @@ class MDVAE(nn.Module):
                 m.likelihood, self.parameters_of(m.name, z), self.inputs.normalised(m.name, x[m.name], seen)
             )
             costs[m.name] = (cost * seen).sum() / seen.sum().clamp(min=1)
-            total = total + m.weight * costs[m.name]
+            total = total + m.factor * costs[m.name]
         return Losses(total, kl, costs)

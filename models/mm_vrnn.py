@@ -19,18 +19,24 @@ at once; only the recurrence runs tick by tick.
 """
 
 from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 import torch
 from torch import Tensor, nn
 
+from .binary import BinaryHead
 from .engagement import EngagementHead, Prediction
 from .experts import kl_divergence, precision, product
 from .likelihoods import nll, width
 from .losses import Losses
 from .modality import Modality, Role
 
+# The decoders of targets.
+HEADS: Final[dict[str, type[EngagementHead] | type[BinaryHead]]] = {
+    "logit_normal": EngagementHead,
+    "bernoulli": BinaryHead,
+}
 CLIP = 10.0  # standard deviations; a wilder input moves an encoder no further
 
 
@@ -40,12 +46,14 @@ class MMVRNNConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_
     Attributes:
         fusion: of the modalities in the posterior: a product of `experts`, or a concatenation in which a
             missing modality is `zeros` or a learned `token`.
+        free_nats: of a latent's KL, averaged over a segment, that cost nothing (Kingma et al. 2016).
     """
 
     modalities: tuple[Modality, ...]
     hidden: int = 128
     latent: int = 32
     fusion: Literal["experts", "zeros", "token"] = "experts"
+    free_nats: float = 0.0
 
     def of_role(self, *roles: Role) -> tuple[Modality, ...]:
         return tuple(m for m in self.modalities if m.role in roles)
@@ -56,6 +64,13 @@ class MMVRNNConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_
             raise ValueError(f"modalities must have different names, found {names}")
         if len(self.of_role("target")) != 1 or not self.of_role("observed"):
             raise ValueError("modalities must hold one target and at least one observed")
+        (target,) = self.of_role("target")
+        if target.likelihood not in HEADS or target.dim != 1:
+            raise ValueError(
+                f"the target must be 1 {' or '.join(HEADS)}, found {target.dim} {target.likelihood}"
+            )
+        if self.free_nats < 0:
+            raise ValueError(f"free_nats must be at least 0, found {self.free_nats}")
         if min(self.hidden, self.latent, *(m.dim for m in self.modalities)) < 1:
             raise ValueError("hidden, latent and every dim must be at least 1")
 
@@ -124,7 +139,7 @@ class MMVRNN(nn.Module):
                 for m in self.decoded
             }
         )
-        self.head = EngagementHead(hidden, latent)
+        self.head = HEADS[self.target.likelihood](hidden, latent)
 
     def normalise(self, name: str, center: Tensor, scale: Tensor) -> None:
         """Set what a modality's raw units are divided into: mean and standard deviation, `[D]`."""
@@ -241,9 +256,7 @@ class MMVRNN(nn.Module):
             fed: where the encoders see it; nowhere that it is not available.
         """
         latents = self.infer(x, fed, state, noise)
-        kl = kl_divergence(
-            latents.mean, latents.precision, latents.prior_mean, latents.prior_precision
-        ).mean()
+        kl = self.kl(latents)
         costs = {
             m.name: _mean(
                 self.surprise(m.name, x[m.name], available[m.name], latents.z, latents.h), available[m.name]
@@ -252,11 +265,19 @@ class MMVRNN(nn.Module):
         }
         y, seen = x[self.target.name], available[self.target.name]
         y = torch.where(seen.unsqueeze(-1), y, torch.tensor(0.5))
-        costs[self.target.name] = _mean(-self.head.log_prob(y, latents.z, latents.h) * seen, seen)
+        costs[self.target.name] = _mean(self.head.nll(y, latents.z, latents.h) * seen, seen)
         total = beta * kl
         for m in (*self.decoded, self.target):
-            total = total + m.weight * costs[m.name]
+            total = total + m.factor * costs[m.name]
         return Losses(total, kl, costs), latents.state
+
+    def kl(self, latents: Latents) -> Tensor:
+        """KL(posterior ‖ prior), nats a tick, every latent's no less than its free nats."""
+        gaussians = (latents.mean, latents.precision, latents.prior_mean, latents.prior_precision)
+        if not self.config.free_nats:
+            return kl_divergence(*gaussians).mean()
+        by_latent = kl_divergence(*(g.unsqueeze(-1) for g in gaussians))  # [B, T, Z]
+        return by_latent.mean((0, 1)).clamp(min=self.config.free_nats).sum()
 
     def predict(
         self, x: Mapping[str, Tensor], mask: Mapping[str, Tensor], state: Tensor

@@ -15,6 +15,8 @@ class Modality(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         role: `observed` may be fed and is decoded; `target` is decoded and never fed when live; `context`
             is fed and not decoded.
         weight: λ, what a nat of this modality's likelihood counts for in the loss.
+        per_dimension: λ is the weight divided by `dim`, so that a modality of many numbers does not drown one
+            of few.
     """
 
     name: str
@@ -22,4 +24,10 @@ class Modality(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     role: Role = "observed"
     likelihood: Likelihood = "laplace"
     weight: float = 1.0
+    per_dimension: bool = False
     schema: str | None = None
+
+    @property
+    def factor(self) -> float:
+        """λ."""
+        return self.weight / self.dim if self.per_dimension else self.weight

@@ -16,7 +16,7 @@ def head():
 def test_the_density_integrates_to_one(head):
     y = torch.linspace(0.001, 0.999, 20001)[:, None]
     z, h = torch.randn(4), torch.randn(6)
-    density = head.log_prob(y, z.expand(len(y), 4), h.expand(len(y), 6)).exp()
+    density = (-head.nll(y, z.expand(len(y), 4), h.expand(len(y), 6))).exp()
     assert torch.trapezoid(density, y[:, 0]).item() == pytest.approx(1, abs=2e-3)
 
 
@@ -37,5 +37,5 @@ def test_the_prediction_is_the_mixture_over_z(head):
 
 @pytest.mark.parametrize("y", [0.0, 1.0])
 def test_labels_at_the_edges_have_finite_density(head, y):
-    nats = head.log_prob(torch.tensor([[y]]), torch.zeros(1, 4), torch.zeros(1, 6))
+    nats = head.nll(torch.tensor([[y]]), torch.zeros(1, 4), torch.zeros(1, 6))
     assert math.isfinite(nats.item())

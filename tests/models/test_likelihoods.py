@@ -1,8 +1,20 @@
 import pytest
 import torch
-from torch.distributions import Bernoulli, Laplace, Normal, OneHotCategorical
+from torch.distributions import (
+    Bernoulli,
+    Laplace,
+    Normal,
+    OneHotCategorical,
+    SigmoidTransform,
+    TransformedDistribution,
+)
 
-from enrapt.models.likelihoods import CAP, FLOOR, mean, nll, scale, width
+from enrapt.models.likelihoods import CAP, FLOOR, logit_scale, mean, nll, scale, width
+
+
+class LogitNormal(TransformedDistribution):
+    def __init__(self, location, scale):
+        super().__init__(Normal(location, scale), SigmoidTransform())
 
 
 @pytest.mark.parametrize(("name", "library"), [("normal", Normal), ("laplace", Laplace)])
@@ -30,6 +42,18 @@ def test_shares_and_classes_have_the_librarys_density_and_mean():
     assert width("normal", 5) == 10
 
 
-def test_a_likelihood_for_targets_is_refused():
-    with pytest.raises(ValueError, match="logit_normal"):
-        nll("logit_normal", torch.zeros(2), torch.zeros(1))
+def test_what_lies_between_0_and_1_has_the_librarys_density_and_mean():
+    parameters = torch.randn(6, 10)
+    location, raw = parameters.chunk(2, -1)
+    library = LogitNormal(location, logit_scale(raw))
+    x = torch.rand(6, 5) * 0.98 + 0.01
+    torch.testing.assert_close(nll("logit_normal", parameters, x), -library.log_prob(x).sum(-1))
+    drawn = library.sample((200_000,)).mean(0)
+    torch.testing.assert_close(mean("logit_normal", parameters), drawn, atol=3e-3, rtol=0)
+    edges = nll("logit_normal", parameters, (x > 0.5).float())
+    assert torch.isfinite(edges).all()
+
+
+def test_an_unknown_likelihood_is_named():
+    with pytest.raises(ValueError, match="poisson"):
+        nll("poisson", torch.zeros(2), torch.zeros(1))

@@ -1,0 +1,42 @@
+"""The decoder of a target that is 0 or 1: Bernoulli, its logit Gaussian once z is.
+
+The logit is linear in z and any function of h, as in `engagement`; with z ~ N(μ, σ²) it is Gaussian with
+variance Σ w_i² σ_i², and the probability with z integrated out is a one-dimensional integral.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+from .engagement import HALF_WIDTH, Prediction
+from .likelihoods import NODES, WEIGHTS
+
+
+class BinaryHead(nn.Module):
+    """p(y = 1 | z, h)."""
+
+    def __init__(self, hidden: int, latent: int) -> None:
+        super().__init__()
+        self.of_z = nn.Linear(latent, 1, bias=False)
+        self.of_h = nn.Sequential(nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, 1))
+
+    def nll(self, y: Tensor, z: Tensor, h: Tensor) -> Tensor:
+        """−log p(y | z, h), nats, `[…]`; y `[…, 1]`, z `[…, Z]`, h `[…, H]`."""
+        logit: Tensor = self.of_h(h) + self.of_z(z)
+        return (softplus(logit) - y * logit).squeeze(-1)
+
+    def predictive_nll(self, y: Tensor, z_mean: Tensor, z_variance: Tensor, h: Tensor) -> Tensor:
+        """The same with z ~ N(z_mean, z_variance) integrated out."""
+        p = self.predict(z_mean, z_variance, h).mean.clamp(1e-6, 1 - 1e-6)
+        return -(y * torch.log(p) + (1 - y) * torch.log1p(-p)).squeeze(-1)
+
+    def predict(self, z_mean: Tensor, z_variance: Tensor, h: Tensor) -> Prediction:
+        """`mean` is p(y = 1) with z integrated out; the rest is about p(y = 1 | z), for z as uncertain as it
+        is: its standard deviation and its central 90 %. What y itself will be is not in them."""
+        location = self.of_h(h) + self.of_z(z_mean)
+        scale = torch.sqrt(z_variance @ self.of_z.weight.square().T)
+        p = torch.sigmoid(location + scale * NODES)
+        mean = p @ WEIGHTS.unsqueeze(-1)
+        std = torch.sqrt(((p - mean).square() @ WEIGHTS.unsqueeze(-1)).clamp(min=1e-10))
+        reach = HALF_WIDTH * scale
+        return Prediction(mean, std, torch.sigmoid(location - reach), torch.sigmoid(location + reach))

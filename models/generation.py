@@ -1,0 +1,110 @@
+"""An MM-VRNN as a generative model: any modality from any other, new sequences, log p(x).
+
+Live, only the target is asked for; here every modality is.
+"""
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from .importance import log_normal
+from .likelihoods import LOCATION_SCALE, mean, sample
+from .mm_vrnn import MMVRNN
+
+
+@torch.no_grad()
+def reconstruct(
+    model: MMVRNN,
+    x: Mapping[str, Tensor],
+    mask: Mapping[str, Tensor],
+    state: Tensor,
+    noise: Tensor | None = None,
+) -> dict[str, Tensor]:
+    """Every observed modality, in raw units, and the target, `[B, T, D]`, given what is present up to each
+    tick: the means of p(x_t^m | z_t, h_{t-1}), z_t the posterior's mean or, by `noise` `[B, T, Z]`, a sample.
+
+    Mask a modality to have it from the others; mask all to have what is expected of nothing.
+    """
+    latents = model.infer(x, mask, state, noise)
+    means = {}
+    for m in model.decoded:
+        means[m.name] = _raw(model, m.name, mean(m.likelihood, model.decode(m.name, latents.z, latents.h)))
+    nothing = torch.zeros_like(latents.z)
+    means[model.target.name] = model.head.predict(latents.z, nothing, latents.h).mean
+    return means
+
+
+@torch.no_grad()
+def generate(model: MMVRNN, batch: int, ticks: int, generator: torch.Generator) -> dict[str, Tensor]:
+    """New sequences, `[B, T, D]` by modality, in raw units: each tick's z drawn from the prior, x from its
+    decoders, and both fed back (ancestral sampling). The target's is its mean; contexts are missing.
+    """
+    state = model.initial_state(batch)
+    columns: dict[str, list[Tensor]] = {m.name: [] for m in (*model.decoded, model.target)}
+    here = torch.ones(batch, 1, dtype=torch.bool)
+    some = model.decoded[0]
+    nothing = {some.name: torch.zeros(batch, 1, some.dim)}, {some.name: torch.zeros_like(here)}
+    for _ in range(ticks):
+        noise = torch.randn(batch, 1, model.config.latent, generator=generator)
+        prior = model.infer(*nothing, state, noise)
+        drawn = {}
+        for m in model.decoded:
+            drawn[m.name] = _raw(
+                model, m.name, sample(m.likelihood, model.decode(m.name, prior.z, prior.h), generator)
+            )
+            columns[m.name].append(drawn[m.name])
+        y = model.head.predict(prior.z, torch.zeros_like(prior.z), prior.h).mean
+        columns[model.target.name].append(y)
+        # The posterior of what was drawn has its own z; the one that it was drawn from goes on.
+        gates = sum(
+            (model.gates_x[m.name](model.encode(m.name, drawn[m.name], here)) for m in model.decoded),
+            torch.zeros(batch, 1, 3 * model.config.hidden),
+        )
+        gates_h = model.from_h(state)[:, -3 * model.config.hidden :]
+        state = model.advance(gates[:, 0], prior.z[:, 0], gates_h, state)
+    return {name: torch.cat(column, 1) for name, column in columns.items()}
+
+
+@torch.no_grad()
+def log_likelihood(
+    model: MMVRNN,
+    x: Mapping[str, Tensor],
+    mask: Mapping[str, Tensor],
+    samples: int,
+    generator: torch.Generator,
+) -> Tensor:
+    """log p of everything given, where present, `[B]`, nats of standardised units, by importance sampling
+    (Burda et al. 2016, equation 8) with whole sequences of z drawn from the posterior.
+
+    With the target among x it is log p(x, y); log p(x | y) is that less log p(y), of y alone. Below the truth
+    in expectation, the more so the longer the sequence and the fewer the samples.
+    """
+    batch, ticks = next(iter(mask.values())).shape
+    total = torch.full((batch,), -torch.inf)
+    for _ in range(samples):
+        noise = torch.randn(batch, ticks, model.config.latent, generator=generator)
+        latents = model.infer(x, mask, model.initial_state(batch), noise)
+        weight = log_normal(latents.z, latents.prior_mean, latents.prior_precision)
+        weight = weight - log_normal(latents.z, latents.mean, latents.precision)  # [B, T]
+        for m in model.decoded:
+            if m.name in x:
+                weight = weight - model.surprise(m.name, x[m.name], mask[m.name], latents.z, latents.h)
+        y = model.target.name
+        if y in x:
+            seen = mask[y]
+            value = torch.where(seen.unsqueeze(-1), x[y], 0.5)
+            weight = weight - model.head.nll(value, latents.z, latents.h) * seen
+        total = torch.logaddexp(total, weight.sum(1))
+    return total - math.log(samples)
+
+
+def _raw(model: MMVRNN, name: str, value: Tensor) -> Tensor:
+    """A modality's standard deviations in its raw units."""
+    (likelihood,) = (m.likelihood for m in model.decoded if m.name == name)
+    if likelihood not in LOCATION_SCALE:
+        return value
+    center: Tensor = getattr(model, f"center_{name}")
+    spread: Tensor = getattr(model, f"scale_{name}")
+    return value * spread + center

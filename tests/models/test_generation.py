@@ -1,0 +1,107 @@
+import math
+
+import pytest
+import torch
+from torch.distributions import Normal
+
+from enrapt.models.generation import generate, log_likelihood, reconstruct
+from enrapt.models.likelihoods import sample, scale
+from enrapt.models.mm_vrnn import MMVRNN, MMVRNNConfig
+from enrapt.models.modality import Modality
+
+B, T = 4, 7
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(1)
+    config = MMVRNNConfig(
+        (
+            Modality("a", 3, likelihood="normal"),
+            Modality("units", 2, likelihood="bernoulli"),
+            Modality("traits", 2, likelihood="logit_normal"),
+            Modality("relation", 3, likelihood="categorical"),
+            Modality("role", 1, role="target", likelihood="bernoulli"),
+        ),
+        hidden=8,
+        latent=2,
+    )
+    model = MMVRNN(config)
+    model.normalise("a", torch.tensor([5.0, -5.0, 0.0]), torch.tensor([0.1, 2.0, 1.0]))
+    return model
+
+
+def test_new_sequences_are_in_each_modalitys_own_range(model):
+    x = generate(model, B, T, torch.Generator().manual_seed(0))
+    assert {k: tuple(v.shape) for k, v in x.items()} == {
+        "a": (B, T, 3), "units": (B, T, 2), "traits": (B, T, 2), "relation": (B, T, 3), "role": (B, T, 1)
+    }  # fmt: skip
+    assert set(x["units"].unique().tolist()) == {0.0, 1.0}
+    assert ((x["traits"] > 0) & (x["traits"] < 1)).all()
+    assert torch.equal(x["relation"].sum(-1), torch.ones(B, T))
+    assert (x["a"][..., 0] - 5).abs().max() < 1.5  # its spread is 0.1
+    again = generate(model, B, T, torch.Generator().manual_seed(0))
+    assert all(torch.equal(x[k], again[k]) for k in x)
+
+
+def test_any_modality_is_told_from_any_other_and_only_from_what_is_present(model):
+    x = generate(model, B, T, torch.Generator().manual_seed(0))
+    x = {k: v for k, v in x.items() if k != "role"}
+    seen = torch.ones(B, T, dtype=torch.bool)
+    state = model.initial_state(B)
+    blind = reconstruct(model, x, dict.fromkeys(x, ~seen), state)
+    for given in x:
+        mask = {k: seen if k == given else ~seen for k in x}
+        spoilt = {k: v if k == given else torch.full_like(v, torch.nan) for k, v in x.items()}
+        told = reconstruct(model, spoilt, mask, state)
+        assert set(told) == {*x, "role"}
+        for name, value in told.items():
+            assert torch.isfinite(value).all()
+            assert not torch.equal(value, blind[name])
+
+
+def test_draws_have_the_distribution_of_their_likelihood():
+    g = torch.Generator().manual_seed(2)
+    parameters = torch.tensor([0.7, -0.4]).expand(200_000, 2)
+    for name, spread in (("normal", 1.0), ("laplace", math.sqrt(2))):
+        drawn = sample(name, parameters, g)
+        assert drawn.mean().item() == pytest.approx(0.7, abs=0.01)
+        assert drawn.std().item() == pytest.approx(spread * scale(torch.tensor(-0.4)).item(), rel=0.02)
+    shares = torch.softmax(torch.tensor([0.7, -0.4]), 0)
+    torch.testing.assert_close(sample("categorical", parameters, g).mean(0), shares, atol=5e-3, rtol=0)
+
+
+@torch.no_grad()
+def test_importance_sampling_is_exact_on_a_linear_gaussian_tick():
+    """One tick, z ~ N(m, 1/λ), x = c z + noise: x is Gaussian."""
+    torch.manual_seed(0)
+    a = Modality("a", 1, likelihood="normal")
+    target = Modality("y", 1, role="target", likelihood="logit_normal")
+    model = MMVRNN(MMVRNNConfig((a, target), hidden=2, latent=1))
+    both = torch.tensor([[1.0], [-1.0]])
+    model.phi_z[0].weight.copy_(both)  # z as relu(z) and relu(-z)
+    model.phi_z[0].bias.zero_()
+    decoder = model.decoder["a"]
+    decoder[0].weight.copy_(torch.tensor([[1.0, 0, 0, 0], [0, 1.0, 0, 0]]))
+    decoder[0].bias.zero_()
+    decoder[2].weight.copy_(torch.tensor([[1.5, -1.5], [0, 0]]))
+    decoder[2].bias.copy_(torch.tensor([0.2, -0.5]))
+    x = {"a": torch.tensor([[[-1.0]], [[0.3]], [[2.0]]])}
+    mask = {"a": torch.ones(3, 1, dtype=torch.bool)}
+    prior = model.infer(x, mask, model.initial_state(3))
+    variance = 1.5**2 / prior.prior_precision[0, 0, 0] + scale(torch.tensor(-0.5)) ** 2
+    exact = Normal(1.5 * prior.prior_mean[0, 0, 0] + 0.2, variance.sqrt()).log_prob(x["a"][:, 0, 0])
+    found = log_likelihood(model, x, mask, 3_000, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(found, exact, atol=0.04, rtol=0)
+    both_given = x | {"y": torch.full((3, 1, 1), 0.4)}, mask | {"y": mask["a"]}
+    joint = log_likelihood(model, *both_given, 200, torch.Generator().manual_seed(0))
+    alone = log_likelihood(model, {"y": both_given[0]["y"]}, {"y": mask["a"]}, 200, torch.Generator())
+    assert torch.isfinite(joint - alone).all()
+
+
+@torch.no_grad()
+def test_what_is_missing_counts_for_nothing_in_log_p(model):
+    x = {"a": torch.randn(B, T, 3)}
+    nothing = {"a": torch.zeros(B, T, dtype=torch.bool)}
+    found = log_likelihood(model, x, nothing, 3, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(found, torch.zeros(B), atol=1e-4, rtol=0)
