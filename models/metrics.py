@@ -2,6 +2,7 @@
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 
 Array = NDArray[np.floating]
 
@@ -30,3 +31,14 @@ def coverage(truth: Array, low: Array, high: Array) -> float:
 def rmse(truth: Array, estimate: Array) -> float:
     """Root of the mean squared error."""
     return float(np.sqrt(np.mean(np.square(truth.astype(np.float64) - estimate))))
+
+
+def auc(truth: Array, score: Array) -> float:
+    """Area under the ROC curve: how often a score is higher where the truth is 1 than where it is 0, ties
+    counting half (Mann & Whitney 1947); NaN where the truth is all 0 or all 1."""
+    positive = truth.ravel() > 0.5
+    n, m = int(positive.sum()), int((~positive).sum())
+    if not n or not m:
+        return float("nan")
+    ranks = rankdata(score.ravel())
+    return float((ranks[positive].sum() - n * (n + 1) / 2) / (n * m))

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from enrapt.models.metrics import concordance, coverage, pearson, rmse
+from enrapt.models.metrics import auc, concordance, coverage, pearson, rmse
 
 
 def test_concordance_of_equals_is_one_and_a_shift_costs():
@@ -23,3 +23,12 @@ def test_pearson_is_numpys_and_forgives_scale_and_shift():
     assert pearson(x, x + noise) == pytest.approx(np.corrcoef(x, x + noise)[0, 1])
     assert pearson(x, 5 - 3 * x) == pytest.approx(-1)
     assert pearson(x, np.ones(200)) == 0
+
+
+def test_auc_counts_pairs_in_the_right_order_ties_half():
+    rng = np.random.default_rng(0)
+    truth, score = rng.random(60) < 0.4, rng.integers(0, 8, 60) / 8.0
+    pairs = [(a > b) + 0.5 * (a == b) for a in score[truth] for b in score[~truth]]
+    assert auc(truth, score) == pytest.approx(np.mean(pairs))
+    assert auc(truth, truth.astype(float)) == 1
+    assert np.isnan(auc(np.ones(3), score[:3]))
