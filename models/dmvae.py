@@ -26,7 +26,7 @@ from .likelihoods import mean, nll, width
 from .losses import Losses
 from .mlp import mlp
 from .modality import Modality
-from .mvae import masked_mean
+from .mvae import he_initialise, masked_mean
 from .subsets import Subset
 
 
@@ -76,6 +76,7 @@ class DMVAE(nn.Module):
             both = config.shared + private
             self.encoder[m.name] = mlp(m.dim, *config.hidden, 2 * both)
             self.decoder[m.name] = mlp(both, *reversed(config.hidden), width(m.likelihood, m.dim))
+        he_initialise(self)
 
     def experts(
         self, x: Mapping[str, Tensor], mask: Mapping[str, Tensor]

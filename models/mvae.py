@@ -6,8 +6,14 @@
     ELBO(X)    E_q(z|X) [Σ_m λ_m log p(x_m | z)] − β KL(q(z | X) ‖ p(z))   m in X   (equation 3)
     loss       −ELBO(all) − Σ_m ELBO(x_m) − Σ_j ELBO(X_j)             (equation 4)
 
-for any subset X of the modalities: with none the posterior is the prior. Each ELBO reconstructs the
-modalities of its own subset only. The X_j are random subsets, see `subsets`.
+for any subset X of the modalities: with none the posterior is the prior. The X_j are random subsets, see
+`subsets`. In the paper each ELBO reconstructs the modalities of its own subset only, and that is the default.
+With `cross` = c > 0, which the paper has not, ELBO(X) also has
+
+    c · Σ_m E_q(z|X) [λ_m log p(x_m | z)]   m not in X
+
+It is for a modality that says little beside the others: nothing in the paper's objective ties q(z | x_m) to
+what the other decoders make of it. On MNIST q(z | label) becomes the prior, and the label's image any digit.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,12 +36,14 @@ class MVAEConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fi
 
     Attributes:
         hidden: widths of the encoders' hidden layers; the decoders' are the same in reverse.
+        cross: c, the share of its λ at which a modality is reconstructed from a subset without it.
         free_nats: of a latent's KL, averaged over the batch, that cost nothing (Kingma et al. 2016).
     """
 
     modalities: tuple[Modality, ...]
     hidden: tuple[int, ...] = (512, 256)
     latent: int = 64
+    cross: float = 0.0
     free_nats: float = 0.0
 
     def __post_init__(self) -> None:
@@ -44,6 +52,8 @@ class MVAEConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fi
             raise ValueError(f"modalities must be at least one and have different names, found {names}")
         if min(self.latent, *self.hidden, *(m.dim for m in self.modalities)) < 1:
             raise ValueError("latent, hidden and every dim must be at least 1")
+        if self.cross < 0:
+            raise ValueError(f"cross must be at least 0, found {self.cross}")
         if self.free_nats < 0:
             raise ValueError(f"free_nats must be at least 0, found {self.free_nats}")
 
@@ -64,6 +74,7 @@ class MVAE(nn.Module):
         self.decoder = nn.ModuleDict(
             {m.name: mlp(latent, *reversed(hidden), width(m.likelihood, m.dim)) for m in self.modalities}
         )
+        he_initialise(self)
         self.prior_mean: Tensor
         self.prior_precision: Tensor
         self.register_buffer("prior_mean", torch.zeros(latent), persistent=False)
@@ -94,7 +105,7 @@ class MVAE(nn.Module):
         """The negative ELBOs of subsets, summed.
 
         Means are over the samples of which something, or the modality, is present, so that no weight
-        depends on batch size.
+        depends on batch size. What `cross` adds to a modality's costs is in them with that share.
 
         Args:
             subsets: S of them, see `training_subsets`.
@@ -106,12 +117,15 @@ class MVAE(nn.Module):
         for subset, draw in zip(subsets, noise, strict=True):
             chosen = present & torch.tensor([name in subset for name in names])
             q_mean, q_precision = product(self.prior_mean, self.prior_precision, means, precisions, chosen)
-            kl = kl + self.kl(q_mean, q_precision, chosen.any(-1))
+            seen = chosen.any(-1)  # [B]
+            kl = kl + self.kl(q_mean, q_precision, seen)
             z = q_mean + draw * torch.rsqrt(q_precision)
             for name in names:
-                if name in subset:
-                    nats = self.nll(name, x[name], mask[name], z)
-                    costs[name] = costs[name] + masked_mean(nats, mask[name])
+                share = 1.0 if name in subset else self.config.cross
+                if share:
+                    both = seen & mask[name]
+                    nats = self.nll(name, x[name], both, z)
+                    costs[name] = costs[name] + share * masked_mean(nats, both)
         total = beta * kl
         for m in self.modalities:
             if m.name in costs:
@@ -146,6 +160,18 @@ class MVAE(nn.Module):
             if m.name in x:
                 total = total - self.nll(m.name, x[m.name], mask[m.name], z)
         return total
+
+
+def he_initialise(model: nn.Module) -> None:
+    """Weights N(0, 2 / inputs) and biases 0, for layers with ReLU between them (He et al. 2015).
+
+    PyTorch's default has a sixth of that variance: decoders start nearly blind to z, and latents that
+    nothing answers to go to the prior and stay there.
+    """
+    for layer in model.modules():
+        if isinstance(layer, nn.Linear):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            nn.init.zeros_(layer.bias)
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:

@@ -113,6 +113,22 @@ def test_an_elbo_reconstructs_its_subset_only(model):
 
 
 @torch.no_grad()
+def test_cross_is_the_share_of_what_the_subset_is_without(model):
+    """Of the samples that the subset says something of: c is told from a where both are present."""
+    x, mask = values()
+    draws = noise([0])
+    crossed = MVAE(MVAEConfig(MODALITIES, hidden=(8,), latent=Z, cross=0.1))
+    crossed.load_state_dict(model.state_dict())
+    own, both = model.loss(x, mask, [("a",)], draws), crossed.loss(x, mask, [("a",)], draws)
+    mean, precision = model.posterior({"a": x["a"]}, {"a": mask["a"]})
+    told = mask["a"] & mask["c"]
+    nats = model.nll("c", x["c"], told, mean + draws[0] * precision.rsqrt())
+    torch.testing.assert_close(both.nll["c"], 0.1 * nats.sum() / told.sum())
+    assert both.nll["a"] == own.nll["a"]
+    assert both.kl == own.kl
+
+
+@torch.no_grad()
 def test_free_nats_are_the_least_that_a_latent_costs():
     x, mask = values()
     free = MVAE(MVAEConfig(MODALITIES, hidden=(8,), latent=Z, free_nats=50.0))
@@ -203,6 +219,7 @@ def test_subsets_are_all_each_alone_and_k_between():
         ({"modalities": MODALITIES[:1] * 2}, "different names"),
         ({"latent": 0}, "latent"),
         ({"hidden": (0,)}, "hidden"),
+        ({"cross": -0.1}, "cross"),
         ({"free_nats": -1.0}, "free_nats"),
     ],
 )
