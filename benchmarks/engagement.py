@@ -16,16 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from enrapt.models.evaluation import TEST, VALIDATION, held_out, predict
+from enrapt.models.data import PEOPLE, Batch, Conversations
+from enrapt.models.evaluation import held_out, patterns, predict
 from enrapt.models.metrics import concordance, coverage, rmse
-from enrapt.models.training import (
-    Batch,
-    hide,
-    learning_rate,
-    load_model,
-    run_seed,
-    simulate,
-)
+from enrapt.models.training import hide, learning_rate, load_model, run_seed
 
 RIDGE_PEOPLE = 2**31 - 3_000  # its own, so that it is fitted on nobody whom it is tried on
 
@@ -57,11 +51,11 @@ def train_gru(model: nn.Module, config, seed: int, rounds: int) -> GRURegressor:
     training = config.training
     gru = GRURegressor(model, config.model.hidden)
     optimizer = torch.optim.Adam(gru.parameters(), betas=(0.9, 0.99))
-    start = time.perf_counter()
+    data, start = Conversations(config), time.perf_counter()
     for round_ in range(rounds):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(round_, training.learning_rate, training.warmup_rounds, rounds)
-        batch = simulate(config, seed, round_, training.streams)
+        batch = data.training(seed, round_, training.streams)
         fed = hide(np.random.default_rng((seed, round_, 1)), batch, config)
         state = None
         masks = Batch(batch.x, fed).segments(training.segment_ticks)
@@ -114,13 +108,14 @@ def main() -> None:
     config, model = load_model(args.run)
     seed = run_seed(args.run)
     gru = train_gru(model, config, seed, args.rounds or config.training.rounds)
-    ((fitting, fitting_seen),) = held_out(config, seed, RIDGE_PEOPLE, groups=1)
+    data = Conversations(config)
+    fitting = data.people(seed, RIDGE_PEOPLE, PEOPLE)
+    fitting_seen = patterns(config, fitting, np.random.default_rng((seed, RIDGE_PEOPLE, 1)))
     fitting_truth = fitting.x["engagement"].numpy().ravel()
 
     truths: list[np.ndarray] = []
     found: dict[str, list[tuple[np.ndarray, ...]]] = {}
-    people = {"validation": VALIDATION, "test": TEST}[args.people]
-    for batch, seen in held_out(config, seed, people):
+    for batch, seen in held_out(config, data, seed, args.people):
         truth = batch.x["engagement"].squeeze(-1).numpy()
         truths.append(truth)
         for pattern, masks in seen.items():

@@ -27,17 +27,27 @@ def run(args: argparse.Namespace) -> int:
     from .train import require_training
 
     require_training()
-    from ..models.evaluation import TEST, VALIDATION, evaluate
+    from ..models.evaluation import evaluate
     from ..models.training import load_model, run_seed
 
     config, model = load_model(args.run_folder)
-    people = {"validation": VALIDATION, "test": TEST}[args.people]
-    results = evaluate(model, config, run_seed(args.run_folder), people)
+    results = evaluate(model, config, run_seed(args.run_folder), args.people)
     if args.json:
         print(json.dumps(results, indent=2))
         return 0
-    print("pattern          CCC   Pearson      RMSE   90 % interval holds")
-    for pattern, r in results.items():
-        held = f"{100 * r['coverage90']:.1f} %"
-        print(f"{pattern:12s} {r['ccc']:7.3f} {r['pearson']:9.3f} {r['rmse']:9.3f} {held:>21s}")
+    for line in table(results):
+        print(line)
     return 0
+
+
+def table(results: dict[str, dict[str, float]]) -> list[str]:
+    """A line a pattern, a column a score; what only one pattern has below."""
+    first, *others = results.values()
+    columns = [name for name in first if all(name in scores for scores in others)]
+    width = max(len("pattern"), *map(len, results))
+    lines = [f"{'pattern':{width}s} " + " ".join(f"{name:>10s}" for name in columns)]
+    for pattern, scores in results.items():
+        figures = " ".join(f"{scores[name]:{max(10, len(name))}.3f}" for name in columns)
+        lines.append(f"{pattern:{width}s} {figures}")
+    lines += [f"{name} {value:.3f}" for name, value in first.items() if name not in columns]
+    return lines

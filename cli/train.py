@@ -38,6 +38,8 @@ def run(args: argparse.Namespace) -> int:
     require_training()
     import torch
 
+    from torch.utils.tensorboard.writer import SummaryWriter
+
     from ..models.config import load_config
     from ..models.training import Progress, Trainer
 
@@ -55,7 +57,9 @@ def run(args: argparse.Namespace) -> int:
         TimeRemainingColumn(),
     )
     console = Console(file=sys.stderr)
-    with Bar(*columns, console=console) as bar:
+    # What an interrupted run wrote of rounds that are done again is hidden.
+    board = SummaryWriter(str(args.output / "tensorboard"), purge_step=trainer.round + 1)
+    with board, Bar(*columns, console=console) as bar:
         task = bar.add_task("training", total=trainer.config.training.rounds, completed=trainer.round)
 
         def show(progress: Progress) -> None:
@@ -64,10 +68,14 @@ def run(args: argparse.Namespace) -> int:
                 f"{name} {nats:.2f}" for name, nats in costs.items()
             )
             bar.update(task, completed=progress.round, description=said)
+            for name, value in progress.metrics.items():
+                board.add_scalar(name, value, progress.round)
             if not console.is_terminal:
                 console.print(f"round {progress.round} of {progress.rounds}: {said}")
 
         trainer.run(show)
+    if trainer.stopped():
+        print(f"stopped after round {trainer.round}: the loss on validation people no longer falls")
     print(f"{args.output}: trained; next: enrapt export {args.output} -o BUNDLE.onnx")
     return 0
 
@@ -75,7 +83,9 @@ def run(args: argparse.Namespace) -> int:
 def require_training() -> None:
     """Raise unless what `enrapt[train]` brings is there."""
     missing = [
-        name for name in ("torch", "onnx", "onnxscript", "safetensors", "scipy") if not find_spec(name)
+        name
+        for name in ("torch", "onnx", "onnxscript", "safetensors", "scipy", "tensorboard")
+        if not find_spec(name)
     ]
     if missing:
         raise UserError(f"{', '.join(missing)} not installed: pip install 'enrapt[train]'")

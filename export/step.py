@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad, relu, softplus
 
+from ..models.engagement import EngagementHead
 from ..models.experts import CAP, FLOOR
 from ..models.likelihoods import LOCATION_SCALE, nll, scale, width
 from ..models.mm_vrnn import CLIP, MMVRNN
@@ -47,6 +48,7 @@ class StepGraph(nn.Module):
         super().__init__()
         inputs, decoded = model.inputs, model.decoded
         hidden, latent, m = model.config.hidden, model.config.latent, len(inputs)
+        assert isinstance(model.head, EngagementHead)
         self.head = model.head
         self.decoded = [(i.likelihood, i.dim) for i in decoded]
         kinds = {i.likelihood for i in decoded}

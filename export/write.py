@@ -20,6 +20,16 @@ from .parity import check_parity
 from .step import StepGraph
 
 OPSET = 20
+NOT_FOR = (
+    "not for judging people, least of all at work or in education, where inferring emotions is forbidden "
+    "in the EU"
+)
+SIMULATED = "Simulated conversations, in units matched to what the extractors give on real clips"
+LIMITS_SIMULATED = (
+    f"Simulated people only: validated on no human. For trying the pipeline and for prototypes; {NOT_FOR}"
+)
+RECORDED = "Recorded sessions, chosen by whoever trained it"
+LIMITS_RECORDED = f"Valid for people and settings like the recorded ones, if at all; {NOT_FOR}"
 
 
 def export_run(run: Path, path: Path) -> float:
@@ -34,6 +44,9 @@ def export_run(run: Path, path: Path) -> float:
         UserError: no finished run, an unwritable path, or a graph that differs from the model.
     """
     config, model = load_model(run)
+    if not isinstance(model, MMVRNN) or model.target.likelihood != "logit_normal":
+        raise UserError(f"{run}: an {config.model.__class__.__name__.removesuffix('Config')} there; for now "
+                        "only an MM-VRNN whose target is logit_normal becomes a bundle")  # fmt: skip
     seed = run_seed(run)
     graph = step_graph(model)
     metadata = describe(config, model, seed, evaluate(model, config, seed), digest(graph))
@@ -126,14 +139,12 @@ def describe(
         modalities=tuple(
             ModalitySpec(m.name, m.role, m.dim, m.likelihood, m.schema) for m in (*model.inputs, model.target)
         ),
-        states=(StateSpec("h", (config.model.hidden,), 0.0),),
+        states=(StateSpec("h", (model.config.hidden,), 0.0),),
         lag=0,
         training_data=TrainingData(
-            name=training.data,
-            description="Simulated conversations, in units matched to what the extractors give on real clips",
-            limits="Simulated people only: validated on no human. For trying the pipeline and for "
-            "prototypes; not for judging people, least of all at work or in education, where inferring "
-            "emotions is forbidden in the EU",
+            name=Path(training.data).name,  # of a folder, never its path
+            description=SIMULATED if training.data == "conversation" else RECORDED,
+            limits=LIMITS_SIMULATED if training.data == "conversation" else LIMITS_RECORDED,
             seed=seed,
             ticks=ticks,
         ),

@@ -12,17 +12,40 @@ import msgspec
 
 from ..contracts.errors import UserError
 from .annealing import Annealing
+from .dmvae import DMVAE, DMVAEConfig
+from .mdvae import MDVAE, MDVAEConfig
 from .missing import Dropout
 from .mm_vrnn import MMVRNN, MMVRNNConfig
+from .mvae import MVAE, MVAEConfig
 
-ModelConfig = MMVRNNConfig  # a union of the models' configurations, told apart by `model`
+ModelConfig = MMVRNNConfig | MDVAEConfig | MVAEConfig | DMVAEConfig  # told apart by `model`
+Model = MMVRNN | MDVAE | MVAE | DMVAE
+
+
+class EarlyStopping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """When training ends before its last round: the loss on validation people has not improved.
+
+    Attributes:
+        every: rounds between two looks at them.
+        patience: looks without improvement; the weights of the best one are kept.
+    """
+
+    every: int = 5
+    patience: int = 8
+
+    def __post_init__(self) -> None:
+        if min(self.every, self.patience) < 1:
+            raise ValueError("every and patience must be at least 1")
 
 
 class Training(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How a model is trained: truncated back-propagation through time over whole sessions."""
+    """How a model is trained: truncated back-propagation through time over whole sessions.
 
-    data: Literal["conversation"] = "conversation"
-    rounds: int = 240  # rounds of fresh sessions
+    MDVAE takes each segment as a sequence of its own, MVAE and DMVAE each tick as a sample.
+    """
+
+    data: str = "conversation"  # the simulator, or a folder of recorded sessions
+    rounds: int = 240  # rounds of sessions, fresh ones with the simulator
     streams: int = 32  # sessions side by side
     session_seconds: float = 100.0
     segment_ticks: int = 125  # ticks that one gradient sees
@@ -31,6 +54,15 @@ class Training(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     annealing: Annealing = Annealing()
     clip: float = 200.0  # of the gradient's norm, which is some tens to hundreds
     dropout: Dropout = Dropout()
+    early_stopping: EarlyStopping | None = None  # simulated people are new in every round: nothing to overfit
+
+    def __post_init__(self) -> None:
+        if min(self.rounds, self.streams, self.segment_ticks) < 1:
+            raise ValueError("rounds, streams and segment_ticks must be at least 1")
+        if not min(self.session_seconds, self.learning_rate, self.clip) > 0 or self.warmup_rounds < 0:
+            raise ValueError(
+                "session_seconds, learning_rate and clip must be above 0, warmup_rounds at least 0"
+            )
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -43,10 +75,22 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     model: ModelConfig
     training: Training = Training()
 
+    def __post_init__(self) -> None:
+        if self.rate < 1:
+            raise ValueError(f"rate must be at least 1 tick per second, found {self.rate}")
 
-def build(config: ModelConfig) -> MMVRNN:
+
+def build(config: ModelConfig) -> Model:
     """A model of that configuration, its weights untrained."""
-    return MMVRNN(config)
+    match config:
+        case MMVRNNConfig():
+            return MMVRNN(config)
+        case MDVAEConfig():
+            return MDVAE(config)
+        case MVAEConfig():
+            return MVAE(config)
+        case DMVAEConfig():
+            return DMVAE(config)
 
 
 PRESETS: Final = Path(str(files(__package__) / "presets"))

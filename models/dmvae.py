@@ -3,13 +3,16 @@
     prior      p(z_s) = N(0, I),  p(z_m) = N(0, I)                      every modality m
     posterior  q(z_s | X) ∝ p(z_s) · Π_m q_m(z_s | x_m)   m in X,   q(z_m | x_m)
     decoders   p(x_m | z_s, z_m)
-    ELBO(X)    Σ_m [E λ_m log p(x_m | z_s, z_m) − β KL(q(z_m | x_m) ‖ p)] − β KL(q(z_s | X) ‖ p)
+    ELBO(X)    Σ_m [E λ_m log p(x_m | z_s, z_m) − βγ KL(q(z_m | x_m) ‖ p)] − β KL(q(z_s | X) ‖ p)
     loss       −ELBO(all) − Σ_j ELBO(x_j)
 
 In every ELBO all modalities are reconstructed, each with its own private latent: jointly with z_s from the
 product of experts, and across with z_s from one modality alone, so that nothing which the others need can
 hide in a private latent. A sample counts for ELBO(x_j) where x_j is present, and a modality that is missing
 has the prior as its private posterior.
+
+The paper has β = γ = 1. Ours may make a private nat dearer by γ: a private latent can tell all of its
+modality, and where it learns to first, nothing is left for z_s to tell. A large γ at first prevents it.
 
 The latents lie side by side in one z: shared, then private in the configuration's order.
 """
@@ -27,6 +30,7 @@ from .losses import Losses
 from .mlp import mlp
 from .modality import Modality
 from .mvae import he_initialise, masked_mean
+from .normalised import Normalised
 from .subsets import Subset
 
 
@@ -55,7 +59,7 @@ class DMVAEConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_f
             raise ValueError("shared, hidden and every dim must be at least 1")
 
 
-class DMVAE(nn.Module):
+class DMVAE(Normalised):
     """A private-shared multimodal VAE; see the module's docstring.
 
     Inputs are dictionaries `{modality: [B, D]}` with masks `{modality: bool [B]}`; a modality left out is
@@ -63,7 +67,7 @@ class DMVAE(nn.Module):
     """
 
     def __init__(self, config: DMVAEConfig) -> None:
-        super().__init__()
+        super().__init__(config.modalities)
         self.config = config
         self.modalities = config.modalities
         names = tuple(m.name for m in self.modalities)
@@ -85,7 +89,7 @@ class DMVAE(nn.Module):
         experts = {}
         for m in self.modalities:
             if m.name in x:
-                value = torch.where(mask[m.name].unsqueeze(-1), x[m.name], 0.0)
+                value = self.normalised(m.name, x[m.name], mask[m.name])
                 means, raw = self.encoder[m.name](value).chunk(2, -1)
                 experts[m.name] = means, precision(raw)
         return experts
@@ -119,7 +123,12 @@ class DMVAE(nn.Module):
         return self.combine(self.experts(x, mask), mask, self.sources[0])
 
     def loss(
-        self, x: Mapping[str, Tensor], mask: Mapping[str, Tensor], noise: Tensor, beta: float = 1.0
+        self,
+        x: Mapping[str, Tensor],
+        mask: Mapping[str, Tensor],
+        noise: Tensor,
+        beta: float = 1.0,
+        gamma: float = 1.0,
     ) -> Losses:
         """The joint and the cross ELBOs, negative, summed.
 
@@ -128,34 +137,38 @@ class DMVAE(nn.Module):
 
         Args:
             noise: `[E, B, Z]` from N(0, 1), one for each of the `sources`.
+            gamma: γ, how much dearer a nat of a private latent is than one of the shared.
         """
         experts = self.experts(x, mask)
-        kl = torch.zeros(())
-        costs = dict.fromkeys(experts, kl)
+        shared = private = torch.zeros(())
+        costs = dict.fromkeys(experts, shared)
         for source, draw in zip(self.sources, noise, strict=True):
             seen = torch.stack([mask[name] & (name in source) for name in experts]).any(0)  # [B]
             q_mean, q_precision = self.combine(experts, mask, source)
-            kl = kl + self.kl(q_mean, q_precision, seen, mask)
+            kl_shared, kl_private = self.kl(q_mean, q_precision, seen, mask)
+            shared, private = shared + kl_shared, private + kl_private
             z = q_mean + draw * torch.rsqrt(q_precision)
             for name in experts:
                 both = seen & mask[name]
                 costs[name] = costs[name] + masked_mean(self.nll(name, x[name], both, z), both)
-        total = beta * kl
+        total = beta * (shared + gamma * private)
         for m in self.modalities:
             if m.name in costs:
-                total = total + m.weight * costs[m.name]
-        return Losses(total, kl, costs)
+                total = total + m.factor * costs[m.name]
+        return Losses(total, shared + private, costs)
 
-    def kl(self, q_mean: Tensor, q_precision: Tensor, seen: Tensor, mask: Mapping[str, Tensor]) -> Tensor:
-        """KL(q ‖ N(0, I)): of z_s over the samples seen, of z_m over those in which m is present too."""
+    def kl(
+        self, q_mean: Tensor, q_precision: Tensor, seen: Tensor, mask: Mapping[str, Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """KL(q ‖ N(0, I)): of z_s over the samples seen, of all z_m over those in which m is present too."""
         means = q_mean.split(self.widths, -1)
         precisions = q_precision.split(self.widths, -1)
-        total = torch.zeros(())
+        kl = []
         counted = [seen, *(seen & mask.get(m.name, torch.zeros_like(seen)) for m in self.modalities)]
         for mu, lam, where in zip(means, precisions, counted, strict=True):
             nats = kl_divergence(mu, lam, torch.zeros_like(mu), torch.ones_like(lam))
-            total = total + masked_mean(nats, where)
-        return total
+            kl.append(masked_mean(nats, where))
+        return kl[0], torch.stack(kl[1:]).sum()
 
     def parameters_of(self, name: str, z: Tensor) -> Tensor:
         """The parameters of p(x_m | z_s, z_m), `[…, width]`; z `[…, Z]`."""
@@ -167,7 +180,8 @@ class DMVAE(nn.Module):
     def decode(self, z: Tensor) -> dict[str, Tensor]:
         """The mean of p(x_m | z), `[…, D]`, by modality. Of z from N(0, I): a sample of the prior; of z
         from a posterior: every modality given what it has seen, in a style of its own choice."""
-        return {m.name: mean(m.likelihood, self.parameters_of(m.name, z)) for m in self.modalities}
+        means = {m.name: mean(m.likelihood, self.parameters_of(m.name, z)) for m in self.modalities}
+        return {m.name: self.in_raw_units(m, means[m.name]) for m in self.modalities}
 
     def swap(self, z: Tensor, other: Tensor) -> Tensor:
         """The shared latent of one, the private latents of another, `[…, Z]`."""
@@ -177,7 +191,7 @@ class DMVAE(nn.Module):
     def nll(self, name: str, x: Tensor, mask: Tensor, z: Tensor) -> Tensor:
         """−log p(x_m | z), nats, 0 where masked; x `[B, D]`, z `[…, B, Z]`, gives `[…, B]`."""
         (likelihood,) = (m.likelihood for m in self.modalities if m.name == name)
-        value = torch.where(mask.unsqueeze(-1), x, 0.0)
+        value = self.normalised(name, x, mask)
         return nll(likelihood, self.parameters_of(name, z), value) * mask
 
     def log_joint(self, x: Mapping[str, Tensor], mask: Mapping[str, Tensor], z: Tensor) -> Tensor:

@@ -1,91 +1,161 @@
-"""How well a model does on simulated people whom it has not seen, for every pattern of missing modalities."""
+"""How well a model does on people whom it has not seen, for every pattern of missing modalities."""
 
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .config import Config
-from .metrics import Array, concordance, coverage, pearson, rmse
+from .config import Config, Model
+from .data import GROUPS, Batch, Data, People, load_data
+from .likelihoods import LOCATION_SCALE
+from .mdvae import MDVAE
+from .metrics import Array, auc, concordance, coverage, pearson, rmse
 from .missing import bursts
 from .mm_vrnn import MMVRNN
-from .training import Batch, simulate
+from .modality import Modality
 
-# Round numbers from which no training round and no normalisation draws its people.
-VALIDATION: Final = 2**31 - 2_000  # for choosing
-TEST: Final = 2**31 - 1_000  # for reporting, once
-GROUPS: Final = 6  # of people; engagement is slow, so a few people more or less are soon worth 0.05 of CCC
-PEOPLE: Final = 128  # in a group
 BURST_SECONDS, GAP_SECONDS = 3.0, 6.0
+Scores = dict[str, dict[str, float]]  # by pattern, by name
+Patterns = dict[str, dict[str, Tensor]]  # what is seen, bool `[P, T]` by input, by pattern
 
 
 class Predictions(NamedTuple):
-    """Of one pattern, all `[P, T]`; surprise by modality, NaN where missing."""
+    """Of the target, in one pattern, all `[P, T]`; surprise by modality, NaN where missing."""
 
     mean: Array
     low: Array
     high: Array
+    nll: Array
     surprise: dict[str, Array]
 
 
 class Group(NamedTuple):
-    """Held-out people, and what is seen of them by pattern, bool `[P, T]` by input."""
+    """Held-out people, and what is seen of them by pattern."""
 
     batch: Batch
-    seen: dict[str, dict[str, Tensor]]
+    seen: Patterns
 
 
-def held_out(config: Config, seed: int, people: int, groups: int = GROUPS) -> Iterator[Group]:
-    """Groups of people of whom no model has seen any. The patterns are: everything (as far as the sensors
-    gave it), each modality alone, and bursts in which any may be missing."""
-    inputs = [m.name for m in config.model.of_role("observed", "context")]
+def patterns(config: Config, batch: Batch, rng: np.random.Generator) -> Patterns:
+    """Everything (as far as the sensors gave it), each modality alone, and bursts in which any may miss."""
+    inputs = [m.name for m in config.model.modalities if m.role != "target"]
     burst, gap = BURST_SECONDS * config.rate, GAP_SECONDS * config.rate
-    for group in range(people, people + groups):
-        batch = simulate(config, seed, group, PEOPLE)
-        rng = np.random.default_rng((seed, group, 1))
-        there = {name: batch.available[name] for name in inputs}
-        seen = {"all": there}
-        if len(inputs) > 1:
-            seen |= {f"{name} only": {name: there[name]} for name in inputs}
-        ticks = there[inputs[0]].shape[1]
-        hidden = {name: bursts(rng, PEOPLE, ticks, burst, gap) for name in inputs}
-        seen["bursts"] = {k: v & ~torch.from_numpy(hidden[k].copy()) for k, v in there.items()}
-        yield Group(batch, seen)
+    there = {name: batch.available[name] for name in inputs}
+    seen = {"all": there}
+    if len(inputs) > 1:
+        seen |= {f"{name} only": {name: there[name]} for name in inputs}
+    people, ticks = there[inputs[0]].shape
+    hidden = {name: bursts(rng, people, ticks, burst, gap) for name in inputs}
+    seen["bursts"] = {k: v & ~torch.from_numpy(hidden[k].copy()) for k, v in there.items()}
+    return seen
+
+
+def held_out(config: Config, data: Data, seed: int, people: People, groups: int = GROUPS) -> Iterator[Group]:
+    """Groups of people of whom no model has seen any."""
+    for number, batch in data.held_out(seed, people, groups):
+        yield Group(batch, patterns(config, batch, np.random.default_rng((seed, number, 1))))
+
+
+def evaluate(model: Model, config: Config, seed: int, people: People = "test") -> Scores:
+    """Scores by pattern on held-out people: of an MM-VRNN its target's, of the others every modality's."""
+    groups = held_out(config, load_data(config), seed, people)
+    if isinstance(model, MMVRNN):
+        return target_scores(model, groups)
+    return modality_scores(model, config, groups)
 
 
 @torch.no_grad()
 def predict(model: MMVRNN, batch: Batch, seen: dict[str, Tensor]) -> Predictions:
     """Filter whole sessions."""
-    state = model.initial_state(len(next(iter(seen.values()))))
-    prediction, surprise, _ = model.predict({k: batch.x[k] for k in seen}, seen, state)
+    x, state = {k: batch.x[k] for k in seen}, model.initial_state(len(next(iter(seen.values()))))
+    latents = model.infer(x, seen, state)
+    prediction, surprise = model.told(x, seen, latents)
+    name = model.target.name
+    y = torch.where(batch.available[name].unsqueeze(-1), batch.x[name], 0.5)
+    nll = model.head.predictive_nll(y, latents.mean, 1 / latents.precision, latents.h).numpy()
     mean, low, high = (v.squeeze(-1).numpy() for v in (prediction.mean, prediction.low, prediction.high))
     return Predictions(
-        mean, low, high, {k: torch.where(seen[k], v, torch.nan).numpy() for k, v in surprise.items()}
+        mean, low, high, nll, {k: torch.where(seen[k], v, torch.nan).numpy() for k, v in surprise.items()}
     )
 
 
-def evaluate(model: MMVRNN, config: Config, seed: int, people: int = TEST) -> dict[str, dict[str, float]]:
-    """Scores by pattern on held-out people; with everything present also the 99th percentile of each
-    modality's surprise."""
+def target_scores(model: MMVRNN, groups: Iterator[Group]) -> Scores:
+    """Of the target where it is known: negative log-likelihood in nats; CCC, Pearson, RMSE and how much the
+    90 % interval holds, or AUC and RMSE where it is 0 or 1. With everything present also the 99th percentile
+    of each modality's surprise."""
     truths: list[Array] = []
-    predicted: dict[str, list[Predictions]] = {}
-    for batch, seen in held_out(config, seed, people):
-        truths.append(batch.x[model.target.name].squeeze(-1).numpy())
+    predicted: dict[str, list[tuple[Array, ...]]] = {}
+    surprises: dict[str, list[Array]] = {m.name: [] for m in model.decoded}
+    for batch, seen in groups:
+        known = batch.available[model.target.name].numpy()
+        truths.append(batch.x[model.target.name].squeeze(-1).numpy()[known])
         for pattern, masks in seen.items():
-            predicted.setdefault(pattern, []).append(predict(model, batch, masks))
+            found = predict(model, batch, masks)
+            predicted.setdefault(pattern, []).append(tuple(part[known] for part in found[:4]))
+            if pattern == "all":
+                for name, nats in found.surprise.items():
+                    surprises[name].append(nats[~np.isnan(nats)])
     truth = np.concatenate(truths)
     results = {}
-    for pattern, groups in predicted.items():
-        mean, low, high = (np.concatenate([getattr(g, k) for g in groups]) for k in ("mean", "low", "high"))
-        results[pattern] = {
-            "ccc": concordance(truth, mean),
-            "pearson": pearson(truth, mean),
-            "rmse": rmse(truth, mean),
-            "coverage90": coverage(truth, low, high),
-        }
-    for m in model.decoded:
-        values = np.concatenate([g.surprise[m.name] for g in predicted["all"]])
-        results["all"][f"surprise99_{m.name}"] = float(np.nanquantile(values, 0.99))
+    for pattern, parts in predicted.items():
+        mean, low, high, nll = (np.concatenate(part) for part in zip(*parts, strict=True))
+        scores = {"nll": float(nll.mean()), "rmse": rmse(truth, mean)}
+        if model.target.likelihood == "bernoulli":
+            scores |= {"auc": auc(truth, mean)}
+        else:
+            scores |= {
+                "ccc": concordance(truth, mean),
+                "pearson": pearson(truth, mean),
+                "coverage90": coverage(truth, low, high),
+            }
+        results[pattern] = scores
+    for name, found_nats in surprises.items():
+        results["all"][f"surprise99_{name}"] = float(np.quantile(np.concatenate(found_nats), 0.99))
     return results
+
+
+def modality_scores(model: Model, config: Config, groups: Iterator[Group]) -> Scores:
+    """Of every modality, told from what the pattern shows: RMSE (in standard deviations of its own where it
+    has a location and a scale) and Pearson, or AUC where it is 0 or 1."""
+    truths: dict[str, list[Array]] = {m.name: [] for m in config.model.modalities}
+    told: dict[str, dict[str, list[Array]]] = {}
+    for batch, seen in groups:
+        for m in config.model.modalities:
+            truths[m.name].append(batch.x[m.name][batch.available[m.name]].numpy())
+        for pattern, masks in seen.items():
+            means = reconstruct(model, {k: batch.x[k] for k in masks}, masks)
+            for m in config.model.modalities:
+                found = means[m.name][batch.available[m.name]].numpy()
+                told.setdefault(pattern, {}).setdefault(m.name, []).append(found)
+    results: Scores = {}
+    for pattern, by_name in told.items():
+        scores = results.setdefault(pattern, {})
+        for m in config.model.modalities:
+            scores |= _scores(m, np.concatenate(truths[m.name]), np.concatenate(by_name[m.name]))
+    return results
+
+
+def _scores(m: Modality, truth: Array, estimate: Array) -> dict[str, float]:
+    if not truth.size:
+        return {}
+    if m.likelihood in ("bernoulli", "categorical"):
+        return {f"auc_{m.name}": auc(truth, estimate)}
+    spread = truth.std(0).clip(1e-6) if m.likelihood in LOCATION_SCALE else np.ones(m.dim)
+    return {
+        f"rmse_{m.name}": rmse(truth / spread, estimate / spread),
+        f"pearson_{m.name}": float(np.mean([pearson(truth[:, d], estimate[:, d]) for d in range(m.dim)])),
+    }
+
+
+@torch.no_grad()
+def reconstruct(model: Model, x: dict[str, Tensor], mask: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The mean of every modality, `[P, T, D]` in raw units, told from what is present."""
+    assert not isinstance(model, MMVRNN)  # `generation.reconstruct`
+    if isinstance(model, MDVAE):
+        return model.decode({name: latent.sample for name, latent in model.encode(x, mask).items()})
+    shape = next(iter(mask.values())).shape
+    flat = {k: v.flatten(0, 1) for k, v in x.items()}, {k: v.flatten() for k, v in mask.items()}
+    mean, _ = model.posterior(*flat)
+    return {name: value.unflatten(0, shape) for name, value in model.decode(mean).items()}

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .importance import log_normal
-from .likelihoods import LOCATION_SCALE, mean, sample
+from .likelihoods import mean, sample
 from .mm_vrnn import MMVRNN
 
 
@@ -30,7 +30,8 @@ def reconstruct(
     latents = model.infer(x, mask, state, noise)
     means = {}
     for m in model.decoded:
-        means[m.name] = _raw(model, m.name, mean(m.likelihood, model.decode(m.name, latents.z, latents.h)))
+        value = mean(m.likelihood, model.decode(m.name, latents.z, latents.h))
+        means[m.name] = model.in_raw_units(m, value)
     nothing = torch.zeros_like(latents.z)
     means[model.target.name] = model.head.predict(latents.z, nothing, latents.h).mean
     return means
@@ -51,9 +52,8 @@ def generate(model: MMVRNN, batch: int, ticks: int, generator: torch.Generator) 
         prior = model.infer(*nothing, state, noise)
         drawn = {}
         for m in model.decoded:
-            drawn[m.name] = _raw(
-                model, m.name, sample(m.likelihood, model.decode(m.name, prior.z, prior.h), generator)
-            )
+            value = sample(m.likelihood, model.decode(m.name, prior.z, prior.h), generator)
+            drawn[m.name] = model.in_raw_units(m, value)
             columns[m.name].append(drawn[m.name])
         y = model.head.predict(prior.z, torch.zeros_like(prior.z), prior.h).mean
         columns[model.target.name].append(y)
@@ -98,13 +98,3 @@ def log_likelihood(
             weight = weight - model.head.nll(value, latents.z, latents.h) * seen
         total = torch.logaddexp(total, weight.sum(1))
     return total - math.log(samples)
-
-
-def _raw(model: MMVRNN, name: str, value: Tensor) -> Tensor:
-    """A modality's standard deviations in its raw units."""
-    (likelihood,) = (m.likelihood for m in model.decoded if m.name == name)
-    if likelihood not in LOCATION_SCALE:
-        return value
-    center: Tensor = getattr(model, f"center_{name}")
-    spread: Tensor = getattr(model, f"scale_{name}")
-    return value * spread + center

@@ -30,8 +30,9 @@ from torch import Tensor, nn
 
 from .dynamic_latent import DynamicLatent, Latent, ahead, backwards
 from .experts import kl_divergence, precision, product
-from .likelihoods import LOCATION_SCALE, mean, nll, width
+from .likelihoods import mean, nll, width
 from .modality import Modality
+from .normalised import Normalised
 
 CLIP = 10.0  # standard deviations; a wilder input moves an encoder no further
 
@@ -70,24 +71,15 @@ class Losses(NamedTuple):
     nll: dict[str, Tensor]
 
 
-class Inputs(nn.Module):
+class Inputs(Normalised):
     """What a recurrence sees of each modality: features and a flag, or zeros where masked."""
 
     def __init__(self, modalities: tuple[Modality, ...], hidden: int) -> None:
-        super().__init__()
+        super().__init__(modalities)
         self.modalities = modalities
-        for m in modalities:  # set by `MDVAE.normalise`
-            self.register_buffer(f"center_{m.name}", torch.zeros(m.dim))
-            self.register_buffer(f"scale_{m.name}", torch.ones(m.dim))
         self.phi = nn.ModuleDict(
             {m.name: nn.Sequential(nn.Linear(m.dim, hidden), nn.ReLU()) for m in modalities}
         )
-
-    def normalised(self, name: str, x: Tensor, mask: Tensor) -> Tensor:
-        """x in standard deviations, 0 where masked."""
-        center: Tensor = getattr(self, f"center_{name}")
-        scale: Tensor = getattr(self, f"scale_{name}")
-        return (torch.where(mask.unsqueeze(-1), x, center) - center) / scale
 
     def forward(
         self, x: Mapping[str, Tensor], mask: Mapping[str, Tensor]
@@ -141,8 +133,7 @@ class MDVAE(nn.Module):
 
     def normalise(self, name: str, center: Tensor, scale: Tensor) -> None:
         """Set what a modality's raw units are divided into: mean and standard deviation, `[D]`."""
-        getattr(self.inputs, f"center_{name}").copy_(center)
-        getattr(self.inputs, f"scale_{name}").copy_(scale)
+        self.inputs.normalise(name, center, scale)
 
     def noise(self, batch: int, ticks: int, generator: torch.Generator | None = None) -> dict[str, Tensor]:
         """Draws from N(0, 1) for each latent: `[B, S]` for w, `[B, T, Z]` for the others."""
@@ -194,13 +185,10 @@ class MDVAE(nn.Module):
 
     def decode(self, z: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The mean of each modality `[B, T, D]`, in raw units, given latents by name."""
-        x = {}
-        for m in self.config.modalities:
-            x[m.name] = mean(m.likelihood, self.parameters_of(m.name, z))
-            if m.likelihood in LOCATION_SCALE:
-                center, scale = (getattr(self.inputs, f"{k}_{m.name}") for k in ("center", "scale"))
-                x[m.name] = x[m.name] * scale + center
-        return x
+        return {
+            m.name: self.inputs.in_raw_units(m, mean(m.likelihood, self.parameters_of(m.name, z)))
+            for m in self.config.modalities
+        }
 
     def loss(
         self,

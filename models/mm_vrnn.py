@@ -31,6 +31,7 @@ from .experts import kl_divergence, precision, product
 from .likelihoods import nll, width
 from .losses import Losses
 from .modality import Modality, Role
+from .normalised import Normalised
 
 # The decoders of targets.
 HEADS: Final[dict[str, type[EngagementHead] | type[BinaryHead]]] = {
@@ -94,7 +95,7 @@ class Latents(NamedTuple):
     state: Tensor
 
 
-class MMVRNN(nn.Module):
+class MMVRNN(Normalised):
     """A multimodal VRNN; see the module's docstring.
 
     Inputs are dictionaries `{modality: [B, T, D]}` in raw units with masks `{modality: bool [B, T]}`; a
@@ -102,7 +103,7 @@ class MMVRNN(nn.Module):
     """
 
     def __init__(self, config: MMVRNNConfig) -> None:
-        super().__init__()
+        super().__init__(config.modalities)
         self.config = config
         hidden, latent = config.hidden, config.latent
         # In this order everywhere, masks and bundles included.
@@ -110,10 +111,6 @@ class MMVRNN(nn.Module):
         self.experts = (*self.inputs, *config.of_role("target"))
         self.decoded = config.of_role("observed")
         (self.target,) = config.of_role("target")
-        for m in self.experts:  # set by `normalise`
-            self.register_buffer(f"center_{m.name}", torch.zeros(m.dim))
-            self.register_buffer(f"scale_{m.name}", torch.ones(m.dim))
-
         self.phi = nn.ModuleDict(
             {m.name: nn.Sequential(nn.Linear(m.dim, hidden), nn.ReLU()) for m in self.experts}
         )
@@ -140,17 +137,6 @@ class MMVRNN(nn.Module):
             }
         )
         self.head = HEADS[self.target.likelihood](hidden, latent)
-
-    def normalise(self, name: str, center: Tensor, scale: Tensor) -> None:
-        """Set what a modality's raw units are divided into: mean and standard deviation, `[D]`."""
-        getattr(self, f"center_{name}").copy_(center)
-        getattr(self, f"scale_{name}").copy_(scale)
-
-    def normalised(self, name: str, x: Tensor, mask: Tensor) -> Tensor:
-        """x in standard deviations, 0 where masked."""
-        center: Tensor = getattr(self, f"center_{name}")
-        scale: Tensor = getattr(self, f"scale_{name}")
-        return (torch.where(mask.unsqueeze(-1), x, center) - center) / scale
 
     def encode(self, name: str, x: Tensor, mask: Tensor) -> Tensor:
         """φ_m(x), `[…, H]`."""
@@ -286,13 +272,19 @@ class MMVRNN(nn.Module):
         everything up to it, the surprise `[B, T]` of each observed modality under the prediction made
         before seeing it, and the state after the segment."""
         latents = self.infer(x, mask, state)
+        return (*self.told(x, mask, latents), latents.state)
+
+    def told(
+        self, x: Mapping[str, Tensor], mask: Mapping[str, Tensor], latents: Latents
+    ) -> tuple[Prediction, dict[str, Tensor]]:
+        """The target's predictive distribution and each modality's surprise, as `predict` gives them."""
         prediction = self.head.predict(latents.mean, 1 / latents.precision, latents.h)
         surprise = {
             m.name: self.surprise(m.name, x[m.name], mask[m.name], latents.prior_mean, latents.h)
             for m in self.decoded
             if m.name in x
         }
-        return prediction, surprise, latents.state
+        return prediction, surprise
 
 
 def _mean(values: Tensor, mask: Tensor) -> Tensor:

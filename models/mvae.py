@@ -28,6 +28,7 @@ from .likelihoods import mean, nll, width
 from .losses import Losses
 from .mlp import mlp
 from .modality import Modality
+from .normalised import Normalised
 from .subsets import Subset
 
 
@@ -58,7 +59,7 @@ class MVAEConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fi
             raise ValueError(f"free_nats must be at least 0, found {self.free_nats}")
 
 
-class MVAE(nn.Module):
+class MVAE(Normalised):
     """A multimodal VAE; see the module's docstring.
 
     Inputs are dictionaries `{modality: [B, D]}` with masks `{modality: bool [B]}`; a modality left out is
@@ -66,7 +67,7 @@ class MVAE(nn.Module):
     """
 
     def __init__(self, config: MVAEConfig) -> None:
-        super().__init__()
+        super().__init__(config.modalities)
         self.config = config
         self.modalities = config.modalities
         hidden, latent = config.hidden, config.latent
@@ -85,7 +86,7 @@ class MVAE(nn.Module):
     ) -> tuple[Subset, Tensor, Tensor, Tensor]:
         """The experts of the modalities given: names, means and precisions `[B, M, Z]`, presence `[B, M]`."""
         names = tuple(m.name for m in self.modalities if m.name in x)
-        raw = [self.encoder[name](torch.where(mask[name].unsqueeze(-1), x[name], 0.0)) for name in names]
+        raw = [self.encoder[name](self.normalised(name, x[name], mask[name])) for name in names]
         means, precisions = torch.stack(raw, 1).chunk(2, -1)  # [B, M, 2 Z]
         return names, means, precision(precisions), torch.stack([mask[name] for name in names], 1)
 
@@ -129,7 +130,7 @@ class MVAE(nn.Module):
         total = beta * kl
         for m in self.modalities:
             if m.name in costs:
-                total = total + m.weight * costs[m.name]
+                total = total + m.factor * costs[m.name]
         return Losses(total, kl, costs)
 
     def kl(self, q_mean: Tensor, q_precision: Tensor, seen: Tensor) -> Tensor:
@@ -145,12 +146,13 @@ class MVAE(nn.Module):
     def decode(self, z: Tensor) -> dict[str, Tensor]:
         """The mean of p(x_m | z), `[…, D]`, by modality. Of z from N(0, I): a sample of the prior; of z
         from a subset's posterior: every modality given that subset."""
-        return {m.name: mean(m.likelihood, self.decoder[m.name](z)) for m in self.modalities}
+        means = {m.name: mean(m.likelihood, self.decoder[m.name](z)) for m in self.modalities}
+        return {m.name: self.in_raw_units(m, means[m.name]) for m in self.modalities}
 
     def nll(self, name: str, x: Tensor, mask: Tensor, z: Tensor) -> Tensor:
         """−log p(x_m | z), nats, 0 where masked; x `[B, D]`, z `[…, B, Z]`, gives `[…, B]`."""
         (likelihood,) = (m.likelihood for m in self.modalities if m.name == name)
-        value = torch.where(mask.unsqueeze(-1), x, 0.0)
+        value = self.normalised(name, x, mask)
         return nll(likelihood, self.decoder[name](z), value) * mask
 
     def log_joint(self, x: Mapping[str, Tensor], mask: Mapping[str, Tensor], z: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Training: rounds of fresh sessions, each walked through in segments with the state carried on.
+"""Training: rounds of sessions, each walked through in segments with the state carried on.
 
 Everything random in a round follows from (seed, round), so a run repeats bit for bit on the same machine
 and number of threads, and one resumed from its checkpoint ends in the same weights as one never stopped.
@@ -20,32 +20,13 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..contracts.errors import UserError
-from .config import Config, build, load_config
-from .datasets import conversation
+from .config import Config, Model, build, load_config
+from .data import Batch, load_data
 from .likelihoods import LOCATION_SCALE
 from .missing import modality_dropout
-from .mm_vrnn import MMVRNN
+from .objective import Cost, initial_state, objective
 
 SCALE_FLOOR: Final = 0.01  # raw units; a dimension that hardly moves must not be blown up
-MOMENT_SESSIONS: Final = 256  # sessions from which means and spreads are taken
-MOMENT_STREAM: Final = 2**31 - 1  # the round number of those sessions: no training round has it
-
-
-class Batch(NamedTuple):
-    """Sessions side by side: raw values `[B, T, D]` and availability bool `[B, T]`, by modality."""
-
-    x: dict[str, Tensor]
-    available: dict[str, Tensor]
-
-    def segments(self, ticks: int) -> list["Batch"]:
-        length = next(iter(self.available.values())).shape[1]
-        return [
-            Batch(
-                {k: v[:, t : t + ticks] for k, v in self.x.items()},
-                {k: v[:, t : t + ticks] for k, v in self.available.items()},
-            )
-            for t in range(0, length, ticks)
-        ]
 
 
 class Progress(NamedTuple):
@@ -56,24 +37,14 @@ class Progress(NamedTuple):
     metrics: dict[str, float]
 
 
-def simulate(config: Config, seed: int, round_: int, streams: int) -> Batch:
-    """The sessions of one round."""
-    ticks = round(config.training.session_seconds * config.rate)
-    sessions = conversation.simulate(np.random.default_rng((seed, round_)), streams, ticks, config.rate)
-    return Batch(
-        {k: torch.from_numpy(v) for k, v in sessions.values.items()},
-        {k: torch.from_numpy(v) for k, v in sessions.available.items()},
-    )
-
-
-def fit_normalisation(model: MMVRNN, config: Config, seed: int) -> None:
-    """Take each input's mean and standard deviation from simulated sessions; shares and classes stay."""
-    batch = simulate(config, seed, MOMENT_STREAM, MOMENT_SESSIONS)
-    for modality in model.inputs:
+def fit_normalisation(model: Model, config: Config, batch: Batch) -> None:
+    """Take the mean and standard deviation of what has a location and a scale; shares and classes stay."""
+    for modality in config.model.modalities:
         if modality.likelihood not in LOCATION_SCALE:
             continue
         values = batch.x[modality.name][batch.available[modality.name]]
-        model.normalise(modality.name, values.mean(0), values.std(0).clamp(min=SCALE_FLOOR))
+        if len(values):
+            model.normalise(modality.name, values.mean(0), values.std(0).clamp(min=SCALE_FLOOR))
 
 
 def hide(rng: np.random.Generator, batch: Batch, config: Config) -> dict[str, Tensor]:
@@ -92,8 +63,8 @@ def hide(rng: np.random.Generator, batch: Batch, config: Config) -> dict[str, Te
 
 
 class Trainer:
-    """One run in a folder: `config.json`, `run.json`, `metrics.jsonl`, `checkpoint.safetensors`, and at the
-    end `model.safetensors`.
+    """One run in a folder: `config.json`, `run.json`, `metrics.jsonl`, `checkpoint.safetensors`, with early
+    stopping `best.safetensors`, and at the end `model.safetensors`.
 
     Args:
         folder: made if it is not there; an unfinished run in it is resumed.
@@ -117,69 +88,102 @@ class Trainer:
         torch.manual_seed(seed)
         self.model = build(config.model)
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=0.0, betas=(0.9, 0.99))
+        self.data = load_data(config)
         self.round = 0
         self.skipped = 0
+        self.best, self.waited = math.inf, 0  # of early stopping: the lowest loss, looks since
         if (folder / "checkpoint.safetensors").exists():
             self._restore()
         else:
-            fit_normalisation(self.model, config, seed)
+            fit_normalisation(self.model, config, self.data.moments(seed))
 
     def run(self, progress: Callable[[Progress], None]) -> None:
-        """Train to the last round, saving after each."""
+        """Train to the last round, or until it is no use, saving after each."""
         log = self.folder / "metrics.jsonl"
         # A run killed between writing its metrics and its checkpoint repeats that round.
         done = log.read_text().splitlines()[: self.round] if log.exists() else []
         log.write_text("".join(line + "\n" for line in done))
-        while self.round < self.config.training.rounds:
+        stopping = self.config.training.early_stopping
+        while self.round < self.config.training.rounds and not self.stopped():
             metrics = self.train_round()
             self.round += 1
+            if stopping and self.round % stopping.every == 0:
+                metrics["validation"] = self.validate()
+                self.waited += 1
+                if metrics["validation"] < self.best:
+                    self.best, self.waited = metrics["validation"], 0
+                    save_model(self.model, self.folder / "best.safetensors")
             with log.open("a") as file:
                 file.write(json.dumps({"round": self.round} | metrics) + "\n")
             self._save()
             progress(Progress(self.round, self.config.training.rounds, metrics))
+        best = self.folder / "best.safetensors"
+        if best.exists():
+            load_weights(self.model, _read(best)[0], best)
         save_model(self.model, self.folder / "model.safetensors")
 
+    def stopped(self) -> bool:
+        """Whether early stopping has seen enough."""
+        stopping = self.config.training.early_stopping
+        return stopping is not None and self.waited >= stopping.patience
+
     def train_round(self) -> dict[str, float]:
-        """One round: fresh sessions, walked through once."""
+        """One round: its sessions, walked through once."""
         training = self.config.training
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(
                 self.round, training.learning_rate, training.warmup_rounds, training.rounds
             )
         beta = training.annealing.at(self.round)
-        batch = simulate(self.config, self.seed, self.round, training.streams)
-        rng = np.random.default_rng((self.seed, self.round, 1))
+        batch = self.data.training(self.seed, self.round, training.streams)
+        costs = self.walk(batch, np.random.default_rng((self.seed, self.round, 1)), beta, self.step)
+        return costs | {"beta": beta, "skipped": float(self.skipped)}
+
+    def step(self, cost: Cost) -> None:
+        """Follow the gradient, unless it is not finite."""
+        self.optimizer.zero_grad()
+        cost.total.backward()
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.training.clip)
+        if torch.isfinite(norm):
+            self.optimizer.step()
+        else:
+            self.skipped += 1
+
+    @torch.no_grad()
+    def validate(self) -> float:
+        """The loss on held-out people, drawn and hidden the same way every time, with β at its greatest."""
+        number, batch = next(iter(self.data.held_out(self.seed, "validation", groups=1)))
+        rng = np.random.default_rng((self.seed, number, 2))
+        return self.walk(batch, rng, self.config.training.annealing.beta, lambda cost: None)["loss"]
+
+    def walk(
+        self, batch: Batch, rng: np.random.Generator, beta: float, step: Callable[[Cost], None]
+    ) -> dict[str, float]:
+        """Go through sessions segment by segment, the state carried on; the mean costs."""
         fed = hide(rng, batch, self.config)
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        state = self.model.initial_state(training.streams)
+        streams = len(next(iter(batch.available.values())))
+        state = initial_state(self.model, streams)
         totals: dict[str, float] = {}
-        segments = batch.segments(training.segment_ticks)
-        masks = Batch(batch.x, fed).segments(training.segment_ticks)
+        ticks = self.config.training.segment_ticks
+        segments, masks = batch.segments(ticks), Batch(batch.x, fed).segments(ticks)
         for part, mask in zip(segments, masks, strict=True):
-            shape = (*part.available[self.model.target.name].shape, self.config.model.latent)
-            noise = torch.randn(shape, generator=generator)
-            losses, state = self.model.loss(part.x, part.available, mask.available, state, noise, beta)
-            state = state.detach()
-            self.optimizer.zero_grad()
-            losses.total.backward()
-            norm = nn.utils.clip_grad_norm_(self.model.parameters(), training.clip)
-            if torch.isfinite(norm):
-                self.optimizer.step()
-            else:
-                self.skipped += 1
-            if not torch.isfinite(state).all():
-                state = self.model.initial_state(training.streams)
-            terms = {"loss": losses.total, "kl": losses.kl} | {f"nll_{k}": v for k, v in losses.nll.items()}
-            for key, value in terms.items():
+            cost = objective(self.model, part, mask.available, state, rng, generator, beta)
+            step(cost)
+            state = cost.state
+            if state is not None and not torch.isfinite(state).all():
+                state = initial_state(self.model, streams)
+            for key, value in ({"loss": cost.total} | cost.parts).items():
                 totals[key] = totals.get(key, 0.0) + float(value.detach()) / len(segments)
-        return totals | {"beta": beta, "skipped": float(self.skipped)}
+        return totals
 
     def _save(self) -> None:
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
         for name, parameter in self.model.named_parameters():
             for key, value in self.optimizer.state[parameter].items():
                 tensors[f"optimizer.{name}.{key}"] = value
-        described = {"round": str(self.round), "skipped": str(self.skipped)}
+        counts = {"round": self.round, "skipped": self.skipped, "waited": self.waited, "best": self.best}
+        described = {k: repr(v) for k, v in counts.items()}
         _write(tensors, self.folder / "checkpoint.safetensors", described)
 
     def _restore(self) -> None:
@@ -194,6 +198,7 @@ class Trainer:
             if state:
                 self.optimizer.state[parameter] = state
         self.round, self.skipped = int(described["round"]), int(described["skipped"])
+        self.waited, self.best = int(described["waited"]), float(described["best"])
 
 
 def learning_rate(round_: int, peak: float, warmup: int, rounds: int) -> float:
@@ -214,7 +219,7 @@ def save_model(model: nn.Module, path: Path) -> None:
     _write(dict(model.state_dict()), path, {})
 
 
-def load_model(folder: Path) -> tuple[Config, MMVRNN]:
+def load_model(folder: Path) -> tuple[Config, Model]:
     """The configuration and the trained model of a finished run.
 
     Raises:

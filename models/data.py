@@ -1,0 +1,125 @@
+"""Sequences for training and evaluation: simulated conversations, or recorded sessions.
+
+Everything random follows from a seed and a number, so that a run repeats bit for bit.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .config import Config
+from .datasets import conversation, recordings
+
+People = Literal["validation", "test"]  # for choosing; for reporting, once
+
+# Of simulated people: numbers that no training round has.
+FIRST: Final = {"validation": 2**31 - 2_000, "test": 2**31 - 1_000}
+MOMENTS: Final = 2**31 - 1
+MOMENT_SESSIONS: Final = 256  # from which means and spreads are taken
+GROUPS: Final = 6  # of held-out people; engagement is slow, so a few more or less are soon worth 0.05 of CCC
+PEOPLE: Final = 128  # in a group
+
+
+class Batch(NamedTuple):
+    """Sessions side by side: raw values `[B, T, D]` and availability bool `[B, T]`, by modality."""
+
+    x: dict[str, Tensor]
+    available: dict[str, Tensor]
+
+    def segments(self, ticks: int) -> list["Batch"]:
+        length = next(iter(self.available.values())).shape[1]
+        return [
+            Batch(
+                {k: v[:, t : t + ticks] for k, v in self.x.items()},
+                {k: v[:, t : t + ticks] for k, v in self.available.items()},
+            )
+            for t in range(0, length, ticks)
+        ]
+
+
+class Conversations:
+    """Simulated people, new ones in every round."""
+
+    def __init__(self, config: Config) -> None:
+        self.ticks, self.rate = round(config.training.session_seconds * config.rate), config.rate
+
+    def people(self, seed: int, number: int, count: int) -> Batch:
+        """`count` people, the same for the same seed and number."""
+        rng = np.random.default_rng((seed, number))
+        sessions = conversation.simulate(rng, count, self.ticks, self.rate)
+        return Batch(
+            {k: torch.from_numpy(v) for k, v in sessions.values.items()},
+            {k: torch.from_numpy(v) for k, v in sessions.available.items()},
+        )
+
+    def training(self, seed: int, round_: int, streams: int) -> Batch:
+        """The sessions of a round."""
+        return self.people(seed, round_, streams)
+
+    def moments(self, seed: int) -> Batch:
+        """Sessions to take means and spreads from."""
+        return self.people(seed, MOMENTS, MOMENT_SESSIONS)
+
+    def held_out(self, seed: int, people: People, groups: int = GROUPS) -> Iterator[tuple[int, Batch]]:
+        """Groups of people of whom training has seen none, with their numbers."""
+        for number in range(FIRST[people], FIRST[people] + groups):
+            yield number, self.people(seed, number, PEOPLE)
+
+
+class Recordings:
+    """Sessions of a folder, see `datasets.recordings`; a round takes stretches of them at random.
+
+    Raises:
+        UserError: no sessions for training or validation, or one that does not fit.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.folder, self.modalities = Path(config.training.data), config.model.modalities
+        self.ticks = round(config.training.session_seconds * config.rate)
+        self.sessions = recordings.read(self.folder, "train", self.modalities)
+
+    def batch(self, sessions: list[recordings.Session]) -> Batch:
+        """Sessions side by side; the ends of shorter ones are not available."""
+        length = max(len(v) for session in sessions for v in session.values())
+        x, available = {}, {}
+        for m in self.modalities:
+            values = torch.full((len(sessions), length, m.dim), torch.nan)
+            for row, session in zip(values, sessions, strict=True):
+                row[: len(session[m.name])] = torch.from_numpy(session[m.name])
+            available[m.name] = ~values.isnan().any(-1)
+            x[m.name] = values
+        return Batch(x, available)
+
+    def training(self, seed: int, round_: int, streams: int) -> Batch:
+        """`streams` stretches: a session by its length, a start within it, from there as long as it goes."""
+        rng = np.random.default_rng((seed, round_))
+        lengths = np.array([len(next(iter(s.values()))) for s in self.sessions])
+        stretches = []
+        for index in rng.choice(len(lengths), streams, p=lengths / lengths.sum()):
+            start = rng.integers(max(lengths[index] - self.ticks, 0) + 1)
+            stretches.append({k: v[start : start + self.ticks] for k, v in self.sessions[index].items()})
+        return self.batch(stretches)
+
+    def moments(self, seed: int) -> Batch:
+        """All sessions of training."""
+        return self.batch(self.sessions)
+
+    def held_out(self, seed: int, people: People, groups: int = 1) -> Iterator[tuple[int, Batch]]:
+        """The sessions of a folder, in one group."""
+        yield FIRST[people], self.batch(recordings.read(self.folder, people, self.modalities))
+
+
+Data = Conversations | Recordings
+
+
+def load_data(config: Config) -> Data:
+    """What a configuration is trained on.
+
+    Raises:
+        UserError: as `Recordings`.
+    """
+    return Conversations(config) if config.training.data == "conversation" else Recordings(config)

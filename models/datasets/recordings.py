@@ -1,0 +1,77 @@
+"""Sessions that somebody recorded: a folder of NumPy files.
+
+    FOLDER/train/*.npz   FOLDER/validation/*.npz   FOLDER/test/*.npz
+
+A file is a session: under each modality's name an array `[T, D]`, one row a tick at the configuration's rate.
+A row of NaN is missing, a modality that a file lacks is missing throughout; anything else in it must be
+finite. People must not be in two of the folders: what is measured on them would be too good.
+"""
+
+from pathlib import Path
+from typing import Final
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...contracts.errors import UserError
+from ..modality import Modality
+
+PARTS: Final = ("train", "validation", "test")
+
+Session = dict[str, NDArray[np.float32]]  # `[T, D]` by modality, NaN where missing
+
+
+def read(folder: Path, part: str, modalities: tuple[Modality, ...]) -> list[Session]:
+    """The sessions of one part, in the order of their files' names.
+
+    Raises:
+        UserError: nothing there, or a file that does not fit; named with what was expected and found.
+    """
+    paths = sorted((folder / part).glob("*.npz"))
+    if not paths:
+        raise UserError(f"{folder / part}: no sessions there; give .npz files, one a session")
+    return [read_session(path, modalities) for path in paths]
+
+
+def read_session(path: Path, modalities: tuple[Modality, ...]) -> Session:
+    """One file; see the module's docstring.
+
+    Raises:
+        UserError: as `read`.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
+        raise UserError(f"{path}: cannot be read as .npz ({error})") from None
+    names = [m.name for m in modalities]
+    if wrong := sorted(arrays.keys() - set(names)):
+        raise UserError(f"{path}: {', '.join(wrong)}: no such modality, expected {', '.join(names)}")
+    if not arrays:
+        raise UserError(f"{path}: empty; expected one or more of {', '.join(names)}")
+    length = len(next(iter(arrays.values())))
+    session = {}
+    for m in modalities:
+        values = arrays.get(m.name, np.full((length, m.dim), np.nan))
+        if values.shape != (length, m.dim) or length == 0:
+            raise UserError(f"{path}: {m.name}: expected {max(length, 1)} × {m.dim}, found {values.shape}")
+        if not np.issubdtype(values.dtype, np.number):
+            raise UserError(f"{path}: {m.name}: expected numbers, found {values.dtype}")
+        values = values.astype(np.float32)
+        missing = np.isnan(values)
+        partly = missing.any(1) & ~missing.all(1)
+        if partly.any() or np.isinf(values).any():
+            tick = int(np.argmax(partly | np.isinf(values).any(1)))
+            raise UserError(
+                f"{path}: {m.name}: tick {tick} is neither finite nor missing, which is NaN throughout"
+            )
+        if m.likelihood in ("logit_normal", "bernoulli", "categorical") and (
+            np.nanmin(values, initial=0) < 0 or np.nanmax(values, initial=1) > 1
+        ):
+            raise UserError(
+                f"{path}: {m.name}: expected values from 0 to 1, as {m.likelihood} has them, found "
+                f"{np.nanmin(values):g} to {np.nanmax(values):g}"
+            )
+        session[m.name] = values
+    return session

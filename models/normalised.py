@@ -1,0 +1,40 @@
+"""What a modality's raw units are divided into: its mean and standard deviation, kept with the weights."""
+
+import torch
+from torch import Tensor, nn
+
+from .likelihoods import LOCATION_SCALE
+from .modality import Modality
+
+
+class Normalised(nn.Module):
+    """A module that sees its modalities in standard deviations, 0 and 1 until `normalise` says otherwise."""
+
+    def __init__(self, modalities: tuple[Modality, ...]) -> None:
+        super().__init__()
+        for m in modalities:
+            self.register_buffer(f"center_{m.name}", torch.zeros(m.dim))
+            self.register_buffer(f"scale_{m.name}", torch.ones(m.dim))
+
+    def moments(self, name: str) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation, `[D]`."""
+        center: Tensor = getattr(self, f"center_{name}")
+        scale: Tensor = getattr(self, f"scale_{name}")
+        return center, scale
+
+    def normalise(self, name: str, center: Tensor, scale: Tensor) -> None:
+        """Set a modality's mean and standard deviation, `[D]`."""
+        for buffer, value in zip(self.moments(name), (center, scale), strict=True):
+            buffer.copy_(value)
+
+    def normalised(self, name: str, x: Tensor, mask: Tensor) -> Tensor:
+        """x `[…, D]` in standard deviations, 0 where masked; mask bool `[…]`."""
+        center, scale = self.moments(name)
+        return (torch.where(mask.unsqueeze(-1), x, center) - center) / scale
+
+    def in_raw_units(self, modality: Modality, x: Tensor) -> Tensor:
+        """A decoder's mean `[…, D]` in raw units; shares and classes have no others."""
+        if modality.likelihood not in LOCATION_SCALE:
+            return x
+        center, scale = self.moments(modality.name)
+        return x * scale + center
