@@ -138,6 +138,20 @@ def test_the_loss_is_the_sum_of_joint_and_cross_elbos_when_all_is_present(model)
 
 
 @torch.no_grad()
+def test_a_private_nat_has_a_price_of_its_own(model):
+    x, mask = values()
+    mask = {name: torch.ones_like(seen) for name, seen in mask.items()}
+    private = torch.zeros(())
+    for source in model.sources:
+        mean, precision = model.combine(model.experts(x, mask), mask, source)
+        q = torch.distributions.Normal(mean[:, S:], precision[:, S:].rsqrt())
+        private += torch.distributions.kl_divergence(q, torch.distributions.Normal(0, 1)).sum(-1).mean()
+    plain, dear = model.loss(x, mask, noise()), model.loss(x, mask, noise(), gamma=3.0)
+    torch.testing.assert_close(dear.total, plain.total + 2 * private)
+    assert dear.kl == plain.kl
+
+
+@torch.no_grad()
 def test_what_is_missing_says_nothing_of_the_joint_density(model):
     """With only b present, log p(z, x) differs from log N(z; 0, I) by log p(b | z) alone."""
     x, _ = values()
