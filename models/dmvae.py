@@ -30,6 +30,7 @@ from .losses import Losses
 from .mlp import mlp
 from .modality import Modality
 from .mvae import he_initialise, masked_mean
+from .normalised import Normalised
 from .subsets import Subset
 
 
@@ -58,7 +59,7 @@ class DMVAEConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_f
             raise ValueError("shared, hidden and every dim must be at least 1")
 
 
-class DMVAE(nn.Module):
+class DMVAE(Normalised):
     """A private-shared multimodal VAE; see the module's docstring.
 
     Inputs are dictionaries `{modality: [B, D]}` with masks `{modality: bool [B]}`; a modality left out is
@@ -66,7 +67,7 @@ class DMVAE(nn.Module):
     """
 
     def __init__(self, config: DMVAEConfig) -> None:
-        super().__init__()
+        super().__init__(config.modalities)
         self.config = config
         self.modalities = config.modalities
         names = tuple(m.name for m in self.modalities)
@@ -88,7 +89,7 @@ class DMVAE(nn.Module):
         experts = {}
         for m in self.modalities:
             if m.name in x:
-                value = torch.where(mask[m.name].unsqueeze(-1), x[m.name], 0.0)
+                value = self.normalised(m.name, x[m.name], mask[m.name])
                 means, raw = self.encoder[m.name](value).chunk(2, -1)
                 experts[m.name] = means, precision(raw)
         return experts
@@ -153,7 +154,7 @@ class DMVAE(nn.Module):
         total = beta * (shared + gamma * private)
         for m in self.modalities:
             if m.name in costs:
-                total = total + m.weight * costs[m.name]
+                total = total + m.factor * costs[m.name]
         return Losses(total, shared + private, costs)
 
     def kl(
@@ -179,7 +180,8 @@ class DMVAE(nn.Module):
     def decode(self, z: Tensor) -> dict[str, Tensor]:
         """The mean of p(x_m | z), `[…, D]`, by modality. Of z from N(0, I): a sample of the prior; of z
         from a posterior: every modality given what it has seen, in a style of its own choice."""
-        return {m.name: mean(m.likelihood, self.parameters_of(m.name, z)) for m in self.modalities}
+        means = {m.name: mean(m.likelihood, self.parameters_of(m.name, z)) for m in self.modalities}
+        return {m.name: self.in_raw_units(m, means[m.name]) for m in self.modalities}
 
     def swap(self, z: Tensor, other: Tensor) -> Tensor:
         """The shared latent of one, the private latents of another, `[…, Z]`."""
@@ -189,7 +191,7 @@ class DMVAE(nn.Module):
     def nll(self, name: str, x: Tensor, mask: Tensor, z: Tensor) -> Tensor:
         """−log p(x_m | z), nats, 0 where masked; x `[B, D]`, z `[…, B, Z]`, gives `[…, B]`."""
         (likelihood,) = (m.likelihood for m in self.modalities if m.name == name)
-        value = torch.where(mask.unsqueeze(-1), x, 0.0)
+        value = self.normalised(name, x, mask)
         return nll(likelihood, self.parameters_of(name, z), value) * mask
 
     def log_joint(self, x: Mapping[str, Tensor], mask: Mapping[str, Tensor], z: Tensor) -> Tensor:
