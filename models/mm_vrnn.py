@@ -26,6 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from .binary import BinaryHead
+from .dynamic_latent import ahead
 from .engagement import EngagementHead, Prediction
 from .experts import kl_divergence, precision, product
 from .likelihoods import nll, width
@@ -233,8 +234,9 @@ class MMVRNN(Normalised):
         """The negative ELBO of a segment, and the state after it.
 
         What is available and not fed is still reconstructed: that teaches prediction across modalities.
-        Each likelihood is summed over its dimensions and averaged over the ticks at which it is
-        available, so that no weight depends on batch size or length.
+        Each likelihood is summed over its dimensions and averaged over the ticks at which it is available,
+        the KL over the ticks up to a sequence's last available one, so that no weight depends on batch size,
+        length or padding.
 
         Args:
             x: raw values by modality.
@@ -242,7 +244,7 @@ class MMVRNN(Normalised):
             fed: where the encoders see it; nowhere that it is not available.
         """
         latents = self.infer(x, fed, state, noise)
-        kl = self.kl(latents)
+        kl = self.kl(latents, ahead(torch.stack(list(available.values())).any(0)))
         costs = {
             m.name: _mean(
                 self.surprise(m.name, x[m.name], available[m.name], latents.z, latents.h), available[m.name]
@@ -257,13 +259,14 @@ class MMVRNN(Normalised):
             total = total + m.factor * costs[m.name]
         return Losses(total, kl, costs), latents.state
 
-    def kl(self, latents: Latents) -> Tensor:
-        """KL(posterior ‖ prior), nats a tick, every latent's no less than its free nats."""
+    def kl(self, latents: Latents, counted: Tensor) -> Tensor:
+        """KL(posterior ‖ prior), nats a tick over the counted ones, bool `[B, T]`, every latent's no less
+        than its free nats."""
         gaussians = (latents.mean, latents.precision, latents.prior_mean, latents.prior_precision)
         if not self.config.free_nats:
-            return kl_divergence(*gaussians).mean()
-        by_latent = kl_divergence(*(g.unsqueeze(-1) for g in gaussians))  # [B, T, Z]
-        return by_latent.mean((0, 1)).clamp(min=self.config.free_nats).sum()
+            return _mean(kl_divergence(*gaussians) * counted, counted)
+        by_latent = kl_divergence(*(g[counted].unsqueeze(-1) for g in gaussians))  # [N, Z]
+        return by_latent.mean(0).clamp(min=self.config.free_nats).sum()
 
     def predict(
         self, x: Mapping[str, Tensor], mask: Mapping[str, Tensor], state: Tensor

@@ -1,3 +1,4 @@
+import msgspec
 import pytest
 import torch
 
@@ -99,6 +100,34 @@ def test_the_loss_does_not_depend_on_batch_size_nor_on_the_order_of_the_dictiona
     torch.testing.assert_close(losses.total.detach(), total)
     backwards = {k: x[k] for k in reversed(x)}, {k: available[k] for k in reversed(available)}
     assert torch.equal(loss_and_gradients(model, backwards[0], backwards[1], backwards[1])[0], total)
+
+
+@pytest.mark.parametrize("free_nats", [0.0, 0.1])
+def test_the_loss_does_not_depend_on_padding(model, free_nats):
+    model = MMVRNN(msgspec.structs.replace(model.config, free_nats=free_nats))
+    x, available = values()
+    available["engagement"][:, -1] = True  # the last tick is part of every sequence
+    noise = torch.randn(B, T, 4, generator=torch.Generator().manual_seed(5))
+    losses, _ = model.loss(x, available, available, model.initial_state(B), noise, 0.7)
+    longer = {k: torch.cat([v, torch.full((B, 5, v.shape[-1]), torch.nan)], 1) for k, v in x.items()}
+    masks = {k: torch.cat([v, torch.zeros(B, 5, dtype=torch.bool)], 1) for k, v in available.items()}
+    noise = torch.cat([noise, torch.randn(B, 5, 4)], 1)
+    padded, _ = model.loss(longer, masks, masks, model.initial_state(B), noise, 0.7)
+    torch.testing.assert_close(padded.total, losses.total)
+
+
+def test_free_nats_cost_no_less_and_each_latent_at_least_its_own(product):
+    x, available = values()
+    noise = torch.zeros(B, T, 4)
+    arguments = (x, available, available, product.initial_state(B), noise, 1.0)
+    plain, _ = product.loss(*arguments)
+    for free in (0.0, 1e-3, 50.0):
+        freed = MMVRNN(msgspec.structs.replace(product.config, free_nats=free))
+        freed.load_state_dict(product.state_dict())
+        kl = freed.loss(*arguments)[0].kl
+        assert kl >= plain.kl - 1e-5
+        assert kl >= free * 4 - 1e-5
+    assert kl == 200.0  # nothing but the free ones
 
 
 def test_what_is_dropped_is_still_reconstructed(model):
