@@ -1,9 +1,9 @@
 """People who talk with a robot that fails: gaze and voice, frame by frame, of BAD Robots IRL.
 
 A person is one conversation, from before the robot's first failure to after its third. Gaze is OpenFace's
-(Baltrušaitis et al. 2018: a unit vector for each eye, two angles in radians); voice is 23 of the low-level
-descriptors of eGeMAPS (Eyben et al. 2016). The table has zeros where there is nothing, a silent person's voice
-or the gaze of a face not found: such frames are missing here.
+(Baltrušaitis et al. 2018): a unit vector for each eye, two angles in radians. Voice is 23 descriptors
+of eGeMAPS (Eyben et al. 2016). Where there is nothing, in a silent person's voice or the gaze of a face not
+found, the table has zeros: such frames are missing here.
 """
 
 import csv
