@@ -9,8 +9,8 @@ configuration and as many steps, and see no label. A logistic regression from th
 share. Beside it, the same regression without a model, from the mean and deviation over ticks of each channel.
 
 With a modality missing at test, the regression fitted with both is given the mean of w, or draws of w over
-which its probabilities are averaged (w is then uncertain, and its mean alone does not tell that); `fitted so`
-is fitted with that modality missing too. What was chosen was chosen with `--sequences validation`.
+which its probabilities are averaged; `fitted so` is fitted with that modality missing too. The size of w was
+chosen with `--sequences validation`.
 """
 
 import argparse
@@ -34,9 +34,7 @@ ABSENT = 0.15  # share of sequences in which a modality is hidden from the audio
 LABELLED, MEASURED = 2000, 4000
 SHARES = (1, 2, 5, 10, 20, 50, 100)  # per cent of the labels
 DRAWS = 20  # of labels, and of w where a modality is missing
-PRIOR = (
-    3.0  # deviation of a regression's weights: inputs are standardised, classes a third of a deviation wide
-)
+PRIOR = 3.0  # deviation of a regression's weights; chosen on true static factors mixed with noise
 SEED_OF = {"labelled": 1, "validation": 2, "test": 3, "draws": 4}
 BOTH = tuple(DIMS)
 MODELS = {"audiovisual": BOTH, "audio-only": ("audio",), "video-only": ("video",)}
