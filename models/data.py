@@ -81,6 +81,8 @@ class Recordings:
         self.folder, self.modalities = Path(config.training.data), config.model.modalities
         self.ticks = round(config.training.session_seconds * config.rate)
         self.sessions = recordings.read(self.folder, "train", self.modalities)
+        if config.training.early_stopping:  # said now rather than after some rounds
+            recordings.read(self.folder, "validation", self.modalities)
 
     def batch(self, sessions: list[recordings.Session]) -> Batch:
         """Sessions side by side; the ends of shorter ones are not available."""

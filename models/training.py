@@ -75,6 +75,7 @@ class Trainer:
 
     def __init__(self, config: Config, seed: int, folder: Path) -> None:
         self.config, self.seed, self.folder = config, seed, folder
+        self.data = load_data(config)  # before the folder is made: it may not be there
         described = {"seed": seed, "config": json.loads(msgspec.json.encode(config))}
         if (folder / "config.json").exists():
             if _described(folder) != described:
@@ -88,7 +89,6 @@ class Trainer:
         torch.manual_seed(seed)
         self.model = build(config.model)
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=0.0, betas=(0.9, 0.99))
-        self.data = load_data(config)
         self.round = 0
         self.skipped = 0
         self.best, self.waited = math.inf, 0  # of early stopping: the lowest loss, looks since

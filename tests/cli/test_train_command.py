@@ -1,0 +1,98 @@
+import json
+
+import numpy as np
+import pytest
+
+from enrapt.cli.main import main
+
+CONFIG = """
+version = 1
+name = "mine"
+description = "tiny"
+rate = 10
+
+[model]
+model = "mm_vrnn"
+hidden = 8
+latent = 2
+
+[[model.modalities]]
+name = "voice"
+dim = 3
+likelihood = "normal"
+
+[[model.modalities]]
+name = "role"
+dim = 1
+role = "target"
+likelihood = "bernoulli"
+
+[training]
+data = "sessions"
+rounds = 3
+streams = 4
+session_seconds = 2.0
+segment_ticks = 10
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A configuration, and recorded sessions to train it on."""
+    rng = np.random.default_rng(0)
+    for part in ("train", "validation", "test"):
+        (tmp_path / "sessions" / part).mkdir(parents=True)
+        for i in range(3):
+            role = np.repeat(rng.random((4, 1)) < 0.5, 10, 0).astype(float)
+            voice = role + rng.normal(0, 0.5, (40, 3))
+            np.savez(tmp_path / "sessions" / part / f"{i}.npz", voice=voice, role=role)
+    (tmp_path / "config.toml").write_text(CONFIG)
+    return tmp_path
+
+
+def test_a_configuration_becomes_a_run_that_is_told_of_and_evaluated(enrapt, folder):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    done = enrapt("train", "config.toml", "-o", "run", "--threads", 1)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "run: trained; next: enrapt export run -o BUNDLE.onnx\n"
+    assert "round 3 of 3: loss" in done.stderr
+    metrics = [json.loads(line) for line in (folder / "run" / "metrics.jsonl").read_text().splitlines()]
+    board = EventAccumulator(str(folder / "run" / "tensorboard")).Reload()
+    losses = [event.value for event in board.Scalars("loss")]
+    np.testing.assert_allclose(losses, [m["loss"] for m in metrics], rtol=1e-5)
+    assert json.loads((folder / "run" / "run.json").read_text())["versions"]["torch"]
+
+    told = enrapt("evaluate", "run")
+    assert told.stdout.splitlines()[0].split() == ["pattern", "nll", "rmse", "auc"]
+    assert told.stdout.splitlines()[1].startswith("all ")
+    as_json = json.loads(enrapt("evaluate", "run", "--json").stdout)
+    assert set(as_json) == {"all", "bursts"}
+    assert 0 <= as_json["all"]["auc"] <= 1
+
+    refused = enrapt("export", "run", "-o", "role.onnx")
+    assert refused.returncode == 2
+    assert "logit_normal" in refused.stderr
+    assert not (folder / "role.onnx").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (("rounds = 3", "round = 3"), "`round`"),
+        (("rounds = 3", "rounds = 0"), "rounds"),
+        (('data = "sessions"', 'data = "nowhere"'), "nowhere/train: no sessions there"),
+        (("dim = 3", "dim = 4"), "voice: expected 40 × 4, found (40, 3)"),
+        (('name = "voice"', 'name = "sound"'), "voice: no such modality, expected sound, role"),
+        (('model = "mm_vrnn"', 'model = "rnn"'), "rnn"),
+        (('likelihood = "bernoulli"', 'likelihood = "normal"'), "target must be 1 logit_normal or bernoulli"),
+    ],
+)
+def test_what_is_wrong_is_one_line_and_leaves_no_run(folder, change, said, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    (folder / "config.toml").write_text(CONFIG.replace(*change))
+    assert main(["train", "config.toml", "-o", "run", "--threads", "1"]) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert said in told
+    assert not (folder / "run").exists()
