@@ -56,7 +56,7 @@ def read_session(path: Path, modalities: tuple[Modality, ...]) -> Session:
         values = arrays.get(m.name, np.full((length, m.dim), np.nan))
         if values.shape != (length, m.dim) or length == 0:
             raise UserError(f"{path}: {m.name}: expected {max(length, 1)} × {m.dim}, found {values.shape}")
-        if not np.issubdtype(values.dtype, np.number):
+        if values.dtype.kind not in "biuf":
             raise UserError(f"{path}: {m.name}: expected numbers, found {values.dtype}")
         values = values.astype(np.float32)
         missing = np.isnan(values)
