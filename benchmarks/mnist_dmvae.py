@@ -44,7 +44,7 @@ def swaps(model: DMVAE, classifier: nn.Module, digits: Digits) -> None:
 
 
 def main() -> None:
-    training, digits, epochs = digits_and_epochs(__doc__, epochs=20)
+    training, digits, epochs = digits_and_epochs(__doc__, epochs=10)
     torch.manual_seed(0)
     model = DMVAE(CONFIG)
 

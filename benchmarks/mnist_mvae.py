@@ -24,7 +24,7 @@ CONFIG = MVAEConfig(
         Modality("image", PIXELS, likelihood="bernoulli"),
         Modality("label", CLASSES, likelihood="categorical", weight=50.0),
     ),
-    cross=0.3,
+    cross=0.5,
 )
 
 
@@ -49,7 +49,7 @@ def across(model: MVAE, classifier: nn.Module, digits: Digits) -> None:
 
 
 def main() -> None:
-    training, digits, epochs = digits_and_epochs(__doc__, epochs=20)
+    training, digits, epochs = digits_and_epochs(__doc__, epochs=10)
     torch.manual_seed(0)
     model = MVAE(CONFIG)
 
