@@ -5,7 +5,8 @@
 Data, classifier and estimator are those of mnist_mvae.py. Two digits swap the image's private latents, both
 at their posteriors' means; the classifier should still read the digit that the shared latent came from. For
 it to mean something, the private latent must matter: the change that it makes to the picture is printed too,
-beside the change that the shared latent makes.
+beside the change that the shared latent makes. Two images of the same digit swap too: how far is the picture
+then from the one that gave the private latent, and from the one that gave the shared?
 """
 
 import torch
@@ -16,13 +17,15 @@ from enrapt.models.datasets.mnist import CLASSES, PIXELS, Digits
 from enrapt.models.dmvae import DMVAE, DMVAEConfig
 from enrapt.models.modality import Modality
 
+# Between the two tried on the validation digits: 10 shared latents, which held most of the style too, and 4,
+# after which fewer digits were read right.
 CONFIG = DMVAEConfig(
     (
         Modality("image", PIXELS, likelihood="bernoulli"),
         Modality("label", CLASSES, likelihood="categorical", weight=50.0),
     ),
     private=(10, 0),
-    shared=10,
+    shared=6,
 )
 
 
@@ -38,19 +41,27 @@ def swaps(model: DMVAE, classifier: nn.Module, digits: Digits) -> None:
     swapped = model.decode(model.swap(z, other))["image"]
     print(f"{'private latents swapped':28}{read(classifier, swapped, digits.label):9.2%}")
     shared_swapped = model.decode(model.swap(other, z))["image"]
-    for name, picture in {"private": swapped, "shared": shared_swapped}.items():
-        change = (picture - own).abs().sum(-1).mean()
-        print(f"{f'pixels changed by {name}':28}{change:9.1f}", flush=True)
+    by_digit = digits.label.argmax(-1).argsort(stable=True)
+    one, another = by_digit, by_digit.roll(1)  # the same digit, but for ten of them
+    mixed = model.decode(model.swap(z[one], z[another]))["image"]
+    for name, changes in {
+        "pixels changed by private": swapped - own,
+        "pixels changed by shared": shared_swapped - own,
+        "same digit, from private's": mixed - own[another],
+        "same digit, from shared's": mixed - own[one],
+    }.items():
+        print(f"{name:28}{changes.abs().sum(-1).mean():9.1f}", flush=True)
 
 
 def main() -> None:
-    training, digits, epochs = digits_and_epochs(__doc__, epochs=10)
+    training, digits, epochs = digits_and_epochs(__doc__, epochs=14)
     torch.manual_seed(0)
     model = DMVAE(CONFIG)
 
     def loss(batch: Digits, epoch: float) -> Tensor:
         noise = torch.randn(len(model.sources), len(batch.image), model.latent)
         x, mask = seen(batch, "image", "label")
+        # The shared latent learns the digit while private nats are dear.
         return model.loss(x, mask, noise, gamma=max(2.0, 10.0 - 2.0 * epoch)).total
 
     fit(model, loss, training, epochs)
