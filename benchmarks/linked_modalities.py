@@ -8,13 +8,15 @@ ticks (modality dropout, `missing.Dropout`) by seed:
 
     experts    a product of experts
     zeros      the last hidden features of both modalities side by side, zeros for one that is missing
-    , dropped  what is hidden from the encoders is left out of the loss too; else it is reconstructed.
-               For MVAE this is the paper's objective, equation 4, with the subsets drawn by tick
+    , dropped  what is hidden from the encoders is left out of the loss too; else it is reconstructed
+
+The loss of `MVAE.loss`, with every subset at every step, is not among them: dropout draws one subset a tick,
+the same for experts and zeros. Each likelihood is averaged over the ticks at which it counts.
 
 Measured on sequences not trained on, in which one modality is missing from the first tick to the last: RMSE
-of its reconstruction from the posterior's mean, against the value without noise, in its standard deviations
-(its mean would score about 1). `both seen`: of the two together, neither missing. Mean ± deviation over
-seeds. What was chosen was chosen with `--sequences validation`.
+of its reconstruction from the posterior's mean, against the value without noise, in standard deviations of
+what is observed (its mean would score about 1). `both seen`: of the two together, neither missing. Mean ±
+deviation over seeds, which draw both weights and training data; the sequences measured are the same for all.
 """
 
 import argparse
@@ -97,7 +99,7 @@ class Sequential:
 
 
 class PerTick:
-    """An MVAE, every tick by itself."""
+    """An MVAE or its concatenating like, every tick by itself."""
 
     def __init__(self, variant: str) -> None:
         config = MVAEConfig(MODALITIES, hidden=(HIDDEN, HIDDEN), latent=LATENT)
