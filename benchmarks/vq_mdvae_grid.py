@@ -233,7 +233,7 @@ def draw(rows: dict[str, Tensor], clips: tuple[int, ...], path: Path) -> None:
         for spine in ax.spines.values():
             spine.set_visible(False)
     figure.tight_layout(pad=0.3)
-    figure.savefig(path, dpi=110)
+    figure.savefig(path, dpi=110, bbox_inches="tight")  # names and all
 
 
 def main() -> None:
