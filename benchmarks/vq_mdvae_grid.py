@@ -1,6 +1,6 @@
 """VQ-MDVAE on GRID sentences: six pictures whose mouth is covered, and what stands behind the cover.
 
-    python benchmarks/vq_mdvae_grid.py ../shared/clips [--ticks validation] [--picture docs/vq_mdvae.png]
+    python benchmarks/vq_mdvae_grid.py ../shared/clips [--ticks validation] [--picture mouths.png]
 
 The denoising experiment of Sadok, Leglaive, Girin, Alameda-Pineda & Séguier (2023), with little data: the
 `grid_*.mpg` of a folder, 64×64 grey crops of the face and a spectrum at each picture. The six pictures in the

@@ -6,7 +6,7 @@ A configuration is a TOML preset or the `config.json` of a run; unknown keys are
 import tomllib
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, overload
 
 import msgspec
 
@@ -17,6 +17,7 @@ from .mdvae import MDVAE, MDVAEConfig
 from .missing import Dropout
 from .mm_vrnn import MMVRNN, MMVRNNConfig
 from .mvae import MVAE, MVAEConfig
+from .vq_vae import VQVAE, VQVAEConfig
 
 ModelConfig = MMVRNNConfig | MDVAEConfig | MVAEConfig | DMVAEConfig  # told apart by `model`
 Model = MMVRNN | MDVAE | MVAE | DMVAE
@@ -80,7 +81,11 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"rate must be at least 1 tick per second, found {self.rate}")
 
 
-def build(config: ModelConfig) -> Model:
+@overload
+def build(config: ModelConfig) -> Model: ...
+@overload
+def build(config: VQVAEConfig) -> VQVAE: ...
+def build(config: ModelConfig | VQVAEConfig) -> Model | VQVAE:
     """A model of that configuration, its weights untrained."""
     match config:
         case MMVRNNConfig():
@@ -91,6 +96,8 @@ def build(config: ModelConfig) -> Model:
             return MVAE(config)
         case DMVAEConfig():
             return DMVAE(config)
+        case VQVAEConfig():
+            return VQVAE(config)
 
 
 PRESETS: Final = Path(str(files(__package__) / "presets"))
