@@ -18,7 +18,7 @@ from enrapt.models.modality import Modality
 from enrapt.models.mvae import MVAE, MVAEConfig
 
 SUBSETS = (("image", "label"), ("image",), ("label",))  # two modalities have no others
-# The label's λ and `cross` were chosen together, on the validation digits.
+# `cross` lies between the 0.3 and 0.6 tried on the validation digits; 0.1 gave fewer right images.
 CONFIG = MVAEConfig(
     (
         Modality("image", PIXELS, likelihood="bernoulli"),
