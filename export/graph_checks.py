@@ -1,0 +1,106 @@
+"""What the ONNX model of a bundle may hold: plain operators and finite weights, all in the one file.
+
+Checked on the bytes, before ONNX Runtime sees them: what it would read of other files, or allocate for a
+shape that the weights do not fill, is never asked of it. Numbers of fields are those of onnx.proto.
+"""
+
+import math
+from typing import Final
+
+import numpy as np
+
+from ..contracts.errors import UserError
+from .protobuf import integers, nested
+
+OPSETS: Final = range(13, 22)  # 21 is the newest of ONNX Runtime 1.20, the oldest that enrapt runs on
+_DOMAINS: Final = ("", "ai.onnx")  # two names of ONNX's own operators
+
+# onnx.TensorProto.DataType: the kinds of numbers that a step may have as weights, sizes and axes.
+_TYPES: Final = {1: "<f4", 2: "u1", 3: "i1", 6: "<i4", 7: "<i8", 9: "?", 10: "<f2", 11: "<f8"}
+
+_MAX_DIMS: Final = 8  # ONNX Runtime's operators take no more
+
+# ModelProto
+_GRAPH, _OPSET_IMPORT, _TRAINING_INFO, _FUNCTIONS = 7, 8, 20, 25
+# GraphProto, NodeProto, AttributeProto
+_NODE, _INITIALIZER, _SPARSE_INITIALIZER = 1, 5, 15
+_OP_TYPE, _ATTRIBUTE, _NODE_DOMAIN = 4, 5, 7
+_TENSOR, _SUBGRAPH, _TENSORS, _SUBGRAPHS, _SPARSE, _SPARSES = 5, 6, 10, 11, 22, 23
+# TensorProto
+_DIMS, _DATA_TYPE, _NAME, _RAW_DATA, _EXTERNAL_DATA, _DATA_LOCATION = 1, 2, 8, 9, 13, 14
+
+
+def check_model(model: memoryview, name: str) -> None:
+    """Refuse what a step has no use for, and weights that are not whole or not finite.
+
+    Raises:
+        UserError: names `name`, and what is wrong.
+        ValueError: these bytes are no ONNX model.
+    """
+    opset = 0
+    for imported in nested(model, 8):
+        domain, version = _text(imported, 1), _integer(imported, 2)
+        if domain not in _DOMAINS:
+            raise UserError(f"{name}: its graph uses operators of {domain!r}; only ONNX's own are allowed")
+        opset = version
+    if opset not in OPSETS:
+        raise UserError(
+            f"{name}: opset {opset}, but this enrapt runs {OPSETS[0]} to {OPSETS[-1]}; export it anew"
+        )
+    for number, what in ((_FUNCTIONS, "functions"), (_TRAINING_INFO, "training steps")):
+        if [*nested(model, number)]:
+            raise UserError(f"{name}: its model has {what} of its own; a bundle is one plain graph")
+    for graph in nested(model, _GRAPH):
+        _check_graph(graph, name)
+
+
+def _check_graph(graph: memoryview, name: str) -> None:
+    if [*nested(graph, _SPARSE_INITIALIZER)]:
+        raise UserError(f"{name}: its graph has sparse weights; a bundle's are all dense")
+    for tensor in nested(graph, _INITIALIZER):
+        _check_tensor(tensor, name)
+    for node in nested(graph, _NODE):
+        _check_node(node, name)
+
+
+def _check_node(node: memoryview, name: str) -> None:
+    kind, domain = _text(node, _OP_TYPE), _text(node, _NODE_DOMAIN)
+    if domain not in _DOMAINS:
+        raise UserError(f"{name}: operator {kind!r} is of {domain!r}; only ONNX's own are allowed")
+    for attribute in nested(node, _ATTRIBUTE):
+        for body in (*nested(attribute, _SUBGRAPH), *nested(attribute, _SUBGRAPHS)):
+            if kind != "Scan":  # which goes through its input once and ends; a Loop need not
+                raise UserError(f"{name}: operator {kind!r} holds a graph, which a bundle may in a Scan only")
+            _check_graph(body, name)
+        if [*nested(attribute, _SPARSE), *nested(attribute, _SPARSES)]:
+            raise UserError(f"{name}: operator {kind!r} has sparse weights; a bundle's are all dense")
+        for tensor in (*nested(attribute, _TENSOR), *nested(attribute, _TENSORS)):
+            _check_tensor(tensor, name)
+
+
+def _check_tensor(tensor: memoryview, name: str) -> None:
+    called = _text(tensor, _NAME)
+    if _integer(tensor, _DATA_LOCATION) or [*nested(tensor, _EXTERNAL_DATA)]:
+        raise UserError(f"{name}: weights {called!r} are in another file; a bundle is one file")
+    kind = _integer(tensor, _DATA_TYPE)
+    if kind not in _TYPES:
+        raise UserError(f"{name}: weights {called!r} are of ONNX's type {kind}, which no step has")
+    raw = _last(tensor, _RAW_DATA)
+    shape = integers(tensor, _DIMS)
+    if len(shape) > _MAX_DIMS or len(raw) != math.prod(shape) * np.dtype(_TYPES[kind]).itemsize:
+        raise UserError(f"{name}: weights {called!r} have {len(raw)} bytes of raw_data, not what they need")
+    if not np.isfinite(np.frombuffer(raw, _TYPES[kind])).all():
+        raise UserError(f"{name}: weights {called!r} have NaN or infinite numbers; export it anew")
+
+
+def _last(message: memoryview, number: int) -> memoryview:
+    """The value of that field; if it is there twice, the last counts, as everywhere in Protocol Buffers."""
+    return next(reversed([*nested(message, number)]), memoryview(b""))
+
+
+def _text(message: memoryview, number: int) -> str:
+    return bytes(_last(message, number)).decode("utf-8", "replace")
+
+
+def _integer(message: memoryview, number: int) -> int:
+    return next(reversed(integers(message, number)), 0)
