@@ -31,7 +31,7 @@ MAX_NUMBERS: Final = 2**20  # of a state, and of a modality: a bound, not a size
 
 Role = Literal["observed", "target", "context"]
 Graph = Literal["step", "full", "block"]
-Name = Annotated[str, Meta(pattern=r"\A[\w.-]{1,64}\Z")]
+Name = Annotated[str, Meta(pattern=r"\A[\w./-]{1,64}\Z")]
 Text = Annotated[str, Meta(pattern=r"\A[^\x00-\x1f\x7f-\x9f]{0,10000}\Z")]  # nothing that a terminal obeys
 Count = Annotated[int, Meta(ge=0, le=10**15)]
 Size = Annotated[int, Meta(ge=1, le=MAX_NUMBERS)]
@@ -45,7 +45,7 @@ class ModalitySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     role: Role
     dim: Size
     likelihood: Name
-    schema: Text | None = None
+    schema: Name | None = None
 
 
 class StateSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -104,6 +104,8 @@ class Metadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             raise ValueError(f"two inputs or modalities are called {min(twice)!r}")
         if not self.inputs:
             raise ValueError("no modality is observed")
+        if not self.name:
+            raise ValueError("it has no name")
 
     @property
     def inputs(self) -> tuple[ModalitySpec, ...]:
@@ -149,20 +151,10 @@ class Bundle:
         metadata = read_metadata(data, str(path))
         try:
             check_model(memoryview(data), str(path))
-        except ValueError:
+            session = _session(data, str(path))
+            _check_graph(metadata, session, str(path))
+        except (ValueError, RecursionError):  # no Protocol Buffers, or Scans in Scans in …
             raise UserError(f"{path}: its graph is damaged; get a whole copy of the bundle") from None
-        options = ort.SessionOptions()
-        # One step is tens of microseconds: handing it to other threads, or spinning for it, only costs.
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = 4
-        try:
-            session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # ONNX Runtime raises its own kinds, all direct children of Exception
-            reason = f"ONNX Runtime {ort.__version__} cannot load it ({_line(error)})"
-            raise UserError(f"{path}: {reason}") from None
-        _check_graph(metadata, session, str(path))
         _check_ticks(metadata, session, str(path))
         return cls(path, metadata, session)
 
@@ -216,9 +208,30 @@ def read_metadata(model: bytes, name: str) -> Metadata:
     if metadata.sha256 != digest(model):
         raise UserError(f"{name}: damaged (SHA-256 differs from its description's); get a whole copy")
     for modality in metadata.modalities:
-        if modality.schema is not None and (known := schema(modality.schema)).dim != modality.dim:
-            raise UserError(f"{name}: {modality.name} has {modality.dim} numbers, {known.name} {known.dim}")
+        if modality.schema is not None:
+            try:
+                known = schema(modality.schema)
+            except UserError as error:
+                raise UserError(f"{name}: {error}") from None
+            if known.dim != modality.dim:
+                raise UserError(
+                    f"{name}: {modality.name} has {modality.dim} numbers, {known.name} {known.dim}"
+                )
     return metadata
+
+
+def _session(model: bytes, name: str) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    # One step is tens of microseconds: handing it to other threads, or spinning for it, only costs.
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 4
+    try:
+        # Its fallback tries the same again, and prints to standard output that it does.
+        return ort.InferenceSession(model, options, ["CPUExecutionProvider"], enable_fallback=0)
+    except Exception as error:  # ONNX Runtime raises its own kinds, all direct children of Exception
+        raise UserError(f"{name}: ONNX Runtime {ort.__version__} cannot load it ({_line(error)})") from None
 
 
 Shapes = dict[str, tuple[int | str, ...]]  # by name; an axis with a name is free

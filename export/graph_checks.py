@@ -99,7 +99,7 @@ def _last(message: memoryview, number: int) -> memoryview:
 
 
 def _text(message: memoryview, number: int) -> str:
-    return bytes(_last(message, number)).decode("utf-8", "replace")
+    return bytes(_last(message, number)[:200]).decode("utf-8", "replace")  # enough to tell and to say it
 
 
 def _integer(message: memoryview, number: int) -> int:
