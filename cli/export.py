@@ -13,6 +13,12 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     )
     parser.add_argument("run_folder", metavar="RUN", type=Path, help="the folder of `enrapt train`")
     parser.add_argument("-o", "--output", metavar="BUNDLE", type=Path, required=True, help="a .onnx file")
+    parser.add_argument(
+        "--graph",
+        choices=("step", "full", "block"),
+        default="step",
+        help="a tick a call; the same with every modality reconstructed; many ticks at once (%(default)s)",
+    )
     parser.set_defaults(run=run)
 
 
@@ -22,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
     require_training()
     from ..export.write import export_run
 
-    worst = export_run(args.run_folder, args.output)
+    worst = export_run(args.run_folder, args.output, args.graph)
     size = args.output.stat().st_size / 1e6
     print(f"{args.output}: {size:.2f} MB; differs from PyTorch by at most {worst:.0e}")
     return 0

@@ -37,7 +37,6 @@ def run(args: argparse.Namespace) -> int:
 
     require_training()
     import torch
-
     from torch.utils.tensorboard.writer import SummaryWriter
 
     from ..models.config import load_config

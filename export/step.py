@@ -133,13 +133,31 @@ class StepGraph(nn.Module):
 
     def forward(self, *arguments: Tensor) -> tuple[Tensor, ...]:
         *inputs, mask, h = arguments
-        mask_x, mask_phi, mask_z, x_b = (mask @ self.mask_w).split(self.from_mask, -1)
-        prior_mean, experts_h, gates_h, decoders_h, head_h = (h @ self.h_w + self.h_b).split(self.from_h, -1)
+        seen = self.see(inputs, mask)
+        from_h = (h @ self.h_w + self.h_b).split(self.from_h, -1)
+        moved = self.move(h, *from_h[:3], *seen[1:])
+        return (*self.tell(seen[0], mask, *from_h[3:], *moved[:3]), moved[3])
 
+    def see(self, inputs: list[Tensor], mask: Tensor) -> tuple[Tensor, ...]:
+        """What depends on the inputs alone: x in standard deviations, its part of the experts and of the
+        gates, and which experts are present; `[…, ·]`."""
+        mask_x, mask_phi, mask_z, x_b = (mask @ self.mask_w).split(self.from_mask, -1)
         x = torch.where(mask_x.bool(), (torch.cat(inputs, -1) - self.center) * self.inverse, 0.0)
         phi = relu(x.clamp(-CLIP, CLIP) @ self.phi_w + self.phi_b) * mask_phi
-        experts_x, gates_x = (phi @ self.x_w + x_b).split([sum(self.experts), gates_h.shape[-1]], -1)
+        experts, gates = (phi @ self.x_w + x_b).split([sum(self.experts), self.from_h[2]], -1)
+        return x, experts, gates, mask_z
 
+    def move(
+        self,
+        h: Tensor,
+        prior_mean: Tensor,
+        experts_h: Tensor,
+        gates_h: Tensor,
+        experts_x: Tensor,
+        gates_x: Tensor,
+        mask_z: Tensor,
+    ) -> tuple[Tensor, ...]:
+        """From h_{t-1} to h_t: the prior's mean, z's mean and precision, and h_t; all `[batch, ·]`."""
         # The posterior: the prior's mean, shifted by the experts that are present.
         shifts, raws = (experts_x + experts_h).split(self.experts, -1)
         precisions = (softplus(raws) + FLOOR).clamp(max=CAP)
@@ -154,15 +172,28 @@ class StepGraph(nn.Module):
         (switch_x, new_x), (switch_h, new_h) = (g.split([2 * hidden, hidden], -1) for g in (gates_x, gates_h))
         reset, update = torch.sigmoid(switch_x + switch_h).chunk(2, -1)
         new = torch.tanh(new_x + reset * new_h)
-        after = new + update * (h - new)
+        return prior_mean, z, total, new + update * (h - new)
 
-        # How unlikely is what came, under what was expected before: the decoders at the prior's mean.
-        decoded = relu(self.phi_z(prior_mean) @ self.decoder_w + decoders_h) @ self.out_w + self.out_b
-        surprise = self.surprise(x, decoded) * mask
-
+    def tell(
+        self,
+        x: Tensor,
+        mask: Tensor,
+        decoders_h: Tensor,
+        head_h: Tensor,
+        prior_mean: Tensor,
+        z: Tensor,
+        total: Tensor,
+    ) -> tuple[Tensor, ...]:
+        """The estimates, z's mean and standard deviation, and how unlikely what came was under what was
+        expected before: the decoders at the prior's mean; `[…, ·]`."""
+        surprise = self.surprise(x, self.decode(prior_mean, decoders_h)) * mask
         location, raw = (relu(head_h) @ self.head_w + self.head_b).chunk(2, -1)
         prediction = self.head.integrated(location, raw, z, 1 / total)
-        return (*prediction, z, torch.rsqrt(total), surprise, after)
+        return (*prediction, z, torch.rsqrt(total), surprise)
+
+    def decode(self, z: Tensor, decoders_h: Tensor) -> Tensor:
+        """The parameters of all decoded modalities' likelihoods, in the order of `out_w`."""
+        return relu(self.phi_z(z) @ self.decoder_w + decoders_h) @ self.out_w + self.out_b
 
     def phi_z(self, z: Tensor) -> Tensor:
         return relu(z @ self.phi_z_w + self.phi_z_b)
@@ -170,7 +201,7 @@ class StepGraph(nn.Module):
     def surprise(self, x: Tensor, parameters: Tensor) -> Tensor:
         """Negative log-likelihood by column of the mask, `[batch, M]`."""
         dims = [dim for _, dim in self.decoded]
-        x = x[:, : sum(dims)]
+        x = x[..., : sum(dims)]
         if self.stacked is not None:
             location, raw = parameters.chunk(2, -1)
             return self.stacked(x, location, scale(raw)) @ self.sum_x

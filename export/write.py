@@ -15,7 +15,20 @@ from ..models.config import Config
 from ..models.evaluation import evaluate
 from ..models.mm_vrnn import MMVRNN
 from ..models.training import load_model, run_seed
-from .bundle import ESTIMATES, KEY, VERSION, Bundle, Metadata, ModalitySpec, StateSpec, TrainingData, digest
+from .block import BlockGraph
+from .bundle import (
+    ESTIMATES,
+    KEY,
+    VERSION,
+    Bundle,
+    Graph,
+    Metadata,
+    ModalitySpec,
+    StateSpec,
+    TrainingData,
+    digest,
+)
+from .full import FullGraph
 from .parity import check_parity
 from .step import StepGraph
 
@@ -32,8 +45,11 @@ RECORDED = "Recorded sessions, chosen by whoever trained it"
 LIMITS_RECORDED = f"Valid for people and settings like the recorded ones, if at all; {NOT_FOR}"
 
 
-def export_run(run: Path, path: Path) -> float:
+def export_run(run: Path, path: Path, graph: Graph = "step") -> float:
     """Write the bundle of a finished training run, its quality measured on held-out people.
+
+    Args:
+        graph: one tick a call (`step`), the same with reconstructions (`full`), or many ticks (`block`).
 
     Nothing is left under `path` unless ONNX Runtime gives what PyTorch gives.
 
@@ -48,11 +64,12 @@ def export_run(run: Path, path: Path) -> float:
         raise UserError(f"{run}: an {config.model.__class__.__name__.removesuffix('Config')} there; for now "
                         "only an MM-VRNN whose target is logit_normal becomes a bundle")  # fmt: skip
     seed = run_seed(run)
-    graph = step_graph(model)
-    metadata = describe(config, model, seed, evaluate(model, config, seed), digest(graph))
+    onnx_model = graph_of(model, graph)
+    quality = evaluate(model, config, seed)
+    metadata = describe(config, model, graph, seed, quality, digest(onnx_model))
     partial = path.with_name(path.name + ".part")
     try:
-        partial.write_bytes(with_metadata(graph, metadata))
+        partial.write_bytes(with_metadata(onnx_model, metadata))
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror}); give another path") from None
     try:
@@ -63,27 +80,37 @@ def export_run(run: Path, path: Path) -> float:
     return worst
 
 
-def step_graph(model: MMVRNN) -> bytes:
-    """The serialised ONNX graph of one step, without description."""
+def graph_of(model: MMVRNN, kind: Graph) -> bytes:
+    """The serialised ONNX graph, without description.
+
+    Raises:
+        UserError: the model has no such graph.
+    """
     if model.config.fusion != "experts":
         raise UserError(f"fusion {model.config.fusion!r} cannot be exported; train with fusion = 'experts'")
-    graph = StepGraph(model).eval()
-    batch = 2  # an example of batch 1 would freeze the batch at 1
-    x = [torch.zeros(batch, m.dim) for m in model.inputs]
-    arguments = (*x, torch.ones(batch, len(x)), torch.zeros(batch, model.config.hidden))
-    dynamic = tuple({0: torch.export.Dim("batch")} for _ in arguments)
+    graph = {"step": StepGraph, "full": FullGraph, "block": BlockGraph}[kind](model).eval()
+    # An example of 1 would freeze that axis at 1.
+    batch, ticks = (2,), (3,) if kind == "block" else ()
+    x = [torch.zeros(*batch, *ticks, m.dim) for m in model.inputs]
+    sequences = [*x, torch.ones(*batch, *ticks, len(x))]
+    states = [torch.zeros(*batch, model.config.hidden)]
+    noise = [torch.zeros(*batch, model.config.latent)] if kind == "full" else []
+    free = {0: torch.export.Dim("batch")}
+    dynamic = [free | ({1: torch.export.Dim("ticks")} if ticks else {})] * len(sequences)
+    dynamic += [free] * len([*states, *noise])
+    reconstructions = [f"reconstruction_{m.name}" for m in model.decoded] if kind == "full" else []
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it misses torchvision, which nothing here uses
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter warns of its own deprecations
         program = torch.onnx.export(
             graph,
-            arguments,
+            (*sequences, *states, *noise),
             dynamo=True,
             verbose=False,
             opset_version=OPSET,
-            input_names=[*(m.name for m in model.inputs), "mask", "state_h"],
-            output_names=[*ESTIMATES, "z_mean", "z_std", "surprise", "next_state_h"],
-            dynamic_shapes={"arguments": dynamic},
+            input_names=[*(m.name for m in model.inputs), "mask", "state_h", *(["noise"] if noise else [])],
+            output_names=[*ESTIMATES, "z_mean", "z_std", "surprise", "next_state_h", *reconstructions],
+            dynamic_shapes={"arguments": tuple(dynamic)},
             custom_translation_table={torch.ops.aten.softplus.default: _softplus},
         )
     assert program is not None
@@ -100,17 +127,25 @@ def stripped(model: onnx.ModelProto) -> onnx.ModelProto:
     model.producer_version = ""
     model.doc_string = ""
     del model.metadata_props[:]
-    graphs = [model.graph, *model.functions]
-    for graph in graphs:
-        del graph.metadata_props[:]
-        graph.doc_string = ""
-        for node in graph.node:
-            del node.metadata_props[:]
-            node.doc_string = ""
-    for value in (*model.graph.input, *model.graph.output, *model.graph.value_info, *model.graph.initializer):
-        del value.metadata_props[:]
-        value.doc_string = ""
+    for graph in [model.graph, *model.functions]:
+        strip(graph)
     return model
+
+
+def strip(graph: onnx.GraphProto | onnx.FunctionProto) -> None:
+    """The same for a graph and what its nodes hold: a Scan's body is a graph."""
+    del graph.metadata_props[:]
+    graph.doc_string = ""
+    for node in graph.node:
+        del node.metadata_props[:]
+        node.doc_string = ""
+        for attribute in node.attribute:
+            if attribute.type == onnx.AttributeProto.GRAPH:
+                strip(attribute.g)
+    if isinstance(graph, onnx.GraphProto):
+        for value in (*graph.input, *graph.output, *graph.value_info, *graph.initializer):
+            del value.metadata_props[:]
+            value.doc_string = ""
 
 
 def with_metadata(graph: bytes, metadata: Metadata) -> bytes:
@@ -122,7 +157,7 @@ def with_metadata(graph: bytes, metadata: Metadata) -> bytes:
 
 
 def describe(
-    config: Config, model: MMVRNN, seed: int, quality: dict[str, dict[str, float]], sha256: str
+    config: Config, model: MMVRNN, graph: Graph, seed: int, quality: dict[str, dict[str, float]], sha256: str
 ) -> Metadata:
     training = config.training
     ticks = round(training.session_seconds * config.rate) * training.streams * training.rounds
@@ -134,6 +169,7 @@ def describe(
         name=config.name,
         version="1",
         model=kind,
+        graph=graph,
         config=sizes,
         rate=config.rate,
         modalities=tuple(
