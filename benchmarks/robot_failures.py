@@ -10,7 +10,7 @@ Ours is one MM-VRNN for all patterns of missing modalities, its target Bernoulli
 in training either. The GRU classifier has the same inputs, masks, hidden size, modality dropout, noise,
 dropout, and is one for all patterns too. "GRU of one" is three of them, each trained for one pattern alone.
 
-Settings were chosen, ours in some 25 trials and the GRU's in some 20, with `--people validation`: three times
+Settings were chosen, in some 30 trials for ours and for the GRU, with `--people validation`: three times
 a fold is left out and the next one measured, after training on the rest. No model met its test people, but
 half of all people were measured in the search: OTHER is the cleaner test.
 
