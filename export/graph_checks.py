@@ -2,6 +2,9 @@
 
 Checked on the bytes, before ONNX Runtime sees them: what it would read of other files, or allocate for a
 shape that the weights do not fill, is never asked of it. Numbers of fields are those of onnx.proto.
+
+Not stopped: operators that make large tensors of small ones. Whoever builds a bundle to exhaust the memory of
+the computer that loads it can; damage and mistakes are what is looked for.
 """
 
 import math
