@@ -247,7 +247,7 @@ def _shapes(metadata: Metadata) -> tuple[Shapes, Shapes]:
     outputs |= {f"next_state_{s.name}": ("batch", *s.shape) for s in metadata.states}
     if metadata.graph == "full":
         latent = metadata.config.get("latent")
-        inputs["noise"] = ("batch", latent if isinstance(latent, int) else "latent")
+        inputs["noise"] = ("batch", latent if isinstance(latent, int) else 0)  # 0 fits no graph
         outputs |= {f"reconstruction_{m.name}": ("batch", m.dim) for m in metadata.inputs
                     if m.role == "observed"}  # fmt: skip
     return inputs, outputs
@@ -285,11 +285,14 @@ def _check_ticks(metadata: Metadata, session: ort.InferenceSession, name: str) -
     for batch in (1, 2):
         free = {"batch": batch, "ticks": 2}
         sizes = {k: [free[a] if isinstance(a, str) else a for a in s] for k, s in (inputs | outputs).items()}
-        fed = {f"state_{s.name}": np.full((batch, *s.shape), s.initial, np.float32) for s in metadata.states}
-        fed["mask"] = np.ones(sizes["mask"], np.float32)
-        fed["mask"][1:] = 0
+        state = {
+            f"state_{s.name}": np.full((batch, *s.shape), s.initial, np.float32) for s in metadata.states
+        }
+        mask = np.ones(sizes["mask"], np.float32)
+        mask[1:] = 0
         for _ in range(3):
-            fed |= {k: _UNITS * rng.standard_normal(sizes[k], np.float32) for k in inputs.keys() - fed.keys()}
+            fed = {k: _UNITS * rng.standard_normal(sizes[k], np.float32) for k in inputs}
+            fed |= state | {"mask": mask}
             try:
                 found = dict(zip(outputs, session.run([*outputs], fed), strict=True))
             except Exception as error:  # as above
@@ -299,7 +302,7 @@ def _check_ticks(metadata: Metadata, session: ort.InferenceSession, name: str) -
                     raise UserError(f"{name}: {key!r} comes as {list(value.shape)}, expected {sizes[key]}")
                 if not np.isfinite(value).all():
                     raise UserError(f"{name}: {key!r} comes out as NaN or infinite; train or export it anew")
-            fed |= {f"state_{s.name}": found[f"next_state_{s.name}"] for s in metadata.states}
+            state = {f"state_{s.name}": found[f"next_state_{s.name}"] for s in metadata.states}
 
 
 _UNITS: Final = np.float32(10)  # features are of the order of 1 to 100

@@ -272,6 +272,16 @@ def test_loading_needs_neither_torch_nor_onnx():
     assert done.stdout.split() == []
 
 
+def test_a_full_graph_wants_the_noise_that_its_description_tells(model, tmp_path):
+    path = tmp_path / "b.onnx"
+    noise = onnx.helper.make_tensor_value_info("noise", onnx.TensorProto.FLOAT, ["batch", "latent"])
+    model.graph.input.append(noise)
+    for config in ({}, {"latent": 4}, {"latent": 10**15}, {"latent": "many"}):
+        path.write_bytes(described(model, graph="full", config=config))
+        with pytest.raises(UserError, match=r"input 'noise' is .* expected float"):
+            Bundle.load(path)
+
+
 def test_foreign_and_missing_files_are_refused_in_a_line(model, tmp_path):
     del model.metadata_props[:]
     foreign = tmp_path / "foreign.onnx"
