@@ -40,7 +40,7 @@ $(VENV)/.installed-dev: $(SOURCES)
 	@$(INSTALL) ".[dev]"
 	@touch $@
 
-# Trains the shipped bundle anew from its seed, half an hour on two cores, and replaces it.
+# Trains the shipped bundle anew from its seed, half an hour on one core, and replaces it.
 bundle: $(VENV)/.installed-dev
-	$(BIN)/enrapt train default --seed 0 --threads 2 -o runs/default
+	$(BIN)/enrapt train default --seed 0 --threads 1 -o runs/default
 	$(BIN)/enrapt export runs/default -o export/bundles/default.onnx
