@@ -146,7 +146,12 @@ def test_a_recording_that_breaks_off(enrapt, breaking, tiny_bundle, tmp_path):
 
 def start(*arguments: object, **options: object) -> "subprocess.Popen[bytes]":
     command = [sys.executable, "-m", "enrapt.cli.main", *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)  # type: ignore
+    # A shell lets its background jobs, and all that they start, ignore interrupts.
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)  # type: ignore
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_interrupted_what_was_estimated_is_kept(sound, tiny_bundle, tmp_path):
