@@ -13,6 +13,7 @@ import msgspec
 from ..contracts.errors import UserError
 from .annealing import Annealing
 from .dmvae import DMVAE, DMVAEConfig
+from .forward_filter import ForwardFilter, ForwardFilterConfig
 from .mdvae import MDVAE, MDVAEConfig
 from .missing import Dropout
 from .mm_vrnn import MMVRNN, MMVRNNConfig
@@ -84,8 +85,12 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 @overload
 def build(config: ModelConfig) -> Model: ...
 @overload
+def build(config: ForwardFilterConfig) -> ForwardFilter: ...
+@overload
 def build(config: VQVAEConfig) -> VQVAE: ...
-def build(config: ModelConfig | VQVAEConfig) -> Model | VQVAE:
+def build(
+    config: ModelConfig | ForwardFilterConfig | VQVAEConfig,
+) -> Model | ForwardFilter | VQVAE:
     """A model of that configuration, its weights untrained."""
     match config:
         case MMVRNNConfig():
@@ -96,6 +101,8 @@ def build(config: ModelConfig | VQVAEConfig) -> Model | VQVAE:
             return MVAE(config)
         case DMVAEConfig():
             return DMVAE(config)
+        case ForwardFilterConfig():
+            return ForwardFilter(MDVAE(config.smoother), config.hidden, config.lag)
         case VQVAEConfig():
             return VQVAE(config)
 

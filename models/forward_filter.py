@@ -15,12 +15,32 @@ from collections.abc import Mapping
 from copy import deepcopy
 from typing import NamedTuple
 
+import msgspec
 import torch
 from torch import Tensor, nn
 
 from .dynamic_latent import ahead
 from .experts import kl_divergence, precision
-from .mdvae import MDVAE
+from .mdvae import MDVAE, MDVAEConfig
+
+
+class ForwardFilterConfig(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="model", tag="forward_filter"
+):
+    """Sizes of a forward filter and of the MDVAE that it is distilled from.
+
+    Attributes:
+        hidden: of the recurrence.
+        lag: ticks between what is seen and what is told.
+    """
+
+    smoother: MDVAEConfig
+    hidden: int = 128
+    lag: int = 0
+
+    def __post_init__(self) -> None:
+        if self.hidden < 1 or self.lag < 0:
+            raise ValueError(f"hidden must be at least 1 and lag at least 0, found {self.hidden}, {self.lag}")
 
 
 class FilterState(NamedTuple):
