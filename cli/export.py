@@ -19,6 +19,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         default="step",
         help="a tick a call; the same with every modality reconstructed; many ticks at once (%(default)s)",
     )
+    parser.add_argument("--int8", action="store_true", help="weights in 8 bits: smaller, and another model")
     parser.set_defaults(run=run)
 
 
@@ -28,7 +29,8 @@ def run(args: argparse.Namespace) -> int:
     require_training()
     from ..export.write import export_run
 
-    worst = export_run(args.run_folder, args.output, args.graph)
+    worst = export_run(args.run_folder, args.output, args.graph, args.int8)
     size = args.output.stat().st_size / 1e6
-    print(f"{args.output}: {size:.2f} MB; differs from PyTorch by at most {worst:.0e}")
+    said = "8-bit weights" if worst is None else f"differs from PyTorch by at most {worst:.0e}"
+    print(f"{args.output}: {size:.2f} MB; {said}")
     return 0

@@ -11,12 +11,11 @@ from ..models.likelihoods import mean
 from ..models.missing import bursts
 from ..models.mm_vrnn import MMVRNN
 from .bundle import Bundle
+from .sequence import Arrays, initial_states, run_sequence
 
 TOLERANCE: Final = 1e-4  # of the value, and absolute below 1
 BATCHES: Final = (1, 2, 7, 64)
 SEGMENT: Final = 250  # ticks that are compared at a time
-
-Arrays = dict[str, NDArray[np.float32]]
 
 
 def check_parity(model: MMVRNN, bundle: Bundle, ticks: int = 10_000, seed: int = 0) -> float:
@@ -38,15 +37,12 @@ def check_parity(model: MMVRNN, bundle: Bundle, ticks: int = 10_000, seed: int =
 @torch.no_grad()
 def _check(model: MMVRNN, bundle: Bundle, batch: int, ticks: int, rng: np.random.Generator) -> float:
     state = model.initial_state(batch)
-    carried = {
-        f"state_{s.name}": np.full((batch, *s.shape), s.initial, np.float32) for s in bundle.metadata.states
-    }
+    carried = initial_states(bundle, batch)
     worst = 0.0
     for start in range(0, ticks, SEGMENT):
         x, mask, noise = _inputs(model, batch, min(SEGMENT, ticks - start), rng)
         expected, state = _pytorch(model, x, mask, noise, state)
-        fed = x | {"mask": mask.astype(np.float32), "noise": noise}
-        found, carried = _onnx_runtime(bundle, fed, carried)
+        found, carried = run_sequence(bundle, x | {"mask": mask.astype(np.float32), "noise": noise}, carried)
         for key, value in (expected | {"next_state_h": state.numpy()}).items():
             got = carried["state_h"] if key == "next_state_h" else found.get(key)
             if got is None:  # a reconstruction, which only a full graph gives
@@ -94,22 +90,3 @@ def _pytorch(
         decoded = mean(m.likelihood, model.decode(m.name, z, latents.h))
         outputs[f"reconstruction_{m.name}"] = model.in_raw_units(m, decoded)
     return {k: v.numpy() for k, v in outputs.items()}, latents.state
-
-
-def _onnx_runtime(bundle: Bundle, fed: Arrays, carried: Arrays) -> tuple[Arrays, Arrays]:
-    """The graph's outputs, `[batch, T, ·]`, and the state after."""
-    names = [o.name for o in bundle.session.get_outputs()]
-    wanted = {i.name for i in bundle.session.get_inputs()}
-    fed = {k: v for k, v in fed.items() if k in wanted}
-
-    def run(values: Arrays, carried: Arrays) -> tuple[Arrays, Arrays]:
-        outputs = dict(zip(names, bundle.session.run(names, values | carried), strict=True))
-        return outputs, {k: outputs.pop(f"next_{k}") for k in carried}
-
-    if bundle.metadata.graph == "block":
-        return run(fed, carried)
-    columns = []
-    for t in range(fed["mask"].shape[1]):
-        outputs, carried = run({k: v[:, t] for k, v in fed.items()}, carried)
-        columns.append(outputs)
-    return {k: np.stack([c[k] for c in columns], 1) for k in columns[0]}, carried

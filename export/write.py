@@ -12,7 +12,6 @@ import torch
 
 from ..contracts.errors import UserError
 from ..models.config import Config
-from ..models.evaluation import evaluate
 from ..models.mm_vrnn import MMVRNN
 from ..models.training import load_model, run_seed
 from .block import BlockGraph
@@ -30,6 +29,8 @@ from .bundle import (
 )
 from .full import FullGraph
 from .parity import check_parity
+from .quality import measure
+from .quantise import quantised
 from .step import StepGraph
 
 OPSET = 20
@@ -45,36 +46,45 @@ RECORDED = "Recorded sessions, chosen by whoever trained it"
 LIMITS_RECORDED = f"Valid for people and settings like the recorded ones, if at all; {NOT_FOR}"
 
 
-def export_run(run: Path, path: Path, graph: Graph = "step") -> float:
+def export_run(run: Path, path: Path, graph: Graph = "step", int8: bool = False) -> float | None:
     """Write the bundle of a finished training run, its quality measured on held-out people.
+
+    Nothing is left under `path` unless ONNX Runtime gives what PyTorch gives, or with 8-bit weights finite
+    numbers.
 
     Args:
         graph: one tick a call (`step`), the same with reconstructions (`full`), or many ticks (`block`).
-
-    Nothing is left under `path` unless ONNX Runtime gives what PyTorch gives.
+        int8: weights in 8 bits, see `quantise`.
 
     Returns:
-        the largest difference between the two.
+        the largest difference between the two, None for 8-bit weights, which are another model.
 
     Raises:
-        UserError: no finished run, an unwritable path, or a graph that differs from the model.
+        UserError: no finished run, a model that has no bundle, an unwritable path, or a graph that differs
+            from the model.
     """
     config, model = load_model(run)
     if not isinstance(model, MMVRNN) or model.target.likelihood != "logit_normal":
-        raise UserError(f"{run}: an {config.model.__class__.__name__.removesuffix('Config')} there; for now "
-                        "only an MM-VRNN whose target is logit_normal becomes a bundle")  # fmt: skip
+        raise UserError(f"{run}: for now only an MM-VRNN whose target is logit_normal becomes a bundle")
     seed = run_seed(run)
     onnx_model = graph_of(model, graph)
-    quality = evaluate(model, config, seed)
-    metadata = describe(config, model, graph, seed, quality, digest(onnx_model))
+    if int8:
+        onnx_model = quantised(onnx_model)
+    metadata = describe(config, model, graph, seed, digest(onnx_model))
     partial = path.with_name(path.name + ".part")
     try:
         partial.write_bytes(with_metadata(onnx_model, metadata))
+        bundle = Bundle.load(partial)
+        worst = None if int8 else check_parity(model, bundle)
+        quality = {
+            pattern: {k: round(v, 4) for k, v in scores.items()}
+            for pattern, scores in measure(bundle, config, seed).items()
+        }
+        metadata = msgspec.structs.replace(metadata, quality=quality)
+        partial.write_bytes(with_metadata(onnx_model, metadata))
+        partial.replace(path)
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror}); give another path") from None
-    try:
-        worst = check_parity(model, Bundle.load(partial))
-        partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
     return worst
@@ -156,9 +166,8 @@ def with_metadata(graph: bytes, metadata: Metadata) -> bytes:
     return graph + described.SerializeToString(deterministic=True)
 
 
-def describe(
-    config: Config, model: MMVRNN, graph: Graph, seed: int, quality: dict[str, dict[str, float]], sha256: str
-) -> Metadata:
+def describe(config: Config, model: MMVRNN, graph: Graph, seed: int, sha256: str) -> Metadata:
+    """What a bundle says of itself, its quality not yet measured."""
     training = config.training
     ticks = round(training.session_seconds * config.rate) * training.streams * training.rounds
     sizes: dict[str, Any] = msgspec.to_builtins(config.model)
@@ -184,7 +193,7 @@ def describe(
             seed=seed,
             ticks=ticks,
         ),
-        quality={p: {k: round(v, 4) for k, v in figures.items()} for p, figures in quality.items()},
+        quality={},
         licence="MIT",
         sha256=sha256,
     )

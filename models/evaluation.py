@@ -1,6 +1,7 @@
 """How well a model does on people whom it has not seen, for every pattern of missing modalities."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -29,6 +30,9 @@ class Predictions(NamedTuple):
     high: Array
     nll: Array
     surprise: dict[str, Array]
+
+
+Predict = Callable[[Batch, dict[str, Tensor]], Predictions]  # of people, and what is seen of them
 
 
 class Group(NamedTuple):
@@ -62,7 +66,7 @@ def evaluate(model: Model, config: Config, seed: int, people: People = "test") -
     """Scores by pattern on held-out people: of an MM-VRNN its target's, of the others every modality's."""
     groups = held_out(config, load_data(config), seed, people)
     if isinstance(model, MMVRNN):
-        return target_scores(model, groups)
+        return target_scores(model.target, groups, partial(predict, model))
     return modality_scores(model, config, groups)
 
 
@@ -81,28 +85,28 @@ def predict(model: MMVRNN, batch: Batch, seen: dict[str, Tensor]) -> Predictions
     )
 
 
-def target_scores(model: MMVRNN, groups: Iterator[Group]) -> Scores:
+def target_scores(target: Modality, groups: Iterator[Group], predict: Predict) -> Scores:
     """Of the target where it is known: negative log-likelihood in nats; CCC, Pearson, RMSE and how much the
     90 % interval holds, or AUC and RMSE where it is 0 or 1. With everything present also the 99th percentile
     of each modality's surprise."""
     truths: list[Array] = []
     predicted: dict[str, list[tuple[Array, ...]]] = {}
-    surprises: dict[str, list[Array]] = {m.name: [] for m in model.decoded}
+    surprises: dict[str, list[Array]] = {}
     for batch, seen in groups:
-        known = batch.available[model.target.name].numpy()
-        truths.append(batch.x[model.target.name].squeeze(-1).numpy()[known])
+        known = batch.available[target.name].numpy()
+        truths.append(batch.x[target.name].squeeze(-1).numpy()[known])
         for pattern, masks in seen.items():
-            found = predict(model, batch, masks)
+            found = predict(batch, masks)
             predicted.setdefault(pattern, []).append(tuple(part[known] for part in found[:4]))
             if pattern == "all":
                 for name, nats in found.surprise.items():
-                    surprises[name].append(nats[~np.isnan(nats)])
+                    surprises.setdefault(name, []).append(nats[~np.isnan(nats)])
     truth = np.concatenate(truths)
     results = {}
     for pattern, parts in predicted.items():
         mean, low, high, nll = (np.concatenate(part) for part in zip(*parts, strict=True))
         scores = {"nll": float(nll.mean()), "rmse": rmse(truth, mean)}
-        if model.target.likelihood == "bernoulli":
+        if target.likelihood == "bernoulli":
             scores |= {"auc": auc(truth, mean)}
         else:
             scores |= {

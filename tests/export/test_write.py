@@ -44,7 +44,7 @@ def bundle_of(config, path, kind="step"):
     for m in model.inputs:
         model.normalise(m.name, torch.randn(m.dim), torch.rand(m.dim) + 0.3)
     graph = graph_of(model, kind)
-    path.write_bytes(with_metadata(graph, describe(config, model, kind, 0, {}, digest(graph))))
+    path.write_bytes(with_metadata(graph, describe(config, model, kind, 0, digest(graph))))
     return model, path
 
 
