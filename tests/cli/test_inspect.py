@@ -9,7 +9,8 @@ def test_the_card_tells_what_a_user_must_know(tiny_bundle, capsys):
     assert main(["inspect", str(tiny_bundle)]) == 0
     card = capsys.readouterr().out
     for part in (
-        "tiny 1", "25 a second, causal", "face: 57 numbers, face/1", "audio: 44 numbers, audio/1",
+        "tiny 1", "25 a second, causal", "MB, graph: step", "µs a tick on this machine",
+        "face: 57 numbers, face/1", "audio: 44 numbers, audio/1",
         "target        engagement", "Nothing was learned.", "Tells what it sees, no more.", "MIT", "ccc 0",
     ):  # fmt: skip
         assert part in card
@@ -24,10 +25,12 @@ def test_the_card_fits_the_terminal(tiny_bundle, capsys, monkeypatch, columns):
     assert all(len(line) <= min(int(columns), 100) or hexadecimal in line for line in lines)
 
 
-def test_json_is_all_of_the_metadata(tiny_bundle, capsys):
+def test_json_is_all_of_the_metadata_with_size_and_speed(tiny_bundle, capsys):
     assert main(["inspect", str(tiny_bundle), "--json"]) == 0
-    shown = capsys.readouterr().out
-    assert msgspec.json.decode(shown, type=Metadata) == Bundle.load(tiny_bundle).metadata
+    shown = msgspec.json.decode(capsys.readouterr().out)
+    assert shown.pop("bytes") == tiny_bundle.stat().st_size
+    assert 0 < shown.pop("tick_us") < 1e5
+    assert msgspec.convert(shown, Metadata) == Bundle.load(tiny_bundle).metadata
 
 
 def test_no_such_bundle(capsys):
