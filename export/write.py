@@ -1,6 +1,7 @@
 """A trained model becomes a bundle."""
 
 import logging
+import math
 import warnings
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 
 from ..contracts.errors import UserError
 from ..models.config import Config
+from ..models.evaluation import Scores
 from ..models.mm_vrnn import MMVRNN
 from ..models.training import load_model, run_seed
 from .block import BlockGraph
@@ -76,11 +78,7 @@ def export_run(run: Path, path: Path, graph: Graph = "step", int8: bool = False)
         partial.write_bytes(with_metadata(onnx_model, metadata))
         bundle = Bundle.load(partial)
         worst = None if int8 else check_parity(model, bundle)
-        quality = {
-            pattern: {k: round(v, 4) for k, v in scores.items()}
-            for pattern, scores in measure(bundle, config, seed).items()
-        }
-        metadata = msgspec.structs.replace(metadata, quality=quality)
+        metadata = msgspec.structs.replace(metadata, quality=rounded(measure(bundle, config, seed)))
         partial.write_bytes(with_metadata(onnx_model, metadata))
         partial.replace(path)
     except OSError as error:
@@ -88,6 +86,14 @@ def export_run(run: Path, path: Path, graph: Graph = "step", int8: bool = False)
     finally:
         partial.unlink(missing_ok=True)
     return worst
+
+
+def rounded(scores: Scores) -> Scores:
+    """Scores as a description holds them; one that is no number (the target never changes) is left out."""
+    return {
+        pattern: {k: round(v, 4) for k, v in figures.items() if math.isfinite(v)}
+        for pattern, figures in scores.items()
+    }
 
 
 def graph_of(model: MMVRNN, kind: Graph) -> bytes:

@@ -7,7 +7,7 @@ import torch
 from enrapt.contracts.errors import UserError
 from enrapt.export.bundle import Bundle, digest
 from enrapt.export.parity import check_parity
-from enrapt.export.write import describe, graph_of, with_metadata
+from enrapt.export.write import describe, graph_of, rounded, with_metadata
 from enrapt.models.config import load_config
 from enrapt.models.mm_vrnn import MMVRNN
 from enrapt.models.modality import Modality
@@ -92,3 +92,15 @@ def test_a_masked_value_does_not_matter(tmp_path):
 def test_two_exports_of_the_same_weights_are_the_same_bytes(tmp_path):
     paths = [bundle_of(CONFIGS["one modality"], tmp_path / name)[1] for name in ("a.onnx", "b.onnx")]
     assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+def test_a_score_that_is_no_number_does_not_spoil_the_bundle(tmp_path):
+    config = CONFIGS["one modality"]
+    _, path = bundle_of(config, tmp_path / "b.onnx")
+    graph = path.read_bytes()
+    quality = rounded({"all": {"ccc": float("nan"), "rmse": 0.123456, "nll": float("inf")}})
+    metadata = msgspec.structs.replace(Bundle.load(path).metadata, quality=quality)
+    bare = onnx.load_from_string(graph)
+    del bare.metadata_props[:]
+    path.write_bytes(with_metadata(bare.SerializeToString(deterministic=True), metadata))
+    assert Bundle.load(path).metadata.quality == {"all": {"rmse": 0.1235}}
