@@ -13,6 +13,7 @@ import time
 
 import numpy as np
 import torch
+from audiovisual import everywhere, train
 
 from enrapt.models.datasets import audiovisual_factors
 from enrapt.models.mdvae import MDVAE, MDVAEConfig
@@ -21,7 +22,6 @@ from enrapt.models.modality import Modality
 STREAMS, TICKS = 32, 40
 STEPS = 1500
 WARMUP = 300  # steps over which β rises to 1
-ABSENT = 0.15  # share of sequences in which a modality is hidden from the encoders
 FACTOR_OF = {"w": "static", "shared": "shared", "audio": "audio", "video": "video"}  # by latent
 
 
@@ -29,36 +29,14 @@ def tensors(x: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
     return {k: torch.from_numpy(v) for k, v in x.items()}
 
 
-def everywhere(streams: int) -> dict[str, torch.Tensor]:
-    return {m: torch.ones(streams, TICKS, dtype=torch.bool) for m in audiovisual_factors.DIMS}
-
-
-def train(rng: np.random.Generator) -> MDVAE:
+def learn(rng: np.random.Generator) -> MDVAE:
     modalities = tuple(Modality(m, dim, likelihood="normal") for m, dim in audiovisual_factors.DIMS.items())
     model = MDVAE(MDVAEConfig(modalities, hidden=48, static=2, shared=2, private=1))
-    for name, x in tensors(audiovisual_factors.simulate(rng, 1000, TICKS)[1]).items():
-        model.normalise(name, x.mean((0, 1)), x.std((0, 1)))
-    optimizer = torch.optim.Adam(model.parameters(), lr=4e-3)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
-    available = everywhere(STREAMS)
-    for step in range(STEPS):
-        x = tensors(audiovisual_factors.simulate(rng, STREAMS, TICKS)[1])
-        hidden = torch.from_numpy(rng.random((STREAMS, 1)))
-        fed = {
-            "audio": available["audio"] & (hidden >= ABSENT),
-            "video": available["video"] & (hidden < 1 - ABSENT),
-        }
-        beta = min(1.0, (step + 1) / WARMUP)
-        losses = model.loss(x, available, fed, model.noise(STREAMS, TICKS), beta)
-        optimizer.zero_grad()
-        losses.total.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 50.0)
-        optimizer.step()
-        schedule.step()
-        if step % 250 == 249:
-            kl = "  ".join(f"{k} {v.item():.2f}" for k, v in losses.kl.items())
-            print(f"step {step + 1}: loss {losses.total.item():.2f} nats/tick, KL {kl}", flush=True)
-    return model
+
+    def draw(count: int) -> dict[str, torch.Tensor]:
+        return tensors(audiovisual_factors.simulate(rng, count, TICKS)[1])
+
+    return train(model, draw, rng, streams=STREAMS, steps=STEPS, warmup=WARMUP, rate=4e-3)
 
 
 def r2(estimate: np.ndarray, truth: np.ndarray) -> float:
@@ -78,12 +56,12 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(seed)
     began = time.perf_counter()
-    model = train(np.random.default_rng(seed))
+    model = learn(np.random.default_rng(seed))
     print(f"trained in {time.perf_counter() - began:.0f} s\n")
 
     f, x = audiovisual_factors.simulate(np.random.default_rng((seed, 1)), 1000, TICKS)
     with torch.no_grad():
-        z = {k: v.mean for k, v in model.encode(tensors(x), everywhere(1000)).items()}
+        z = {k: v.mean for k, v in model.encode(tensors(x), everywhere(tensors(x))).items()}
     by_tick = {k: (v.unsqueeze(1).expand(-1, TICKS, -1) if k == "w" else v).numpy() for k, v in z.items()}
     print("R² of a factor (column) from a latent (row)")
     print(" " * 8 + "".join(f"{name:>8s}" for name in f))

@@ -18,6 +18,7 @@ import time
 
 import numpy as np
 import torch
+from audiovisual import everywhere, train
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
@@ -30,7 +31,6 @@ from enrapt.models.modality import Modality
 STREAMS, TICKS = 64, 30
 STEPS = 1000
 WARMUP = 200  # steps over which β rises to 1
-ABSENT = 0.15  # share of sequences in which a modality is hidden from the audiovisual model's encoders
 LABELLED, MEASURED = 2000, 4000
 SHARES = (1, 2, 5, 10, 20, 50, 100)  # per cent of the labels
 DRAWS = 20  # of labels, and of w where a modality is missing
@@ -44,41 +44,21 @@ def tensors(x: dict[str, np.ndarray], names: tuple[str, ...]) -> dict[str, Tenso
     return {m: torch.from_numpy(x[m]) for m in names}
 
 
-def everywhere(streams: int, names: tuple[str, ...]) -> dict[str, Tensor]:
-    return {m: torch.ones(streams, TICKS, dtype=torch.bool) for m in names}
-
-
-def train(rng: np.random.Generator, names: tuple[str, ...]) -> MDVAE:
+def learn(rng: np.random.Generator, names: tuple[str, ...]) -> MDVAE:
     modalities = tuple(Modality(m, DIMS[m], likelihood="normal") for m in names)
     model = MDVAE(MDVAEConfig(modalities, hidden=48, static=8, shared=2, private=1))
-    for name, x in tensors(simulate(rng, 1000, TICKS).x, names).items():
-        model.normalise(name, x.mean((0, 1)), x.std((0, 1)))
-    optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
-    available = everywhere(STREAMS, names)
-    for step in range(STEPS):
-        x = tensors(simulate(rng, STREAMS, TICKS).x, names)
-        fed = available
-        if len(names) > 1:
-            hidden = torch.from_numpy(rng.random((STREAMS, 1)))
-            kept = {"audio": hidden >= ABSENT, "video": hidden < 1 - ABSENT}
-            fed = {m: available[m] & kept[m] for m in names}
-        losses = model.loss(x, available, fed, model.noise(STREAMS, TICKS), min(1.0, (step + 1) / WARMUP))
-        optimizer.zero_grad()
-        losses.total.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 50.0)
-        optimizer.step()
-        schedule.step()
-        if step % 250 == 249:
-            kl = "  ".join(f"{k} {v.item():.2f}" for k, v in losses.kl.items())
-            print(f"step {step + 1}: loss {losses.total.item():.2f} nats/tick, KL {kl}", flush=True)
-    return model
+
+    def draw(count: int) -> dict[str, Tensor]:
+        return tensors(simulate(rng, count, TICKS).x, names)
+
+    return train(model, draw, rng, streams=STREAMS, steps=STEPS, warmup=WARMUP, rate=5e-3)
 
 
 def q_of_w(model: MDVAE, data: Sequences, names: tuple[str, ...]) -> Latent:
     """The posterior of w given whole sequences of some modalities; mean and precision `[N, S]`."""
     with torch.no_grad():
-        return model.encode(tensors(data.x, names), everywhere(len(data.label), names))["w"]
+        x = tensors(data.x, names)
+        return model.encode(x, everywhere(x))["w"]
 
 
 def pooled(data: Sequences, names: tuple[str, ...]) -> Tensor:
@@ -138,7 +118,7 @@ def main() -> None:
     for name, seen in MODELS.items():
         torch.manual_seed(seed)
         began = time.perf_counter()
-        model = train(np.random.default_rng(seed), seen)
+        model = learn(np.random.default_rng(seed), seen)
         print(f"{name} trained in {time.perf_counter() - began:.0f} s\n", flush=True)
         w[name] = q_of_w(model, labelled, seen).mean, q_of_w(model, measured, seen).mean
         if seen == BOTH:
