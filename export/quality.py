@@ -1,15 +1,13 @@
 """How well a bundle does, measured on the file itself: its graph in ONNX Runtime on held-out people."""
 
+from functools import partial
+
 import numpy as np
-from scipy.special import logit
-from scipy.stats import norm
 from torch import Tensor
 
 from ..models.config import Config
 from ..models.data import Batch, People, load_data
 from ..models.evaluation import Predictions, Scores, held_out, target_scores
-from ..models.likelihoods import EDGE
-from ..models.metrics import Array
 from .bundle import Bundle
 from .sequence import initial_states, run_sequence
 
@@ -18,14 +16,10 @@ def measure(bundle: Bundle, config: Config, seed: int, people: People = "test") 
     """Scores by pattern of missing modalities, as `models.evaluation.evaluate` gives them of a run."""
     groups = held_out(config, load_data(config), seed, people)
     (target,) = (m for m in config.model.modalities if m.role == "target")
-
-    def predict(batch: Batch, seen: dict[str, Tensor]) -> Predictions:
-        return _predict(bundle, batch, seen, target.name)
-
-    return target_scores(target, groups, predict)
+    return target_scores(target, groups, partial(_predict, bundle))
 
 
-def _predict(bundle: Bundle, batch: Batch, seen: dict[str, Tensor], target: str) -> Predictions:
+def _predict(bundle: Bundle, batch: Batch, seen: dict[str, Tensor]) -> Predictions:
     people, ticks = next(iter(seen.values())).shape
     inputs = bundle.metadata.inputs
     fed = {m.name: batch.x[m.name].numpy() for m in inputs}
@@ -42,13 +36,4 @@ def _predict(bundle: Bundle, batch: Batch, seen: dict[str, Tensor], target: str)
         for i, m in enumerate(inputs)
         if m.role == "observed" and m.name in seen
     }
-    return Predictions(mean, low, high, _nll(batch.x[target].numpy()[..., 0], low, high), surprise)
-
-
-def _nll(y: Array, low: Array, high: Array) -> Array:
-    """−log of the density at y of the logit-normal whose central 90 % is this interval."""
-    y = y.clip(EDGE, 1 - EDGE).astype(np.float64)
-    a, b = (logit(v.astype(np.float64).clip(1e-9, 1 - 1e-7)) for v in (low, high))
-    location, scale = (a + b) / 2, (b - a) / 2 / norm.ppf(0.95)
-    nats: Array = -norm.logpdf(logit(y), location, scale) + np.log(y) + np.log1p(-y)
-    return nats
+    return Predictions(mean, low, high, surprise)

@@ -25,11 +25,6 @@ class BinaryHead(nn.Module):
         logit: Tensor = self.of_h(h) + self.of_z(z)
         return (softplus(logit) - y * logit).squeeze(-1)
 
-    def predictive_nll(self, y: Tensor, z_mean: Tensor, z_variance: Tensor, h: Tensor) -> Tensor:
-        """The same with z ~ N(z_mean, z_variance) integrated out."""
-        p = self.predict(z_mean, z_variance, h).mean.clamp(1e-6, 1 - 1e-6)
-        return -(y * torch.log(p) + (1 - y) * torch.log1p(-p)).squeeze(-1)
-
     def predict(self, z_mean: Tensor, z_variance: Tensor, h: Tensor) -> Prediction:
         """`mean` is p(y = 1) with z integrated out; the rest is about p(y = 1 | z), for z as uncertain as it
         is: its standard deviation and its central 90 %. What y itself will be is not in them."""

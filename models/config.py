@@ -20,8 +20,10 @@ from .mm_vrnn import MMVRNN, MMVRNNConfig
 from .mvae import MVAE, MVAEConfig
 from .vq_vae import VQVAE, VQVAEConfig
 
-ModelConfig = MMVRNNConfig | MDVAEConfig | MVAEConfig | DMVAEConfig  # told apart by `model`
-Model = MMVRNN | MDVAE | MVAE | DMVAE
+ModelConfig = (  # told apart by `model`
+    MMVRNNConfig | MDVAEConfig | ForwardFilterConfig | MVAEConfig | DMVAEConfig
+)
+Model = MMVRNN | MDVAE | ForwardFilter | MVAE | DMVAE
 
 
 class EarlyStopping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -43,7 +45,8 @@ class EarlyStopping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Training(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How a model is trained: truncated back-propagation through time over whole sessions.
 
-    MDVAE takes each segment as a sequence of its own, MVAE and DMVAE each tick as a sample.
+    MDVAE takes each segment as a sequence of its own, while its forward filter goes on from one to the next;
+    MVAE and DMVAE take each tick as a sample.
     """
 
     data: str = "conversation"  # the simulator, or a folder of recorded sessions
@@ -85,12 +88,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 @overload
 def build(config: ModelConfig) -> Model: ...
 @overload
-def build(config: ForwardFilterConfig) -> ForwardFilter: ...
-@overload
 def build(config: VQVAEConfig) -> VQVAE: ...
-def build(
-    config: ModelConfig | ForwardFilterConfig | VQVAEConfig,
-) -> Model | ForwardFilter | VQVAE:
+def build(config: ModelConfig | VQVAEConfig) -> Model | VQVAE:
     """A model of that configuration, its weights untrained."""
     match config:
         case MMVRNNConfig():

@@ -40,6 +40,11 @@ class Batch(NamedTuple):
             for t in range(0, length, ticks)
         ]
 
+    def flattened(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Every tick as a sample: values `[B·T, D]`, availability `[B·T]`."""
+        x = {k: v.flatten(0, 1) for k, v in self.x.items()}
+        return x, {k: v.flatten() for k, v in self.available.items()}
+
 
 class Conversations:
     """Simulated people, new ones in every round."""

@@ -14,6 +14,8 @@ has the prior as its private posterior.
 The paper has β = γ = 1. Ours may make a private nat dearer by γ: a private latent can tell all of its
 modality, and where it learns to first, nothing is left for z_s to tell. A large γ at first prevents it.
 
+A target, which the paper has not, has no private latent, and its decoder is linear in z_s.
+
 The latents lie side by side in one z: shared, then private in the configuration's order.
 """
 
@@ -23,12 +25,13 @@ import msgspec
 import torch
 from torch import Tensor, nn
 
+from .engagement import Prediction, linear_logit, predictive
 from .experts import kl_divergence, precision, product
 from .importance import log_normal
 from .likelihoods import mean, nll, width
 from .losses import Losses
 from .mlp import mlp
-from .modality import Modality
+from .modality import Modality, check_target
 from .mvae import he_initialise, masked_mean
 from .normalised import Normalised
 from .subsets import Subset
@@ -55,6 +58,11 @@ class DMVAEConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_f
             raise ValueError(
                 f"private must be {len(names)} numbers, none below 0, one per modality, found {self.private}"
             )
+        if roles := {m.name: m.role for m in self.modalities if m.role == "context"}:
+            raise ValueError(f"a dmvae's modalities must be observed, or one the target, found {roles}")
+        check_target(self.modalities)
+        if any(m.role == "target" and size for m, size in zip(self.modalities, self.private, strict=True)):
+            raise ValueError("private must be 0 for the target, which is told from what is shared")
         if min(self.shared, *self.hidden, *(m.dim for m in self.modalities)) < 1:
             raise ValueError("shared, hidden and every dim must be at least 1")
 
@@ -79,7 +87,8 @@ class DMVAE(Normalised):
         for m, private in zip(self.modalities, config.private, strict=True):
             both = config.shared + private
             self.encoder[m.name] = mlp(m.dim, *config.hidden, 2 * both)
-            self.decoder[m.name] = mlp(both, *reversed(config.hidden), width(m.likelihood, m.dim))
+            layers = reversed(config.hidden) if m.role == "observed" else ()
+            self.decoder[m.name] = mlp(both, *layers, width(m.likelihood, m.dim))
         he_initialise(self)
 
     def experts(
@@ -169,6 +178,16 @@ class DMVAE(Normalised):
             nats = kl_divergence(mu, lam, torch.zeros_like(mu), torch.ones_like(lam))
             kl.append(masked_mean(nats, where))
         return kl[0], torch.stack(kl[1:]).sum()
+
+    def predict(
+        self, x: Mapping[str, Tensor], mask: Mapping[str, Tensor]
+    ) -> tuple[Prediction, dict[str, Tensor]]:
+        """The target's predictive distribution `[B, 1]` given what is present, z_s integrated out, and the
+        surprise `[B]` of what is given under the decoders at the prior's mean."""
+        (target,) = (m for m in self.modalities if m.role == "target")
+        mean, lam = (part[:, : self.config.shared] for part in self.posterior(x, mask))
+        surprise = {name: self.nll(name, x[name], mask[name], torch.zeros(self.latent)) for name in x}
+        return predictive(*linear_logit(self.decoder[target.name], mean, 1 / lam)), surprise
 
     def parameters_of(self, name: str, z: Tensor) -> Tensor:
         """The parameters of p(x_m | z_s, z_m), `[…, width]`; z `[…, Z]`."""

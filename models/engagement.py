@@ -27,26 +27,15 @@ class Prediction(NamedTuple):
 class EngagementHead(nn.Module):
     """p(y | z, h): logit-normal, `y` on [0, 1]."""
 
-    nodes: Tensor
-    weights: Tensor
-
     def __init__(self, hidden: int, latent: int) -> None:
         super().__init__()
         self.of_z = nn.Linear(latent, 1, bias=False)
         self.of_h = nn.Sequential(nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, 2))
-        self.register_buffer("nodes", NODES, persistent=False)
-        self.register_buffer("weights", WEIGHTS.unsqueeze(-1), persistent=False)
 
     def nll(self, y: Tensor, z: Tensor, h: Tensor) -> Tensor:
         """−log p(y | z, h), nats, `[…]`; y `[…, 1]`, z `[…, Z]`, h `[…, H]`."""
         location, raw = self.of_h(h).chunk(2, -1)
         return logit_normal(y, location + self.of_z(z), logit_scale(raw)).squeeze(-1)
-
-    def predictive_nll(self, y: Tensor, z_mean: Tensor, z_variance: Tensor, h: Tensor) -> Tensor:
-        """The same with z ~ N(z_mean, z_variance) integrated out."""
-        location, raw = self.of_h(h).chunk(2, -1)
-        location, scale = self.logit(location, raw, z_mean, z_variance)
-        return logit_normal(y, location, scale).squeeze(-1)
 
     def predict(self, z_mean: Tensor, z_variance: Tensor, h: Tensor) -> Prediction:
         """The distribution of y given h, with z ~ N(z_mean, z_variance) integrated out."""
@@ -55,13 +44,7 @@ class EngagementHead(nn.Module):
 
     def integrated(self, location: Tensor, raw: Tensor, z_mean: Tensor, z_variance: Tensor) -> Prediction:
         """The same from what `of_h` gave, `[…, 1]` each."""
-        location, scale = self.logit(location, raw, z_mean, z_variance)
-        # Mean and variance of sigmoid(u) by Gauss–Hermite quadrature, 9 nodes.
-        y = torch.sigmoid(location + scale * self.nodes)
-        mean = y @ self.weights
-        std = torch.sqrt(((y - mean) * (y - mean) @ self.weights).clamp(min=1e-10))
-        reach = HALF_WIDTH * scale
-        return Prediction(mean, std, torch.sigmoid(location - reach), torch.sigmoid(location + reach))
+        return predictive(*self.logit(location, raw, z_mean, z_variance))
 
     def logit(
         self, location: Tensor, raw: Tensor, z_mean: Tensor, z_variance: Tensor
@@ -71,3 +54,26 @@ class EngagementHead(nn.Module):
         # Squares as products: as powers they are slow in ONNX Runtime.
         scale = torch.sqrt(own * own + z_variance @ (self.of_z.weight * self.of_z.weight).T)
         return location + self.of_z(z_mean), scale
+
+
+def linear_logit(decoder: nn.Module, z_mean: Tensor, z_variance: Tensor) -> tuple[Tensor, Tensor]:
+    """Location and scale of logit(y), `[…, 1]`, with z ~ N(z_mean, z_variance) integrated out of the former.
+
+    Args:
+        decoder: an `mlp` of one layer, so that location and raw scale are linear in z. The scale is taken at
+            z's mean.
+    """
+    location, raw = decoder(z_mean).chunk(2, -1)
+    own, of_z = logit_scale(raw), decoder.get_parameter("0.weight")[:1]
+    return location, torch.sqrt(own * own + z_variance @ (of_z * of_z).T)
+
+
+def predictive(location: Tensor, scale: Tensor) -> Prediction:
+    """The distribution of y on [0, 1] whose logit is N(location, scale²), `[…, 1]` each."""
+    # Mean and variance of sigmoid(u) by Gauss–Hermite quadrature, 9 nodes.
+    weights = WEIGHTS.unsqueeze(-1)
+    y = torch.sigmoid(location + scale * NODES)
+    mean = y @ weights
+    std = torch.sqrt(((y - mean) * (y - mean) @ weights).clamp(min=1e-10))
+    reach = HALF_WIDTH * scale
+    return Prediction(mean, std, torch.sigmoid(location - reach), torch.sigmoid(location + reach))

@@ -6,16 +6,22 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from scipy.special import logit, xlogy
+from scipy.stats import norm
 from torch import Tensor
 
 from .config import Config, Model
 from .data import GROUPS, Batch, Data, People, load_data
-from .likelihoods import LOCATION_SCALE
+from .dmvae import DMVAE
+from .engagement import HALF_WIDTH, Prediction
+from .forward_filter import ForwardFilter
+from .likelihoods import EDGE, LOCATION_SCALE
 from .mdvae import MDVAE
 from .metrics import Array, auc, concordance, coverage, pearson, rmse
 from .missing import bursts
 from .mm_vrnn import MMVRNN
 from .modality import Modality
+from .mvae import MVAE
 
 BURST_SECONDS, GAP_SECONDS = 3.0, 6.0
 Scores = dict[str, dict[str, float]]  # by pattern, by name
@@ -28,10 +34,10 @@ class Predictions(NamedTuple):
     mean: Array
     low: Array
     high: Array
-    nll: Array
     surprise: dict[str, Array]
 
 
+Live = MMVRNN | ForwardFilter | MVAE | DMVAE  # whose target can be told at once
 Predict = Callable[[Batch, dict[str, Tensor]], Predictions]  # of people, and what is seen of them
 
 
@@ -63,26 +69,48 @@ def held_out(config: Config, data: Data, seed: int, people: People, groups: int 
 
 
 def evaluate(model: Model, config: Config, seed: int, people: People = "test") -> Scores:
-    """Scores by pattern on held-out people: of an MM-VRNN its target's, of the others every modality's."""
+    """Scores by pattern on held-out people: of its target where the model tells one live, of every modality
+    where not."""
     groups = held_out(config, load_data(config), seed, people)
-    if isinstance(model, MMVRNN):
-        return target_scores(model.target, groups, partial(predict, model))
-    return modality_scores(model, config, groups)
+    target = next((m for m in config.model.modalities if m.role == "target"), None)
+    if target is None or isinstance(model, MDVAE):  # which looks ahead
+        return modality_scores(model, config, groups)
+    return target_scores(target, groups, partial(predict, model))
 
 
 @torch.no_grad()
-def predict(model: MMVRNN, batch: Batch, seen: dict[str, Tensor]) -> Predictions:
-    """Filter whole sessions."""
-    x, state = {k: batch.x[k] for k in seen}, model.initial_state(len(next(iter(seen.values()))))
-    latents = model.infer(x, seen, state)
-    prediction, surprise = model.told(x, seen, latents)
-    name = model.target.name
-    y = torch.where(batch.available[name].unsqueeze(-1), batch.x[name], 0.5)
-    nll = model.head.predictive_nll(y, latents.mean, 1 / latents.precision, latents.h).numpy()
+def predict(model: Live, batch: Batch, seen: dict[str, Tensor]) -> Predictions:
+    """Whole sessions as they would be told live."""
+    x, people = {k: batch.x[k] for k in seen}, len(next(iter(seen.values())))
+    match model:
+        case MMVRNN():
+            prediction, surprise, _ = model.predict(x, seen, model.initial_state(people))
+        case ForwardFilter():
+            prediction, surprise, _ = model.predict(x, seen, model.initial_state(people))
+        case MVAE() | DMVAE():
+            prediction, surprise = model.predict(*Batch(x, seen).flattened())
+            shape = next(iter(seen.values())).shape
+            prediction = Prediction(*(v.unflatten(0, shape) for v in prediction))
+            surprise = {k: v.unflatten(0, shape) for k, v in surprise.items()}
     mean, low, high = (v.squeeze(-1).numpy() for v in (prediction.mean, prediction.low, prediction.high))
-    return Predictions(
-        mean, low, high, nll, {k: torch.where(seen[k], v, torch.nan).numpy() for k, v in surprise.items()}
-    )
+    surprise = {k: torch.where(seen[k], v, torch.nan) for k, v in surprise.items()}
+    return Predictions(mean, low, high, {k: v.numpy() for k, v in surprise.items()})
+
+
+def logit_normal_nll(y: Array, low: Array, high: Array) -> Array:
+    """−log of the density at y of the logit-normal whose central 90 % is this interval."""
+    y = y.clip(EDGE, 1 - EDGE).astype(np.float64)
+    a, b = (logit(v.astype(np.float64).clip(1e-9, 1 - 1e-7)) for v in (low, high))
+    location, scale = (a + b) / 2, (b - a) / 2 / HALF_WIDTH
+    nats: Array = -norm.logpdf(logit(y), location, scale) + np.log(y) + np.log1p(-y)
+    return nats
+
+
+def bernoulli_nll(y: Array, mean: Array) -> Array:
+    """−log of the chance of y, which is 0 or 1."""
+    p = mean.astype(np.float64).clip(1e-6, 1 - 1e-6)
+    nats: Array = -xlogy(y, p) - xlogy(1 - y, 1 - p)
+    return nats
 
 
 def target_scores(target: Modality, groups: Iterator[Group], predict: Predict) -> Scores:
@@ -97,19 +125,22 @@ def target_scores(target: Modality, groups: Iterator[Group], predict: Predict) -
         truths.append(batch.x[target.name].squeeze(-1).numpy()[known])
         for pattern, masks in seen.items():
             found = predict(batch, masks)
-            predicted.setdefault(pattern, []).append(tuple(part[known] for part in found[:4]))
+            predicted.setdefault(pattern, []).append(tuple(part[known] for part in found[:3]))
             if pattern == "all":
                 for name, nats in found.surprise.items():
                     surprises.setdefault(name, []).append(nats[~np.isnan(nats)])
     truth = np.concatenate(truths)
     results = {}
     for pattern, parts in predicted.items():
-        mean, low, high, nll = (np.concatenate(part) for part in zip(*parts, strict=True))
-        scores = {"nll": float(nll.mean()), "rmse": rmse(truth, mean)}
+        mean, low, high = (np.concatenate(part) for part in zip(*parts, strict=True))
         if target.likelihood == "bernoulli":
-            scores |= {"auc": auc(truth, mean)}
+            nll = bernoulli_nll(truth, mean)
+            scores = {"nll": float(nll.mean()), "rmse": rmse(truth, mean), "auc": auc(truth, mean)}
         else:
-            scores |= {
+            nll = logit_normal_nll(truth, low, high)
+            scores = {
+                "nll": float(nll.mean()),
+                "rmse": rmse(truth, mean),
                 "ccc": concordance(truth, mean),
                 "pearson": pearson(truth, mean),
                 "coverage90": coverage(truth, low, high),
@@ -159,7 +190,9 @@ def reconstruct(model: Model, x: dict[str, Tensor], mask: dict[str, Tensor]) -> 
     assert not isinstance(model, MMVRNN)  # `generation.reconstruct`
     if isinstance(model, MDVAE):
         return model.decode({name: latent.sample for name, latent in model.encode(x, mask).items()})
+    if isinstance(model, ForwardFilter):
+        beliefs, _, _ = model(x, mask, model.initial_state(len(next(iter(mask.values())))))
+        return model.smoother.decode({name: belief.mean for name, belief in beliefs.items()})
     shape = next(iter(mask.values())).shape
-    flat = {k: v.flatten(0, 1) for k, v in x.items()}, {k: v.flatten() for k, v in mask.items()}
-    mean, _ = model.posterior(*flat)
+    mean, _ = model.posterior(*Batch(x, mask).flattened())
     return {name: value.unflatten(0, shape) for name, value in model.decode(mean).items()}

@@ -1,27 +1,35 @@
 """A causal filter distilled from an MDVAE, whose own posteriors look ahead.
 
-    recurrence  h_t = GRU([φ_m(x_t^m) and flag of all m], h_{t-1})
+    recurrence  h_t = GRU([φ_m(x_t^m) and flag of all observed m], h_{t-1})
     static      q_f(w | x_{1:t}) ∝ N(0, I) · Π_{s≤t} e(w | h_s)            s at which anything is present
-    dynamic     q_f(z_{t-lag} | x_{1:t}) = N(h_t, q_f(w | x_{1:t}))        each dynamic latent
+    dynamic     q_f(z_{t-lag} | x_{1:t}) = N(h_t, q_f(w | x_{1:t}))        all dynamic latents
+    expected    q_f(z_t | x_{1:t-1}) = N(h_{t-1}, q_f(w | x_{1:t-1}))
 
 w's precision and precision-weighted mean are sums over ticks, carried in the state: what is known of w only
 grows. Training minimises KL(smoother ‖ filter) at every tick, with z_{1:t-1} sampled from the smoother, which
-sees what is available while the filter sees what is fed. In the mean over futures that is, up to a constant,
+may see more than the filter: the target, and what is to come. In the mean over that it is, up to a constant,
 the likelihood of the smoother's samples, and its optimum has the mean and the variance of the smoother's
 marginal given the past alone (as in moment matching; Minka 2001).
+
+A target is told by the smoother's decoder, with what is not known of w and z^shared integrated out; the
+likelihood of known targets under that is minimised as well, for the filter's latents are independent of each
+other and the smoother's are not.
 """
 
 from collections.abc import Mapping
-from copy import deepcopy
 from typing import NamedTuple
 
 import msgspec
 import torch
 from torch import Tensor, nn
 
-from .dynamic_latent import ahead
+from .dynamic_latent import Latent, ahead
+from .engagement import Prediction, linear_logit, predictive
 from .experts import kl_divergence, precision
-from .mdvae import MDVAE, MDVAEConfig
+from .likelihoods import logit_normal, nll
+from .mdvae import MDVAE, Inputs, MDVAEConfig
+from .mlp import mlp
+from .modality import Modality
 
 
 class ForwardFilterConfig(
@@ -41,6 +49,10 @@ class ForwardFilterConfig(
     def __post_init__(self) -> None:
         if self.hidden < 1 or self.lag < 0:
             raise ValueError(f"hidden must be at least 1 and lag at least 0, found {self.hidden}, {self.lag}")
+
+    @property
+    def modalities(self) -> tuple[Modality, ...]:
+        return self.smoother.modalities
 
 
 class FilterState(NamedTuple):
@@ -63,30 +75,41 @@ class Belief(NamedTuple):
     precision: Tensor
 
 
+Beliefs = dict[str, Belief]  # by latent
+
+
 class ForwardFilter(nn.Module):
-    """A causal filter with the latents of `model`; see the module's docstring.
+    """A causal filter with the latents of `smoother`; see the module's docstring.
 
     Args:
-        model: the smoother. Its encoders are copied; it is not held on to.
+        smoother: trained beforehand, or with the filter by `loss`.
         lag: ticks between what is seen and what is told: at tick t the beliefs are about z_{t-lag}.
     """
 
-    def __init__(self, model: MDVAE, hidden: int, lag: int = 0) -> None:
+    def __init__(self, smoother: MDVAE, hidden: int, lag: int = 0) -> None:
         super().__init__()
-        self.lag, self.static = lag, model.config.static
-        self.inputs = deepcopy(model.inputs)
-        self.gru = nn.GRU((model.config.hidden + 1) * len(model.config.modalities), hidden, batch_first=True)
+        self.lag, self.static = lag, smoother.config.static
+        self.smoother = smoother
+        modalities = smoother.config.modalities
+        self.observed = tuple(m for m in modalities if m.role == "observed")
+        self.target = next((m for m in modalities if m.role == "target"), None)
+        width = smoother.config.hidden
+        self.inputs = Inputs(self.observed, width)
+        own = self.inputs.state_dict()
+        self.inputs.load_state_dict({k: v for k, v in smoother.inputs.state_dict().items() if k in own})
+        self.gru = nn.GRU((width + 1) * len(self.observed), hidden, batch_first=True)
         if self.static:
             self.w_expert = nn.Linear(hidden, 2 * self.static)
-        self.belief = nn.ModuleDict(
-            {
-                name: nn.Sequential(
-                    nn.Linear(hidden + 2 * self.static, hidden), nn.ReLU(), nn.Linear(hidden, 2 * size)
-                )
-                for name, size in model.sizes.items()
-                if name != "w"
-            }
-        )
+            nn.init.constant_(self.w_expert.bias[self.static :], -5.0)  # a tick says little: there are many
+        self.sizes = {name: size for name, size in smoother.sizes.items() if name != "w"}
+        widths = hidden + 2 * self.static, hidden, 2 * sum(self.sizes.values())
+        self.belief, self.expected = mlp(*widths), mlp(*widths)
+
+    def normalise(self, name: str, center: Tensor, scale: Tensor) -> None:
+        """Set what a modality's raw units are divided into: mean and standard deviation, `[D]`."""
+        self.smoother.normalise(name, center, scale)
+        if any(m.name == name for m in self.observed):
+            self.inputs.normalise(name, center, scale)
 
     def initial_state(self, batch: int) -> FilterState:
         """Nothing seen: w is N(0, I)."""
@@ -95,62 +118,130 @@ class ForwardFilter(nn.Module):
 
     def forward(
         self, x: Mapping[str, Tensor], mask: Mapping[str, Tensor], state: FilterState
-    ) -> tuple[dict[str, Belief], FilterState]:
+    ) -> tuple[Beliefs, Beliefs, FilterState]:
         """Filter a segment, of any length.
 
         Args:
-            x, mask: `{modality: [B, T, D]}` and `{modality: bool [B, T]}`, as an MDVAE's.
+            x, mask: `{modality: [B, T, D]}` and `{modality: bool [B, T]}`, of the observed modalities.
 
         Returns:
-            Beliefs by latent at each tick, about w and about the others `lag` ticks before; the state after
-            the segment. With a lag, the first `lag` ticks of a sequence mean nothing for the latter.
+            Beliefs by latent at each tick, about w and about the others `lag` ticks before; what was expected
+            of w and of the others at each tick before it was seen; the state after the segment. With a lag,
+            the beliefs of a sequence's first `lag` ticks mean nothing but for w's.
         """
         features, present = self.inputs(x, mask)
         hs, h = self.gru(torch.cat(list(features.values()), -1), state.h.unsqueeze(0))  # [B, T, H]
-        beliefs = {}
-        w_precision, w_shift = state.w_precision, state.w_shift
-        context = hs
+        hs = torch.cat([state.h.unsqueeze(1), hs], 1)  # of the tick before the first, too
+        w_precision, w_shift = (s.unsqueeze(1) for s in state[1:])
         if self.static:
-            mean, raw = self.w_expert(hs).chunk(2, -1)  # [B, T, S]
+            mean, raw = self.w_expert(hs[:, 1:]).chunk(2, -1)  # [B, T, S]
             added = precision(raw) * torch.stack(list(present.values())).any(0).unsqueeze(-1)
-            lam = w_precision.unsqueeze(1) + added.cumsum(1)
-            shift = w_shift.unsqueeze(1) + (added * mean).cumsum(1)
-            beliefs["w"] = Belief(shift / lam, lam)
-            w_precision, w_shift = lam[:, -1], shift[:, -1]
-            context = torch.cat([hs, shift / lam, torch.rsqrt(lam)], -1)
-        for name, head in self.belief.items():
-            mean, raw = head(context).chunk(2, -1)
-            beliefs[name] = Belief(mean, precision(raw))
-        return beliefs, FilterState(h.squeeze(0), w_precision, w_shift)
+            w_precision = torch.cat([w_precision, w_precision + added.cumsum(1)], 1)  # [B, T + 1, S]
+            w_shift = torch.cat([w_shift, w_shift + (added * mean).cumsum(1)], 1)
+        w = Belief(w_shift / w_precision, w_precision)
+        context = torch.cat([hs, w.mean, torch.rsqrt(w.precision)], -1) if self.static else hs
+        beliefs = self.split(self.belief(context[:, 1:]))
+        expected = self.split(self.expected(context[:, :-1]))
+        if self.static:
+            beliefs["w"] = Belief(*(part[:, 1:] for part in w))
+            expected["w"] = Belief(*(part[:, :-1] for part in w))
+        return beliefs, expected, FilterState(h.squeeze(0), w_precision[:, -1], w_shift[:, -1])
+
+    def split(self, parameters: Tensor) -> Beliefs:
+        """Means and raw precisions of all dynamic latents, as beliefs."""
+        sizes = list(self.sizes.values())
+        means, raws = (part.split(sizes, -1) for part in parameters.chunk(2, -1))
+        return {
+            name: Belief(mean, precision(raw))
+            for name, mean, raw in zip(self.sizes, means, raws, strict=True)
+        }
+
+    def predict(
+        self, x: Mapping[str, Tensor], mask: Mapping[str, Tensor], state: FilterState
+    ) -> tuple[Prediction, dict[str, Tensor], FilterState]:
+        """Filter a segment: the target's predictive distribution `[B, T, 1]` (of `lag` ticks before), the
+        surprise `[B, T]` of each observed modality under the prediction made before seeing it, and the state
+        after the segment."""
+        beliefs, expected, state = self(x, mask, state)
+        surprise = {m.name: self.surprise(m, x[m.name], mask[m.name], expected) for m in self.observed
+                    if m.name in x}  # fmt: skip
+        return predictive(*self.logit(beliefs)), surprise, state
+
+    def logit(self, beliefs: Beliefs) -> tuple[Tensor, Tensor]:
+        """Location and scale of the target's logit, `[B, T, 1]`."""
+        assert self.target is not None
+        common = [beliefs[name] for name in ("w", "shared") if name in beliefs]
+        mean, variance = (
+            torch.cat([b.mean for b in common], -1),
+            torch.cat([1 / b.precision for b in common], -1),
+        )
+        return linear_logit(self.smoother.decoder[self.target.name], mean, variance)
+
+    def surprise(self, m: Modality, x: Tensor, mask: Tensor, expected: Beliefs) -> Tensor:
+        """−log p(x_m) in nats, at the means of what was expected, of x in standard deviations; 0 where
+        masked; `[B, T]`."""
+        parameters = self.smoother.parameters_of(m.name, {name: b.mean for name, b in expected.items()})
+        return nll(m.likelihood, parameters, self.inputs.normalised(m.name, x, mask)) * mask
 
     def loss(
         self,
-        model: MDVAE,
         x: Mapping[str, Tensor],
         available: Mapping[str, Tensor],
         fed: Mapping[str, Tensor],
+        state: FilterState,
         noise: Mapping[str, Tensor],
-    ) -> dict[str, Tensor]:
-        """KL(smoother ‖ filter) by latent, nats per tick up to a sequence's last available one.
+        beta: float,
+    ) -> tuple[Tensor, dict[str, Tensor], FilterState]:
+        """What smoother and filter minimise together; its parts by name, nats; the filter's state after it.
+
+        A segment is a sequence of its own to the smoother, and the filter's next one.
+        """
+        latents = self.smoother.encode(x, fed, noise)
+        elbo = self.smoother.costs(x, available, latents, beta)
+        costs, state = self.distance(x, available, fed, latents, state)
+        total = elbo.total + torch.stack(list(costs.values())).sum()
+        parts = {"kl": torch.stack(list(elbo.kl.values())).sum()}
+        parts |= {f"nll_{name}": nats for name, nats in elbo.nll.items()}
+        return total, parts | {f"filter_{name}": nats for name, nats in costs.items()}, state
+
+    def distance(
+        self,
+        x: Mapping[str, Tensor],
+        available: Mapping[str, Tensor],
+        fed: Mapping[str, Tensor],
+        latents: Mapping[str, Latent],
+        state: FilterState,
+    ) -> tuple[dict[str, Tensor], FilterState]:
+        """KL(smoother ‖ filter) by latent, of what is expected under `expected`, nats per tick up to a
+        sequence's last available one; under `target`, λ times −log p of it where it is known; and the state.
 
         Args:
-            available: what the smoother sees, bool `[B, T]` by modality.
-            fed: what the filter sees; nowhere that it is not available.
-            noise: the smoother's, of `model.noise`.
+            available: where there is a value, bool `[B, T]` by modality.
+            fed: where the filter sees it; nowhere that it is not available.
+            latents: the smoother's, which get no gradient.
         """
-        with torch.no_grad():
-            latents = model.encode(x, available, noise)
         ticks = ahead(torch.stack(list(available.values())).any(0))  # [B, T]
-        beliefs, _ = self(x, fed, self.initial_state(len(ticks)))
-        losses = {}
+        beliefs, expected, state = self(x, fed, state)
+        costs = {}
         for name, belief in beliefs.items():
-            mean, lam = latents[name].mean, latents[name].precision
+            mean, lam = latents[name].mean.detach(), latents[name].precision.detach()
             if name == "w":  # the same at every tick
-                lag, mean, lam = 0, mean.unsqueeze(1), lam.unsqueeze(1)
-            else:
-                lag, end = self.lag, mean.shape[1] - self.lag
-                mean, lam = mean[:, :end], lam[:, :end]
-            kl = kl_divergence(mean, lam, belief.mean[:, lag:], belief.precision[:, lag:])
-            counted = ticks[:, lag:]
-            losses[name] = (kl * counted).sum() / counted.sum().clamp(min=1)
-        return losses
+                costs[name] = _mean(kl_divergence(mean.unsqueeze(1), lam.unsqueeze(1), *belief), ticks)
+                continue
+            end = mean.shape[1] - self.lag
+            late = (part[:, self.lag :] for part in belief)
+            costs[name] = _mean(kl_divergence(mean[:, :end], lam[:, :end], *late), ticks[:, self.lag :])
+            ahead_of = _mean(kl_divergence(mean, lam, *expected[name]), ticks)
+            costs["expected"] = costs.get("expected", torch.zeros(())) + ahead_of
+        if self.target is not None:
+            end = ticks.shape[1] - self.lag
+            known = available[self.target.name][:, :end]
+            y = torch.where(known.unsqueeze(-1), x[self.target.name][:, :end], torch.tensor(0.5))
+            nats = logit_normal(y, *(part[:, self.lag :] for part in self.logit(beliefs))).squeeze(-1)
+            costs["target"] = self.target.factor * _mean(nats * known, known)
+        return costs, state
+
+
+def _mean(values: Tensor, mask: Tensor) -> Tensor:
+    """Mean over the ticks where the mask is set; 0 where it is set nowhere."""
+    return (values * mask).sum() / mask.sum().clamp(min=1)

@@ -13,6 +13,7 @@ A private posterior sees x^m_{t:T} and z^shared_{t:T} in place of x_{t:T}. What 
 recurrence that runs backwards over the sequence; given z_{1:t-1} and w, nothing earlier adds to it. Each
 posterior is the prior times a Gaussian expert e, which is left out where nothing is present from t on: there,
 and with all masked everywhere, the posterior is the prior exactly. The paper's are networks without a prior.
+A target, which the paper has not, has no private latent, and its decoder is linear in w and z^shared.
 
 Encode, change, decode; w of the next sequence, and half-way from one shared latent to another:
 
@@ -31,7 +32,8 @@ from torch import Tensor, nn
 from .dynamic_latent import DynamicLatent, Latent, ahead, backwards
 from .experts import kl_divergence, precision, product
 from .likelihoods import mean, nll, width
-from .modality import Modality
+from .mlp import mlp
+from .modality import Modality, check_target
 from .normalised import Normalised
 
 CLIP = 10.0  # standard deviations; a wilder input moves an encoder no further
@@ -50,8 +52,9 @@ class MDVAEConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_f
         names = [m.name for m in self.modalities]
         if not names or len({*names, "w", "shared"}) != len(names) + 2:
             raise ValueError(f"modalities must have different names, none of them w or shared, found {names}")
-        if roles := {m.name: m.role for m in self.modalities if m.role != "observed"}:
-            raise ValueError(f"an mdvae's modalities must be observed, found {roles}")
+        if roles := {m.name: m.role for m in self.modalities if m.role == "context"}:
+            raise ValueError(f"an mdvae's modalities must be observed, or one the target, found {roles}")
+        check_target(self.modalities)
         if min(self.hidden, self.shared, *(m.dim for m in self.modalities)) < 1:
             raise ValueError("hidden, shared and every dim must be at least 1")
         if min(self.static, self.private) < 0:
@@ -59,7 +62,8 @@ class MDVAEConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_f
 
     def sizes(self) -> dict[str, int]:
         """Size by latent, in order: `w`, `shared`, then the private ones by their modality's name."""
-        sizes = {"w": self.static, "shared": self.shared} | {m.name: self.private for m in self.modalities}
+        private = {m.name: self.private for m in self.modalities if m.role == "observed"}
+        sizes = {"w": self.static, "shared": self.shared} | private
         return {name: size for name, size in sizes.items() if size}
 
 
@@ -118,15 +122,15 @@ class MDVAE(nn.Module):
             {
                 m.name: DynamicLatent(one + config.static + config.shared, config.private, hidden)
                 for m in config.modalities
-                if config.private
+                if m.name in self.sizes
             }
         )
-        z = config.static + config.shared + config.private
+        common = config.static + config.shared
         self.decoder = nn.ModuleDict(
             {
-                m.name: nn.Sequential(
-                    nn.Linear(z, hidden), nn.ReLU(), nn.Linear(hidden, width(m.likelihood, m.dim))
-                )
+                m.name: mlp(common + config.private, hidden, width(m.likelihood, m.dim))
+                if m.role == "observed"
+                else mlp(common, width(m.likelihood, m.dim))
                 for m in config.modalities
             }
         )
@@ -176,10 +180,12 @@ class MDVAE(nn.Module):
         return {name: latent.sample for name, latent in self.encode({}, {some: nothing}, noise).items()}
 
     def parameters_of(self, name: str, z: Mapping[str, Tensor]) -> Tensor:
-        """Parameters of p(x^m | w, z^shared, z^m) in standard deviations, `[B, T, width]`."""
-        ticks = z["shared"].shape[1]
-        parts = [z["w"].unsqueeze(1).expand(-1, ticks, -1)] if self.config.static else []
-        parts += [z["shared"], z[name]] if self.config.private else [z["shared"]]
+        """Parameters of p(x^m | w, z^shared, z^m) in standard deviations, `[B, T, width]`; w `[B, S]`, or
+        `[B, T, S]` where what is known of it changes."""
+        parts = [z["shared"], z[name]] if name in self.private else [z["shared"]]
+        if self.config.static:
+            w = z["w"] if z["w"].ndim == 3 else z["w"].unsqueeze(1).expand(-1, z["shared"].shape[1], -1)
+            parts = [w, *parts]
         parameters: Tensor = self.decoder[name](torch.cat(parts, -1))
         return parameters
 
@@ -210,7 +216,16 @@ class MDVAE(nn.Module):
             available: where there is a value, bool `[B, T]` by modality.
             fed: where the encoders see it; nowhere that it is not available.
         """
-        latents = self.encode(x, fed, noise)
+        return self.costs(x, available, self.encode(x, fed, noise), beta)
+
+    def costs(
+        self,
+        x: Mapping[str, Tensor],
+        available: Mapping[str, Tensor],
+        latents: Mapping[str, Latent],
+        beta: float,
+    ) -> Losses:
+        """The negative ELBO per tick with latents sampled already."""
         z = {name: latent.sample for name, latent in latents.items()}
         ticks = ahead(torch.stack(list(available.values())).any(0)).sum().clamp(min=1)
         kl = {name: kl_divergence(*latent[:4]).sum() / ticks for name, latent in latents.items()}

@@ -31,3 +31,16 @@ class Modality(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def factor(self) -> float:
         """λ."""
         return self.weight / self.dim if self.per_dimension else self.weight
+
+
+def check_target(modalities: tuple[Modality, ...]) -> None:
+    """Of models whose target has a linear decoder: there is at most one, a share, beside something observed.
+
+    Raises:
+        ValueError: there are more, or it is another thing.
+    """
+    targets = [m for m in modalities if m.role == "target"]
+    if len(targets) > 1 or not any(m.role == "observed" for m in modalities):
+        raise ValueError("modalities must hold at most one target and at least one observed")
+    if any(m.likelihood != "logit_normal" or m.dim != 1 for m in targets):
+        raise ValueError(f"the target must be 1 logit_normal, found {targets[0].dim} {targets[0].likelihood}")

@@ -12,8 +12,9 @@ With `cross` = c > 0, which the paper has not, ELBO(X) also has
 
     c · Σ_m E_q(z|X) [λ_m log p(x_m | z)]   m not in X
 
-It is for a modality that says little beside the others: nothing in the paper's objective ties q(z | x_m) to
-what the other decoders make of it. On MNIST q(z | label) becomes the prior, and the label's image any digit.
+It is for a target, which is to be told from the others, and for a modality that says little beside them:
+nothing in the paper's objective ties q(z | x_m) to what the other decoders make of it. On MNIST q(z | label)
+becomes the prior, and the label's image any digit. A target's decoder is linear in z.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,12 +23,13 @@ import msgspec
 import torch
 from torch import Tensor, nn
 
+from .engagement import Prediction, linear_logit, predictive
 from .experts import kl_divergence, precision, product
 from .importance import log_normal
 from .likelihoods import mean, nll, width
 from .losses import Losses
 from .mlp import mlp
-from .modality import Modality
+from .modality import Modality, check_target
 from .normalised import Normalised
 from .subsets import Subset
 
@@ -53,6 +55,9 @@ class MVAEConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fi
             raise ValueError(f"modalities must be at least one and have different names, found {names}")
         if min(self.latent, *self.hidden, *(m.dim for m in self.modalities)) < 1:
             raise ValueError("latent, hidden and every dim must be at least 1")
+        if roles := {m.name: m.role for m in self.modalities if m.role == "context"}:
+            raise ValueError(f"an mvae's modalities must be observed, or one the target, found {roles}")
+        check_target(self.modalities)
         if self.cross < 0:
             raise ValueError(f"cross must be at least 0, found {self.cross}")
         if self.free_nats < 0:
@@ -73,7 +78,12 @@ class MVAE(Normalised):
         hidden, latent = config.hidden, config.latent
         self.encoder = nn.ModuleDict({m.name: mlp(m.dim, *hidden, 2 * latent) for m in self.modalities})
         self.decoder = nn.ModuleDict(
-            {m.name: mlp(latent, *reversed(hidden), width(m.likelihood, m.dim)) for m in self.modalities}
+            {
+                m.name: mlp(
+                    latent, *(reversed(hidden) if m.role == "observed" else ()), width(m.likelihood, m.dim)
+                )
+                for m in self.modalities
+            }
         )
         he_initialise(self)
         self.prior_mean: Tensor
@@ -142,6 +152,16 @@ class MVAE(Normalised):
             self.prior_precision.unsqueeze(-1),
         )  # [B, Z]
         return masked_mean(by_latent, seen.unsqueeze(-1)).clamp(min=self.config.free_nats).sum()
+
+    def predict(
+        self, x: Mapping[str, Tensor], mask: Mapping[str, Tensor]
+    ) -> tuple[Prediction, dict[str, Tensor]]:
+        """The target's predictive distribution `[B, 1]` given what is present, z integrated out, and the
+        surprise `[B]` of what is given under the decoders at the prior's mean."""
+        (target,) = (m for m in self.modalities if m.role == "target")
+        mean, lam = self.posterior(x, mask)
+        surprise = {name: self.nll(name, x[name], mask[name], self.prior_mean) for name in x}
+        return predictive(*linear_logit(self.decoder[target.name], mean, 1 / lam)), surprise
 
     def decode(self, z: Tensor) -> dict[str, Tensor]:
         """The mean of p(x_m | z), `[…, D]`, by modality. Of z from N(0, I): a sample of the prior; of z

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from .config import Model
 from .data import Batch
+from .forward_filter import FilterState, ForwardFilter
 from .mdvae import MDVAE
 from .mm_vrnn import MMVRNN
 from .mvae import MVAE
@@ -17,24 +18,29 @@ from .subsets import training_subsets
 RANDOM_SUBSETS = 1  # MVAE's k, where there are more than two modalities
 
 
+State = tuple[Tensor, ...]  # carried from segment to segment, each `[B, ·]`
+
+
 class Cost(NamedTuple):
-    """What is minimised, its parts in nats, and the state to carry on, of models that have one."""
+    """What is minimised, its parts in nats, and the state to carry on."""
 
     total: Tensor
     parts: dict[str, Tensor]
-    state: Tensor | None
+    state: State
 
 
-def initial_state(model: Model, streams: int) -> Tensor | None:
-    """What `objective` starts from: `[B, H]`, or None where nothing is carried on."""
-    return model.initial_state(streams) if isinstance(model, MMVRNN) else None
+def initial_state(model: Model, streams: int) -> State:
+    """What `objective` starts from."""
+    if isinstance(model, MMVRNN):
+        return (model.initial_state(streams),)
+    return model.initial_state(streams) if isinstance(model, ForwardFilter) else ()
 
 
 def objective(
     model: Model,
     part: Batch,
     fed: Mapping[str, Tensor],
-    state: Tensor | None,
+    state: State,
     rng: np.random.Generator,
     generator: torch.Generator,
     beta: float,
@@ -46,16 +52,18 @@ def objective(
     """
     streams, ticks = next(iter(part.available.values())).shape
     if isinstance(model, MMVRNN):
-        assert state is not None
         noise = torch.randn((streams, ticks, model.config.latent), generator=generator)
-        losses, state = model.loss(part.x, part.available, fed, state, noise, beta)
-        return Cost(losses.total, {"kl": losses.kl} | _named(losses.nll), state.detach())
+        losses, h = model.loss(part.x, part.available, fed, state[0], noise, beta)
+        return Cost(losses.total, {"kl": losses.kl} | _named(losses.nll), (h.detach(),))
+    if isinstance(model, ForwardFilter):
+        draws = model.smoother.noise(streams, ticks, generator)
+        total, parts, carried = model.loss(part.x, part.available, fed, FilterState(*state), draws, beta)
+        return Cost(total, parts, tuple(s.detach() for s in carried))
     if isinstance(model, MDVAE):
         sequence = model.loss(part.x, part.available, fed, model.noise(streams, ticks, generator), beta)
         kl = torch.stack(list(sequence.kl.values())).sum()
-        return Cost(sequence.total, {"kl": kl} | _named(sequence.nll), None)
-    x = {k: v.flatten(0, 1) for k, v in part.x.items()}
-    mask = {k: v.flatten() for k, v in part.available.items()}
+        return Cost(sequence.total, {"kl": kl} | _named(sequence.nll), ())
+    x, mask = part.flattened()
     if isinstance(model, MVAE):
         names = tuple(m.name for m in model.modalities)
         subsets = training_subsets(names, RANDOM_SUBSETS, rng)
@@ -64,7 +72,7 @@ def objective(
     else:
         noise = torch.randn((len(model.sources), streams * ticks, model.latent), generator=generator)
         losses = model.loss(x, mask, noise, beta)
-    return Cost(losses.total, {"kl": losses.kl} | _named(losses.nll), None)
+    return Cost(losses.total, {"kl": losses.kl} | _named(losses.nll), ())
 
 
 def _named(nll: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -171,7 +171,7 @@ class Trainer:
             cost = objective(self.model, part, mask.available, state, rng, generator, beta)
             step(cost)
             state = cost.state
-            if state is not None and not torch.isfinite(state).all():
+            if not all(torch.isfinite(s).all() for s in state):
                 state = initial_state(self.model, streams)
             for key, value in ({"loss": cost.total} | cost.parts).items():
                 totals[key] = totals.get(key, 0.0) + float(value.detach()) / len(segments)

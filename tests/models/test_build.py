@@ -26,7 +26,7 @@ CONFIGS = {
 @pytest.mark.parametrize("model", CONFIGS)
 def test_a_configuration_is_plain_and_makes_its_model(model):
     config = CONFIGS[model]
-    every = ModelConfig | ForwardFilterConfig | VQVAEConfig
+    every = ModelConfig | VQVAEConfig
     again = msgspec.convert(msgspec.to_builtins(config), every)
     assert again == config
     built = build(again)
@@ -45,4 +45,4 @@ def test_a_configuration_is_plain_and_makes_its_model(model):
 )
 def test_one_that_makes_no_sense_is_refused(model, keys):
     with pytest.raises(msgspec.ValidationError):
-        msgspec.convert({"model": model, **keys}, ModelConfig | ForwardFilterConfig | VQVAEConfig)
+        msgspec.convert({"model": model, **keys}, ModelConfig | VQVAEConfig)

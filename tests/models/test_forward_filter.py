@@ -4,6 +4,7 @@ import torch
 
 from enrapt.models.datasets import linear_toy
 from enrapt.models.forward_filter import ForwardFilter
+from enrapt.models.likelihoods import logit_scale, scale
 from enrapt.models.mdvae import MDVAE, MDVAEConfig
 from enrapt.models.modality import Modality
 
@@ -35,7 +36,7 @@ def noise(model):
 
 @torch.no_grad()
 def test_shapes(filter_):
-    beliefs, state = filter_(*values(), filter_.initial_state(B))
+    beliefs, _, state = filter_(*values(), filter_.initial_state(B))
     assert {k: v.mean.shape[2] for k, v in beliefs.items()} == {"w": 3, "shared": 2, "a": 2, "v": 2}
     assert all(v.mean.shape == v.precision.shape and v.mean.shape[:2] == (B, T) for v in beliefs.values())
     assert [tuple(v.shape) for v in state] == [(B, 10), (B, 3), (B, 3)]
@@ -44,10 +45,10 @@ def test_shapes(filter_):
 @torch.no_grad()
 def test_streamed_equals_whole(filter_):
     x, mask = values()
-    whole, end = filter_(x, mask, filter_.initial_state(B))
+    whole, _, end = filter_(x, mask, filter_.initial_state(B))
     state = filter_.initial_state(B)
     for t in range(T):
-        one, state = filter_(
+        one, _, state = filter_(
             {k: v[:, [t]] for k, v in x.items()}, {k: v[:, [t]] for k, v in mask.items()}, state
         )
         for name, belief in one.items():
@@ -60,9 +61,9 @@ def test_streamed_equals_whole(filter_):
 @torch.no_grad()
 def test_the_future_never_changes_the_past(filter_):
     x, mask = values()
-    before, _ = filter_(x, mask, filter_.initial_state(B))
+    before, _, _ = filter_(x, mask, filter_.initial_state(B))
     later = {k: torch.cat([v[:, :5], v[:, 5:] + 3], 1) for k, v in x.items()}
-    after, _ = filter_(later, mask, filter_.initial_state(B))
+    after, _, _ = filter_(later, mask, filter_.initial_state(B))
     for name in before:
         assert torch.equal(before[name].mean[:, :5], after[name].mean[:, :5])
         assert not torch.equal(before[name].mean[:, 5:], after[name].mean[:, 5:])
@@ -87,38 +88,48 @@ def test_with_nothing_present_w_is_its_prior(filter_):
     assert torch.equal(w.precision, torch.ones(B, T, 3))
 
 
-def loss_and_gradients(filter_, model, x, available, fed):
+def distance(filter_, x, available, fed, draws):
+    latents = filter_.smoother.encode(x, available, draws)
+    return filter_.distance(x, available, fed, latents, filter_.initial_state(B))[0]
+
+
+def costs_and_gradients(filter_, x, available, fed):
     filter_.zero_grad()
-    losses = filter_.loss(model, x, available, fed, noise(model))
-    sum(losses.values()).backward()
-    return losses, [p.grad.clone() for p in filter_.parameters()]
+    costs = distance(filter_, x, available, fed, noise(filter_.smoother))
+    sum(costs.values()).backward()
+    return costs, [p.grad.clone() for p in filter_.parameters() if p.grad is not None]
 
 
-def test_nan_under_the_mask_changes_nothing_gradients_included(model, filter_):
+def test_nan_under_the_mask_changes_nothing_gradients_included(filter_):
     x, available = values()
     fed = {k: v & (torch.arange(T) % 2 == 0) for k, v in available.items()}
     spoilt = {k: torch.where(available[k].unsqueeze(-1), v, torch.nan) for k, v in x.items()}
-    losses, gradients = loss_and_gradients(filter_, model, x, available, fed)
-    again, same = loss_and_gradients(filter_, model, spoilt, available, fed)
-    assert all(torch.equal(losses[k], again[k]) for k in losses)
+    costs, gradients = costs_and_gradients(filter_, x, available, fed)
+    again, same = costs_and_gradients(filter_, spoilt, available, fed)
+    assert all(torch.equal(costs[k], again[k]) for k in costs)
     assert all(torch.equal(g, s) for g, s in zip(gradients, same, strict=True))
     assert all(torch.isfinite(g).all() for g in gradients)
 
 
-def test_distilling_leaves_the_smoother_alone(model, filter_):
+def test_distilling_leaves_the_smoother_alone(filter_):
     x, mask = values()
-    model.zero_grad()
-    loss_and_gradients(filter_, model, x, mask, mask)
-    assert all(p.grad is None for p in model.parameters())
+    costs_and_gradients(filter_, x, mask, mask)
+    assert all(p.grad is None for p in filter_.smoother.parameters())
 
 
 @torch.no_grad()
-def test_the_loss_does_not_depend_on_the_order_of_the_dictionary(model, filter_):
+def test_the_loss_does_not_depend_on_the_order_of_the_dictionary(filter_):
     x, mask = values()
-    losses = filter_.loss(model, x, mask, mask, noise(model))
+    costs = distance(filter_, x, mask, mask, noise(filter_.smoother))
     x, mask = ({k: v[k] for k in reversed(v)} for v in (x, mask))
-    again = filter_.loss(model, x, mask, mask, noise(model))
-    assert all(torch.equal(losses[k], again[k]) for k in losses)
+    again = distance(filter_, x, mask, mask, noise(filter_.smoother))
+    assert all(torch.equal(costs[k], again[k]) for k in costs)
+
+
+def kl(p, q, cut_p, cut_q):
+    p = torch.distributions.Normal(p.mean[:, cut_p], p.precision[:, cut_p].rsqrt())
+    q = torch.distributions.Normal(q.mean[:, cut_q], q.precision[:, cut_q].rsqrt())
+    return torch.distributions.kl_divergence(p, q).sum(-1).mean()
 
 
 @torch.no_grad()
@@ -127,16 +138,107 @@ def test_with_a_lag_beliefs_are_held_against_the_smoother_that_many_ticks_before
     x, mask = values()
     mask = {k: torch.ones_like(v) for k, v in mask.items()}
     smoother = model.encode(x, mask, noise(model))
-    beliefs, _ = lagged(x, mask, lagged.initial_state(B))
-    losses = lagged.loss(model, x, mask, mask, noise(model))
-
-    def kl(p, q, cut_p, cut_q):
-        p = torch.distributions.Normal(p.mean[:, cut_p], p.precision[:, cut_p].rsqrt())
-        q = torch.distributions.Normal(q.mean[:, cut_q], q.precision[:, cut_q].rsqrt())
-        return torch.distributions.kl_divergence(p, q).sum(-1).mean()
-
+    beliefs, _, _ = lagged(x, mask, lagged.initial_state(B))
     expected = kl(smoother["shared"], beliefs["shared"], slice(0, T - 3), slice(3, None))
-    torch.testing.assert_close(losses["shared"], expected)
+    torch.testing.assert_close(distance(lagged, x, mask, mask, noise(model))["shared"], expected)
+
+
+@torch.no_grad()
+def test_what_is_expected_of_a_tick_is_held_against_that_tick_and_knows_only_what_was_before(filter_, model):
+    x, mask = values()
+    mask = {k: torch.ones_like(v) for k, v in mask.items()}
+    smoother = model.encode(x, mask, noise(model))
+    _, expected, _ = filter_(x, mask, filter_.initial_state(B))
+    total = sum(kl(smoother[k], expected[k], slice(None), slice(None)) for k in ("shared", "a", "v"))
+    torch.testing.assert_close(distance(filter_, x, mask, mask, noise(model))["expected"], total)
+    later = {k: torch.cat([v[:, :5], v[:, 5:] + 3], 1) for k, v in x.items()}
+    _, after, _ = filter_(later, mask, filter_.initial_state(B))
+    for name in expected:
+        assert torch.equal(expected[name].mean[:, :6], after[name].mean[:, :6])
+        assert not torch.equal(expected[name].mean[:, 6:], after[name].mean[:, 6:])
+
+
+TARGET = Modality("y", 1, role="target", likelihood="logit_normal", weight=3.0)
+
+
+@pytest.fixture(scope="module")
+def told():
+    """A filter of an MDVAE with a target."""
+    torch.manual_seed(2)
+    return ForwardFilter(
+        MDVAE(MDVAEConfig((*MODALITIES, TARGET), hidden=12, static=3, shared=2, private=2)), 10
+    ).eval()
+
+
+def labelled(seed=1):
+    x, mask = values(seed)
+    g = torch.Generator().manual_seed(seed + 1)
+    known = torch.rand(B, T, generator=g) < 0.7
+    return x | {"y": torch.rand(B, T, 1, generator=g)}, mask | {"y": known}
+
+
+@torch.no_grad()
+def test_the_target_is_told_with_w_and_the_shared_latent_integrated_out(told):
+    x, mask = values()
+    torch.nn.init.normal_(told.smoother.decoder["y"][0].weight, std=0.7)
+    prediction, _, _ = told.predict(x, mask, told.initial_state(B))
+    beliefs, _, _ = told(x, mask, told.initial_state(B))
+    z = torch.cat([beliefs["w"].mean, beliefs["shared"].mean], -1)
+    std = torch.cat([beliefs[k].precision.rsqrt() for k in ("w", "shared")], -1)
+    g = torch.Generator().manual_seed(0)
+    draws = z + std * torch.randn(20_000, *z.shape, generator=g)
+    of_z, b = told.smoother.decoder["y"][0].weight[0], told.smoother.decoder["y"][0].bias[0]
+    _, raw = told.smoother.decoder["y"](z).chunk(2, -1)
+    own = logit_scale(raw).squeeze(-1) * torch.randn(draws.shape[:-1], generator=g)
+    y = torch.sigmoid(draws @ of_z + b + own)
+    torch.testing.assert_close(prediction.mean.squeeze(-1), y.mean(0), atol=0.01, rtol=0)
+    torch.testing.assert_close(prediction.std.squeeze(-1), y.std(0), atol=0.01, rtol=0)
+    low, high = torch.quantile(y, torch.tensor([0.05, 0.95]), dim=0)
+    torch.testing.assert_close(prediction.low.squeeze(-1), low, atol=0.015, rtol=0)
+    torch.testing.assert_close(prediction.high.squeeze(-1), high, atol=0.015, rtol=0)
+
+
+@torch.no_grad()
+def test_surprise_is_that_of_the_decoders_at_what_was_expected(told):
+    x, mask = values()
+    _, surprise, _ = told.predict(x, mask, told.initial_state(B))
+    _, expected, _ = told(x, mask, told.initial_state(B))
+    t = 4
+    z = {k: b.mean[:, t] for k, b in expected.items()}
+    parameters = told.smoother.decoder["a"](torch.cat([z["w"], z["shared"], z["a"]], -1))
+    location, raw = parameters.chunk(2, -1)
+    by_hand = -torch.distributions.Laplace(location, scale(raw)).log_prob(x["a"][:, t]).sum(-1)
+    torch.testing.assert_close(surprise["a"][:, t], by_hand * mask["a"][:, t])
+
+
+@torch.no_grad()
+def test_a_target_that_is_fed_to_the_smoother_is_no_input_of_the_filter(told):
+    x, mask = labelled()
+    prediction, _, _ = told.predict(x, mask, told.initial_state(B))
+    del x["y"], mask["y"]
+    without, _, _ = told.predict(x, mask, told.initial_state(B))
+    assert torch.equal(prediction.mean, without.mean)
+
+
+def test_smoother_and_filter_learn_together_and_no_label_that_is_not_there_matters(told):
+    x, available = labelled()
+    fed = {k: v & (torch.arange(T) % 3 > 0) for k, v in available.items()}
+
+    def go(x):
+        told.zero_grad()
+        total, parts, _ = told.loss(x, available, fed, told.initial_state(B), noise(told.smoother), 0.5)
+        total.backward()
+        return total, parts, [p.grad.clone() for p in told.parameters()]
+
+    total, parts, gradients = go(x)
+    assert all((g != 0).any() for g in gradients)
+    spoilt = {k: torch.where(available[k].unsqueeze(-1), v, torch.nan) for k, v in x.items()}
+    again, _, same = go(spoilt)
+    assert torch.equal(total, again)
+    assert all(torch.equal(g, s) for g, s in zip(gradients, same, strict=True))
+    nats = sum(m.factor * parts[f"nll_{m.name}"] for m in (*MODALITIES, TARGET))
+    distances = sum(v for k, v in parts.items() if k.startswith("filter_"))
+    torch.testing.assert_close(total, 0.5 * parts["kl"] + nats + distances)
 
 
 def test_kalmans_filter_is_the_conditional_mean():
