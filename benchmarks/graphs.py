@@ -3,7 +3,9 @@
     python benchmarks/graphs.py [--rounds N]
 
 MM-VRNN with three modalities (face 57, audio 44, context 8), weights as they are drawn, one thread each, in
-turns; µs a tick, median (5–95 %). NumPy does the same stacked products and functions, surprise included.
+turns; µs a tick, median (5–95 %). A step is run as the engine runs it, on buffers that ONNX Runtime knows;
+beside it the plain `session.run`, which takes a dictionary and makes new arrays. NumPy does the same stacked
+products and functions, surprise included.
 """
 
 import argparse
@@ -17,12 +19,14 @@ import numpy as np
 import torch
 
 from enrapt.export.bundle import Bundle, digest
-from enrapt.export.step import StepGraph
+from enrapt.export.step import Blocks, StepGraph
 from enrapt.export.write import describe, graph_of, with_metadata
 from enrapt.models.config import load_config
-from enrapt.models.experts import CAP, FLOOR
+from enrapt.models.experts import FLOOR
+from enrapt.models.likelihoods import LOGIT_CAP
 from enrapt.models.mm_vrnn import CLIP, MMVRNN, MMVRNNConfig
 from enrapt.models.modality import Modality
+from enrapt.realtime.engine import Engine
 
 torch.set_num_threads(1)
 TICKS = 200  # of a block
@@ -51,10 +55,8 @@ def made_up(model: MMVRNN, *shape: int) -> dict[str, np.ndarray]:
 def numpy_step(graph: StepGraph) -> Callable[..., np.ndarray]:
     """`StepGraph.forward` in NumPy; gives the next state."""
     w = {k: v.numpy() for k, v in graph.named_buffers()}
-    head = {k: v.detach().numpy() for k, v in graph.head.named_parameters()}
-    nodes, weights = w["head.nodes"], w["head.weights"]
-    cut_mask, cut_h = np.cumsum(graph.from_mask)[:-1], np.cumsum(graph.from_h)[:-1]
-    latent, experts = graph.from_h[0], graph.experts
+    cut_mask = np.cumsum(graph.from_mask)[:-1]
+    cut_h = np.cumsum([*graph.to_move, *graph.to_tell])[:-1]
 
     def softplus(x: np.ndarray) -> np.ndarray:
         return np.logaddexp(x, 0)
@@ -65,30 +67,50 @@ def numpy_step(graph: StepGraph) -> Callable[..., np.ndarray]:
     def phi_z(z: np.ndarray) -> np.ndarray:
         return np.maximum(z @ w["phi_z_w"] + w["phi_z_b"], 0)
 
+    def blocks(of: Blocks) -> Callable[[np.ndarray], np.ndarray]:
+        weights = [p.detach().numpy() for p in of.weights]
+        biases = [p.detach().numpy() for p in of.biases] or [np.float32(0)] * len(weights)
+        cuts = np.cumsum(of.sizes)[:-1] if of.apart else []
+
+        def product(x: np.ndarray) -> np.ndarray:
+            parts = zip(np.split(x, cuts, -1), weights, biases, strict=True)
+            return np.concatenate([part @ w + b for part, w, b in parts], -1)
+
+        return product
+
+    of_x, means, raws, locations, raw_scales = (
+        blocks(of) for of in (graph.phi, graph.means, graph.raws, graph.location, graph.raw_scale)
+    )
+
     def step(inputs: list[np.ndarray], mask: np.ndarray, h: np.ndarray) -> np.ndarray:
-        mask_x, mask_phi, mask_z, x_b = np.split(mask @ w["mask_w"], cut_mask, -1)
-        prior_mean, experts_h, gates_h, decoders_h, head_h = np.split(h @ w["h_w"] + w["h_b"], cut_h, -1)
-        x = np.where(mask_x > 0, (np.concatenate(inputs, -1) - w["center"]) * w["inverse"], 0)
-        phi = np.maximum(np.clip(x, -CLIP, CLIP) @ w["phi_w"] + w["phi_b"], 0) * mask_phi
-        experts_x, gates_x = np.split(phi @ w["x_w"] + x_b, [sum(experts)], -1)
-        shifts, raws = np.split(experts_x + experts_h, [experts[0]], -1)
-        prior, precisions = np.split(np.minimum(softplus(raws) + FLOOR, CAP), [latent], -1)
-        precisions = precisions * mask_z
-        total = prior + precisions @ w["sum_z"]
-        z = prior_mean + (precisions * shifts) @ w["sum_z"] / total
-        n = h.shape[-1]
-        gates_x = gates_x + (phi_z(z) @ w["gates_w"] + w["gates_b"])
-        gates = sigmoid(gates_x[:, : 2 * n] + gates_h[:, : 2 * n])
-        new = np.tanh(gates_x[:, 2 * n :] + gates[:, :n] * gates_h[:, 2 * n :])
+        counts, caps = np.split(mask @ w["mask_w"] + w["mask_b"], cut_mask, -1)
+        prior_mean, prior_raw, shifts_h, raws_h, switch_h, new_h, decoders_h, head_h = np.split(
+            h @ w["h_w"] + w["h_b"], cut_h, -1
+        )
+        columns = [v for i, x in enumerate(inputs) for v in (x, mask[:, i : i + 1])]
+        x = np.where(counts > 0, (np.concatenate(columns, -1) - w["center"]) * w["inverse"], 0)
+        phi = np.maximum(of_x(np.clip(x, -CLIP, CLIP)), 0)
+        # The posterior.
+        raw = np.concatenate([prior_raw, raws(phi) + raws_h], -1)
+        precisions = np.minimum(softplus(-raw) + FLOOR, caps)
+        prior, precisions = np.split(precisions, [prior_raw.shape[-1]], -1)
+        variance = 1 / (prior + precisions @ w["sum_z"])
+        z = prior_mean + (precisions * (means(phi) + shifts_h)) @ w["sum_z"] * variance
+        # The recurrence.
+        n, of_z = h.shape[-1], phi_z(z)
+        gates = sigmoid(phi @ w["switch_w"] + of_z @ w["switch_z_w"] + switch_h)
+        new_x = phi @ w["new_w"] + of_z @ w["new_z_w"] + w["new_b"]
+        new = np.tanh(new_x + gates[:, :n] * new_h)
         # What is told: surprise and the estimate.
-        out = np.maximum(phi_z(prior_mean) @ w["decoder_w"] + decoders_h, 0) @ w["out_w"] + w["out_b"]
-        location, raw = np.split(out, 2, -1)
-        spread = np.minimum(softplus(raw) + 0.02, 20)
+        hidden = np.maximum(phi_z(prior_mean) @ w["decoder_w"] + decoders_h, 0)
+        location, spread = locations(hidden), np.minimum(softplus(-raw_scales(hidden)) + 0.02, 20)
         (np.abs(x[:, : location.shape[-1]] - location) / spread + np.log(2 * spread)) @ w["sum_x"]
-        location, raw = np.split(np.maximum(head_h, 0) @ w["head_w"] + w["head_b"], 2, -1)
-        of_z = head["of_z.weight"]
-        scale = np.sqrt(softplus(raw) ** 2 + (1 / total) @ (of_z * of_z).T)
-        sigmoid(location + z @ of_z.T + scale * nodes) @ weights
+        of_h = np.maximum(head_h, 0) @ w["head_w"] + w["head_b"]
+        location, raw = np.split(of_h + z @ w["of_z"], 2, -1)
+        own = np.minimum(softplus(raw) + 0.02, LOGIT_CAP)
+        y = sigmoid(location + np.sqrt(own * own + variance @ w["of_variance"]) * w["nodes"])
+        deviation = (y @ w["of_y"])[:, 3:]
+        np.sqrt(np.maximum(deviation * deviation @ w["node_weights"], 1e-10))
         return new + gates[:, n:] * (h - new)
 
     return step
@@ -116,12 +138,17 @@ def main() -> None:
             with torch.no_grad():
                 model.predict(x, here, model.initial_state(1))
 
+        engine, engines = Engine(step), Engine(step, streams=128)
+        engine.step({m.name: one[m.name][0] for m in model.inputs})
+        engines.step_streams([{m.name: many[m.name][i] for m in model.inputs} for i in range(128)])
+
         kinds: dict[str, tuple[Callable[[], object], int, int]] = {  # what, calls at once, ticks a call
-            "step": (lambda s=step, x=one: s.session.run(None, x), 20, 1),
+            "step": (engine.advance, 20, 1),
+            "step, plain run": (lambda s=step, x=one: s.session.run(None, x), 20, 1),
             "NumPy": (lambda f=in_numpy, a=arguments, x=one: f(a, x["mask"], x["state_h"]), 20, 1),
             "PyTorch, eager": (eager, 5, 1),
             "block": (lambda b=block, x=ticks: b.session.run(None, x), 1, TICKS),
-            "step, 128 streams": (lambda s=step, x=many: s.session.run(None, x), 2, 128),
+            "step, 128 streams": (engines.advance, 2, 128),
         }
         taken: dict[str, list[float]] = {name: [] for name in kinds}
         for _ in range(args.rounds):

@@ -19,14 +19,14 @@ class BlockGraph(StepGraph):
     def forward(self, *arguments: Tensor) -> tuple[Tensor, ...]:
         *inputs, mask, state = arguments
         x, *seen = self.see(inputs, mask)
-        first, last = sum(self.from_h[:3]), sum(self.from_h[3:])
-        (move_w, tell_w), (move_b, tell_b) = (of.split([first, last], -1) for of in (self.h_w, self.h_b))
+        parts = [sum(self.to_move), sum(self.to_tell)]
+        (move_w, tell_w), (move_b, tell_b) = (of.split(parts, -1) for of in (self.h_w, self.h_b))
 
         def tick(h: Tensor, seen: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-            from_h = (h @ move_w + move_b).split(self.from_h[:3], -1)
+            from_h = (h @ move_w + move_b).split(self.to_move, -1)
             *moved, after = self.move(h, *from_h, *seen)
             return after, [h.clone(), *(part.clone() for part in moved)]
 
         end, (h, *moved) = scan(tick, state, seen, dim=1)
-        from_h = (h @ tell_w + tell_b).split(self.from_h[3:], -1)
+        from_h = (h @ tell_w + tell_b).split(self.to_tell, -1)
         return (*self.tell(x, mask, *from_h, *moved), end)

@@ -6,7 +6,7 @@ Costs more than `step`: the decoders are used a second time, at z as it is after
 import torch
 from torch import Tensor
 
-from ..models.likelihoods import LOCATION_SCALE, mean, width
+from ..models.likelihoods import LOCATION_SCALE, mean
 from ..models.mm_vrnn import MMVRNN
 from .step import StepGraph
 
@@ -26,20 +26,22 @@ class FullGraph(StepGraph):
 
     def forward(self, *arguments: Tensor) -> tuple[Tensor, ...]:
         *inputs, mask, h, noise = arguments
-        seen = self.see(inputs, mask)
-        from_h = (h @ self.h_w + self.h_b).split(self.from_h, -1)
-        moved = self.move(h, *from_h[:3], *seen[1:])
-        told = self.tell(seen[0], mask, *from_h[3:], *moved[:3])
-        z = moved[1] + noise * torch.rsqrt(moved[2])
-        return (*told, moved[3], *self.reconstructions(self.decode(z, from_h[3])))
+        x, *seen = self.see(inputs, mask)
+        from_h = (h @ self.h_w + self.h_b).split([*self.to_move, *self.to_tell], -1)
+        to_tell = from_h[len(self.to_move) :]
+        *moved, after = self.move(h, *from_h[: len(self.to_move)], *seen)
+        _, z_mean, variance = moved
+        z = z_mean + noise * torch.sqrt(variance)
+        reconstructed = self.reconstructions(self.decode(z, to_tell[0]))
+        return (*self.tell(x, mask, *to_tell, *moved), after, *reconstructed)
 
-    def reconstructions(self, parameters: Tensor) -> list[Tensor]:
+    def reconstructions(self, hidden: Tensor) -> list[Tensor]:
         """The means of the decoded modalities, raw units."""
-        dims = [dim for _, dim in self.decoded]
         if self.stacked is not None:
-            means = list(parameters.chunk(2, -1)[0].split(dims, -1))
+            parts = self.location(hidden).split(self.widths[: len(self.decoded)], -1)
+            means = [part[..., :dim] for part, (_, dim) in zip(parts, self.decoded, strict=True)]
         else:
-            parts = parameters.split([width(*of) for of in self.decoded], -1)
+            parts = self.decoded_apart(hidden)
             means = [mean(kind, part) for (kind, _), part in zip(self.decoded, parts, strict=True)]
         return [
             value if moments is None else value * moments[1] + moments[0]

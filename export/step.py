@@ -1,20 +1,61 @@
 """One step of an MM-VRNN as a graph of few, large products.
 
-The same arithmetic as `models.mm_vrnn`. At batch 1 a step's time is the number of its operators more than
-their size, so the products of all modalities, of the prior, of the recurrence and of the decoders are stacked
-into one each, and what is linear is done to the weights beforehand: an expert's mean comes out as its
-difference from the prior's. Sampling is left out: live, z is the posterior's mean.
+The same arithmetic as `models.mm_vrnn`. At batch 1 a step's time is the number of its operators and the bytes
+of its weights, so the products of all modalities, of the prior, of the recurrence and of the decoders are
+stacked, and what is linear is done to the weights beforehand: an expert's mean comes out as its difference
+from the prior's, raw scales and precisions with their sign changed, and every φ has one unit more, 1 where
+its modality is present, whose weights are what were biases. Sampling is left out: live, z is the posterior's
+mean.
 """
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pad, relu, softplus
+from torch.nn.functional import pad, relu
 
-from ..models.engagement import EngagementHead
-from ..models.experts import CAP, FLOOR
-from ..models.likelihoods import LOCATION_SCALE, nll, scale, width
+from ..models import experts, likelihoods
+from ..models.engagement import HALF_WIDTH, EngagementHead
+from ..models.likelihoods import LOCATION_SCALE, NODES, WEIGHTS, logit_scale, nll, width
 from ..models.mm_vrnn import CLIP, MMVRNN
 from ..models.modality import Modality
+
+ZEROS = 13_000  # numbers, 52 kB: about as long to read as the operators that spare them take
+
+
+class Blocks(nn.Module):
+    """x times a block-diagonal matrix, plus a bias: `[…, Σ K_i]` to `[…, Σ N_i]`.
+
+    Small, it is one product with the zeros in it; larger, a product a block, so that the zeros are not read.
+
+    Args:
+        weights: `[K_i, N_i]`.
+        biases: `[N_i]`, or none.
+    """
+
+    def __init__(self, weights: list[Tensor], biases: list[Tensor] | None = None) -> None:
+        super().__init__()
+        whole = torch.block_diag(*weights)
+        self.sizes = [len(w) for w in weights]
+        self.apart = whole.numel() - sum(w.numel() for w in weights) > ZEROS
+        if not self.apart:
+            weights, biases = [whole], biases and [torch.cat(biases)]
+        self.weights = nn.ParameterList(w.detach().clone() for w in weights)
+        self.biases = nn.ParameterList(b.detach().clone() for b in biases or [])
+
+    def forward(self, x: Tensor) -> Tensor:
+        parts = x.split(self.sizes, -1) if self.apart else [x]
+        products = [part @ w for part, w in zip(parts, self.weights, strict=True)]
+        if self.biases:
+            products = [product + b for product, b in zip(products, self.biases, strict=True)]
+        return torch.cat(products, -1) if self.apart else products[0]
+
+
+def softplus_of_opposite(x: Tensor, floor: float) -> Tensor:
+    """softplus(−x) + floor.
+
+    As −log σ(x): ONNX Runtime's Softplus goes number by number, its Sigmoid and its Log do not. That Sigmoid
+    ends at ±18, where softplus is the identity to 2e-8.
+    """
+    return floor - torch.minimum(x, torch.log(torch.sigmoid(x)))
 
 
 class StepGraph(nn.Module):
@@ -27,29 +68,32 @@ class StepGraph(nn.Module):
     center: Tensor
     inverse: Tensor
     mask_w: Tensor
-    phi_w: Tensor
-    phi_b: Tensor
-    x_w: Tensor
+    mask_b: Tensor
+    switch_w: Tensor
+    new_w: Tensor
+    new_b: Tensor
     h_w: Tensor
     h_b: Tensor
     sum_z: Tensor
     phi_z_w: Tensor
     phi_z_b: Tensor
-    gates_w: Tensor
-    gates_b: Tensor
+    switch_z_w: Tensor
+    new_z_w: Tensor
     decoder_w: Tensor
-    out_w: Tensor
-    out_b: Tensor
     sum_x: Tensor
     head_w: Tensor
     head_b: Tensor
+    of_z: Tensor
+    of_variance: Tensor
+    nodes: Tensor
+    node_weights: Tensor
+    of_y: Tensor
 
     def __init__(self, model: MMVRNN) -> None:
         super().__init__()
         inputs, decoded = model.inputs, model.decoded
         hidden, latent, m = model.config.hidden, model.config.latent, len(inputs)
         assert isinstance(model.head, EngagementHead)
-        self.head = model.head
         self.decoded = [(i.likelihood, i.dim) for i in decoded]
         kinds = {i.likelihood for i in decoded}
         self.stacked = LOCATION_SCALE.get(next(iter(kinds))) if len(kinds) == 1 else None
@@ -61,44 +105,56 @@ class StepGraph(nn.Module):
         def each(pattern: str, of: tuple[Modality, ...] = inputs) -> list[Tensor]:
             return [weights[pattern.format(i.name)] for i in of]
 
-        def rows(blocks: list[Tensor]) -> Tensor:
-            """Block-diagonal, each block a row of ones or of biases."""
-            return torch.block_diag(*(b.reshape(1, -1) for b in blocks))
+        def affine(pattern: str) -> list[Tensor]:
+            """By modality, [weight, bias] of what takes [φ, 1], `[H + 1, N]`."""
+            layers = zip(each(pattern + ".weight"), each(pattern + ".bias"), strict=True)
+            return [torch.cat([w.T, b.unsqueeze(0)]) for w, b in layers]
 
-        keep("center", torch.cat(each("center_{}")))
-        keep("inverse", 1 / torch.cat(each("scale_{}")))
-        keep("phi_w", torch.block_diag(*(w.T for w in each("phi.{}.0.weight"))))
-        keep("phi_b", torch.cat(each("phi.{}.0.bias")))
+        def switch_and_new(gates: Tensor) -> tuple[Tensor, Tensor]:
+            """The gates that open and close, and what they let in; of the last axis."""
+            return gates[..., : 2 * hidden], gates[..., 2 * hidden :]
 
-        # φ of all modalities → [the experts' means, the prior's and the experts' raw precisions, gates].
-        # The prior has no part in φ.
-        mean_x, raw_x = zip(*(w.chunk(2) for w in each("expert.{}.weight")), strict=True)
-        mean_b, raw_b = zip(*(b.chunk(2) for b in each("expert.{}.bias")), strict=True)
-        no_prior = torch.zeros(hidden * m, latent)
-        means, raws = (torch.block_diag(*(w.T for w in ws)) for ws in (mean_x, raw_x))
-        gates = torch.cat([w.T for w in each("gates_x.{}.weight")])
-        keep("x_w", torch.cat([means, no_prior, raws, gates], 1))
-        x_b = torch.cat([rows([*mean_b]), torch.zeros(m, latent), rows([*raw_b])], 1)
-        x_b = torch.cat([x_b, torch.stack(each("gates_x.{}.bias"))], 1)
-        # mask → what it switches: dimensions, features, experts, and the biases of what was φ's.
-        ones = [
-            rows([torch.ones(n) for n in ns]) for ns in ([i.dim for i in inputs], [hidden] * m, [latent] * m)
-        ]
-        keep("mask_w", torch.cat([*ones, x_b], 1))
-        self.from_mask = [sum(i.dim for i in inputs), hidden * m, latent * m, x_b.shape[1]]
+        # x is every modality's values, normalised, each with a column more: 0, or −1 where it is absent.
+        one = torch.ones(1)
+        keep("center", torch.cat([v for c in each("center_{}") for v in (c, one)]))
+        keep("inverse", torch.cat([v for s in each("scale_{}") for v in (1 / s, one)]))
+        self.widths = [i.dim + 1 for i in inputs]
+        # mask → which numbers of x count, and the greatest precisions: 0 of an absent expert. All, always:
+        # that column, and the prior.
+        of_x = torch.block_diag(*(pad(torch.ones(1, i.dim), (0, 1)) for i in inputs))
+        caps = torch.block_diag(*[torch.full((1, latent), experts.CAP)] * m)
+        keep("mask_w", torch.cat([of_x, pad(caps, (latent, 0))], 1))
+        always_x = torch.cat([v for i in inputs for v in (torch.zeros(i.dim), one)])
+        keep("mask_b", torch.cat([always_x, torch.full((latent,), experts.CAP), torch.zeros(latent * m)]))
+        self.from_mask = [sum(self.widths), latent * (1 + m)]
 
-        # h → the prior's mean, the same as above, hidden layers of the decoders and of the target's head.
+        # x → φ of all modalities, each with a unit more: 1 where it is present, and all 0 where not.
+        biases = [torch.cat([b, one]) for b in each("phi.{}.0.bias")]
+        layers = zip(each("phi.{}.0.weight"), biases, strict=True)
+        self.phi = Blocks([torch.cat([pad(w.T, (0, 1)), b.unsqueeze(0)]) for w, b in layers], biases)
+        # φ → the experts' means and raw precisions, the gates.
+        means, raws = zip(*(w.chunk(2, -1) for w in affine("expert.{}")), strict=True)
+        self.means, self.raws = Blocks([*means]), Blocks([-raw for raw in raws])
+        switch_w, new_w = switch_and_new(torch.cat(affine("gates_x.{}")))
+        keep("switch_w", switch_w)
+        keep("new_w", new_w)
+
+        # h → the prior, its part of the experts and gates, hidden layers of the decoders and of the head.
+        switch_b, new_b = switch_and_new(weights["gates_z.bias"])
+
         def stacked(kind: str) -> Tensor:
-            prior, experts, gates = weights[f"from_h.{kind}"].split(model.widths)
+            prior, of_experts, gates = weights[f"from_h.{kind}"].split(model.widths)
             prior_mean, prior_raw = prior.chunk(2)
-            halves = [e.chunk(2) for e in experts.split(2 * latent)[:m]]
+            means, raws = zip(*(e.chunk(2) for e in of_experts.split(2 * latent)[:m]), strict=True)
             ends = [w[:, hidden:] if kind == "weight" else w for w in each(f"decoder.{{}}.0.{kind}", decoded)]
+            if kind == "bias":
+                gates = gates + pad(switch_b, (0, hidden))
             return torch.cat(
                 [
                     prior_mean,
-                    *(mean - prior_mean for mean, _ in halves),
-                    prior_raw,
-                    *(raw for _, raw in halves),
+                    -prior_raw,
+                    *(mean - prior_mean for mean in means),
+                    *(-raw for raw in raws),
                     gates,
                     *ends,
                     weights[f"head.of_h.0.{kind}"],
@@ -107,72 +163,92 @@ class StepGraph(nn.Module):
 
         keep("h_w", stacked("weight").T.contiguous())
         keep("h_b", stacked("bias"))
-        self.experts = [latent * m, latent * (1 + m)]
-        self.from_h = [latent, sum(self.experts), 3 * hidden, hidden * len(decoded), hidden]
+        self.to_move = [latent, latent, latent * m, latent * m, 2 * hidden, hidden]
+        self.to_tell = [hidden * len(decoded), hidden]
         keep("sum_z", torch.eye(latent).repeat(m, 1))  # adds the experts up
 
+        # z → φ_z → gates
         keep("phi_z_w", weights["phi_z.0.weight"].T)
         keep("phi_z_b", weights["phi_z.0.bias"])
-        keep("gates_w", weights["gates_z.weight"].T)
-        keep("gates_b", weights["gates_z.bias"])
+        switch_z_w, new_z_w = switch_and_new(weights["gates_z.weight"].T)
+        keep("switch_z_w", switch_z_w)
+        keep("new_z_w", new_z_w)
+        keep("new_b", new_b)
 
         keep("decoder_w", torch.cat([w[:, :hidden] for w in each("decoder.{}.0.weight", decoded)]).T)
         ends_w, ends_b = (each(f"decoder.{{}}.2.{kind}", decoded) for kind in ("weight", "bias"))
-        if self.stacked is not None:  # locations of all decoded modalities first, then all raw scales
-            halves = [[w.chunk(2)[k] for w in ends_w] for k in (0, 1)]
-            keep("out_w", torch.cat([torch.block_diag(*(w.T for w in half)) for half in halves], 1))
-            keep("out_b", torch.cat([b.chunk(2)[k] for k in (0, 1) for b in ends_b]))
+        ends = [
+            torch.cat([w, b.unsqueeze(1)], 1).T for w, b in zip(ends_w, ends_b, strict=True)
+        ]  # [H + 1, ·]
+        if self.stacked is not None:  # locations and raw scales in x's columns
+            locations, scales = zip(*([pad(p, (0, 1)) for p in e.chunk(2, -1)] for e in ends), strict=True)
+            self.location = Blocks([e[:-1] for e in locations], [e[-1] for e in locations])
+            self.raw_scale = Blocks([-e[:-1] for e in scales], [-e[-1] for e in scales])
         else:
-            keep("out_w", torch.block_diag(*(w.T for w in ends_w)))
-            keep("out_b", torch.cat(ends_b))
-        # Adds each decoded modality's dimensions up in its column of the mask; a context's column stays 0.
-        sums = torch.block_diag(*(torch.ones(i.dim, 1) for i in decoded))
-        keep("sum_x", torch.cat([sums, torch.zeros(len(sums), m - len(decoded))], 1))
+            self.decoders = Blocks([e[:-1] for e in ends], [e[-1] for e in ends])
+        # Adds each decoded modality's columns up in its column of the mask; a context's stays 0.
+        sums = torch.block_diag(*(pad(torch.ones(i.dim, 1), (0, 0, 0, 1)) for i in decoded))
+        keep("sum_x", pad(sums, (0, m - len(decoded))))
+
+        # Location and raw scale of the target's logit; z adds to the location, its variance to the square of
+        # the scale.
+        of_z = model.head.of_z.weight.T  # [Z, 1]
         keep("head_w", weights["head.of_h.2.weight"].T)
         keep("head_b", weights["head.of_h.2.bias"])
+        keep("of_z", pad(of_z, (0, 1)))
+        keep("of_variance", of_z * of_z)
+        # Of y at the nodes of the quadrature and at the interval's ends: mean, ends, y at the nodes − mean.
+        n = len(NODES)
+        keep("nodes", torch.cat([NODES, torch.tensor([-HALF_WIDTH, HALF_WIDTH])]))
+        keep("node_weights", WEIGHTS.unsqueeze(1))
+        mean = pad(self.node_weights, (0, 0, 0, 2))
+        keep("of_y", torch.cat([mean, torch.eye(n + 2)[:, n:], torch.eye(n + 2)[:, :n] - mean], 1))
 
     def forward(self, *arguments: Tensor) -> tuple[Tensor, ...]:
         *inputs, mask, h = arguments
-        seen = self.see(inputs, mask)
-        from_h = (h @ self.h_w + self.h_b).split(self.from_h, -1)
-        moved = self.move(h, *from_h[:3], *seen[1:])
-        return (*self.tell(seen[0], mask, *from_h[3:], *moved[:3]), moved[3])
+        x, *seen = self.see(inputs, mask)
+        from_h = (h @ self.h_w + self.h_b).split([*self.to_move, *self.to_tell], -1)
+        *moved, after = self.move(h, *from_h[: len(self.to_move)], *seen)
+        return (*self.tell(x, mask, *from_h[len(self.to_move) :], *moved), after)
 
     def see(self, inputs: list[Tensor], mask: Tensor) -> tuple[Tensor, ...]:
         """What depends on the inputs alone: x in standard deviations, its part of the experts and of the
-        gates, and which experts are present; `[…, ·]`."""
-        mask_x, mask_phi, mask_z, x_b = (mask @ self.mask_w).split(self.from_mask, -1)
-        x = torch.where(mask_x.bool(), (torch.cat(inputs, -1) - self.center) * self.inverse, 0.0)
-        phi = relu(x.clamp(-CLIP, CLIP) @ self.phi_w + self.phi_b) * mask_phi
-        experts, gates = (phi @ self.x_w + x_b).split([sum(self.experts), self.from_h[2]], -1)
-        return x, experts, gates, mask_z
+        gates, and the experts' greatest precisions; `[…, ·]`."""
+        counts, caps = (mask @ self.mask_w + self.mask_b).split(self.from_mask, -1)
+        columns = [v for pair in zip(inputs, mask.split(1, -1), strict=True) for v in pair]
+        x = torch.where(counts.bool(), (torch.cat(columns, -1) - self.center) * self.inverse, 0.0)
+        phi = relu(self.phi(x.clamp(-CLIP, CLIP)))
+        return x, self.means(phi), self.raws(phi), phi @ self.switch_w, phi @ self.new_w + self.new_b, caps
 
     def move(
         self,
         h: Tensor,
         prior_mean: Tensor,
-        experts_h: Tensor,
-        gates_h: Tensor,
-        experts_x: Tensor,
-        gates_x: Tensor,
-        mask_z: Tensor,
+        prior_raw: Tensor,
+        shifts_h: Tensor,
+        raws_h: Tensor,
+        switch_h: Tensor,
+        new_h: Tensor,
+        shifts_x: Tensor,
+        raws_x: Tensor,
+        switch_x: Tensor,
+        new_x: Tensor,
+        caps: Tensor,
     ) -> tuple[Tensor, ...]:
-        """From h_{t-1} to h_t: the prior's mean, z's mean and precision, and h_t; all `[batch, ·]`."""
+        """From h_{t-1} to h_t: the prior's mean, z's mean and variance, and h_t; all `[batch, ·]`."""
         # The posterior: the prior's mean, shifted by the experts that are present.
-        shifts, raws = (experts_x + experts_h).split(self.experts, -1)
-        precisions = (softplus(raws) + FLOOR).clamp(max=CAP)
-        prior_precision, precisions = precisions.split([prior_mean.shape[-1], shifts.shape[-1]], -1)
-        precisions = precisions * mask_z
-        total = prior_precision + precisions @ self.sum_z
-        z = prior_mean + ((precisions * shifts) @ self.sum_z) / total
+        raws = torch.cat([prior_raw, raws_x + raws_h], -1)
+        precisions = torch.minimum(softplus_of_opposite(raws, experts.FLOOR), caps)
+        prior_precision, precisions = precisions.split([prior_raw.shape[-1], raws_h.shape[-1]], -1)
+        variance = 1 / (precisions @ self.sum_z + prior_precision)
+        z = prior_mean + (precisions * (shifts_x + shifts_h)) @ self.sum_z * variance
 
         # The recurrence.
-        hidden = h.shape[-1]
-        gates_x = gates_x + (self.phi_z(z) @ self.gates_w + self.gates_b)
-        (switch_x, new_x), (switch_h, new_h) = (g.split([2 * hidden, hidden], -1) for g in (gates_x, gates_h))
-        reset, update = torch.sigmoid(switch_x + switch_h).chunk(2, -1)
-        new = torch.tanh(new_x + reset * new_h)
-        return prior_mean, z, total, new + update * (h - new)
+        phi_z = self.phi_z(z)
+        switch = torch.sigmoid(phi_z @ self.switch_z_w + (switch_x + switch_h))
+        reset, update = switch.chunk(2, -1)
+        new = torch.tanh(phi_z @ self.new_z_w + (new_x + reset * new_h))
+        return prior_mean, z, variance, new + update * (h - new)
 
     def tell(
         self,
@@ -182,30 +258,44 @@ class StepGraph(nn.Module):
         head_h: Tensor,
         prior_mean: Tensor,
         z: Tensor,
-        total: Tensor,
+        variance: Tensor,
     ) -> tuple[Tensor, ...]:
         """The estimates, z's mean and standard deviation, and how unlikely what came was under what was
         expected before: the decoders at the prior's mean; `[…, ·]`."""
         surprise = self.surprise(x, self.decode(prior_mean, decoders_h)) * mask
-        location, raw = (relu(head_h) @ self.head_w + self.head_b).chunk(2, -1)
-        prediction = self.head.integrated(location, raw, z, 1 / total)
-        return (*prediction, z, torch.rsqrt(total), surprise)
+        return (*self.estimate(head_h, z, variance), z, torch.sqrt(variance), surprise)
+
+    def estimate(self, head_h: Tensor, z: Tensor, variance: Tensor) -> tuple[Tensor, ...]:
+        """`EngagementHead.predict` with its sigmoids in one."""
+        of_h = relu(head_h) @ self.head_w + self.head_b
+        location, raw = (z @ self.of_z + of_h).chunk(2, -1)
+        own = logit_scale(raw)
+        scale = torch.sqrt(variance @ self.of_variance + own * own)
+        y = torch.sigmoid(location + scale * self.nodes)
+        mean, low, high, deviation = (y @ self.of_y).split([1, 1, 1, len(self.node_weights)], -1)
+        std = torch.sqrt((deviation * deviation @ self.node_weights).clamp(min=1e-10))
+        return mean, std, low, high
 
     def decode(self, z: Tensor, decoders_h: Tensor) -> Tensor:
-        """The parameters of all decoded modalities' likelihoods, in the order of `out_w`."""
-        return relu(self.phi_z(z) @ self.decoder_w + decoders_h) @ self.out_w + self.out_b
+        """The hidden layers of the decoders of all decoded modalities."""
+        return relu(self.phi_z(z) @ self.decoder_w + decoders_h)
 
     def phi_z(self, z: Tensor) -> Tensor:
         return relu(z @ self.phi_z_w + self.phi_z_b)
 
-    def surprise(self, x: Tensor, parameters: Tensor) -> Tensor:
+    def surprise(self, x: Tensor, hidden: Tensor) -> Tensor:
         """Negative log-likelihood by column of the mask, `[batch, M]`."""
-        dims = [dim for _, dim in self.decoded]
-        x = x[..., : sum(dims)]
         if self.stacked is not None:
-            location, raw = parameters.chunk(2, -1)
-            return self.stacked(x, location, scale(raw)) @ self.sum_x
-        parts = parameters.split([width(*of) for of in self.decoded], -1)
-        columns = zip(self.decoded, parts, x.split(dims, -1), strict=True)
-        costs = torch.stack([nll(kind, part, value) for (kind, _), part, value in columns], -1)
-        return pad(costs, (0, self.sum_x.shape[1] - len(dims)))
+            x = x[..., : len(self.sum_x)]
+            scale = softplus_of_opposite(self.raw_scale(hidden), likelihoods.FLOOR).clamp(max=likelihoods.CAP)
+            return self.stacked(x, self.location(hidden), scale) @ self.sum_x
+        parts = self.decoded_apart(hidden)
+        values = x.split(self.widths, -1)
+        columns = zip(self.decoded, parts, values[: len(parts)], strict=True)
+        costs = torch.stack([nll(kind, part, value[..., :dim]) for (kind, dim), part, value in columns], -1)
+        return pad(costs, (0, self.sum_x.shape[1] - len(parts)))
+
+    def decoded_apart(self, hidden: Tensor) -> tuple[Tensor, ...]:
+        """Of the likelihoods of the decoded modalities, where these are of several kinds."""
+        parts: tuple[Tensor, ...] = self.decoders(hidden).split([width(*of) for of in self.decoded], -1)
+        return parts
