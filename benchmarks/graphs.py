@@ -92,7 +92,7 @@ def numpy_step(graph: StepGraph) -> Callable[..., np.ndarray]:
         phi = np.maximum(of_x(np.clip(x, -CLIP, CLIP)), 0)
         # The posterior.
         raw = np.concatenate([prior_raw, raws(phi) + raws_h], -1)
-        precisions = np.minimum(softplus(-raw) + FLOOR, caps)
+        precisions = np.minimum(softplus(raw) + FLOOR, caps)
         prior, precisions = np.split(precisions, [prior_raw.shape[-1]], -1)
         variance = 1 / (prior + precisions @ w["sum_z"])
         z = prior_mean + (precisions * (means(phi) + shifts_h)) @ w["sum_z"] * variance
@@ -103,13 +103,14 @@ def numpy_step(graph: StepGraph) -> Callable[..., np.ndarray]:
         new = np.tanh(new_x + gates[:, :n] * new_h)
         # What is told: surprise and the estimate.
         hidden = np.maximum(phi_z(prior_mean) @ w["decoder_w"] + decoders_h, 0)
-        location, spread = locations(hidden), np.minimum(softplus(-raw_scales(hidden)) + 0.02, 20)
+        location, spread = locations(hidden), np.minimum(softplus(raw_scales(hidden)) + 0.02, 20)
         (np.abs(x[:, : location.shape[-1]] - location) / spread + np.log(2 * spread)) @ w["sum_x"]
         of_h = np.maximum(head_h, 0) @ w["head_w"] + w["head_b"]
         location, raw = np.split(of_h + z @ w["of_z"], 2, -1)
         own = np.minimum(softplus(raw) + 0.02, LOGIT_CAP)
         y = sigmoid(location + np.sqrt(own * own + variance @ w["of_variance"]) * w["nodes"])
-        deviation = (y @ w["of_y"])[:, 3:]
+        y = y[:, :-2]
+        deviation = y - y @ w["node_weights"]
         np.sqrt(np.maximum(deviation * deviation @ w["node_weights"], 1e-10))
         return new + gates[:, n:] * (h - new)
 

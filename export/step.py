@@ -3,7 +3,7 @@
 The same arithmetic as `models.mm_vrnn`. At batch 1 a step's time is the number of its operators and the bytes
 of its weights, so the products of all modalities, of the prior, of the recurrence and of the decoders are
 stacked, and what is linear is done to the weights beforehand: an expert's mean comes out as its difference
-from the prior's, raw scales and precisions with their sign changed, and every φ has one unit more, 1 where
+from the prior's, and every φ has one unit more, 1 where
 its modality is present, whose weights are what were biases. Sampling is left out: live, z is the posterior's
 mean.
 """
@@ -18,13 +18,13 @@ from ..models.likelihoods import LOCATION_SCALE, NODES, WEIGHTS, logit_scale, nl
 from ..models.mm_vrnn import CLIP, MMVRNN
 from ..models.modality import Modality
 
-ZEROS = 13_000  # numbers, 52 kB: about as long to read as the operators that spare them take
+ZEROS = 6_000  # numbers, 24 kB: about as many as are read in the time that an operator more takes
 
 
 class Blocks(nn.Module):
     """x times a block-diagonal matrix, plus a bias: `[…, Σ K_i]` to `[…, Σ N_i]`.
 
-    Small, it is one product with the zeros in it; larger, a product a block, so that the zeros are not read.
+    One product with the zeros in it, or, where they are many, a product a block, and they are not read.
 
     Args:
         weights: `[K_i, N_i]`.
@@ -35,7 +35,7 @@ class Blocks(nn.Module):
         super().__init__()
         whole = torch.block_diag(*weights)
         self.sizes = [len(w) for w in weights]
-        self.apart = whole.numel() - sum(w.numel() for w in weights) > ZEROS
+        self.apart = whole.numel() - sum(w.numel() for w in weights) > ZEROS * len(weights)
         if not self.apart:
             weights, biases = [whole], biases and [torch.cat(biases)]
         self.weights = nn.ParameterList(w.detach().clone() for w in weights)
@@ -49,13 +49,9 @@ class Blocks(nn.Module):
         return torch.cat(products, -1) if self.apart else products[0]
 
 
-def softplus_of_opposite(x: Tensor, floor: float) -> Tensor:
-    """softplus(−x) + floor.
-
-    As −log σ(x): ONNX Runtime's Softplus goes number by number, its Sigmoid and its Log do not. That Sigmoid
-    ends at ±18, where softplus is the identity to 2e-8.
-    """
-    return floor - torch.minimum(x, torch.log(torch.sigmoid(x)))
+def softplus(x: Tensor) -> Tensor:
+    """max(x, 0) − log σ(|x|): ONNX Runtime's own Softplus goes number by number, these operators do not."""
+    return relu(x) - torch.log(torch.sigmoid(x.abs()))
 
 
 class StepGraph(nn.Module):
@@ -87,7 +83,6 @@ class StepGraph(nn.Module):
     of_variance: Tensor
     nodes: Tensor
     node_weights: Tensor
-    of_y: Tensor
 
     def __init__(self, model: MMVRNN) -> None:
         super().__init__()
@@ -119,9 +114,9 @@ class StepGraph(nn.Module):
         keep("center", torch.cat([v for c in each("center_{}") for v in (c, one)]))
         keep("inverse", torch.cat([v for s in each("scale_{}") for v in (1 / s, one)]))
         self.widths = [i.dim + 1 for i in inputs]
-        # mask → which numbers of x count, and the greatest precisions: 0 of an absent expert. All, always:
-        # that column, and the prior.
-        of_x = torch.block_diag(*(pad(torch.ones(1, i.dim), (0, 1)) for i in inputs))
+        # mask → which numbers of x count (not 0), and the greatest precisions: 0 of an absent expert. Always:
+        # that column, and the prior. No small numbers among large ones, which 8 bits would lose.
+        of_x = torch.block_diag(*(pad(torch.full((1, i.dim), experts.CAP), (0, 1)) for i in inputs))
         caps = torch.block_diag(*[torch.full((1, latent), experts.CAP)] * m)
         keep("mask_w", torch.cat([of_x, pad(caps, (latent, 0))], 1))
         always_x = torch.cat([v for i in inputs for v in (torch.zeros(i.dim), one)])
@@ -134,7 +129,7 @@ class StepGraph(nn.Module):
         self.phi = Blocks([torch.cat([pad(w.T, (0, 1)), b.unsqueeze(0)]) for w, b in layers], biases)
         # φ → the experts' means and raw precisions, the gates.
         means, raws = zip(*(w.chunk(2, -1) for w in affine("expert.{}")), strict=True)
-        self.means, self.raws = Blocks([*means]), Blocks([-raw for raw in raws])
+        self.means, self.raws = Blocks([*means]), Blocks([*raws])
         switch_w, new_w = switch_and_new(torch.cat(affine("gates_x.{}")))
         keep("switch_w", switch_w)
         keep("new_w", new_w)
@@ -152,9 +147,9 @@ class StepGraph(nn.Module):
             return torch.cat(
                 [
                     prior_mean,
-                    -prior_raw,
+                    prior_raw,
                     *(mean - prior_mean for mean in means),
-                    *(-raw for raw in raws),
+                    *raws,
                     gates,
                     *ends,
                     weights[f"head.of_h.0.{kind}"],
@@ -183,7 +178,7 @@ class StepGraph(nn.Module):
         if self.stacked is not None:  # locations and raw scales in x's columns
             locations, scales = zip(*([pad(p, (0, 1)) for p in e.chunk(2, -1)] for e in ends), strict=True)
             self.location = Blocks([e[:-1] for e in locations], [e[-1] for e in locations])
-            self.raw_scale = Blocks([-e[:-1] for e in scales], [-e[-1] for e in scales])
+            self.raw_scale = Blocks([e[:-1] for e in scales], [e[-1] for e in scales])
         else:
             self.decoders = Blocks([e[:-1] for e in ends], [e[-1] for e in ends])
         # Adds each decoded modality's columns up in its column of the mask; a context's stays 0.
@@ -197,12 +192,9 @@ class StepGraph(nn.Module):
         keep("head_b", weights["head.of_h.2.bias"])
         keep("of_z", pad(of_z, (0, 1)))
         keep("of_variance", of_z * of_z)
-        # Of y at the nodes of the quadrature and at the interval's ends: mean, ends, y at the nodes − mean.
-        n = len(NODES)
+        # Of the quadrature, and the ends of the interval.
         keep("nodes", torch.cat([NODES, torch.tensor([-HALF_WIDTH, HALF_WIDTH])]))
         keep("node_weights", WEIGHTS.unsqueeze(1))
-        mean = pad(self.node_weights, (0, 0, 0, 2))
-        keep("of_y", torch.cat([mean, torch.eye(n + 2)[:, n:], torch.eye(n + 2)[:, :n] - mean], 1))
 
     def forward(self, *arguments: Tensor) -> tuple[Tensor, ...]:
         *inputs, mask, h = arguments
@@ -238,7 +230,7 @@ class StepGraph(nn.Module):
         """From h_{t-1} to h_t: the prior's mean, z's mean and variance, and h_t; all `[batch, ·]`."""
         # The posterior: the prior's mean, shifted by the experts that are present.
         raws = torch.cat([prior_raw, raws_x + raws_h], -1)
-        precisions = torch.minimum(softplus_of_opposite(raws, experts.FLOOR), caps)
+        precisions = torch.minimum(softplus(raws) + experts.FLOOR, caps)
         prior_precision, precisions = precisions.split([prior_raw.shape[-1], raws_h.shape[-1]], -1)
         variance = 1 / (precisions @ self.sum_z + prior_precision)
         z = prior_mean + (precisions * (shifts_x + shifts_h)) @ self.sum_z * variance
@@ -272,7 +264,9 @@ class StepGraph(nn.Module):
         own = logit_scale(raw)
         scale = torch.sqrt(variance @ self.of_variance + own * own)
         y = torch.sigmoid(location + scale * self.nodes)
-        mean, low, high, deviation = (y @ self.of_y).split([1, 1, 1, len(self.node_weights)], -1)
+        y, low, high = y.split([len(self.node_weights), 1, 1], -1)
+        mean = y @ self.node_weights
+        deviation = y - mean
         std = torch.sqrt((deviation * deviation @ self.node_weights).clamp(min=1e-10))
         return mean, std, low, high
 
@@ -287,7 +281,7 @@ class StepGraph(nn.Module):
         """Negative log-likelihood by column of the mask, `[batch, M]`."""
         if self.stacked is not None:
             x = x[..., : len(self.sum_x)]
-            scale = softplus_of_opposite(self.raw_scale(hidden), likelihoods.FLOOR).clamp(max=likelihoods.CAP)
+            scale = (softplus(self.raw_scale(hidden)) + likelihoods.FLOOR).clamp(max=likelihoods.CAP)
             return self.stacked(x, self.location(hidden), scale) @ self.sum_x
         parts = self.decoded_apart(hidden)
         values = x.split(self.widths, -1)
