@@ -50,7 +50,8 @@ def _card(bundle: "Metadata", size: int, tick: float) -> Iterator[str]:
     yield say("file", f"{size / 1e6:.2f} MB, graph: {bundle.graph}")
     yield say("speed", f"{tick * 1e6:.0f} µs a tick on this machine, one stream, one thread")
     yield say("ticks", f"{bundle.rate} a second, {f'{bundle.lag} ticks late' if bundle.lag else 'causal'}")
-    yield say("state", ", ".join(f"{s.name} {list(s.shape)}" for s in bundle.states))
+    yield say("state", ", ".join(f"{s.name} {list(s.shape)}" for s in bundle.states) or "none")
+    yield say("z", ", ".join(f"{latent.name} {latent.dim}" for latent in bundle.latents))
     for modality in bundle.modalities:
         schema = f", {modality.schema}" if modality.schema else ""
         yield say(modality.role, f"{modality.name}: {modality.dim} numbers{schema}, {modality.likelihood}")

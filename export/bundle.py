@@ -60,6 +60,13 @@ class StateSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"a state of more than {MAX_NUMBERS} numbers")
 
 
+class LatentSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A part of z: its latents lie side by side in `z_mean` and `z_std`."""
+
+    name: Name
+    dim: Size
+
+
 class TrainingData(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the weights have seen."""
 
@@ -78,6 +85,7 @@ class Metadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             many ticks, which are axis 1 of everything but states.
         rate: ticks per second.
         modalities: in the order of the mask's columns; targets have no column.
+        states: none of a model that takes every tick by itself.
         lag: ticks by which an estimate looks into the future; 0 is causal.
         quality: measured figures by pattern of missing modalities, then by name.
         sha256: of the file without this description, hexadecimal.
@@ -92,6 +100,7 @@ class Metadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     rate: Annotated[int, Meta(ge=1, le=1000)]
     modalities: Annotated[tuple[ModalitySpec, ...], Meta(max_length=64)]
     states: Annotated[tuple[StateSpec, ...], Meta(max_length=64)]
+    latents: Annotated[tuple[LatentSpec, ...], Meta(min_length=1, max_length=64)]
     lag: Annotated[int, Meta(ge=0, le=100_000)]
     training_data: TrainingData
     quality: dict[Text, dict[Text, float]]
@@ -240,14 +249,14 @@ Shapes = dict[str, tuple[int | str, ...]]  # by name; an axis with a name is fre
 def _shapes(metadata: Metadata) -> tuple[Shapes, Shapes]:
     """What a graph of that description takes and gives."""
     axes = ("batch", "ticks") if metadata.graph == "block" else ("batch",)
-    columns = len(metadata.inputs)
+    columns, z = len(metadata.inputs), sum(latent.dim for latent in metadata.latents)
     inputs: Shapes = {m.name: (*axes, m.dim) for m in metadata.inputs} | {"mask": (*axes, columns)}
     inputs |= {f"state_{s.name}": ("batch", *s.shape) for s in metadata.states}
-    outputs: Shapes = dict.fromkeys(ESTIMATES, (*axes, 1)) | {"surprise": (*axes, columns)}
+    outputs: Shapes = dict.fromkeys(ESTIMATES, (*axes, 1)) | dict.fromkeys(("z_mean", "z_std"), (*axes, z))
+    outputs["surprise"] = (*axes, columns)
     outputs |= {f"next_state_{s.name}": ("batch", *s.shape) for s in metadata.states}
     if metadata.graph == "full":
-        latent = metadata.config.get("latent")
-        inputs["noise"] = ("batch", latent if isinstance(latent, int) else 0)  # 0 fits no graph
+        inputs["noise"] = ("batch", z)
         outputs |= {f"reconstruction_{m.name}": ("batch", m.dim) for m in metadata.inputs
                     if m.role == "observed"}  # fmt: skip
     return inputs, outputs

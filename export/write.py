@@ -14,6 +14,7 @@ import torch
 from ..contracts.errors import UserError
 from ..models.config import Config
 from ..models.evaluation import Scores
+from ..models.forward_filter import ForwardFilter
 from ..models.mm_vrnn import MMVRNN
 from ..models.training import load_model, run_seed
 from .block import BlockGraph
@@ -25,14 +26,16 @@ from .bundle import (
     Graph,
     Metadata,
     ModalitySpec,
-    StateSpec,
     TrainingData,
     digest,
 )
+from .filter import FilterGraph
 from .full import FullGraph
+from .layout import Exportable, exportable, layout
 from .parity import check_parity
 from .quality import measure
 from .quantise import quantised
+from .stateless import StatelessGraph
 from .step import StepGraph
 
 OPSET = 20
@@ -66,9 +69,7 @@ def export_run(run: Path, path: Path, graph: Graph = "step", int8: bool = False)
             from the model.
     """
     config, model = load_model(run)
-    if not isinstance(model, MMVRNN) or model.target.likelihood != "logit_normal":
-        raise UserError(f"{run}: for now only an MM-VRNN whose target is logit_normal becomes a bundle")
-    seed = run_seed(run)
+    model, seed = exportable(model, str(run)), run_seed(run)
     onnx_model = graph_of(model, graph)
     if int8:
         onnx_model = quantised(onnx_model)
@@ -96,41 +97,47 @@ def rounded(scores: Scores) -> Scores:
     }
 
 
-def graph_of(model: MMVRNN, kind: Graph) -> bytes:
-    """The serialised ONNX graph, without description.
-
-    Raises:
-        UserError: the model has no such graph.
-    """
-    if model.config.fusion != "experts":
-        raise UserError(f"fusion {model.config.fusion!r} cannot be exported; train with fusion = 'experts'")
-    graph = {"step": StepGraph, "full": FullGraph, "block": BlockGraph}[kind](model).eval()
+def graph_of(model: Exportable, kind: Graph) -> bytes:
+    """The serialised ONNX graph, without description."""
+    held = layout(model)
     # An example of 1 would freeze that axis at 1.
     batch, ticks = (2,), (3,) if kind == "block" else ()
-    x = [torch.zeros(*batch, *ticks, m.dim) for m in model.inputs]
-    sequences = [*x, torch.ones(*batch, *ticks, len(x))]
-    states = [torch.zeros(*batch, model.config.hidden)]
-    noise = [torch.zeros(*batch, model.config.latent)] if kind == "full" else []
+    sequences = {m.name: torch.zeros(*batch, *ticks, m.dim) for m in held.inputs}
+    sequences["mask"] = torch.ones(*batch, *ticks, len(held.inputs))
+    others = {f"state_{s.name}": torch.full((*batch, *s.shape), s.initial) for s in held.states}
+    if kind == "full":
+        others["noise"] = torch.zeros(*batch, held.z)
     free = {0: torch.export.Dim("batch")}
     dynamic = [free | ({1: torch.export.Dim("ticks")} if ticks else {})] * len(sequences)
-    dynamic += [free] * len([*states, *noise])
-    reconstructions = [f"reconstruction_{m.name}" for m in model.decoded] if kind == "full" else []
+    dynamic += [free] * len(others)
+    reconstructions = [f"reconstruction_{m.name}" for m in held.decoded] if kind == "full" else []
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it misses torchvision, which nothing here uses
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter warns of its own deprecations
         program = torch.onnx.export(
-            graph,
-            (*sequences, *states, *noise),
+            _module(model, kind).eval(),
+            (*sequences.values(), *others.values()),
             dynamo=True,
             verbose=False,
             opset_version=OPSET,
-            input_names=[*(m.name for m in model.inputs), "mask", "state_h", *(["noise"] if noise else [])],
-            output_names=[*ESTIMATES, "z_mean", "z_std", "surprise", "next_state_h", *reconstructions],
+            input_names=[*sequences, *others],
+            output_names=[
+                *ESTIMATES,
+                *("z_mean", "z_std", "surprise"),
+                *(f"next_state_{s.name}" for s in held.states),
+                *reconstructions,
+            ],
             dynamic_shapes={"arguments": tuple(dynamic)},
             custom_translation_table={torch.ops.aten.softplus.default: _softplus},
         )
     assert program is not None
     return stripped(program.model_proto).SerializeToString(deterministic=True)
+
+
+def _module(model: Exportable, kind: Graph) -> torch.nn.Module:
+    if isinstance(model, MMVRNN):
+        return {"step": StepGraph, "full": FullGraph, "block": BlockGraph}[kind](model)
+    return FilterGraph(model, kind) if isinstance(model, ForwardFilter) else StatelessGraph(model, kind)
 
 
 def _softplus(x: onnxscript.FLOAT, beta: float = 1.0, threshold: float = 20.0) -> onnxscript.FLOAT:
@@ -172,13 +179,14 @@ def with_metadata(graph: bytes, metadata: Metadata) -> bytes:
     return graph + described.SerializeToString(deterministic=True)
 
 
-def describe(config: Config, model: MMVRNN, graph: Graph, seed: int, sha256: str) -> Metadata:
+def describe(config: Config, model: Exportable, graph: Graph, seed: int, sha256: str) -> Metadata:
     """What a bundle says of itself, its quality not yet measured."""
     training = config.training
     ticks = round(training.session_seconds * config.rate) * training.streams * training.rounds
+    held = layout(model)
     sizes: dict[str, Any] = msgspec.to_builtins(config.model)
     kind = sizes.pop("model")
-    del sizes["modalities"]  # told elsewhere
+    del sizes.get("smoother", sizes)["modalities"]  # told elsewhere
     return Metadata(
         bundle_version=VERSION,
         name=config.name,
@@ -188,10 +196,11 @@ def describe(config: Config, model: MMVRNN, graph: Graph, seed: int, sha256: str
         config=sizes,
         rate=config.rate,
         modalities=tuple(
-            ModalitySpec(m.name, m.role, m.dim, m.likelihood, m.schema) for m in (*model.inputs, model.target)
+            ModalitySpec(m.name, m.role, m.dim, m.likelihood, m.schema) for m in (*held.inputs, held.target)
         ),
-        states=(StateSpec("h", (model.config.hidden,), 0.0),),
-        lag=0,
+        states=held.states,
+        latents=held.latents,
+        lag=held.lag,
         training_data=TrainingData(
             name=Path(training.data).name,  # of a folder, never its path
             description=SIMULATED if training.data == "conversation" else RECORDED,

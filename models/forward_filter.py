@@ -11,9 +11,9 @@ may see more than the filter: the target, and what is to come. In the mean over 
 the likelihood of the smoother's samples, and its optimum has the mean and the variance of the smoother's
 marginal given the past alone (as in moment matching; Minka 2001).
 
-A target is told by the smoother's decoder, with what is not known of w and z^shared integrated out; the
-likelihood of known targets under that is minimised as well, for the filter's latents are independent of each
-other and the smoother's are not.
+A target is told by a decoder linear in w and z^shared, as the smoother's, with what is not known of them
+integrated out. It starts as the smoother's and learns on by the likelihood of known targets, because the
+filter's latents are independent of each other and the smoother's are not.
 """
 
 from collections.abc import Mapping
@@ -82,21 +82,19 @@ class ForwardFilter(nn.Module):
     """A causal filter with the latents of `smoother`; see the module's docstring.
 
     Args:
-        smoother: trained beforehand, or with the filter by `loss`.
+        smoother: trained beforehand; it stays as it is.
         lag: ticks between what is seen and what is told: at tick t the beliefs are about z_{t-lag}.
     """
 
     def __init__(self, smoother: MDVAE, hidden: int, lag: int = 0) -> None:
         super().__init__()
         self.lag, self.static = lag, smoother.config.static
-        self.smoother = smoother
+        self.smoother = smoother.requires_grad_(False)
         modalities = smoother.config.modalities
         self.observed = tuple(m for m in modalities if m.role == "observed")
         self.target = next((m for m in modalities if m.role == "target"), None)
         width = smoother.config.hidden
         self.inputs = Inputs(self.observed, width)
-        own = self.inputs.state_dict()
-        self.inputs.load_state_dict({k: v for k, v in smoother.inputs.state_dict().items() if k in own})
         self.gru = nn.GRU((width + 1) * len(self.observed), hidden, batch_first=True)
         if self.static:
             self.w_expert = nn.Linear(hidden, 2 * self.static)
@@ -104,6 +102,16 @@ class ForwardFilter(nn.Module):
         self.sizes = {name: size for name, size in smoother.sizes.items() if name != "w"}
         widths = hidden + 2 * self.static, hidden, 2 * sum(self.sizes.values())
         self.belief, self.expected = mlp(*widths), mlp(*widths)
+        if self.target is not None:
+            self.decoder = mlp(smoother.config.static + smoother.config.shared, 2)
+        self.start()
+
+    def start(self) -> None:
+        """Take over what the smoother has learned already: what it makes of its inputs, and of the target."""
+        own = self.inputs.state_dict()
+        self.inputs.load_state_dict({k: v for k, v in self.smoother.inputs.state_dict().items() if k in own})
+        if self.target is not None:
+            self.decoder.load_state_dict(self.smoother.decoder[self.target.name].state_dict())
 
     def normalise(self, name: str, center: Tensor, scale: Tensor) -> None:
         """Set what a modality's raw units are divided into: mean and standard deviation, `[D]`."""
@@ -129,13 +137,25 @@ class ForwardFilter(nn.Module):
             of w and of the others at each tick before it was seen; the state after the segment. With a lag,
             the beliefs of a sequence's first `lag` ticks mean nothing but for w's.
         """
+        features, anything = self.encode(x, mask)
+        hs, _ = self.gru(features, state.h.unsqueeze(0))  # [B, T, H]
+        return self.believe(hs, anything, state)
+
+    def encode(self, x: Mapping[str, Tensor], mask: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """What the recurrence sees, `[B, T, I]`, and where anything is present, bool `[B, T]`."""
         features, present = self.inputs(x, mask)
-        hs, h = self.gru(torch.cat(list(features.values()), -1), state.h.unsqueeze(0))  # [B, T, H]
+        return torch.cat(list(features.values()), -1), torch.stack(list(present.values())).any(0)
+
+    def believe(
+        self, hs: Tensor, anything: Tensor, state: FilterState
+    ) -> tuple[Beliefs, Beliefs, FilterState]:
+        """What `forward` gives, from the recurrence's h `[B, T, H]`."""
+        h = hs[:, -1]
         hs = torch.cat([state.h.unsqueeze(1), hs], 1)  # of the tick before the first, too
         w_precision, w_shift = (s.unsqueeze(1) for s in state[1:])
         if self.static:
             mean, raw = self.w_expert(hs[:, 1:]).chunk(2, -1)  # [B, T, S]
-            added = precision(raw) * torch.stack(list(present.values())).any(0).unsqueeze(-1)
+            added = precision(raw) * anything.unsqueeze(-1)
             w_precision = torch.cat([w_precision, w_precision + added.cumsum(1)], 1)  # [B, T + 1, S]
             w_shift = torch.cat([w_shift, w_shift + (added * mean).cumsum(1)], 1)
         w = Belief(w_shift / w_precision, w_precision)
@@ -145,7 +165,7 @@ class ForwardFilter(nn.Module):
         if self.static:
             beliefs["w"] = Belief(*(part[:, 1:] for part in w))
             expected["w"] = Belief(*(part[:, :-1] for part in w))
-        return beliefs, expected, FilterState(h.squeeze(0), w_precision[:, -1], w_shift[:, -1])
+        return beliefs, expected, FilterState(h, w_precision[:, -1], w_shift[:, -1])
 
     def split(self, parameters: Tensor) -> Beliefs:
         """Means and raw precisions of all dynamic latents, as beliefs."""
@@ -163,9 +183,13 @@ class ForwardFilter(nn.Module):
         surprise `[B, T]` of each observed modality under the prediction made before seeing it, and the state
         after the segment."""
         beliefs, expected, state = self(x, mask, state)
-        surprise = {m.name: self.surprise(m, x[m.name], mask[m.name], expected) for m in self.observed
-                    if m.name in x}  # fmt: skip
-        return predictive(*self.logit(beliefs)), surprise, state
+        named = [m for m in self.observed if m.name in x]
+        surprise = {m.name: self.surprise(m, x[m.name], mask[m.name], expected) for m in named}
+        return self.told(beliefs), surprise, state
+
+    def told(self, beliefs: Beliefs) -> Prediction:
+        """The target's predictive distribution, `[B, T, 1]`."""
+        return predictive(*self.logit(beliefs))
 
     def logit(self, beliefs: Beliefs) -> tuple[Tensor, Tensor]:
         """Location and scale of the target's logit, `[B, T, 1]`."""
@@ -175,7 +199,14 @@ class ForwardFilter(nn.Module):
             torch.cat([b.mean for b in common], -1),
             torch.cat([1 / b.precision for b in common], -1),
         )
-        return linear_logit(self.smoother.decoder[self.target.name], mean, variance)
+        return linear_logit(self.decoder, mean, variance)
+
+    def side_by_side(self, beliefs: Beliefs) -> tuple[Tensor, Tensor]:
+        """Means and standard deviations of all latents, `[B, T, Z]`, in the order of the smoother's sizes."""
+        every = [beliefs[name] for name in self.smoother.sizes]
+        return torch.cat([b.mean for b in every], -1), torch.rsqrt(
+            torch.cat([b.precision for b in every], -1)
+        )
 
     def surprise(self, m: Modality, x: Tensor, mask: Tensor, expected: Beliefs) -> Tensor:
         """−log p(x_m) in nats, at the means of what was expected, of x in standard deviations; 0 where
@@ -190,19 +221,16 @@ class ForwardFilter(nn.Module):
         fed: Mapping[str, Tensor],
         state: FilterState,
         noise: Mapping[str, Tensor],
-        beta: float,
-    ) -> tuple[Tensor, dict[str, Tensor], FilterState]:
-        """What smoother and filter minimise together; its parts by name, nats; the filter's state after it.
+    ) -> tuple[dict[str, Tensor], FilterState]:
+        """What is minimised, see `distance`, and the state after the segment.
 
-        A segment is a sequence of its own to the smoother, and the filter's next one.
+        A segment is the filter's next one. To the smoother it is a sequence of its own, except that what the
+        filter knows of w from before is its prior there: w is what stays over all of them.
         """
-        latents = self.smoother.encode(x, fed, noise)
-        elbo = self.smoother.costs(x, available, latents, beta)
-        costs, state = self.distance(x, available, fed, latents, state)
-        total = elbo.total + torch.stack(list(costs.values())).sum()
-        parts = {"kl": torch.stack(list(elbo.kl.values())).sum()}
-        parts |= {f"nll_{name}": nats for name, nats in elbo.nll.items()}
-        return total, parts | {f"filter_{name}": nats for name, nats in costs.items()}, state
+        known = state.w_shift / state.w_precision, state.w_precision
+        with torch.no_grad():
+            latents = self.smoother.encode(x, fed, noise, known if self.static else None)
+        return self.distance(x, available, fed, latents, state)
 
     def distance(
         self,
@@ -218,13 +246,13 @@ class ForwardFilter(nn.Module):
         Args:
             available: where there is a value, bool `[B, T]` by modality.
             fed: where the filter sees it; nowhere that it is not available.
-            latents: the smoother's, which get no gradient.
+            latents: the smoother's.
         """
         ticks = ahead(torch.stack(list(available.values())).any(0))  # [B, T]
         beliefs, expected, state = self(x, fed, state)
         costs = {}
         for name, belief in beliefs.items():
-            mean, lam = latents[name].mean.detach(), latents[name].precision.detach()
+            mean, lam = latents[name].mean, latents[name].precision
             if name == "w":  # the same at every tick
                 costs[name] = _mean(kl_divergence(mean.unsqueeze(1), lam.unsqueeze(1), *belief), ticks)
                 continue

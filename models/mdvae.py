@@ -147,16 +147,25 @@ class MDVAE(nn.Module):
         }
 
     def encode(
-        self, x: Mapping[str, Tensor], mask: Mapping[str, Tensor], noise: Mapping[str, Tensor] | None = None
+        self,
+        x: Mapping[str, Tensor],
+        mask: Mapping[str, Tensor],
+        noise: Mapping[str, Tensor] | None = None,
+        w_prior: tuple[Tensor, Tensor] | None = None,
     ) -> dict[str, Latent]:
-        """The posterior of each latent, sampled by `noise`, or at the means without it."""
+        """The posterior of each latent, sampled by `noise`, or at the means without it.
+
+        Args:
+            w_prior: mean and precision of w, `[B, S]`, if something of the sequence was seen before this part
+                of it; otherwise N(0, I).
+        """
         features, present = self.inputs(x, mask)
         inputs = torch.cat(list(features.values()), -1)  # [B, T, M (H + 1)]
         anything = torch.stack(list(present.values())).any(0)
         latents = {}
         w = torch.zeros(inputs.shape[0], 0)
         if self.config.static:
-            latents["w"] = self.encode_w(inputs, anything, None if noise is None else noise["w"])
+            latents["w"] = self.encode_w(inputs, anything, None if noise is None else noise["w"], w_prior)
             w = latents["w"].sample
         w = w.unsqueeze(1).expand(-1, inputs.shape[1], -1)  # [B, T, S]
         draws = None if noise is None else noise["shared"]
@@ -166,12 +175,14 @@ class MDVAE(nn.Module):
             latents[name] = private(seen, present[name], None if noise is None else noise[name])
         return latents
 
-    def encode_w(self, inputs: Tensor, present: Tensor, noise: Tensor | None) -> Latent:
-        """q(w | x_{1:T}): N(0, I) times one expert per tick at which anything is present."""
+    def encode_w(
+        self, inputs: Tensor, present: Tensor, noise: Tensor | None, prior: tuple[Tensor, Tensor] | None
+    ) -> Latent:
+        """q(w | x_{1:T}): its prior times one expert per tick at which anything is present."""
         mu, raw = self.w_expert(backwards(self.w_ahead, inputs, present)).chunk(2, -1)  # [B, T, S]
-        zero, one = torch.zeros_like(mu[:, 0]), torch.ones_like(mu[:, 0])
-        mu, lam = product(zero, one, mu, precision(raw), present.to(mu.dtype))
-        return Latent(mu, lam, zero, one, mu if noise is None else mu + noise * torch.rsqrt(lam))
+        before = prior or (torch.zeros_like(mu[:, 0]), torch.ones_like(mu[:, 0]))
+        mu, lam = product(*before, mu, precision(raw), present.to(mu.dtype))
+        return Latent(mu, lam, *before, mu if noise is None else mu + noise * torch.rsqrt(lam))
 
     def generate(self, noise: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Samples of the prior: of the posterior with nothing present."""

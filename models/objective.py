@@ -57,8 +57,8 @@ def objective(
         return Cost(losses.total, {"kl": losses.kl} | _named(losses.nll), (h.detach(),))
     if isinstance(model, ForwardFilter):
         draws = model.smoother.noise(streams, ticks, generator)
-        total, parts, carried = model.loss(part.x, part.available, fed, FilterState(*state), draws, beta)
-        return Cost(total, parts, tuple(s.detach() for s in carried))
+        costs, carried = model.loss(part.x, part.available, fed, FilterState(*state), draws)
+        return Cost(torch.stack(list(costs.values())).sum(), costs, tuple(s.detach() for s in carried))
     if isinstance(model, MDVAE):
         sequence = model.loss(part.x, part.available, fed, model.noise(streams, ticks, generator), beta)
         kl = torch.stack(list(sequence.kl.values())).sum()

@@ -22,7 +22,9 @@ from torch import Tensor, nn
 from ..contracts.errors import UserError
 from .config import Config, Model, build, load_config
 from .data import Batch, load_data
+from .forward_filter import ForwardFilter, ForwardFilterConfig
 from .likelihoods import LOCATION_SCALE
+from .mdvae import MDVAE
 from .missing import modality_dropout
 from .objective import Cost, initial_state, objective
 
@@ -68,12 +70,16 @@ class Trainer:
 
     Args:
         folder: made if it is not there; an unfinished run in it is resumed.
+        smoother: of a forward filter: a trained MDVAE of its configuration.
 
     Raises:
-        UserError: the folder holds a run of another configuration or seed, or is damaged.
+        UserError: the folder holds a run of another configuration or seed, or is damaged; a forward filter
+            has nothing to learn from.
     """
 
-    def __init__(self, config: Config, seed: int, folder: Path) -> None:
+    def __init__(self, config: Config, seed: int, folder: Path, smoother: MDVAE | None = None) -> None:
+        if isinstance(config.model, ForwardFilterConfig) and smoother is None:
+            raise UserError(f"{config.name}: a forward filter learns from a trained MDVAE: use enrapt distil")
         self.config, self.seed, self.folder = config, seed, folder
         self.data = load_data(config)  # before the folder is made: it may not be there
         described = {"seed": seed, "config": json.loads(msgspec.json.encode(config))}
@@ -94,6 +100,10 @@ class Trainer:
         self.best, self.waited = math.inf, 0  # of early stopping: the lowest loss, looks since
         if (folder / "checkpoint.safetensors").exists():
             self._restore()
+        elif isinstance(self.model, ForwardFilter):
+            assert smoother is not None
+            self.model.smoother.load_state_dict(smoother.state_dict())
+            self.model.start()
         else:
             fit_normalisation(self.model, config, self.data.moments(seed))
 

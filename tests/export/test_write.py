@@ -1,3 +1,5 @@
+from functools import partial
+
 import msgspec
 import numpy as np
 import onnx
@@ -6,17 +8,28 @@ import torch
 
 from enrapt.contracts.errors import UserError
 from enrapt.export.bundle import Bundle, digest
+from enrapt.export.layout import exportable, layout
 from enrapt.export.parity import check_parity
 from enrapt.export.write import describe, graph_of, rounded, with_metadata
-from enrapt.models.config import load_config
-from enrapt.models.mm_vrnn import MMVRNN
+from enrapt.models.config import build, load_config
+from enrapt.models.dmvae import DMVAEConfig
+from enrapt.models.forward_filter import ForwardFilterConfig
+from enrapt.models.mdvae import MDVAEConfig
+from enrapt.models.mm_vrnn import MMVRNNConfig
 from enrapt.models.modality import Modality
+from enrapt.models.mvae import MVAEConfig
+from enrapt.realtime.engine import Engine
+
+SMALL = partial(MMVRNNConfig, hidden=24, latent=6)
 
 
-def config_of(*modalities: Modality):
-    default = load_config("default")
-    model = msgspec.structs.replace(default.model, modalities=modalities, hidden=24, latent=6)
-    return msgspec.structs.replace(default, model=model)
+def config_of(*modalities: Modality, model=SMALL):
+    return msgspec.structs.replace(load_config("default"), model=model(modalities))
+
+
+def a_filter(modalities, static=3, lag=0):
+    mdvae = MDVAEConfig(modalities, hidden=12, static=static, shared=4, private=2)
+    return ForwardFilterConfig(mdvae, hidden=20, lag=lag)
 
 
 KINDS = ("step", "full", "block")
@@ -36,12 +49,25 @@ CONFIGS = {
         Modality("e", 2, likelihood="logit_normal"),
     ),
 }
+THREE = (
+    Modality("a", 3, likelihood="normal"),
+    TARGET,
+    Modality("b", 4),
+    Modality("c", 2, likelihood="bernoulli"),
+)
+CONFIGS |= {
+    "forward filter": config_of(*THREE, model=a_filter),
+    "forward filter that tells late": config_of(*THREE, model=partial(a_filter, lag=5)),
+    "forward filter without w": config_of(*THREE, model=partial(a_filter, static=0)),
+    "MVAE": config_of(*THREE, model=partial(MVAEConfig, hidden=(16,), latent=6)),
+    "DMVAE": config_of(*THREE, model=partial(DMVAEConfig, private=(2, 0, 3, 0), shared=4, hidden=(16,))),
+}
 
 
 def bundle_of(config, path, kind="step"):
     torch.manual_seed(1)
-    model = MMVRNN(config.model).eval()
-    for m in model.inputs:
+    model = build(config.model).eval()
+    for m in layout(model).inputs:
         model.normalise(m.name, torch.randn(m.dim), torch.rand(m.dim) + 0.3)
     graph = graph_of(model, kind)
     path.write_bytes(with_metadata(graph, describe(config, model, kind, 0, digest(graph))))
@@ -58,7 +84,7 @@ def test_onnx_runtime_gives_what_pytorch_gives(exported):
     """1,000 ticks at batch 1, 2, 7 and 64, bursts of missing data, NaN there; stepped or in segments."""
     model, path = exported
     # Logits of shares near 0 and 1 lose a digit.
-    allowed = 1e-4 if any(m.likelihood == "logit_normal" for m in model.decoded) else 1e-5
+    allowed = 1e-4 if any(m.likelihood == "logit_normal" for m in layout(model).decoded) else 1e-5
     assert check_parity(model, Bundle.load(path), ticks=1000) < allowed
 
 
@@ -104,3 +130,37 @@ def test_a_score_that_is_no_number_does_not_spoil_the_bundle(tmp_path):
     del bare.metadata_props[:]
     path.write_bytes(with_metadata(bare.SerializeToString(deterministic=True), metadata))
     assert Bundle.load(path).metadata.quality == {"all": {"rmse": 0.1235}}
+
+
+@pytest.mark.parametrize("name", ["forward filter", "forward filter without w", "MVAE", "DMVAE"])
+def test_a_bundle_of_any_model_is_stepped_by_the_engine(name, tmp_path):
+    _, path = bundle_of(CONFIGS[name], tmp_path / "b.onnx")
+    bundle = Bundle.load(path)
+    engine = Engine(bundle, streams=2)
+    rng = np.random.default_rng(0)
+    x = {m.name: rng.standard_normal(m.dim, np.float32) for m in bundle.metadata.inputs}
+    first = engine.step_streams([x, {}])
+    engine.step_streams([x, x])
+    engine.reset()
+    assert engine.step_streams([x, {}]) == first
+    assert 0 < first[0].low < first[0].mean < first[0].high < 1
+    assert set(first[0].surprise) == set(x)
+
+
+def test_the_latents_of_a_bundle_are_named(tmp_path):
+    _, path = bundle_of(CONFIGS["DMVAE"], tmp_path / "b.onnx")
+    latents = {latent.name: latent.dim for latent in Bundle.load(path).metadata.latents}
+    assert latents == {"shared": 4, "a": 2, "b": 3}
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        (config_of(*THREE, model=lambda m: a_filter(m).smoother), "an MDVAE looks ahead; .* enrapt distil"),
+        (config_of(THREE[0], model=partial(MVAEConfig, hidden=(8,))), "a bundle tells a target"),
+        (config_of(*THREE, model=partial(MMVRNNConfig, fusion="zeros")), "fusion 'zeros' has no bundle"),
+    ],
+)
+def test_a_model_that_has_no_bundle_is_told_so(config, said):
+    with pytest.raises(UserError, match=f"^it: .*{said}"):
+        exportable(build(config.model), "it")

@@ -1,0 +1,84 @@
+import numpy as np
+import pytest
+
+CONFIG = """
+version = 1
+name = "mine"
+description = "tiny"
+rate = 10
+
+[model]
+model = "mdvae"
+hidden = 8
+static = 2
+shared = 2
+private = 1
+
+[[model.modalities]]
+name = "voice"
+dim = 3
+likelihood = "normal"
+
+[[model.modalities]]
+name = "share"
+dim = 1
+role = "target"
+likelihood = "logit_normal"
+
+[training]
+data = "sessions"
+rounds = 2
+streams = 4
+session_seconds = 2.0
+segment_ticks = 10
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A configuration, and recorded sessions to train it on."""
+    rng = np.random.default_rng(0)
+    for part in ("train", "test"):
+        (tmp_path / "sessions" / part).mkdir(parents=True)
+        for i in range(3):
+            share = rng.random((40, 1))
+            np.savez(
+                tmp_path / "sessions" / part / f"{i}.npz",
+                voice=share + rng.normal(0, 0.5, (40, 3)),
+                share=share,
+            )
+    (tmp_path / "config.toml").write_text(CONFIG)
+    return tmp_path
+
+
+def test_from_an_mdvae_to_its_bundle(enrapt, folder):
+    done = enrapt("train", "config.toml", "-o", "smoother", "--threads", 1)
+    assert done.stdout == "smoother: trained; next: enrapt distil smoother -o FOLDER\n", done.stderr
+    done = enrapt("export", "smoother", "-o", "b.onnx")
+    assert done.returncode == 2
+    assert done.stderr.startswith("enrapt: smoother: an MDVAE looks ahead")
+    done = enrapt("distil", "smoother", "-o", "run", "--threads", 1, "--rounds", 2, "--hidden", 8)
+    assert done.stdout == "run: trained; next: enrapt export run -o BUNDLE.onnx\n", done.stderr
+    assert "round 2 of 2: loss" in done.stderr
+    assert "filter" not in done.stderr
+    for kind in ("step", "block"):
+        done = enrapt("export", "run", "-o", f"{kind}.onnx", "--graph", kind)
+        assert done.returncode == 0, done.stderr
+    card = enrapt("inspect", "step.onnx").stdout
+    assert "w_precision [2], w_shift [2]" in card
+    assert "w 2, shared 2, voice 1" in card
+
+
+def test_what_cannot_be_distilled_is_told(enrapt, folder):
+    done = enrapt("distil", "nowhere", "-o", "run")
+    assert (done.returncode, done.stderr) == (
+        2,
+        "enrapt: nowhere: no run there; give the folder of `enrapt train`\n",
+    )
+    assert enrapt("train", "config.toml", "-o", "smoother", "--threads", 1).returncode == 0
+    for option in ("--hidden", "--rounds"):
+        done = enrapt("distil", "smoother", "-o", "run", option, 0)
+        assert done.returncode == 2
+        assert "must be at least 1" in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+    assert not (folder / "run").exists()
