@@ -261,7 +261,7 @@ class ForwardFilter(nn.Module):
             costs[name] = _mean(kl_divergence(mean[:, :end], lam[:, :end], *late), ticks[:, self.lag :])
             ahead_of = _mean(kl_divergence(mean, lam, *expected[name]), ticks)
             costs["expected"] = costs.get("expected", torch.zeros(())) + ahead_of
-        if self.target is not None:
+        if self.target is not None and self.target.name in available:
             end = ticks.shape[1] - self.lag
             known = available[self.target.name][:, :end]
             y = torch.where(known.unsqueeze(-1), x[self.target.name][:, :end], torch.tensor(0.5))

@@ -180,15 +180,15 @@ def labelled(seed=1):
 @torch.no_grad()
 def test_the_target_is_told_with_w_and_the_shared_latent_integrated_out(told):
     x, mask = values()
-    torch.nn.init.normal_(told.smoother.decoder["y"][0].weight, std=0.7)
+    torch.nn.init.normal_(told.decoder[0].weight, std=0.7)
     prediction, _, _ = told.predict(x, mask, told.initial_state(B))
     beliefs, _, _ = told(x, mask, told.initial_state(B))
     z = torch.cat([beliefs["w"].mean, beliefs["shared"].mean], -1)
     std = torch.cat([beliefs[k].precision.rsqrt() for k in ("w", "shared")], -1)
     g = torch.Generator().manual_seed(0)
     draws = z + std * torch.randn(20_000, *z.shape, generator=g)
-    of_z, b = told.smoother.decoder["y"][0].weight[0], told.smoother.decoder["y"][0].bias[0]
-    _, raw = told.smoother.decoder["y"](z).chunk(2, -1)
+    of_z, b = told.decoder[0].weight[0], told.decoder[0].bias[0]
+    _, raw = told.decoder(z).chunk(2, -1)
     own = logit_scale(raw).squeeze(-1) * torch.randn(draws.shape[:-1], generator=g)
     y = torch.sigmoid(draws @ of_z + b + own)
     torch.testing.assert_close(prediction.mean.squeeze(-1), y.mean(0), atol=0.01, rtol=0)
@@ -220,25 +220,40 @@ def test_a_target_that_is_fed_to_the_smoother_is_no_input_of_the_filter(told):
     assert torch.equal(prediction.mean, without.mean)
 
 
-def test_smoother_and_filter_learn_together_and_no_label_that_is_not_there_matters(told):
+def test_all_of_the_filter_learns_and_no_label_that_is_not_there_matters(told):
     x, available = labelled()
     fed = {k: v & (torch.arange(T) % 3 > 0) for k, v in available.items()}
 
     def go(x):
         told.zero_grad()
-        total, parts, _ = told.loss(x, available, fed, told.initial_state(B), noise(told.smoother), 0.5)
-        total.backward()
-        return total, parts, [p.grad.clone() for p in told.parameters()]
+        costs, _ = told.loss(x, available, fed, told.initial_state(B), noise(told.smoother))
+        sum(costs.values()).backward()
+        own = {k: p for k, p in told.named_parameters() if not k.startswith("smoother.")}
+        return costs, [p.grad.clone() for p in own.values()]
 
-    total, parts, gradients = go(x)
+    costs, gradients = go(x)
+    assert costs.keys() == {"shared", "a", "v", "w", "expected", "target"}
     assert all((g != 0).any() for g in gradients)
     spoilt = {k: torch.where(available[k].unsqueeze(-1), v, torch.nan) for k, v in x.items()}
-    again, _, same = go(spoilt)
-    assert torch.equal(total, again)
+    again, same = go(spoilt)
+    assert all(torch.equal(costs[k], again[k]) for k in costs)
     assert all(torch.equal(g, s) for g, s in zip(gradients, same, strict=True))
-    nats = sum(m.factor * parts[f"nll_{m.name}"] for m in (*MODALITIES, TARGET))
-    distances = sum(v for k, v in parts.items() if k.startswith("filter_"))
-    torch.testing.assert_close(total, 0.5 * parts["kl"] + nats + distances)
+
+
+@torch.no_grad()
+def test_what_was_known_of_w_before_a_segment_is_the_smoothers_prior_there(told):
+    x, mask = values()
+    draws = noise(told.smoother)
+    _, _, state = told(x, mask, told.initial_state(B))
+    known = state.w_shift / state.w_precision, state.w_precision
+    fresh, later = (told.smoother.encode(x, mask, draws, prior)["w"] for prior in (None, known))
+    torch.testing.assert_close(later.precision - fresh.precision, state.w_precision - 1)
+    shift = later.precision * later.mean - fresh.precision * fresh.mean
+    torch.testing.assert_close(shift, state.w_shift, atol=1e-4, rtol=1e-4)
+    costs, _ = told.loss(x, mask, mask, state, draws)
+    latents = told.smoother.encode(x, mask, draws, known)
+    by_hand, _ = told.distance(x, mask, mask, latents, state)
+    assert all(torch.equal(costs[k], by_hand[k]) for k in costs)
 
 
 def test_kalmans_filter_is_the_conditional_mean():
