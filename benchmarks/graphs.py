@@ -2,10 +2,10 @@
 
     python benchmarks/graphs.py [--rounds N]
 
-MM-VRNN with three modalities (face 57, audio 44, context 8), weights as they are drawn, one thread each, in
-turns; µs a tick, median (5–95 %). A step is run as the engine runs it, on buffers that ONNX Runtime knows;
-beside it the plain `session.run`, which takes a dictionary and makes new arrays. NumPy does the same stacked
-products and functions, surprise included.
+MM-VRNN with three modalities (face 57, audio 44, context 8) and the forward filter of an MDVAE with three,
+weights as they are drawn, one thread each, in turns; µs a tick, median (5–95 %). A step is run as the engine
+runs it, on buffers that ONNX Runtime knows; beside it the plain `session.run`, which takes a dictionary and
+makes new arrays. NumPy does the same stacked products and functions as MM-VRNN's step, surprise included.
 """
 
 import argparse
@@ -15,15 +15,19 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import torch
 
 from enrapt.export.bundle import Bundle, digest
+from enrapt.export.sequence import initial_states
 from enrapt.export.step import Blocks, StepGraph
 from enrapt.export.write import describe, graph_of, with_metadata
 from enrapt.models.config import load_config
 from enrapt.models.experts import FLOOR
+from enrapt.models.forward_filter import ForwardFilter
 from enrapt.models.likelihoods import LOGIT_CAP
+from enrapt.models.mdvae import MDVAE
 from enrapt.models.mm_vrnn import CLIP, MMVRNN, MMVRNNConfig
 from enrapt.models.modality import Modality
 from enrapt.realtime.engine import Engine
@@ -38,18 +42,17 @@ MODALITIES = (
 )
 
 
-def bundle_of(model: MMVRNN, kind: str, folder: Path) -> Bundle:
+def bundle_of(model: MMVRNN | ForwardFilter, kind: str, folder: Path) -> Bundle:
     graph, path = graph_of(model, kind), folder / f"{kind}.onnx"
     path.write_bytes(with_metadata(graph, describe(load_config("default"), model, kind, 0, digest(graph))))
     return Bundle.load(path)
 
 
-def made_up(model: MMVRNN, *shape: int) -> dict[str, np.ndarray]:
+def made_up(bundle: Bundle, *shape: int) -> dict[str, np.ndarray]:
     """What a graph takes, everything present; shape is that of its axes before the last."""
-    rng = np.random.default_rng(0)
-    x = {m.name: rng.standard_normal((*shape, m.dim), np.float32) for m in model.inputs}
-    x["mask"] = np.ones((*shape, len(model.inputs)), np.float32)
-    return x | {"state_h": np.zeros((shape[0], model.config.hidden), np.float32)}
+    rng, inputs = np.random.default_rng(0), bundle.metadata.inputs
+    x = {m.name: rng.standard_normal((*shape, m.dim), np.float32) for m in inputs}
+    return x | {"mask": np.ones((*shape, len(inputs)), np.float32)} | initial_states(bundle, shape[0])
 
 
 def numpy_step(graph: StepGraph) -> Callable[..., np.ndarray]:
@@ -117,56 +120,75 @@ def numpy_step(graph: StepGraph) -> Callable[..., np.ndarray]:
     return step
 
 
+Kinds = dict[str, tuple[Callable[[], object], int, int]]  # by name: what, calls at once, ticks a call
+
+
+def race(kinds: Kinds, rounds: int) -> None:
+    """Take turns, and print how long each took; the first is what the others are compared with."""
+    taken: dict[str, list[float]] = {name: [] for name in kinds}
+    for _ in range(rounds):
+        for name, (call, calls, per_call) in kinds.items():
+            start = time.perf_counter()
+            for _ in range(calls):
+                call()
+            taken[name].append((time.perf_counter() - start) / calls / per_call * 1e6)
+    (first, *_) = taken.values()
+    for name, values in taken.items():
+        ordered = sorted(values)
+        low, high = ordered[len(ordered) // 20], ordered[-1 - len(ordered) // 20]
+        ratio = statistics.median(s / v for s, v in zip(first, values, strict=True))
+        print(
+            f"  {name:18s} {statistics.median(values):7.1f} ({low:.1f}–{high:.1f})   "
+            f"step takes {ratio:5.2f} × as long"
+        )
+
+
+def graphs(model: MMVRNN | ForwardFilter) -> Kinds:
+    """The graphs of a model, and the model itself."""
+    with tempfile.TemporaryDirectory() as folder:
+        step, block = (bundle_of(model, kind, Path(folder)) for kind in ("step", "block"))
+    one, many, ticks = made_up(step, 1), made_up(step, 128), made_up(block, 1, TICKS)
+    inputs = [m.name for m in step.metadata.inputs]
+    tensors = {name: torch.from_numpy(one[name])[:, None] for name in inputs}
+    here = {name: torch.ones(1, 1, dtype=torch.bool) for name in inputs}
+
+    def eager() -> None:
+        with torch.no_grad():
+            model.predict(tensors, here, model.initial_state(1))
+
+    engine, engines = Engine(step), Engine(step, streams=128)
+    engine.step({name: one[name][0] for name in inputs})
+    engines.step_streams([{name: many[name][i] for name in inputs} for i in range(128)])
+    kinds: Kinds = {
+        "step": (engine.advance, 20, 1),
+        "step, plain run": (lambda: step.session.run(None, one), 20, 1),
+        "PyTorch, eager": (eager, 5, 1),
+        "block": (lambda: block.session.run(None, ticks), 1, TICKS),
+        "step, 128 streams": (engines.advance, 2, 128),
+    }
+    if isinstance(model, MMVRNN):
+        in_numpy, x = numpy_step(StepGraph(model)), [one[name] for name in inputs]
+        (expected,) = step.session.run(["next_state_h"], one)
+        np.testing.assert_allclose(in_numpy(x, one["mask"], one["state_h"]), expected, atol=1e-5)
+        kinds["NumPy"] = (lambda: in_numpy(x, one["mask"], one["state_h"]), 20, 1)
+    return kinds
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=60)
     args = parser.parse_args()
+    print("µs a tick and stream")
     for hidden, latent in ((64, 16), (128, 32)):
         torch.manual_seed(0)
         model = MMVRNN(MMVRNNConfig(MODALITIES, hidden=hidden, latent=latent)).eval()
-        with tempfile.TemporaryDirectory() as folder:
-            step, block = (bundle_of(model, kind, Path(folder)) for kind in ("step", "block"))
-
-        one, many, ticks = (made_up(model, *shape) for shape in ((1,), (128,), (1, TICKS)))
-        tensors = {m.name: torch.from_numpy(one[m.name])[:, None] for m in model.inputs}
-        here = {m.name: torch.ones(1, 1, dtype=torch.bool) for m in model.inputs}
-        in_numpy, arguments = numpy_step(StepGraph(model)), [one[m.name] for m in model.inputs]
-        (expected,) = step.session.run(["next_state_h"], one)
-        found = in_numpy(arguments, one["mask"], one["state_h"])
-        np.testing.assert_allclose(found, expected, atol=1e-5)
-
-        def eager(x=tensors, here=here, model=model) -> None:
-            with torch.no_grad():
-                model.predict(x, here, model.initial_state(1))
-
-        engine, engines = Engine(step), Engine(step, streams=128)
-        engine.step({m.name: one[m.name][0] for m in model.inputs})
-        engines.step_streams([{m.name: many[m.name][i] for m in model.inputs} for i in range(128)])
-
-        kinds: dict[str, tuple[Callable[[], object], int, int]] = {  # what, calls at once, ticks a call
-            "step": (engine.advance, 20, 1),
-            "step, plain run": (lambda s=step, x=one: s.session.run(None, x), 20, 1),
-            "NumPy": (lambda f=in_numpy, a=arguments, x=one: f(a, x["mask"], x["state_h"]), 20, 1),
-            "PyTorch, eager": (eager, 5, 1),
-            "block": (lambda b=block, x=ticks: b.session.run(None, x), 1, TICKS),
-            "step, 128 streams": (engines.advance, 2, 128),
-        }
-        taken: dict[str, list[float]] = {name: [] for name in kinds}
-        for _ in range(args.rounds):
-            for name, (call, calls, per_call) in kinds.items():
-                start = time.perf_counter()
-                for _ in range(calls):
-                    call()
-                taken[name].append((time.perf_counter() - start) / calls / per_call * 1e6)
-        print(f"hidden {hidden}, latent {latent}; µs a tick and stream")
-        for name, values in taken.items():
-            ordered = sorted(values)
-            low, high = ordered[len(ordered) // 20], ordered[-1 - len(ordered) // 20]
-            ratio = statistics.median(s / v for s, v in zip(taken["step"], values, strict=True))
-            print(
-                f"  {name:18s} {statistics.median(values):7.1f} ({low:.1f}–{high:.1f})   "
-                f"step takes {ratio:5.2f} × as long"
-            )
+        print(f"MM-VRNN, hidden {hidden}, latent {latent}")
+        race(graphs(model), args.rounds)
+    torch.manual_seed(0)
+    modalities = tuple(m if m.role == "target" else Modality(m.name, m.dim) for m in MODALITIES)
+    sizes = msgspec.structs.replace(load_config("mdvae").model, modalities=modalities)
+    print(f"forward filter of an MDVAE, hidden 128 and {sizes.hidden}")
+    race(graphs(ForwardFilter(MDVAE(sizes), hidden=128).eval()), args.rounds)
 
 
 if __name__ == "__main__":

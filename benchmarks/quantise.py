@@ -14,8 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from enrapt.export.bundle import Bundle, digest
+from enrapt.export.layout import exportable
 from enrapt.export.quality import measure
 from enrapt.export.quantise import quantised
+from enrapt.export.sequence import initial_states
 from enrapt.export.write import describe, graph_of, with_metadata
 from enrapt.models.training import load_model, run_seed
 
@@ -35,6 +37,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=100)
     args = parser.parse_args()
     config, model = load_model(args.run)
+    model = exportable(model, str(args.run))
     seed = run_seed(args.run)
     graph = graph_of(model, "step")
     bundles = {}
@@ -47,9 +50,9 @@ def main() -> None:
 
     rng = np.random.default_rng(0)
     for batch in (1, 128):
-        shapes = {m.name: m.dim for m in model.inputs} | {"state_h": model.config.hidden}
-        fed = {k: rng.standard_normal((batch, dim), np.float32) for k, dim in shapes.items()}
-        fed["mask"] = np.ones((batch, len(model.inputs)), np.float32)
+        inputs = bundles["float32"].metadata.inputs
+        fed = {m.name: rng.standard_normal((batch, m.dim), np.float32) for m in inputs}
+        fed |= initial_states(bundles["float32"], batch) | {"mask": np.ones((batch, len(inputs)), np.float32)}
         taken = [{k: seconds_a_step(b, fed) for k, b in bundles.items()} for _ in range(args.rounds)]
         ratios = sorted(t["float32"] / t["int8"] for t in taken)
         medians = {k: statistics.median(t[k] for t in taken) * 1e6 / batch for k in bundles}

@@ -3,9 +3,8 @@
 The same arithmetic as `models.mm_vrnn`. At batch 1 a step's time is the number of its operators and the bytes
 of its weights, so the products of all modalities, of the prior, of the recurrence and of the decoders are
 stacked, and what is linear is done to the weights beforehand: an expert's mean comes out as its difference
-from the prior's, and every φ has one unit more, 1 where
-its modality is present, whose weights are what were biases. Sampling is left out: live, z is the posterior's
-mean.
+from the prior's, and every φ has one unit more, 1 where its modality is present, whose weights are what were
+biases. Sampling is left out: live, z is the posterior's mean.
 """
 
 import torch

@@ -150,31 +150,34 @@ class ForwardFilter(nn.Module):
         self, hs: Tensor, anything: Tensor, state: FilterState
     ) -> tuple[Beliefs, Beliefs, FilterState]:
         """What `forward` gives, from the recurrence's h `[B, T, H]`."""
-        h = hs[:, -1]
-        hs = torch.cat([state.h.unsqueeze(1), hs], 1)  # of the tick before the first, too
-        w_precision, w_shift = (s.unsqueeze(1) for s in state[1:])
-        if self.static:
-            mean, raw = self.w_expert(hs[:, 1:]).chunk(2, -1)  # [B, T, S]
-            added = precision(raw) * anything.unsqueeze(-1)
-            w_precision = torch.cat([w_precision, w_precision + added.cumsum(1)], 1)  # [B, T + 1, S]
-            w_shift = torch.cat([w_shift, w_shift + (added * mean).cumsum(1)], 1)
-        w = Belief(w_shift / w_precision, w_precision)
-        context = torch.cat([hs, w.mean, torch.rsqrt(w.precision)], -1) if self.static else hs
-        beliefs = self.split(self.belief(context[:, 1:]))
-        expected = self.split(self.expected(context[:, :-1]))
-        if self.static:
-            beliefs["w"] = Belief(*(part[:, 1:] for part in w))
-            expected["w"] = Belief(*(part[:, :-1] for part in w))
-        return beliefs, expected, FilterState(h, w_precision[:, -1], w_shift[:, -1])
+        added = (evidence.cumsum(1) for evidence in self.evidence(hs, anything))
+        after = FilterState(hs, *(s.unsqueeze(1) + more for s, more in zip(state[1:], added, strict=True)))
+        before = FilterState(
+            *(torch.cat([s.unsqueeze(1), a[:, :-1]], 1) for s, a in zip(state, after, strict=True))
+        )
+        return (
+            self.beliefs(after),
+            self.beliefs(before, self.expected),
+            FilterState(*(a[:, -1] for a in after)),
+        )
 
-    def split(self, parameters: Tensor) -> Beliefs:
-        """Means and raw precisions of all dynamic latents, as beliefs."""
-        sizes = list(self.sizes.values())
-        means, raws = (part.split(sizes, -1) for part in parameters.chunk(2, -1))
-        return {
-            name: Belief(mean, precision(raw))
-            for name, mean, raw in zip(self.sizes, means, raws, strict=True)
-        }
+    def evidence(self, h: Tensor, anything: Tensor) -> tuple[Tensor, Tensor]:
+        """What a tick adds to w's precision and shift, `[…, S]`."""
+        if not self.static:
+            return h[..., :0], h[..., :0]
+        mean, raw = self.w_expert(h).chunk(2, -1)
+        added = precision(raw) * anything.unsqueeze(-1)
+        return added, added * mean
+
+    def beliefs(self, state: FilterState, told_by: nn.Module | None = None) -> Beliefs:
+        """About each latent, from states `[…, ·]`; the dynamic ones by `belief` if nothing else is said."""
+        w = Belief(state.w_shift / state.w_precision, state.w_precision)
+        context = torch.cat([state.h, w.mean, torch.rsqrt(w.precision)], -1)
+        mean, raw = (told_by or self.belief)(context).chunk(2, -1)
+        lam, sizes = precision(raw), [*self.sizes.values()]
+        parts = zip(self.sizes, mean.split(sizes, -1), lam.split(sizes, -1), strict=True)
+        dynamic = {name: Belief(*part) for name, *part in parts}
+        return {"w": w} | dynamic if self.static else dynamic
 
     def predict(
         self, x: Mapping[str, Tensor], mask: Mapping[str, Tensor], state: FilterState
@@ -202,7 +205,7 @@ class ForwardFilter(nn.Module):
         return linear_logit(self.decoder, mean, variance)
 
     def side_by_side(self, beliefs: Beliefs) -> tuple[Tensor, Tensor]:
-        """Means and standard deviations of all latents, `[B, T, Z]`, in the order of the smoother's sizes."""
+        """Means and standard deviations of all latents, `[…, Z]`, in the order of the smoother's sizes."""
         every = [beliefs[name] for name in self.smoother.sizes]
         return torch.cat([b.mean for b in every], -1), torch.rsqrt(
             torch.cat([b.precision for b in every], -1)

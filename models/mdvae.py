@@ -195,7 +195,9 @@ class MDVAE(nn.Module):
         `[B, T, S]` where what is known of it changes."""
         parts = [z["shared"], z[name]] if name in self.private else [z["shared"]]
         if self.config.static:
-            w = z["w"] if z["w"].ndim == 3 else z["w"].unsqueeze(1).expand(-1, z["shared"].shape[1], -1)
+            w = z["w"]
+            if w.ndim < z["shared"].ndim:
+                w = w.unsqueeze(1).expand(-1, z["shared"].shape[1], -1)
             parts = [w, *parts]
         parameters: Tensor = self.decoder[name](torch.cat(parts, -1))
         return parameters
