@@ -28,10 +28,10 @@ print(*sorted(packages - sys.stdlib_module_names), file=sys.stderr)
 """
 
 
-@pytest.fixture(params=["shipped", "tiny"])
+@pytest.fixture(params=["default", "mdvae", "tiny"])
 def bundle(request, tiny_bundle):
-    """The tiny one has another state, so a program that has the shipped one's written down fails."""
-    return Bundle.load("default" if request.param == "shipped" else tiny_bundle)
+    """They have different states, so a program that has one's written down fails."""
+    return Bundle.load(tiny_bundle if request.param == "tiny" else request.param)
 
 
 @pytest.fixture(scope="module")
