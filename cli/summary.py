@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from ..realtime.counts import Counts
-from ..realtime.statistics import STAGES, Statistics
+from ..realtime.statistics import Statistics
 
 
 def summary(statistics: Statistics, counts: Mapping[str, Counts], rate: int, wall: float) -> str:
@@ -20,11 +20,11 @@ def summary(statistics: Statistics, counts: Mapping[str, Counts], rate: int, wal
         "present at",
         *(f"  {modality:<9}{share:7.1%} of ticks" for modality, share in statistics.presence.items()),
         "",
-        "latency, ms     p50      p95      p99",
+        f"{'latency, ms':<16}{'p50':>8}{'p95':>9}{'p99':>9}",
     ]
-    for stage in STAGES:
-        if percentiles := statistics.latency(stage):
-            lines.append(f"  {stage:<8}" + "".join(f"{ms:9.2f}" for ms in percentiles))
+    for stage, percentiles in statistics.latency.items():
+        p50, p95, p99 = percentiles
+        lines.append(f"  {stage:<14}{p50:8.2f}{p95:9.2f}{p99:9.2f}")
     lines += ["", "samples"]
     for modality, count in counts.items():
         went = [

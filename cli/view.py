@@ -6,7 +6,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-import msgspec
 from rich.console import Console
 from rich.live import Live
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
@@ -16,6 +15,7 @@ from rich.text import Text
 
 from ..realtime.estimate import Engagement, Estimate, Latency
 from ..realtime.face_model import find_face_model
+from ..realtime.statistics import stages
 
 REDRAW: Final = 0.1  # s
 REPORT: Final = 5.0  # s between lines where there is no terminal
@@ -102,8 +102,7 @@ class View:
             state = f"[green]●[/] {age:.0f} ms old" if there else "[yellow]○[/] missing"
             picture.add_row(modality, state)
         if isinstance(latency := estimate.latency_ms, Latency):
-            stages = msgspec.structs.asdict(latency).items()
-            shown = [f"{stage} {ms:.{1 if ms >= 1 else 2}f} ms" for stage, ms in stages if ms is not None]
+            shown = [f"{stage} {ms:.{1 if ms >= 1 else 2}f} ms" for stage, ms in stages(latency)]
             picture.add_row("latency", "   ".join(shown))
         return picture
 

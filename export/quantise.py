@@ -1,5 +1,6 @@
 """Weights as 8-bit integers: a smaller file, and faster where the processor multiplies such numbers well."""
 
+import logging
 import tempfile
 from pathlib import Path
 
@@ -16,7 +17,9 @@ def quantised(model: bytes) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         before, after = Path(folder) / "before.onnx", Path(folder) / "after.onnx"
         onnx.save(graph, before)
+        logging.disable(logging.WARNING)  # it advises what was done already
         quantize_dynamic(before, after, weight_type=QuantType.QInt8)
+        logging.disable(logging.NOTSET)
         smaller = onnx.load(after)
     for tensor in smaller.graph.initializer:  # as bytes, as all weights of a bundle
         tensor.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor), tensor.name))

@@ -111,7 +111,11 @@ def graph_of(model: Exportable, kind: Graph) -> bytes:
     dynamic = [free | ({1: torch.export.Dim("ticks")} if ticks else {})] * len(sequences)
     dynamic += [free] * len(others)
     reconstructions = [f"reconstruction_{m.name}" for m in held.decoded] if kind == "full" else []
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it misses torchvision, which nothing here uses
+    for name in (
+        "torch.onnx",
+        "onnxscript",
+    ):  # they tell of torchvision, which nothing here uses, and of folding
+        logging.getLogger(name).setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter warns of its own deprecations
         program = torch.onnx.export(

@@ -115,9 +115,14 @@ class Aligner:
         track = self._tracks[modality]
         track.watermark = max(track.watermark, watermark)
 
+    @property
+    def watermark(self) -> int:
+        """ns; up to when no sample of any modality will come."""
+        return min(track.watermark for track in self._tracks.values())
+
     def release(self) -> Iterator[Observation]:
         """Every tick that all watermarks have reached; once all streams are over, up to the last sample."""
-        watermark = min(track.watermark for track in self._tracks.values())
+        watermark = self.watermark
         if watermark >= END:
             watermark = max(track.newest for track in self._tracks.values())
         return self.release_until(watermark)

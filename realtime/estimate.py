@@ -15,7 +15,7 @@ class Engagement(msgspec.Struct, frozen=True):
     high: float
 
 
-class Latency(msgspec.Struct, frozen=True):
+class Latency(msgspec.Struct, frozen=True, omit_defaults=True):
     """How long a tick took, ms.
 
     Attributes:
@@ -23,11 +23,16 @@ class Latency(msgspec.Struct, frozen=True):
         step: the model's step.
         total: from the newest material of the tick to the estimate. Material counts from when it was decoded
             or, paced by the clock, from its originating time. None where none is new.
+        tick: in a live session, from the tick's time to the estimate.
+        waits: in a live session, from the tick's time until each modality had brought what it has up to it;
+            left out where the tick did not wait for it any longer.
     """
 
     face: float | None
     step: float
     total: float | None
+    tick: float | None = None
+    waits: dict[str, float] = {}
 
 
 class Estimate(msgspec.Struct, frozen=True):
@@ -68,7 +73,13 @@ def estimate_of(observation: Observation, step: Step, latency: Latency) -> Estim
             for modality, age in observation.age.items()
         },
         surprise={modality: _digits(step.surprise[modality], 3) for modality in observation.values},
-        latency_ms=Latency(_digits(latency.face, 3), round(latency.step, 3), _digits(latency.total, 3)),
+        latency_ms=Latency(
+            _digits(latency.face, 3),
+            round(latency.step, 3),
+            _digits(latency.total, 3),
+            _digits(latency.tick, 3),
+            {modality: round(ms, 3) for modality, ms in latency.waits.items()},
+        ),
     )
 
 

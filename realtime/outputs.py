@@ -166,7 +166,11 @@ def _row(estimate: Estimate) -> dict[str, float | int | None]:
         row[f"{modality}_age_ms"] = estimate.age_ms[modality]
         row[f"{modality}_surprise_nats"] = estimate.surprise[modality]
     if isinstance(estimate.latency_ms, Latency):
-        row |= {f"latency_{stage}_ms": x for stage, x in msgspec.structs.asdict(estimate.latency_ms).items()}
+        latency = estimate.latency_ms
+        row |= {f"latency_{stage}_ms": getattr(latency, stage) for stage in ("face", "step", "total")}
+        if latency.tick is not None:
+            row["latency_tick_ms"] = latency.tick
+            row |= {f"wait_{modality}_ms": latency.waits.get(modality) for modality in estimate.present}
     return row
 
 

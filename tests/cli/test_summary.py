@@ -35,9 +35,9 @@ present at
   face       75.0% of ticks
   audio       0.0% of ticks
 
-latency, ms     p50      p95      p99
-  step         0.25     0.25     0.25
-  total        2.00     2.00    40.00
+latency, ms          p50      p95      p99
+  step              0.25     0.25     0.25
+  total             2.00     2.00    40.00
 
 samples
   face     520 captured = 500 used + 18 superseded + 2 corrupt (3 late)

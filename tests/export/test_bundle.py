@@ -34,13 +34,15 @@ def test_a_bundle_says_what_it_is(tiny_bundle):
     assert [m.name for m in metadata.inputs] == ["face", "audio"]
 
 
-def test_the_shipped_bundle_loads_by_its_name():
-    metadata = Bundle.load("default").metadata
-    assert metadata.name == "default"
+@pytest.mark.parametrize(("name", "size"), [("default", 2e6), ("mdvae", 3e6)])
+def test_a_shipped_bundle_loads_by_its_name(name, size):
+    metadata = Bundle.load(name).metadata
+    assert metadata.name == name
     assert metadata.rate == 25
     assert {m.schema for m in metadata.inputs} == {"face/1", "audio/1"}
     assert "validated on no human" in metadata.training_data.limits
-    assert find_bundle("default").stat().st_size < 2e6
+    assert metadata.quality["all"]["ccc"] > 0.5
+    assert find_bundle(name).stat().st_size < size
 
 
 def test_the_digest_is_of_all_but_the_description(model):

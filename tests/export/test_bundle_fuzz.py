@@ -155,9 +155,10 @@ def test_a_description_that_is_no_json_or_too_deep(tiny_bundle, tmp_path, text):
     assert "description is damaged" in outcome(described(halves(tiny_bundle)[0], text), tmp_path / "b.onnx")
 
 
-def test_the_shipped_bundle_altered_at_random(tmp_path):
+@pytest.mark.parametrize("name", ["default", "mdvae"])
+def test_a_shipped_bundle_altered_at_random(name, tmp_path):
     """Nearly all of it is weights: a bit of an exponent makes a number of 10^38, which is finite itself."""
-    graph, text = halves(find_bundle("default"))
+    graph, text = halves(find_bundle(name))
     rng = random.Random(0)
     for _ in range(25):
         outcome(described(altered(graph, rng), text), tmp_path / "b.onnx")

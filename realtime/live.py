@@ -1,0 +1,232 @@
+"""A camera and a microphone go in, one estimate per tick comes out, for as long as one likes.
+
+The loop runs where the estimates are used. Pictures are looked at in one thread, sound in another; each
+takes from its device only what is new, so nothing queues: an overloaded machine drops pictures.
+"""
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Final, Protocol, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..contracts.errors import UserError
+from ..contracts.schemas import AUDIO, FACE
+from .alignment import Aligner
+from .audio import AudioFeatures
+from .counts import Counts
+from .engine import Engine
+from .estimate import Estimate, Latency, estimate_of
+from .face import FaceFeatures
+from .pacing import MAX_WAIT, Due, Pacing
+from .samples import SECOND, Frame, Observation, Sample, Sound
+
+_MAX_AGE: Final = {"face": round(FACE.max_age * SECOND), "audio": round(AUDIO.max_age * SECOND)}  # ns
+_IDLE: Final = 0.1  # s that a thread waits for its device before it looks whether it is to end
+
+
+Material = TypeVar("Material", covariant=True)
+
+
+class Device(Protocol[Material]):
+    """What a session takes from: a camera, a microphone."""
+
+    @property
+    def lost(self) -> bool: ...
+    def take(self, timeout: float) -> Material | None: ...
+
+
+def session_clock() -> Callable[[], int]:
+    """A clock that starts at 0 now and never jumps: nanoseconds."""
+    start = time.monotonic_ns()
+    return lambda: time.monotonic_ns() - start
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """What a thread has made of something new; `failure` where it ends by it."""
+
+    modality: str
+    samples: list[Sample]
+    face_ms: float | None = None
+    failure: BaseException | None = None
+
+
+class LiveSession:
+    """The estimates of a live session. A context manager; iterate within it, as long as one likes.
+
+    Ticks come at the bundle's rate, in order, whether or not anything arrives: with all missing the estimate
+    is what the model expects, and its uncertainty grows.
+
+    Args:
+        engine: steps the model; it is reset first.
+        clock: the one that the devices bear their times on.
+        camera, face: where pictures come from and what looks for the face in them; None without.
+        microphone, audio: the same for sound.
+        face_every: look for the face in every n-th picture that is taken.
+        context: raw values of the bundle's context modalities, constant over the session.
+        max_wait: ns after its time at which a tick is told, whatever is still missing.
+        listener: told of every sample with its time of arrival, observation and estimate, to record them.
+
+    Raises:
+        UserError: at construction; the bundle takes none of what there is, or a context does not fit.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        clock: Callable[[], int],
+        *,
+        camera: "Device[Frame] | None" = None,
+        face: FaceFeatures | None = None,
+        microphone: "Device[Sound] | None" = None,
+        audio: AudioFeatures | None = None,
+        face_every: int = 1,
+        context: Mapping[str, Sequence[float]] | None = None,
+        max_wait: int = MAX_WAIT,
+        listener: "Listener | None" = None,
+    ) -> None:
+        self._engine, self._clock, self._listener = engine, clock, listener
+        self._face, self._audio, self._face_every = face, audio, face_every
+        self._devices: dict[str, Device[Any]] = {}
+        if camera is not None and face is not None and "face" in engine.inputs:
+            self._devices["face"] = camera
+        if microphone is not None and audio is not None and "audio" in engine.inputs:
+            self._devices["audio"] = microphone
+        if not self._devices:
+            raise UserError(f"no device for what the bundle takes ({', '.join(engine.inputs)}); give one")
+        self._context = {name: np.asarray(values, np.float32) for name, values in (context or {}).items()}
+        if unknown := self._context.keys() - (set(engine.inputs) - _MAX_AGE.keys()):
+            raise UserError(f"the bundle has no context {min(unknown)!r}")
+        max_age = {name: _MAX_AGE[name] for name in engine.inputs if name in _MAX_AGE}
+        self._aligner = Aligner(clock(), engine.rate, max_age)
+        self._pacing = Pacing(self._aligner, list(self._devices), max_wait)
+        self._inbox: queue.SimpleQueue[_Piece] = queue.SimpleQueue()
+        self._face_ms: dict[int, float] = {}
+        self._pictures = -1  # number of the last one taken
+        self._skipped = 0
+        self._ended = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._run, args=(name, make), name=f"enrapt {name}", daemon=True)
+            for name, make in (("face", self._look), ("audio", self._listen))
+            if name in self._devices
+        ]
+
+    @property
+    def counts(self) -> dict[str, Counts]:
+        """By modality, where its samples went; complete after the session."""
+        return self._aligner.counts
+
+    def __enter__(self) -> Self:
+        self._engine.reset()
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+        for thread in self._threads:
+            thread.join()
+        while not self._inbox.empty():
+            self._take(self._inbox.get())
+        self._aligner.finish()
+        if "face" in self._devices:
+            self.counts["face"].drop("skipped", self._skipped)
+
+    def stop(self) -> None:
+        """End the iteration after the tick that is being told; from any thread or signal handler."""
+        self._ended.set()
+
+    def __iter__(self) -> Generator[Estimate]:
+        while not self._ended.is_set():
+            left = self._pacing.deadline - self._clock()
+            try:
+                self._take(self._inbox.get(timeout=min(max(left, 0) / SECOND, _IDLE)))
+                while not self._inbox.empty():
+                    self._take(self._inbox.get())
+            except queue.Empty:
+                pass
+            for modality, device in self._devices.items():
+                if device.lost:
+                    self._pacing.lost(modality, self._clock())
+            for due in self._pacing.due(self._clock()):
+                yield self._estimate(due)
+                if self._ended.is_set():
+                    return
+
+    def _run(self, modality: str, make: Callable[[], _Piece | None]) -> None:
+        try:
+            while not self._ended.is_set():
+                if piece := make():
+                    self._inbox.put(piece)
+        except BaseException as error:  # whatever it is, it is raised where the estimates are used
+            self._inbox.put(_Piece(modality, [], failure=error))
+
+    def _look(self) -> _Piece | None:
+        frame = self._devices["face"].take(_IDLE)
+        if frame is None:
+            return None
+        assert self._face is not None
+        self._pictures += 1
+        if self._pictures % self._face_every:
+            self._skipped += 1
+            return None
+        began = time.perf_counter_ns()
+        values = self._face.extract(frame)
+        face_ms = (time.perf_counter_ns() - began) / 1e6
+        return _Piece("face", [Sample("face", frame.originating_time, values, self._pictures)], face_ms)
+
+    def _listen(self) -> _Piece | None:
+        sound = self._devices["audio"].take(_IDLE)
+        if sound is None:
+            return None
+        assert self._audio is not None
+        return _Piece("audio", self._audio.push(sound))
+
+    def _take(self, piece: _Piece) -> None:
+        if piece.failure is not None:
+            raise piece.failure
+        now = self._clock()
+        if piece.face_ms is not None:
+            self._face_ms[self._aligner.first_tick(piece.samples[-1].originating_time)] = piece.face_ms
+        if self._listener is not None:
+            for sample in piece.samples:
+                self._listener.sample(sample, now)
+        self._pacing.take(piece.modality, piece.samples, now)
+
+    def _estimate(self, due: Due) -> Estimate:
+        observation = due.observation
+        began = time.perf_counter_ns()
+        values: dict[str, NDArray[np.float32] | None] = {**observation.values, **self._context}
+        step = self._engine.step(values)
+        step_ms = (time.perf_counter_ns() - began) / 1e6
+        now = self._clock()
+        face_ms = [ms for tick, ms in self._face_ms.items() if tick <= observation.tick]
+        self._face_ms = {tick: ms for tick, ms in self._face_ms.items() if tick > observation.tick}
+        latency = Latency(
+            face=face_ms[-1] if face_ms else None,
+            step=step_ms,
+            tick=(now - observation.time) / 1e6,
+            total=None if due.newest is None else (now - due.newest) / 1e6,
+            waits={modality: ns / 1e6 for modality, ns in due.waits.items()},
+        )
+        estimate = estimate_of(observation, step, latency)
+        if self._listener is not None:
+            self._listener.observation(observation)
+            self._listener.estimate(estimate)
+        return estimate
+
+
+class Listener(Protocol):
+    """What a session can be recorded by."""
+
+    def sample(self, sample: Sample, arrived: int) -> None: ...
+    def observation(self, observation: Observation) -> None: ...
+    def estimate(self, estimate: Estimate) -> None: ...
