@@ -27,6 +27,9 @@ from .pacing import MAX_WAIT, Due, Pacing
 from .samples import SECOND, Frame, Observation, Sample, Sound
 
 _MAX_AGE: Final = {"face": round(FACE.max_age * SECOND), "audio": round(AUDIO.max_age * SECOND)}  # ns
+_SOUND: Final = (
+    39 * SECOND // 1000
+)  # ns; audio features come every 40 ms, by a clock that may be a little fast
 _IDLE: Final = 0.1  # s that a thread waits for its device before it looks whether it is to end
 
 
@@ -49,10 +52,16 @@ def session_clock() -> Callable[[], int]:
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """What a thread has made of something new; `failure` where it ends by it."""
+    """What a thread has made of something new.
+
+    Attributes:
+        pause: ns after it in which nothing else of this modality will come.
+        failure: by which the thread ends.
+    """
 
     modality: str
     samples: list[Sample]
+    pause: int = 0
     face_ms: float | None = None
     failure: BaseException | None = None
 
@@ -181,14 +190,14 @@ class LiveSession:
         began = time.perf_counter_ns()
         values = self._face.extract(frame)
         face_ms = (time.perf_counter_ns() - began) / 1e6
-        return _Piece("face", [Sample("face", frame.originating_time, values, self._pictures)], face_ms)
+        return _Piece("face", [Sample("face", frame.originating_time, values, self._pictures)], 0, face_ms)
 
     def _listen(self) -> _Piece | None:
         sound = self._devices["audio"].take(_IDLE)
         if sound is None:
             return None
         assert self._audio is not None
-        return _Piece("audio", self._audio.push(sound))
+        return _Piece("audio", self._audio.push(sound), _SOUND)
 
     def _take(self, piece: _Piece) -> None:
         if piece.failure is not None:
@@ -199,7 +208,7 @@ class LiveSession:
         if self._listener is not None:
             for sample in piece.samples:
                 self._listener.sample(sample, now)
-        self._pacing.take(piece.modality, piece.samples, now)
+        self._pacing.take(piece.modality, piece.samples, now, piece.pause)
 
     def _estimate(self, due: Due) -> Estimate:
         observation = due.observation

@@ -42,6 +42,7 @@ class Pacing:
         self._aligner = aligner
         self._max_wait = max_wait
         self._tick = 0  # the next to be told
+        self._lost: set[str] = set()
         self._reached = dict.fromkeys(running, 0)  # the first tick that each source has not reached
         self._waits: defaultdict[int, dict[str, int]] = defaultdict(dict)  # of ticks not told yet
         self._newest: dict[int, int] = {}
@@ -50,20 +51,26 @@ class Pacing:
 
     @property
     def deadline(self) -> int:
-        """ns; when the next tick is due at the latest."""
-        return self._aligner.time(self._tick) + self._max_wait
+        """ns; when the next tick is due at the latest, as things are."""
+        return self._aligner.time(self._tick) + (self._max_wait if self._reached.keys() - self._lost else 0)
 
-    def take(self, modality: str, samples: Sequence[Sample], now: int) -> None:
-        """What a source has brought, the newest last, at that time of the session's clock (ns)."""
+    def take(self, modality: str, samples: Sequence[Sample], now: int, pause: int = 0) -> None:
+        """What a source has brought, the newest last, at that time of the session's clock (ns).
+
+        Args:
+            pause: ns after the newest in which no other will come.
+        """
+        self._lost.discard(modality)
         for sample in samples:
             self._aligner.push(sample)
             tick = max(self._aligner.first_tick(sample.originating_time), self._tick)
             self._newest[tick] = max(self._newest.get(tick, sample.originating_time), sample.originating_time)
         if samples:
-            self._reach(modality, samples[-1].originating_time, now)
+            self._reach(modality, samples[-1].originating_time + pause, now)
 
     def lost(self, modality: str, now: int) -> None:
         """Nothing comes from that source now: nobody waits for it."""
+        self._lost.add(modality)
         self._reach(modality, now, now)
 
     def _reach(self, modality: str, watermark: int, now: int) -> None:
