@@ -39,13 +39,19 @@ Setting = Text | int | float | bool | list[Any] | dict[str, Any] | None
 
 
 class ModalitySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One modality: what the graph takes (`observed`, `context`) or tells (`target`)."""
+    """One modality: what the graph takes (`observed`, `context`) or tells (`target`).
+
+    Attributes:
+        max_age: seconds after its originating time during which a value counts as present; None where its
+            schema does not say.
+    """
 
     name: Name
     role: Role
     dim: Size
     likelihood: Name
     schema: Name | None = None
+    max_age: Annotated[float, Meta(gt=0, le=3600)] | None = None
 
 
 class StateSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

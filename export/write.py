@@ -12,6 +12,7 @@ import onnxscript
 import torch
 
 from ..contracts.errors import UserError
+from ..contracts.schemas import schema
 from ..models.config import Config
 from ..models.evaluation import Scores
 from ..models.forward_filter import ForwardFilter
@@ -200,7 +201,10 @@ def describe(config: Config, model: Exportable, graph: Graph, seed: int, sha256:
         config=sizes,
         rate=config.rate,
         modalities=tuple(
-            ModalitySpec(m.name, m.role, m.dim, m.likelihood, m.schema) for m in (*held.inputs, held.target)
+            ModalitySpec(
+                m.name, m.role, m.dim, m.likelihood, m.schema, schema(m.schema).max_age if m.schema else None
+            )
+            for m in (*held.inputs, held.target)
         ),
         states=held.states,
         latents=held.latents,

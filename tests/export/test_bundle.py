@@ -39,7 +39,7 @@ def test_a_shipped_bundle_loads_by_its_name(name, size):
     metadata = Bundle.load(name).metadata
     assert metadata.name == name
     assert metadata.rate == 25
-    assert {m.schema for m in metadata.inputs} == {"face/1", "audio/1"}
+    assert {(m.schema, m.max_age) for m in metadata.inputs} == {("face/1", 0.25), ("audio/1", 0.1)}
     assert "validated on no human" in metadata.training_data.limits
     assert metadata.quality["all"]["ccc"] > 0.5
     assert find_bundle(name).stat().st_size < size
