@@ -2,6 +2,7 @@
 
 import time
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -31,12 +32,12 @@ class View:
     nothing.
 
     Args:
-        name: what is replayed.
+        name: what is replayed; of a live session what tells the devices that are open.
         start, end: seconds on the recording's axis; `end` is None where nobody knows.
         rate: ticks per second.
     """
 
-    def __init__(self, name: str, start: float, end: float | None, rate: int) -> None:
+    def __init__(self, name: str | Callable[[], str], start: float, end: float | None, rate: int) -> None:
         self._name = name
         self._start = start
         self._end = end
@@ -84,6 +85,8 @@ class View:
 
     def _progress(self, estimate: Estimate) -> str:
         whole = "" if self._end is None else f" of {self._end:.1f}"
+        if callable(self._name):
+            return f"{estimate.t:.1f}{whole} s"
         speed = (estimate.t - self._start) / (time.perf_counter() - self._began)
         return f"{estimate.t:.1f}{whole} s, {speed:.1f}× real time"
 
@@ -92,7 +95,10 @@ class View:
         picture = Table.grid()
         picture.add_column(min_width=_LABELS, no_wrap=True)
         picture.add_column(no_wrap=True, overflow="crop")
-        picture.add_row("replay", Text(f"{self._progress(estimate)}, {self._name}"))
+        if callable(self._name):  # the devices are open: never without saying so
+            picture.add_row("[bold red]● live", Text(f"{self._progress(estimate)}, {self._name()}"))
+        else:
+            picture.add_row("replay", Text(f"{self._progress(estimate)}, {self._name}"))
         if self._end is not None:
             picture.add_row("", ProgressBar(self._end - self._start, estimate.t - self._start, width=width))
         picture.add_row("[bold]engagement", _interval(estimate.engagement, width))

@@ -36,11 +36,16 @@ _IDLE: Final = 0.1  # s that a thread waits for its device before it looks wheth
 Material = TypeVar("Material", covariant=True)
 
 
+class DeviceState(Protocol):
+    @property
+    def name(self) -> str: ...  # `open` or `lost`
+
+
 class Device(Protocol[Material]):
     """What a session takes from: a camera, a microphone."""
 
     @property
-    def lost(self) -> bool: ...
+    def state(self) -> DeviceState: ...
     def take(self, timeout: float) -> Material | None: ...
 
 
@@ -66,7 +71,7 @@ class _Piece:
     failure: BaseException | None = None
 
 
-class LiveSession:
+class LiveLoop:
     """The estimates of a live session. A context manager; iterate within it, as long as one likes.
 
     Ticks come at the bundle's rate, in order, whether or not anything arrives: with all missing the estimate
@@ -163,7 +168,7 @@ class LiveSession:
             except queue.Empty:
                 pass
             for modality, device in self._devices.items():
-                if device.lost:
+                if device.state.name == "lost":
                     self._pacing.lost(modality, self._clock())
             for due in self._pacing.due(self._clock()):
                 yield self._estimate(due)

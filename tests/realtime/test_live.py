@@ -13,7 +13,7 @@ from enrapt.contracts.schemas import FACE
 from enrapt.export.bundle import Bundle
 from enrapt.realtime.audio import AudioFeatures
 from enrapt.realtime.engine import Engine
-from enrapt.realtime.live import LiveSession, session_clock
+from enrapt.realtime.live import LiveLoop, session_clock
 from enrapt.realtime.samples import SECOND, Frame, Sound
 
 MS = SECOND // 1000
@@ -25,7 +25,12 @@ class Device:
     def __init__(self, clock, every, make, queue=False):
         self.clock, self.every, self.make, self.queue = clock, every, make, queue
         self.lost, self.given, self.superseded = False, 0, 0
+        self.state = self
         self.last = 0  # number of the last one given
+
+    @property
+    def name(self):
+        return "lost" if self.lost else "open"
 
     def take(self, timeout):
         due = self.clock() // self.every
@@ -81,7 +86,7 @@ def run(session, seconds, clock, at=lambda estimate: None):
 def test_a_tick_every_40_ms_in_order_with_face_and_sound(engine):
     clock = session_clock()
     camera, microphone = devices(clock)
-    session = LiveSession(
+    session = LiveLoop(
         engine, clock, camera=camera, face=Face(), microphone=microphone, audio=AudioFeatures()
     )
     estimates = run(session, 2.0, clock)
@@ -105,7 +110,7 @@ def test_a_tick_every_40_ms_in_order_with_face_and_sound(engine):
 def test_ticks_go_on_when_devices_are_lost_and_both_come_back(engine):
     clock = session_clock()
     camera, microphone = devices(clock)
-    session = LiveSession(
+    session = LiveLoop(
         engine, clock, camera=camera, face=Face(), microphone=microphone, audio=AudioFeatures()
     )
 
@@ -124,7 +129,7 @@ def test_ticks_go_on_when_devices_are_lost_and_both_come_back(engine):
 def test_a_face_that_takes_long_drops_pictures_and_delays_nothing(engine):
     clock = session_clock()
     camera, _ = devices(clock)
-    session = LiveSession(engine, clock, camera=camera, face=Face(0.1))
+    session = LiveLoop(engine, clock, camera=camera, face=Face(0.1))
     estimates = [e for e, _ in run(session, 2.0, clock)]
     assert len(estimates) in (48, 49, 50, 51)
     assert camera.superseded > 30
@@ -138,7 +143,7 @@ def test_every_nth_picture_is_looked_at(engine):
     camera, _ = devices(clock)
     face = Face()
     face.extract = lambda frame, seen=Counter(): seen.update(n=1) or np.ones(FACE.dim, np.float32)
-    session = LiveSession(engine, clock, camera=camera, face=face, face_every=3)
+    session = LiveLoop(engine, clock, camera=camera, face=face, face_every=3)
     run(session, 1.0, clock)
     counts = session.counts["face"]
     assert counts.captured == camera.given
@@ -148,7 +153,7 @@ def test_every_nth_picture_is_looked_at(engine):
 def test_a_slow_listener_of_estimates_gets_every_tick_in_order(engine):
     clock = session_clock()
     camera, microphone = devices(clock)
-    session = LiveSession(
+    session = LiveLoop(
         engine, clock, camera=camera, face=Face(), microphone=microphone, audio=AudioFeatures()
     )
     estimates = [e for e, _ in run(session, 2.0, clock, lambda e: time.sleep(0.3 if e.tick == 10 else 0))]
@@ -159,7 +164,7 @@ def test_a_slow_listener_of_estimates_gets_every_tick_in_order(engine):
 def test_it_can_be_stopped_from_anywhere(engine):
     clock = session_clock()
     camera, _ = devices(clock)
-    with LiveSession(engine, clock, camera=camera, face=Face()) as session:
+    with LiveLoop(engine, clock, camera=camera, face=Face()) as session:
         threading.Timer(0.3, session.stop).start()
         assert 3 <= sum(1 for _ in session) <= 12
 
@@ -169,7 +174,7 @@ def test_what_goes_wrong_in_a_thread_is_raised_where_the_estimates_are_used(engi
     camera, _ = devices(clock)
     face = Face()
     face.extract = lambda frame: 1 / 0
-    with pytest.raises(ZeroDivisionError), LiveSession(engine, clock, camera=camera, face=face) as session:
+    with pytest.raises(ZeroDivisionError), LiveLoop(engine, clock, camera=camera, face=face) as session:
         for _ in itertools.islice(session, 100):
             pass
     assert not [t for t in threading.enumerate() if t.name.startswith("enrapt")]
@@ -191,7 +196,7 @@ def test_a_recorder_is_told_of_everything(engine):
         def estimate(self, estimate):
             assert told[-1] == estimate.tick
 
-    session = LiveSession(engine, clock, camera=camera, face=Face(), listener=Recorder())
+    session = LiveLoop(engine, clock, camera=camera, face=Face(), listener=Recorder())
     estimates = run(session, 1.0, clock)
     assert [t for t in told if t != "sample"] == [e.tick for e, _ in estimates]
     assert told.count("sample") == session.counts["face"].captured
@@ -200,7 +205,7 @@ def test_a_recorder_is_told_of_everything(engine):
 def test_a_session_without_a_device_and_an_unknown_context_are_told(engine):
     clock = session_clock()
     with pytest.raises(UserError, match="no device for what the bundle takes"):
-        LiveSession(engine, clock)
+        LiveLoop(engine, clock)
     camera, _ = devices(clock)
     with pytest.raises(UserError, match="no context 'role'"):
-        LiveSession(engine, clock, camera=camera, face=Face(), context={"role": [1.0]})
+        LiveLoop(engine, clock, camera=camera, face=Face(), context={"role": [1.0]})

@@ -1,0 +1,200 @@
+"""`enrapt live`: a camera and a microphone go in, estimates come out."""
+
+import argparse
+import json
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from ..contracts.errors import UserError
+
+if TYPE_CHECKING:
+    from ..realtime.session import LiveSession
+    from ..realtime.statistics import Statistics
+
+
+def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    from .replay import add_face_model_arguments
+
+    parser = subparsers.add_parser(
+        "live",
+        help="estimate engagement from a camera and a microphone",
+        description="Estimates engagement live, until Ctrl-C. No picture and no sound is kept, and nothing "
+        "leaves the machine. A device that is lost is missing until it is back.",
+    )
+    parser.add_argument(
+        "--camera",
+        metavar="C",
+        default="0",
+        help="number, /dev path, RTSP or HTTP-MJPEG address, or none (%(default)s)",
+    )
+    parser.add_argument(
+        "--mic", metavar="NAME", default="default", help="its name or a part of it, or none (the system's)"
+    )
+    parser.add_argument(
+        "--bundle",
+        metavar="B",
+        default="default",
+        help="a bundle's file, or a shipped one's name (%(default)s)",
+    )
+    parser.add_argument(
+        "--to",
+        metavar="ADDRESS",
+        action="append",
+        default=[],
+        help="keep the estimates: jsonl:FILE, csv:FILE, or - for standard output; may be given several times",
+    )
+    parser.add_argument("--stats", metavar="FILE", type=Path, help="write the summary as JSON at the end")
+    parser.add_argument("--duration", metavar="S", type=float, help="stop after S seconds")
+    parser.add_argument(
+        "--context",
+        metavar="NAME=X,…",
+        action="append",
+        default=[],
+        help="numbers of a context modality of the bundle, constant over the session",
+    )
+    parser.add_argument(
+        "--camera-size", metavar="WxH", default="640x480", help="to ask the camera for (%(default)s)"
+    )
+    parser.add_argument(
+        "--camera-rate", metavar="HZ", type=int, default=30, help="to ask the camera for (%(default)s)"
+    )
+    parser.add_argument(
+        "--face-every", metavar="N", type=int, default=1, help="look for the face in every N-th picture"
+    )
+    parser.add_argument(
+        "--max-wait",
+        metavar="MS",
+        type=float,
+        default=50.0,
+        help="a tick is told so late at the latest, whatever is missing (%(default)s)",
+    )
+    add_face_model_arguments(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    from ..realtime.outputs import open_output
+    from ..realtime.session import LiveSession
+    from ..realtime.statistics import Statistics
+    from .summary import summary
+    from .view import View, find_face_model_visibly
+
+    camera = None if args.camera == "none" else args.camera
+    session = LiveSession(
+        camera,
+        None if args.mic == "none" else args.mic,
+        bundle=args.bundle,
+        camera_size=_size(args.camera_size),
+        camera_rate=args.camera_rate,
+        face_every=args.face_every,
+        context=_context(args.context),
+        max_wait=args.max_wait / 1000,
+        face_model=find_face_model_visibly(args.face_model, args.offline) if camera is not None else None,
+    )
+    statistics = Statistics()
+    with ExitStack() as stack:
+        outputs = [stack.enter_context(open_output(address)) for address in args.to]
+        stack.enter_context(session)
+        print(f"live: {_devices(session)}; Ctrl-C ends it", file=sys.stderr)
+        view = stack.enter_context(View(lambda: _devices(session), 0.0, args.duration, session.rate))
+        began = time.perf_counter()
+        with _ended_by_signals(session):
+            for estimate in session:
+                for output in outputs:
+                    output.write(estimate)
+                statistics.add(estimate)
+                view.update(estimate)
+                if args.duration is not None and estimate.t >= args.duration:
+                    break
+        wall = time.perf_counter() - began
+    if args.stats is not None:
+        _write(args.stats, _told(session, statistics, wall))
+    stream = sys.stderr if any(address.split(":")[-1] == "-" for address in args.to) else sys.stdout
+    print(summary(statistics, session.counts, session.rate, wall), file=stream)
+    return 0
+
+
+@contextmanager
+def _ended_by_signals(session: "LiveSession") -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the session after the tick that is being told; a second one ends the program."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        session.stop()
+        for name, handler in before.items():
+            signal.signal(name, handler)
+
+    before: dict[int, Any] = {name: signal.signal(name, end) for name in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for name, handler in before.items():
+            signal.signal(name, handler)
+
+
+def _devices(session: "LiveSession") -> str:
+    """What is open, and how it is."""
+    said = []
+    if session.camera is not None:
+        said.append(f"camera {session.camera.given}" + _lost(session.camera.state.name))
+    if session.microphone is not None:
+        microphone = session.microphone
+        said.append(f"microphone {microphone.device}, {microphone.given}" + _lost(microphone.state.name))
+    return "; ".join(said)
+
+
+def _lost(state: str) -> str:
+    return " (lost)" if state == "lost" else ""
+
+
+def _told(session: "LiveSession", statistics: "Statistics", wall: float) -> dict[str, Any]:
+    """The summary, for programs."""
+    counts = {
+        modality: {
+            "captured": c.captured,
+            "used": c.used,
+            "dropped": {k: n for k, n in c.dropped.items() if n},
+        }
+        for modality, c in session.counts.items()
+    }
+    latency = {
+        stage: dict(zip(("p50", "p95", "p99"), (round(ms, 3) for ms in percentiles), strict=True))
+        for stage, percentiles in statistics.latency.items()
+    }
+    return {
+        "ticks": statistics.ticks,
+        "seconds": round(wall, 3),
+        "presence": {modality: round(share, 4) for modality, share in statistics.presence.items()},
+        "latency_ms": latency,
+        "samples": counts,
+    }
+
+
+def _write(path: Path, told: dict[str, Any]) -> None:
+    try:
+        path.write_text(json.dumps(told, indent=2) + "\n")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror}); give another file") from None
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, _, height = text.partition("x")
+    if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
+        raise UserError(f"--camera-size {text}: give width and height, such as 640x480")
+    return int(width), int(height)
+
+
+def _context(given: list[str]) -> dict[str, list[float]]:
+    context = {}
+    for text in given:
+        name, _, numbers = text.partition("=")
+        try:
+            context[name] = [float(number) for number in numbers.split(",")]
+        except ValueError:
+            raise UserError(f"--context {text}: give NAME=X or NAME=X,Y,…") from None
+    return context

@@ -1,0 +1,138 @@
+"""A live session: opens the devices, and gives an estimate per tick.
+
+    with LiveSession(camera=0, mic="default") as session:
+        for estimate in session:
+            print(estimate.engagement.mean)
+
+No picture and no sound is kept, and nothing leaves the machine.
+"""
+
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from ..contracts.errors import UserError
+from ..export.bundle import Bundle
+from .audio import AudioFeatures
+from .camera import Camera
+from .counts import Counts
+from .engine import Engine
+from .estimate import Estimate
+from .face import FaceFeatures
+from .face_model import find_face_model
+from .live import LiveLoop, session_clock
+from .microphone import Microphone
+from .pacing import MAX_WAIT
+from .samples import SECOND
+
+
+class LiveSession:
+    """A camera and a microphone, live. A context manager; iterate within it.
+
+    Estimates come at the bundle's rate, in order, whatever happens to the devices: what is lost is missing,
+    and comes back by itself.
+
+    Args:
+        camera: index, /dev path, RTSP or HTTP-MJPEG address; None for none.
+        mic: its name or a part of it; `default` for the system's; None for none.
+        bundle: a file, or a shipped one's name.
+        camera_size: pixels, width and height to ask for.
+        camera_rate: frames a second to ask for.
+        face_every: look for the face in every n-th picture.
+        context: raw values of the bundle's context modalities, constant over the session.
+        max_wait: seconds after its time at which a tick is told, whatever is still missing.
+        face_model: `face_landmarker.task`; looked for, or fetched unless `offline`, if not given.
+
+    Attributes:
+        rate: ticks a second.
+        camera, microphone: the open devices, None where there is none.
+
+    Raises:
+        UserError: on entering; in a line what is wrong with a device, the bundle or the face model.
+    """
+
+    def __init__(
+        self,
+        camera: int | str | None = 0,
+        mic: str | None = "default",
+        *,
+        bundle: str | Path = "default",
+        camera_size: tuple[int, int] = (640, 480),
+        camera_rate: int = 30,
+        face_every: int = 1,
+        context: Mapping[str, Sequence[float]] | None = None,
+        max_wait: float = MAX_WAIT / SECOND,
+        face_model: Path | None = None,
+        offline: bool = False,
+    ) -> None:
+        if face_every < 1 or camera_rate < 1 or not 0 <= max_wait <= 10:
+            raise UserError("face_every and camera_rate must be at least 1, max_wait from 0 to 10 s")
+        self._asked = camera, mic
+        self._bundle = bundle
+        self._camera_options: dict[str, Any] = {"size": camera_size, "rate": camera_rate}
+        self._loop_options: dict[str, Any] = {
+            "face_every": face_every,
+            "context": context,
+            "max_wait": round(max_wait * SECOND),
+        }
+        self._face_model, self._offline = face_model, offline
+        self._stack = ExitStack()
+        self._loop: LiveLoop | None = None
+        self.rate = 0
+        self.camera: Camera | None = None
+        self.microphone: Microphone | None = None
+
+    def __enter__(self) -> Self:
+        engine = Engine(Bundle.load(self._bundle))
+        self.rate = engine.rate
+        camera, mic = self._asked
+        clock = session_clock()
+        with ExitStack() as stack:  # what was opened is closed again if the rest cannot be
+            face = audio = None
+            if camera is not None and "face" in engine.inputs:
+                model = find_face_model(self._face_model, offline=self._offline)
+                face = stack.enter_context(FaceFeatures(model))
+                self.camera = stack.enter_context(Camera(camera, clock, **self._camera_options))
+            if mic is not None and "audio" in engine.inputs:
+                audio = AudioFeatures()
+                name = None if mic == "default" else mic
+                self.microphone = stack.enter_context(Microphone(name, clock))
+            loop = LiveLoop(
+                engine,
+                clock,
+                camera=self.camera,
+                face=face,
+                microphone=self.microphone,
+                audio=audio,
+                **self._loop_options,
+            )
+            self._loop = stack.enter_context(loop)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+        if self.camera is not None:
+            face = self.counts["face"]
+            for reason, n in self.camera.counts.dropped.items():
+                face.drop(reason, n)
+
+    def __iter__(self) -> Generator[Estimate]:
+        if self._loop is None:
+            raise RuntimeError("enter the session first: with LiveSession() as session")
+        yield from self._loop
+
+    def stop(self) -> None:
+        """End the iteration; from any thread or signal handler."""
+        if self._loop is not None:
+            self._loop.stop()
+
+    @property
+    def counts(self) -> dict[str, Counts]:
+        """By modality, where its samples went; complete after the session."""
+        assert self._loop is not None
+        return self._loop.counts
