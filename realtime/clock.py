@@ -3,7 +3,8 @@
 A sound card counts samples by its own crystal, which is wrong by up to 200 parts in a million: 17 s a day.
 What is known of it are pairs: so many samples, and when the host had them. A busy host is late by anything,
 and hardly ever early. So the host's times are trusted only where they are least late: the pair of least delay
-of every two seconds, and through those of the last minute the line of the median slope.
+of every two seconds, and among those of the last two minutes a line of the median slope, a quarter of them
+below it.
 
 Source: V. Paxson, "On calibrating measurements of packet transit times", SIGMETRICS 1998 (the least delay of
 each interval, then a robust line); P. K. Sen, "Estimates of the regression coefficient based on Kendall's
@@ -18,10 +19,10 @@ import numpy as np
 from .samples import SECOND
 
 INTERVAL: Final = 2 * SECOND  # of which the pair of least delay counts
-INTERVALS: Final = 30  # a minute: short enough for a crystal that warms up
-FIT_FROM: Final = (
-    8  # intervals; a slope over less than 16 s says more about the host's delays than about a crystal
-)
+INTERVALS: Final = 60  # two minutes: short enough for a crystal that warms up
+FIT_FROM: Final = 15  # intervals; a slope over less than 30 s says more of the host's delays than of crystals
+TOO_EARLY: Final = 25  # % of the intervals that may be wrong in the rare direction
+AWAY: Final = 3  # intervals in a row; a busy host may well be late by more than a step in two
 STEP: Final = SECOND // 50  # 20 ms; what all others that judge sound by its time allow for jitter
 MAX_DRIFT: Final = 500e-6  # crystals stay within 200 ppm; beyond this the fit is wrong, not the device
 
@@ -32,7 +33,7 @@ class DeviceClock:
     """Maps a device's time to the session's; both in ns, both integers.
 
     Constant time for each pair, constant memory. What a device lost without saying so (its count stands still
-    while time goes on) shows as two intervals in a row away from the line by more than 20 ms, on the same
+    while time goes on) shows as three intervals in a row away from the line by more than 20 ms, on the same
     side: the line begins anew there, and keeps its slope.
 
     Attributes:
@@ -101,8 +102,8 @@ class DeviceClock:
         sign = int(delay > STEP) - int(delay < -STEP)
         self._away = self._away + sign if sign * self._away >= 0 and sign else sign
         self._least.append(self._best)
-        if abs(self._away) == 2:
-            since = list(self._least)[-2:]
+        if abs(self._away) == AWAY:
+            since = list(self._least)[-AWAY:]
             self._least.clear()
             self._least.extend(since)
             self._away = 0
@@ -115,4 +116,4 @@ class DeviceClock:
         i, j = _PAIRS[len(x)]
         slope = float(np.median((y[j] - y[i]) / (x[j] - x[i])))
         self.drift = min(max(slope, -MAX_DRIFT), MAX_DRIFT)
-        self._offset = float(np.median(y - self.drift * x))
+        self._offset = float(np.percentile(y - self.drift * x, TOO_EARLY))
