@@ -1,0 +1,164 @@
+"""A live session on a real face, 30 pictures a second: latencies, rate, processor time beside MediaPipe.
+
+    python benchmarks/live.py [--seconds 60] [--rate 30] [--slow MS] [--face-model FILE] [--mic NAME]
+
+A process serves pictures of the demo clip in which the face is in sight, 640×480, as MJPEG over HTTP; a live
+session takes them as from any camera. `--slow` adds that much to every look for the face, as an overloaded
+machine would. Afterwards MediaPipe alone looks at as many of the pictures, decoded already; the processor
+time of the session is that of its own and its devices' processes.
+"""
+
+import argparse
+import multiprocessing
+import os
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import cv2
+import numpy as np
+import psutil
+
+from enrapt.cli.demo import CLIP
+from enrapt.realtime.face import FaceFeatures
+from enrapt.realtime.face_model import find_face_model
+from enrapt.realtime.media import Recording
+from enrapt.realtime.samples import SECOND, Frame
+from enrapt.realtime.session import LiveSession
+
+SIZE = (640, 480)
+SKIP, LENGTH = 25, 75  # pictures of the clip, the face in sight
+
+
+def pictures() -> list[Frame]:
+    frames = [item for item in Recording(CLIP, 0.0, 5.0) if isinstance(item, Frame)]
+    chosen = frames[SKIP : SKIP + LENGTH]
+    there_and_back = [*chosen, *chosen[-2:0:-1]]
+    return [
+        Frame(i * SECOND // 30, np.ascontiguousarray(cv2.resize(f.image, SIZE)))
+        for i, f in enumerate(there_and_back)
+    ]
+
+
+def serve(port: "multiprocessing.Queue[int]", rate: int) -> None:
+    """MJPEG over HTTP, in a process of its own."""
+    images = (cv2.cvtColor(frame.image, cv2.COLOR_RGB2BGR) for frame in pictures())
+    jpegs = [cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes() for image in images]
+
+    class Camera(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=picture")
+            self.end_headers()
+            began, number = time.monotonic(), 0
+            while True:
+                number += 1
+                time.sleep(max(0.0, began + number / rate - time.monotonic()))
+                jpeg = jpegs[number % len(jpegs)]
+                head = f"--picture\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
+                try:
+                    self.wfile.write(head.encode() + jpeg + b"\r\n")
+                except OSError:
+                    return
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Camera)
+    port.put(server.server_port)
+    server.serve_forever()
+
+
+def processor_time() -> float:
+    """Seconds of this process and its children, those that have ended included."""
+    own = os.times()
+    children = sum(sum(child.cpu_times()[:2]) for child in psutil.Process().children(recursive=True))
+    return own.user + own.system + own.children_user + own.children_system + children
+
+
+class Slow(FaceFeatures):
+    extra = 0.0
+
+    def extract(self, frame: Frame):
+        time.sleep(self.extra)
+        return super().extract(frame)
+
+
+def percentiles(name: str, values: list[float]) -> None:
+    p50, p95, p99 = np.percentile(values, (50, 95, 99))
+    print(f"  {name:44s} p50 {p50:6.1f}   p95 {p95:6.1f}   p99 {p99:6.1f} ms")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--rate", type=int, default=30)
+    parser.add_argument("--slow", type=float, default=0.0)
+    parser.add_argument("--mic")
+    parser.add_argument("--face-model", type=Path)
+    args = parser.parse_args()
+    model = find_face_model(args.face_model)
+    frames = pictures()
+    context = multiprocessing.get_context("spawn")
+    port: multiprocessing.Queue[int] = context.Queue()
+    server = context.Process(target=serve, args=(port, args.rate), daemon=True)
+    server.start()
+    address = f"http://127.0.0.1:{port.get()}/"
+    if args.slow:
+        import enrapt.realtime.session as module
+
+        Slow.extra = args.slow / 1000
+        module.FaceFeatures = Slow  # type: ignore[misc]
+
+    ticks, gaps, first_use, waits, threads = [], [], [], {}, 0
+    session = LiveSession(address, args.mic, face_model=model, camera_rate=args.rate)
+    served = sum(psutil.Process(server.pid).cpu_times()[:2])
+    before = processor_time() - served
+    with session:
+        loaded = processor_time() - sum(psutil.Process(server.pid).cpu_times()[:2])
+        began = time.monotonic()
+        newest = -1.0
+        for estimate in session:
+            now = time.monotonic()
+            assert estimate.tick == len(ticks)
+            assert estimate.latency_ms
+            ticks.append(estimate.latency_ms.tick)
+            gaps.append(now)
+            for modality, ms in estimate.latency_ms.waits.items():
+                waits.setdefault(modality, []).append(ms)
+            if (age := estimate.age_ms["face"]) is not None and estimate.t - age / 1000 > newest + 0.001:
+                newest = estimate.t - age / 1000
+                first_use.append(estimate.latency_ms.tick + age)
+            threads = max(threads, threading.active_count())
+            if now - began > args.seconds:
+                break
+        live = processor_time() - sum(psutil.Process(server.pid).cpu_times()[:2]) - loaded
+    server.kill()
+    took = gaps[-1] - gaps[0]
+    off = abs((len(ticks) - 1) / took / session.rate - 1)
+    print(f"{len(ticks)} ticks in {took:.2f} s: rate off by {off:.4%}, each in order")
+    percentiles("a tick's time to its estimate", ticks)
+    for modality, values in waits.items():
+        percentiles(f"  of that, until {modality} had come", values)
+    percentiles("a picture's arrival to the first use", first_use)
+    for modality, counts in session.counts.items():
+        dropped = " + ".join(f"{n} {reason}" for reason, n in counts.dropped.items() if n) or "0 dropped"
+        exact = counts.captured == counts.used + counts.dropped.total()
+        print(f"  {modality}: {counts.captured} captured = {counts.used} used + {dropped}: {exact}")
+
+    assert session.camera is not None
+    looked = session.camera.counts.used
+    with FaceFeatures(model) as face:
+        face.extract(frames[0])
+        alone = processor_time()
+        for i in range(looked):
+            frame = frames[i % len(frames)]
+            face.extract(Frame((i + 1) * SECOND // args.rate, frame.image))
+        alone = processor_time() - alone
+    print(f"  processor: {live:.1f} s for {looked} pictures looked at; MediaPipe alone {alone:.1f} s: "
+          f"{live / alone - 1:+.0%} ({loaded - before:.1f} s to load)")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
