@@ -1,0 +1,86 @@
+"""A file of a session, message by message: each is written whole or not at all, and read if nothing changed.
+
+The messages are those of an Arrow IPC stream. Arrow has no checksums, so each carries one: the text
+`crc32=… bytes=…` in its custom metadata (the first message's: in its schema's), over all its bytes with zeros
+for the digits after `crc32=`. Whatever is read was checked before Arrow sees it.
+"""
+
+import contextlib
+import os
+import re
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, Final
+
+END: Final = b"\xff\xff\xff\xff\0\0\0\0"  # ends a stream
+UNCHECKED: Final = b"crc32=00000000 bytes=00000000"  # goes into a message that is to be sealed
+
+_CHECK: Final = re.compile(rb"crc32=([0-9a-f]{8}) bytes=([0-9a-f]{8})")
+_MAX_METADATA: Final = 2**20  # bytes; that of a schema is some thousand
+
+
+def sealed(message: bytes) -> bytes:
+    """The message with its check filled in."""
+    whole = bytearray(message)
+    check = whole.index(UNCHECKED)
+    whole[check + 21 : check + 29] = b"%08x" % len(whole)
+    whole[check + 6 : check + 14] = b"%08x" % zlib.crc32(whole)
+    return bytes(whole)
+
+
+def messages(file: BinaryIO, size: int) -> Iterator[bytes]:
+    """The messages of a stream up to its end, or up to the first that is not as it was written.
+
+    Args:
+        file: at its beginning.
+        size: bytes of it that are to be read.
+    """
+    position = 0
+    while len(head := file.read(8)) == 8 and head != END:
+        n = int.from_bytes(head[4:], "little")
+        metadata = file.read(n) if n <= _MAX_METADATA else b""
+        check = _CHECK.search(metadata)
+        if check is None:
+            return
+        length = int(check[2], 16)
+        if not 8 + n <= length <= size - position:
+            return
+        message = head + metadata + file.read(length - 8 - n)
+        digits = slice(8 + check.start(1), 8 + check.end(1))
+        zeroed = bytearray(message)
+        zeroed[digits] = b"00000000"
+        if len(message) < length or zlib.crc32(zeroed) != int(check[1], 16):
+            return
+        yield message
+        position += length
+
+
+class MessageFile:
+    """Written message by message, unbuffered; of one that could not be written nothing is left.
+
+    Raises:
+        OSError: from all methods but `close`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("xb", buffering=0)
+
+    @property
+    def closed(self) -> bool:
+        return self._file.closed
+
+    def write(self, message: bytes) -> None:
+        start = self._file.tell()
+        left = memoryview(message)
+        try:
+            while left:
+                left = left[os.write(self._file.fileno(), left) :]
+        except BaseException:  # a full disk, or Ctrl-C
+            with contextlib.suppress(OSError):
+                self._file.seek(start)
+                self._file.truncate()
+            raise
+
+    def close(self) -> None:
+        self._file.close()
