@@ -1,0 +1,147 @@
+"""Why a camera does not open, in one line that says what to do."""
+
+import http.client
+import os
+import socket
+import stat
+import sys
+from pathlib import Path
+from typing import Final
+from urllib.parse import SplitResult, urlsplit
+
+from ..contracts.errors import UserError
+
+_PATIENCE: Final = 2.0  # s; OpenCV has waited already
+
+
+def camera_of(source: int | str) -> int | str:
+    """What OpenCV is asked for: an index, a path in /dev or an address.
+
+    Raises:
+        UserError: it is none of these.
+    """
+    text = str(source)
+    if text.isdecimal():
+        return f"/dev/video{int(text)}" if sys.platform == "linux" else int(text)
+    if text.startswith("/dev/") or urlsplit(text).scheme in ("rtsp", "rtsps", "http", "https"):
+        return text
+    if Path(text).is_file():
+        raise UserError(f"{text}: a recording, not a camera; use: enrapt replay {text}")
+    raise UserError(
+        f"camera {text}: give an index (0), a device (/dev/video0) or an address (rtsp://… or http://…); "
+        "recordings are for: enrapt replay"
+    )
+
+
+def why_not(camera: int | str, ending: str) -> str:
+    """In a line for people, what is wrong with a camera that did not open.
+
+    Args:
+        camera: as `camera_of` gives it.
+        ending: `closed` (OpenCV could not open it), `dark` (it opened and gave no picture), `silent` (no
+            answer in time), or else a reason in words.
+    """
+    text = str(camera)
+    if ending not in ("closed", "dark", "silent"):
+        return f"camera {_without_password(text)}: {ending}"
+    if "://" in text:
+        return f"camera {_without_password(text)}: {_why_not_address(urlsplit(text))}"
+    if isinstance(camera, int):
+        return f"camera {camera}: gives no picture; is it plugged in, and may this program use it?"
+    return f"camera {text}: {_why_not_device(Path(text))}"
+
+
+def _why_not_device(device: Path) -> str:
+    try:
+        mode = device.stat().st_mode
+    except OSError:
+        others = _devices()
+        there = f"there are: {', '.join(others)}" if others else "there is none; plug one in"
+        return f"no such camera; {there}"
+    if not stat.S_ISCHR(mode):
+        return "not a camera"
+    if not os.access(device, os.R_OK | os.W_OK):
+        return "permission denied; sudo usermod -aG video $USER, and log in again"
+    if users := _users(device):
+        return f"busy; close {', '.join(users)}"
+    others = [other for other in _devices() if other.split()[0] != str(device.resolve())]
+    another = f", or try another: {', '.join(others)}" if others else ""
+    return f"gives no picture; close other programs that use it, unplug it and plug it in{another}"
+
+
+def _devices() -> list[str]:
+    """All there are, with their names: `/dev/video0 (HD Webcam)`."""
+    return [_with_name(path) for path in sorted(Path("/dev").glob("video[0-9]*"), key=_number)]
+
+
+def _number(path: Path) -> int:
+    return int("".join(filter(str.isdecimal, path.name)))
+
+
+def _with_name(device: Path) -> str:
+    try:
+        return f"{device} ({Path(f'/sys/class/video4linux/{device.name}/name').read_text().strip()})"
+    except OSError:
+        return str(device)
+
+
+def _users(device: Path) -> list[str]:
+    """Other programs that have it open, as far as they may be seen: those of the same person."""
+    there = device.resolve()
+    users = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if int(process.name) != os.getpid() and any(
+                link.readlink() == there for link in (process / "fd").iterdir()
+            ):
+                users.append(f"{(process / 'comm').read_text().strip()} (process {process.name})")
+        except OSError:  # another person's, or it has ended meanwhile
+            continue
+    return users
+
+
+def _without_password(address: str) -> str:
+    parts = urlsplit(address)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl() if parts.scheme else address
+
+
+def _why_not_address(address: SplitResult) -> str:
+    try:
+        host, port = address.hostname or "", address.port
+    except ValueError:
+        return "the port is no number from 0 to 65535"
+    if not host:
+        return "the address names no host"
+    try:
+        if address.scheme in ("http", "https"):
+            return _why_not_http(address)
+        with socket.create_connection((host, port or 554), _PATIENCE):
+            return "answers, but gives no video; check the path, user and password"
+    except socket.gaierror:
+        return f"no host of the name {host} is known; check the address and the network"
+    except ConnectionRefusedError:
+        return "refused; does the camera's server run, and is this its port?"
+    except TimeoutError:
+        return "does not answer; is the camera switched on, and in this network?"
+    except (OSError, http.client.HTTPException) as error:
+        return f"does not answer as a camera does ({' '.join(str(error).split()) or type(error).__name__})"
+
+
+def _why_not_http(address: SplitResult) -> str:
+    secure = address.scheme == "https"
+    connection = (http.client.HTTPSConnection if secure else http.client.HTTPConnection)(
+        address.hostname or "", address.port, timeout=_PATIENCE
+    )
+    try:
+        connection.request("GET", (address.path or "/") + (f"?{address.query}" if address.query else ""))
+        answer = connection.getresponse()
+        content = answer.headers.get_content_type()
+    finally:
+        connection.close()
+    if answer.status in (401, 403):
+        return f"answers “{answer.status} {answer.reason}”; check user and password (http://user:password@…)"
+    if answer.status != 200:
+        return f"answers “{answer.status} {answer.reason}”; check the path"
+    if content.startswith(("multipart/", "video/", "image/")):
+        return f"answers with {content}, but no picture in it can be read; is it MJPEG?"
+    return f"answers with {content}, not with pictures; give the address of the MJPEG stream itself"

@@ -1,0 +1,144 @@
+"""A camera on the loopback: MJPEG over HTTP, in a process that can be killed, stopped and started again.
+
+Each picture bears the moment it was made, so that whoever receives it can tell how old it is.
+"""
+
+import contextlib
+import itertools
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+SIZE: Final = (320, 240)
+RATE: Final = 30
+MS: Final = 1_000_000
+
+_BITS: Final = 24  # milliseconds that wrap around after 4.7 hours
+_BLOCK: Final = SIZE[0] // _BITS  # pixels
+
+
+def free_port() -> int:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return int(listening.getsockname()[1])
+
+
+def picture(made: int, noise: int = 0) -> NDArray[np.uint8]:
+    """BGR, of that moment (monotonic ns): red above, noise below, the moment in black and white blocks."""
+    image = np.zeros((SIZE[1], SIZE[0], 3), np.uint8)
+    image[:, :, 2] = 200
+    image[120:] = np.random.default_rng(noise).integers(0, 255, (120, SIZE[0], 3), np.uint8)
+    for bit in range(_BITS):
+        image[:40, bit * _BLOCK : (bit + 1) * _BLOCK] = 255 * (made // MS >> bit & 1)
+    return image
+
+
+def age(image: NDArray[np.uint8], now: int) -> float:
+    """How long before `now` (monotonic ns) a picture was made, s."""
+    blocks = image[10:30, : _BITS * _BLOCK].reshape(20, _BITS, _BLOCK, 3)
+    bits = blocks[:, :, 3:-3].mean(axis=(0, 2, 3)) > 128
+    made = sum(int(bit) << k for k, bit in enumerate(bits))
+    return ((now // MS - made) % (1 << _BITS)) / 1000
+
+
+class Server:
+    """The camera's process; a context manager.
+
+    `kind`: `moving`, `freezing` (after a second), `damaged` (bytes too many in each picture), `locked` (asks
+    for a password), `html`, `missing`, `silent`.
+    """
+
+    def __init__(self, kind: str = "moving", port: int | None = None) -> None:
+        self.kind, self.port = kind, port or free_port()
+        self.address = f"http://127.0.0.1:{self.port}/video"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> "Server":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+    def start(self) -> None:
+        """Returns when it listens."""
+        command = [sys.executable, __file__, str(self.port), self.kind]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE)
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline() == b"listening\n"
+
+    def signal(self, number: int) -> None:
+        assert self._process is not None
+        os.kill(self._process.pid, number)
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate()
+            self._process = None
+
+    def stop(self) -> None:
+        self.signal(signal.SIGSTOP)
+
+    def carry_on(self) -> None:
+        self.signal(signal.SIGCONT)
+
+
+def _pictures(kind: str) -> Iterator[bytes]:
+    began = time.monotonic_ns()
+    for k in itertools.count():
+        due = began + k * 1_000_000_000 // RATE
+        time.sleep(max(0, due - time.monotonic_ns()) / 1e9)
+        still = kind == "freezing" and k > RATE
+        made = began if still else time.monotonic_ns()
+        data = cv2.imencode(".jpg", picture(made, 0 if still else k))[1].tobytes()
+        yield data[:-2] + b"excess" + data[-2:] if kind == "damaged" else data
+
+
+class _Handler(BaseHTTPRequestHandler):
+    kind = "moving"
+
+    def do_GET(self) -> None:
+        if self.kind == "html":
+            self._head("text/html; charset=utf-8")
+            self.wfile.write(b"<!DOCTYPE html><html><body>Log in, please.</body></html>")
+        elif self.kind == "missing":
+            self.send_error(404)
+        elif self.kind == "silent":
+            time.sleep(60)
+        elif self.kind == "locked" and "Authorization" not in self.headers:
+            self.send_response(401)
+            self.send_header("WWW-Authenticate", 'Basic realm="camera"')
+            self.end_headers()
+        else:
+            self._head("multipart/x-mixed-replace;boundary=frame")
+            with contextlib.suppress(ConnectionError):
+                for data in _pictures(self.kind):
+                    head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n"
+                    self.wfile.write(head.encode() + data + b"\r\n")
+
+    def _head(self, content: str) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", content)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+if __name__ == "__main__":
+    _Handler.kind = sys.argv[2]
+    cv2.setNumThreads(1)
+    with ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), _Handler) as server:
+        print("listening", flush=True)
+        server.serve_forever()
