@@ -89,7 +89,7 @@ class Microphone:
         self.state = MicrophoneState("lost", 0)
         self._device_clock = DeviceClock()
         self._steady = Steady()
-        self._changed = threading.Condition()  # guards what follows, the counts and the state
+        self._changed = threading.Condition()  # guards what follows and the counts
         self._waiting: deque[tuple[Sound, int]] = deque()  # with the number of blocks in it
         self._unsent = 0  # blocks that are in filters
         self._process: subprocess.Popen[bytes] | None = None
