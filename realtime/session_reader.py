@@ -57,8 +57,8 @@ class SessionReader:
             if unknown := names.keys() - {m for m, name in names.items() if name in SCHEMAS}:
                 modality = min(unknown)
                 raise UserError(
-                    f"{path}: {modality} is of feature schema {names[modality]!r}, and this enrapt knows "
-                    f" {', '.join(SCHEMAS)}; read it with enrapt {session.enrapt}, which recorded it"
+                    f"{path}: {modality} is of feature schema {names[modality]!r}, and this enrapt "
+                    f"knows {', '.join(SCHEMAS)}; read it with enrapt {session.enrapt}, which recorded it"
                 )
             self._tables = Tables(names)
         except ValueError:  # msgspec's errors, and UTF-8's
