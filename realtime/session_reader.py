@@ -61,7 +61,7 @@ class SessionReader:
                     f"knows {', '.join(SCHEMAS)}; read it with enrapt {session.enrapt}, which recorded it"
                 )
             self._tables = Tables(names)
-        except ValueError:  # msgspec's errors, and UTF-8's
+        except (msgspec.DecodeError, ValueError, RecursionError):
             raise UserError(f"{path}: not a session's, or damaged") from None
         self.description = session.description
         self.started = session.started

@@ -349,6 +349,11 @@ def test_a_cut_session_json_is_told(copy, share):
         cut(copy, "session.json", data[: int(len(data) * share)])
 
 
+def test_a_session_json_of_nothing_but_brackets_is_told(copy):
+    with pytest.raises(UserError, match="damaged"):
+        cut(copy, "session.json", b'{"version": 1, "description": ' + b"[" * 100_000)
+
+
 def test_a_missing_file_and_one_of_another_session_are_told(copy):
     (copy / "face.arrows").unlink()
     reader = SessionReader(copy)
