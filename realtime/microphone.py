@@ -108,10 +108,13 @@ class Microphone:
         self.state = MicrophoneState("lost", self._clock())
         for thread in self._threads:
             thread.start()
-        self._opened.wait()
-        if self._refused is not None:
+        try:
+            self._opened.wait()
+            if self._refused is not None:
+                raise UserError(self._refused)
+        except BaseException:  # Ctrl-C too
             self.__exit__(None, None, None)
-            raise UserError(self._refused)
+            raise
         return self
 
     def __exit__(

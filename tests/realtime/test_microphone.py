@@ -239,8 +239,8 @@ def test_unplugged_twenty_times_leaves_nothing_behind(pulse: Pulse) -> None:
     threads, fds, memory, child = zip(*used, strict=True)
     assert len(set(threads[1:])) == 1
     assert len(set(fds[1:])) == 1
-    assert memory[-1] - memory[2] < 4 << 20
-    assert max(child) - min(child) < 4 << 20
+    assert memory[-1] - memory[2] < 2 << 20
+    assert max(child) - min(child) < 2 << 20
 
 
 def test_leaving_and_entering_again_leaves_nothing_behind(driver: Driver) -> None:
@@ -250,7 +250,7 @@ def test_leaving_and_entering_again_leaves_nothing_behind(driver: Driver) -> Non
         with Microphone("usb", clock) as microphone:
             heard(microphone, 0.05)
         settled(microphone)
-    assert (this.num_threads(), this.num_fds()) == before
+    until(lambda: (this.num_threads(), this.num_fds()) == before, 1.0)  # the system's count lags a little
 
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
