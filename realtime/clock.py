@@ -21,7 +21,7 @@ from .samples import SECOND
 INTERVAL: Final = 2 * SECOND  # of which the pair of least delay counts
 INTERVALS: Final = 60  # two minutes: short enough for a crystal that warms up
 FIT_FROM: Final = 15  # intervals; a slope over less than 30 s says more of the host's delays than of crystals
-TOO_EARLY: Final = 25  # % of the intervals that may be wrong in the rare direction
+TOO_EARLY: Final = 0.25  # of the intervals; that many may be wrong in the rare direction
 AWAY: Final = 3  # intervals in a row; a busy host may well be late by more than a step in two
 STEP: Final = SECOND // 50  # 20 ms; what all others that judge sound by its time allow for jitter
 MAX_DRIFT: Final = 500e-6  # crystals stay within 200 ppm; beyond this the fit is wrong, not the device
@@ -116,4 +116,4 @@ class DeviceClock:
         i, j = _PAIRS[len(x)]
         slope = float(np.median((y[j] - y[i]) / (x[j] - x[i])))
         self.drift = min(max(slope, -MAX_DRIFT), MAX_DRIFT)
-        self._offset = float(np.percentile(y - self.drift * x, TOO_EARLY))
+        self._offset = float(np.sort(y - self.drift * x)[int(TOO_EARLY * len(x))])

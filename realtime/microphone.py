@@ -28,7 +28,7 @@ from .samples import SECOND, Sound
 from .steady import Steady
 
 OPENING: Final = 10.0  # s; PortAudio asks every device there is, and some are slow to answer
-FIRST: Final = 3.0  # s; from the opened device to its first block
+FIRST: Final = 5.0  # s; from the opened device to its first block: Bluetooth takes its time
 SILENT: Final = 0.5  # s without a block: the device is lost
 BACK_OFF: Final = (0.2, 2.0)  # s between two starts of the process: at first, doubled up to
 WAITING: Final = 10 * BLOCKS  # blocks that wait to be taken: 10 s
