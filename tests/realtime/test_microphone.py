@@ -351,7 +351,7 @@ def test_permission_denied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert "usermod -aG audio" in _why_none(tmp_path)
 
 
-@pytest.mark.parametrize(("rate", "channels"), [(44_100, 1), (44_100, 2), (16_000, 4)])
+@pytest.mark.parametrize(("rate", "channels"), [(44_100, 2), (16_000, 4)])
 def test_a_device_with_other_rates_and_channels(driver: Driver, rate: int, channels: int) -> None:
     driver(rates=[rate], channels=channels, offered=[channels])
     with Microphone(None, clock) as microphone:
@@ -376,7 +376,7 @@ def test_a_step_of_the_wall_clock_changes_nothing(driver: Driver) -> None:
 def test_overflows_are_counted(driver: Driver) -> None:
     driver(overflows=[20, 50])
     with Microphone(None, clock) as microphone:
-        heard(microphone, 0.8)
+        heard(microphone, 0.6)
         assert microphone.counts.overflows == 2
         assert microphone.counts.restarts == 0
     settled(microphone)

@@ -33,10 +33,10 @@ def joined(given_: list[Sound]) -> tuple[int, np.ndarray]:
     return given_[0].originating_time, np.concatenate([sound.samples for sound in given_])
 
 
-@pytest.mark.parametrize("ppm", [-200, 0, 30, 200])
+@pytest.mark.parametrize("ppm", [-200, 0, 200])
 def test_steady_sound_has_the_tone_of_the_sessions_clock(ppm: float) -> None:
     steady = Steady()
-    time, samples = joined([out for sound in sounds(ppm, 130) for out in steady.push(sound)])
+    time, samples = joined([out for sound in sounds(ppm, 60) for out in steady.push(sound)])
     assert time == 0
     t = np.arange(samples.size) / RATE
     expected = np.sin(2 * np.pi * 440 * t)
