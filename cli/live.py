@@ -15,18 +15,23 @@ from ..contracts.errors import UserError
 
 if TYPE_CHECKING:
     from ..realtime.session import LiveSession
-    from ..realtime.statistics import Statistics
 
 
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    from .replay import add_face_model_arguments
-
     parser = subparsers.add_parser(
         "live",
         help="estimate engagement from a camera and a microphone",
         description="Estimates engagement live, until Ctrl-C. No picture and no sound is kept, and nothing "
         "leaves the machine. A device that is lost is missing until it is back.",
     )
+    add_live_arguments(parser)
+    parser.set_defaults(run=run, record=None)
+
+
+def add_live_arguments(parser: argparse.ArgumentParser) -> None:
+    """What `live` and `record` are told."""
+    from .replay import add_face_model_arguments
+
     parser.add_argument(
         "--camera",
         metavar="C",
@@ -75,13 +80,11 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         help="a tick is told so late at the latest, whatever is missing (%(default)s)",
     )
     add_face_model_arguments(parser)
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     from ..realtime.outputs import open_output
     from ..realtime.session import LiveSession
-    from ..realtime.statistics import Statistics
     from .summary import summary
     from .view import View, find_face_model_visibly
 
@@ -96,8 +99,8 @@ def run(args: argparse.Namespace) -> int:
         context=_context(args.context),
         max_wait=args.max_wait / 1000,
         face_model=find_face_model_visibly(args.face_model, args.offline) if camera is not None else None,
+        record=args.record,
     )
-    statistics = Statistics()
     with ExitStack() as stack:
         outputs = [stack.enter_context(open_output(address)) for address in args.to]
         stack.enter_context(session)
@@ -108,15 +111,14 @@ def run(args: argparse.Namespace) -> int:
             for estimate in session:
                 for output in outputs:
                     output.write(estimate)
-                statistics.add(estimate)
                 view.update(estimate)
-                if args.duration is not None and estimate.t >= args.duration:
+                if args.duration is not None and estimate.tick >= args.duration * session.rate:
                     break
         wall = time.perf_counter() - began
     if args.stats is not None:
-        _write(args.stats, _told(session, statistics, wall))
+        _write(args.stats, session.summary())
     stream = sys.stderr if any(address.split(":")[-1] == "-" for address in args.to) else sys.stdout
-    print(summary(statistics, session.counts, session.rate, wall), file=stream)
+    print(summary(session.statistics, session.counts, session.rate, wall), file=stream)
     return 0
 
 
@@ -150,29 +152,6 @@ def _devices(session: "LiveSession") -> str:
 
 def _lost(state: str) -> str:
     return " (lost)" if state == "lost" else ""
-
-
-def _told(session: "LiveSession", statistics: "Statistics", wall: float) -> dict[str, Any]:
-    """The summary, for programs."""
-    counts = {
-        modality: {
-            "captured": c.captured,
-            "used": c.used,
-            "dropped": {k: n for k, n in c.dropped.items() if n},
-        }
-        for modality, c in session.counts.items()
-    }
-    latency = {
-        stage: dict(zip(("p50", "p95", "p99"), (round(ms, 3) for ms in percentiles), strict=True))
-        for stage, percentiles in statistics.latency.items()
-    }
-    return {
-        "ticks": statistics.ticks,
-        "seconds": round(wall, 3),
-        "presence": {modality: round(share, 4) for modality, share in statistics.presence.items()},
-        "latency_ms": latency,
-        "samples": counts,
-    }
 
 
 def _write(path: Path, told: dict[str, Any]) -> None:

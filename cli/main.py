@@ -14,7 +14,18 @@ from typing import Final
 from ..contracts.errors import UserError
 
 # Each is a module here with `add(subparsers)`, which is quick to import, and `run(args) -> int`.
-COMMANDS: Final = ("demo", "live", "replay", "train", "distil", "evaluate", "export", "inspect", "doctor")
+COMMANDS: Final = (
+    "demo",
+    "live",
+    "record",
+    "replay",
+    "train",
+    "distil",
+    "evaluate",
+    "export",
+    "inspect",
+    "doctor",
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

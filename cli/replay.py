@@ -9,6 +9,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..contracts.errors import UserError
+
 if TYPE_CHECKING:
     from ..realtime.estimate import Estimate
 
@@ -17,10 +19,15 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     parser = subparsers.add_parser(
         "replay",
         help="estimate engagement in a recording",
-        description="Estimates engagement in a recording. Exit status 1 where the recording breaks off: the "
-        "estimates up to there are kept.",
+        description="Estimates engagement in a recording, or again in a session of `enrapt record`. Exit "
+        "status 1 where the recording breaks off: the estimates up to there are kept.",
     )
-    parser.add_argument("source", metavar="SOURCE", type=Path, help="video with sound, video or sound alone")
+    parser.add_argument(
+        "source",
+        metavar="SOURCE",
+        type=Path,
+        help="video with sound, video or sound alone, or a session's folder",
+    )
     parser.add_argument(
         "--bundle",
         metavar="B",
@@ -42,6 +49,11 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         dest="timing",
         action="store_false",
         help="leave latencies out: two replays give the same bytes",
+    )
+    parser.add_argument(
+        "--reassemble",
+        action="store_true",
+        help="of a session: bring what the devices gave to the ticks anew, as if nothing had been late",
     )
     add_face_model_arguments(parser)
     parser.set_defaults(run=run)
@@ -65,6 +77,7 @@ def run(args: argparse.Namespace) -> int:
         timing=args.timing,
         face_model=args.face_model,
         offline=args.offline,
+        reassemble=args.reassemble,
     )
     if not args.to:
         keep = shlex.join(["enrapt", "replay", str(args.source), "--to", "jsonl:estimates.jsonl"])
@@ -83,9 +96,10 @@ def replay(
     timing: bool = True,
     face_model: Path | None = None,
     offline: bool = False,
+    reassemble: bool = False,
     estimates: "list[Estimate] | None" = None,
 ) -> int:
-    """Replay a recording before the user's eyes; give the exit status.
+    """Replay a recording, or a session's folder, before the user's eyes; give the exit status.
 
     Args:
         to: addresses of outputs.
@@ -103,21 +117,36 @@ def replay(
     from .summary import summary
     from .view import View, find_face_model_visibly
 
-    recording = Recording(source, start, end)
     engine = Engine(Bundle.load(bundle))
+    recording = reader = None
+    if source.is_dir():
+        from ..realtime.session_reader import SessionReader
+        from ..realtime.session_replay import SessionReplay
+
+        if realtime or start or end is not None:
+            raise UserError(f"{source}: a session is replayed whole: no --realtime, --start or --end")
+        reader = SessionReader(source)
+    else:
+        recording = Recording(source, start, end)
+        end = end or recording.duration
     statistics = Statistics()
     status = 0
     broken: BrokenRecording | None = None
     try:
         with ExitStack() as stack:
             outputs = [stack.enter_context(open_output(address)) for address in to]
-            face = audio = None
-            if recording.has_video and "face" in engine.inputs:
-                face = stack.enter_context(FaceFeatures(find_face_model_visibly(face_model, offline)))
-            if recording.has_audio and "audio" in engine.inputs:
-                audio = AudioFeatures()
-            session = Replay(recording, engine, face, audio, realtime=realtime)
-            view = stack.enter_context(View(source.name, start, end or recording.duration, engine.rate))
+            session: Replay | SessionReplay
+            if reader is not None:
+                session = SessionReplay(reader, engine, reassemble)
+            else:
+                assert recording is not None
+                face = audio = None
+                if recording.has_video and "face" in engine.inputs:
+                    face = stack.enter_context(FaceFeatures(find_face_model_visibly(face_model, offline)))
+                if recording.has_audio and "audio" in engine.inputs:
+                    audio = AudioFeatures()
+                session = Replay(recording, engine, face, audio, realtime=realtime)
+            view = stack.enter_context(View(source.name, start, end, engine.rate))
             began = time.perf_counter()
             try:
                 for estimate in session:
@@ -133,6 +162,10 @@ def replay(
         if not statistics.ticks:
             raise
         status = 130
+    if reader is not None:
+        for line in reader.lost:
+            print(f"enrapt: {source}: {line}", file=sys.stderr)
+            status = status or 1
     if broken is not None:
         print(f"enrapt: {source}: {broken}; the estimates are of what came before", file=sys.stderr)
         status = 1

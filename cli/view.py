@@ -137,7 +137,8 @@ def _interval(engagement: Engagement, width: int) -> Text:
 def find_face_model_visibly(explicit: Path | None, offline: bool) -> Path:
     """The face model, with a bar on standard error while it is fetched; see `find_face_model`."""
     columns = (TextColumn("fetching the face model"), BarColumn(), DownloadColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=None, visible=False)
 
         def progress(done: int, total: int) -> None:

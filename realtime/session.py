@@ -4,17 +4,18 @@
         for estimate in session:
             print(estimate.engagement.mean)
 
-No picture and no sound is kept, and nothing leaves the machine.
+No picture and no sound is kept, and nothing leaves the machine. What is recorded, if it is asked for, are
+features and estimates.
 """
 
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from ..contracts.errors import UserError
-from ..export.bundle import Bundle
+from ..export.bundle import Bundle, Metadata
 from .audio import AudioFeatures
 from .camera import Camera
 from .counts import Counts
@@ -26,6 +27,10 @@ from .live import LiveLoop, session_clock
 from .microphone import Microphone
 from .pacing import MAX_WAIT
 from .samples import SECOND
+from .statistics import Statistics
+
+if TYPE_CHECKING:
+    from .session_folder import SessionWriter
 
 
 class LiveSession:
@@ -44,8 +49,10 @@ class LiveSession:
         context: raw values of the bundle's context modalities, constant over the session.
         max_wait: seconds after its time at which a tick is told, whatever is still missing.
         face_model: `face_landmarker.task`; looked for, or fetched unless `offline`, if not given.
+        record: a new folder, for features, observations and estimates; see `session_folder`.
 
     Attributes:
+        statistics: what was present, and how long it took.
         rate: ticks a second.
         camera, microphone: the open devices, None where there is none.
 
@@ -66,6 +73,7 @@ class LiveSession:
         max_wait: float = MAX_WAIT / SECOND,
         face_model: Path | None = None,
         offline: bool = False,
+        record: Path | None = None,
     ) -> None:
         if face_every < 1 or camera_rate < 1 or not 0 <= max_wait <= 10:
             raise UserError("face_every and camera_rate must be at least 1, max_wait from 0 to 10 s")
@@ -78,17 +86,22 @@ class LiveSession:
             "max_wait": round(max_wait * SECOND),
         }
         self._face_model, self._offline = face_model, offline
+        self._record = record
+        self._writer: SessionWriter | None = None
+        self._clock = session_clock()
         self._stack = ExitStack()
+        self.statistics = Statistics()
         self._loop: LiveLoop | None = None
         self.rate = 0
         self.camera: Camera | None = None
         self.microphone: Microphone | None = None
 
     def __enter__(self) -> Self:
-        engine = Engine(Bundle.load(self._bundle))
+        bundle = Bundle.load(self._bundle)
+        engine = Engine(bundle)
         self.rate = engine.rate
         camera, mic = self._asked
-        clock = session_clock()
+        clock = self._clock = session_clock()
         with ExitStack() as stack:  # what was opened is closed again if the rest cannot be
             face = audio = None
             if camera is not None and "face" in engine.inputs:
@@ -99,6 +112,10 @@ class LiveSession:
                 audio = AudioFeatures()
                 name = None if mic == "default" else mic
                 self.microphone = stack.enter_context(Microphone(name, clock))
+            if self._record is not None:
+                from .session_folder import SessionWriter  # which needs pyarrow
+
+                self._writer = SessionWriter(self._record, self._description(bundle.metadata))
             loop = LiveLoop(
                 engine,
                 clock,
@@ -106,6 +123,7 @@ class LiveSession:
                 face=face,
                 microphone=self.microphone,
                 audio=audio,
+                listener=self._writer,
                 **self._loop_options,
             )
             self._loop = stack.enter_context(loop)
@@ -115,16 +133,30 @@ class LiveSession:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stack.close()
-        if self.camera is not None:
-            face = self.counts["face"]
-            for reason, n in self.camera.counts.dropped.items():
-                face.drop(reason, n)
+        try:
+            self._stack.close()
+            if self.camera is not None:
+                face = self.counts["face"]
+                for reason, n in self.camera.counts.dropped.items():
+                    face.drop(reason, n)
+        finally:
+            if self._writer is not None:
+                if kind is None or issubclass(kind, KeyboardInterrupt):
+                    self._writer.close(self.summary())
+                else:
+                    self._writer.__exit__(kind, error, trace)
 
     def __iter__(self) -> Generator[Estimate]:
         if self._loop is None:
             raise RuntimeError("enter the session first: with LiveSession() as session")
-        yield from self._loop
+        for estimate in self._loop:
+            self.statistics.add(estimate)
+            yield estimate
+
+    def mark(self, label: str) -> None:
+        """Note something now, in what is recorded; from the thread that iterates."""
+        if self._writer is not None:
+            self._writer.mark(self._clock(), label)
 
     def stop(self) -> None:
         """End the iteration; from any thread or signal handler."""
@@ -136,3 +168,46 @@ class LiveSession:
         """By modality, where its samples went; complete after the session."""
         assert self._loop is not None
         return self._loop.counts
+
+    def summary(self) -> dict[str, Any]:
+        """What the session was like, for programs: JSON can say it."""
+        latency = {
+            stage: dict(zip(("p50", "p95", "p99"), (round(ms, 3) for ms in percentiles), strict=True))
+            for stage, percentiles in self.statistics.latency.items()
+        }
+        samples = {
+            modality: {
+                "captured": counts.captured,
+                "used": counts.used,
+                "dropped": {reason: n for reason, n in counts.dropped.items() if n},
+            }
+            for modality, counts in self.counts.items()
+        }
+        return {
+            "ticks": self.statistics.ticks,
+            "presence": {modality: round(x, 4) for modality, x in self.statistics.presence.items()},
+            "latency_ms": latency,
+            "samples": samples,
+            "restarts": {
+                name: device.counts.restarts
+                for name, device in (("camera", self.camera), ("microphone", self.microphone))
+                if device is not None
+            },
+        }
+
+    def _description(self, metadata: Metadata) -> dict[str, Any]:
+        """For `session.json`."""
+        devices = {}
+        if self.camera is not None:
+            devices["camera"] = f"{self._asked[0]}: {self.camera.given}"
+        if self.microphone is not None:
+            devices["microphone"] = f"{self.microphone.device}: {self.microphone.given}"
+        schemas = {m.name: m.schema for m in metadata.inputs if m.role == "observed" and m.schema}
+        return {
+            "bundle": {"name": metadata.name, "version": metadata.version, "sha256": metadata.sha256},
+            "rate": metadata.rate,
+            "schemas": schemas,
+            "context": self._loop_options["context"] or {},
+            "devices": devices,
+            "clock": "nanoseconds since the session's start, monotonic",
+        }
