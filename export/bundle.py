@@ -16,13 +16,13 @@ from typing import Annotated, Any, Final, Literal, Self
 
 import msgspec
 import numpy as np
-import onnxruntime as ort
 from msgspec import Meta
 
 from ..contracts.errors import UserError
 from ..contracts.schemas import schema
 from .graph_checks import check_model
 from .protobuf import fields, nested
+from .runtime import ort
 
 VERSION: Final = 1
 KEY: Final = "enrapt"

@@ -5,13 +5,16 @@ import tempfile
 from pathlib import Path
 
 import onnx
-from onnxruntime.quantization import QuantType, quantize_dynamic
+
+from . import runtime  # noqa: F401  # before anything of ONNX Runtime
 
 
 def quantised(model: bytes) -> bytes:
     """The same graph with the matrices of its products in 8 bits, a scale for each; what is multiplied with
     them is brought to 8 bits as it comes (dynamic quantisation; Jacob et al. 2018). All else stays float32.
     """
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
     graph = onnx.load_from_string(model)
     del graph.graph.value_info[:]  # shapes noted before; the quantiser infers its own
     with tempfile.TemporaryDirectory() as folder:

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 
 from ..contracts.errors import UserError
 from ..export.bundle import ESTIMATES, Bundle
+from ..export.runtime import ort
 from .state import State
 
 Values = Mapping[str, NDArray[np.float32] | None]  # raw features `[dim]` by modality; None where missing
