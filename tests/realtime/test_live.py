@@ -133,6 +133,14 @@ def test_a_face_that_takes_long_drops_pictures_and_delays_nothing(engine):
     estimates = [e for e, _ in run(session, 2.0, clock)]
     assert len(estimates) in (48, 49, 50, 51)
     assert camera.superseded > 30
+    first_use, seen = [], set()
+    for estimate in estimates:
+        age = estimate.age_ms["face"]
+        if age is not None and (picture := round(estimate.t * 1000 - age)) not in seen:
+            seen.add(picture)
+            first_use.append(estimate.latency_ms.tick + age)
+    assert len(first_use) > 15
+    assert np.percentile(first_use, 99) < 2 * 100  # one is looked at, one waits: no queue
     assert np.median([e.latency_ms.tick for e in estimates]) < 60  # its deadline
     assert max(e.age_ms["face"] or 0 for e in estimates) < 250
     assert session.counts["face"].waiting == 0

@@ -1,0 +1,78 @@
+"""A minute of a live session in real time, with a camera on the loopback and MediaPipe; on one core, too."""
+
+import os
+import time
+
+import pytest
+from mjpeg import Server
+
+from enrapt.realtime import LiveSession
+
+
+def minute(session, seconds):
+    """The estimates, and when each came."""
+    estimates, times = [], []
+    with session:
+        for estimate in session:
+            estimates.append(estimate)
+            times.append(time.monotonic())
+            if estimate.tick == round(seconds * session.rate):
+                break
+    return estimates, times
+
+
+def check(session, estimates, times):
+    assert [e.tick for e in estimates] == list(range(len(estimates)))
+    rate = (len(times) - 1) / (times[-1] - times[0])
+    assert abs(rate / session.rate - 1) < 1e-3
+    face, camera = session.counts["face"], session.camera.counts
+    assert face.waiting == camera.waiting == 0
+    assert face.captured == camera.captured
+    assert face.captured == face.used + face.dropped.total()
+
+
+@pytest.mark.long
+def test_a_minute_at_its_rate_with_every_picture_accounted_for(face_model):
+    with Server() as server:
+        session = LiveSession(server.address, None, face_model=face_model)
+        estimates, times = minute(session, 60)
+    check(session, estimates, times)
+    assert 1700 < session.camera.counts.captured < 1860
+    assert session.camera.counts.restarts == 0
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="cores cannot be chosen here")
+def test_one_core_and_15_pictures_a_second_hold_the_rate(face_model):
+    with Server() as server:  # on any core
+        cores = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, {min(cores)})
+        try:
+            session = LiveSession(server.address, None, face_model=face_model, face_every=2)
+            estimates, times = minute(session, 15)
+        finally:
+            os.sched_setaffinity(0, cores)
+    check(session, estimates, times)
+    assert session.counts["face"].dropped["skipped"] > 150
+
+
+@pytest.mark.long
+def test_a_camera_unplugged_in_a_session_is_missing_and_comes_back(face_model):
+    with Server() as server:
+        session = LiveSession(server.address, None, face_model=face_model)
+        states = []
+        with session:
+            for estimate in session:
+                if estimate.tick == 50:
+                    server.kill()
+                if estimate.tick == 125:
+                    server.start()
+                states.append(session.camera.state.name)
+                if estimate.tick == 250:
+                    break
+    assert states[40] == "open"
+    assert set(states[76:124]) == {"lost"}
+    assert states[201] == "open"
+    assert session.camera.counts.restarts >= 1
+    face = session.counts["face"]
+    assert face.captured == face.used + face.dropped.total()
