@@ -105,7 +105,7 @@ def run(args: argparse.Namespace) -> int:
         outputs = [stack.enter_context(open_output(address)) for address in args.to]
         stack.enter_context(session)
         print(f"live: {_devices(session)}; Ctrl-C ends it", file=sys.stderr)
-        view = stack.enter_context(View(lambda: _devices(session), 0.0, args.duration, session.rate))
+        view = stack.enter_context(View(lambda: _devices(session), 0.0, None, session.rate))
         began = time.perf_counter()
         with _ended_by_signals(session):
             for estimate in session:
