@@ -1,0 +1,81 @@
+"""`LiveSession` with a camera on the loopback, and the example of docs/live.md."""
+
+import re
+import threading
+from pathlib import Path
+
+import psutil
+import pytest
+from mjpeg import Server
+
+from enrapt.contracts.errors import UserError
+from enrapt.export.bundle import Bundle
+from enrapt.realtime import LiveSession
+from enrapt.realtime.engine import Engine
+from enrapt.realtime.session_reader import SessionReader
+from enrapt.realtime.session_replay import SessionReplay
+
+PAGE = Path(__file__).parents[2] / "docs" / "live.md"
+
+
+@pytest.fixture(scope="module")
+def server():
+    with Server() as server:
+        yield server
+
+
+def test_what_is_recorded_is_what_was_told_and_can_be_marked(server, face_model, tmp_path):
+    folder = tmp_path / "session"
+    session = LiveSession(server.address, None, face_model=face_model, record=folder)
+    estimates = []
+    with session:
+        for estimate in session:
+            estimates.append(estimate)
+            if estimate.tick == 10:
+                session.mark("smiles")
+            if estimate.tick == 30:
+                break
+    reader = SessionReader(folder)
+    assert list(reader.estimates()) == estimates
+    assert reader.summary == session.summary()
+    ((time, label),) = reader.marks()
+    assert label == "smiles"
+    assert estimates[9].t * 1e9 < time < estimates[12].t * 1e9
+    assert len(list(reader.samples("face"))) == session.camera.counts.used
+    assert not reader.lost
+    again = SessionReplay(reader, Engine(Bundle.load("default")))
+    assert [e.without_timing() for e in again] == [e.without_timing() for e in estimates]
+
+
+def test_leaving_ends_everything_also_by_an_error(server, face_model):
+    me = psutil.Process()
+    before = {child.pid for child in me.children(recursive=True)}, threading.active_count()
+
+    def fail():
+        with LiveSession(server.address, None, face_model=face_model) as session:
+            for _ in session:
+                raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    with pytest.raises(UserError, match="no such camera"):
+        LiveSession("/dev/video77", None, face_model=face_model).__enter__()
+    assert ({child.pid for child in me.children(recursive=True)}, threading.active_count()) == before
+
+
+def test_a_session_that_was_not_entered_says_so():
+    with pytest.raises(RuntimeError, match="enter the session first"):
+        next(iter(LiveSession()))
+    with pytest.raises(UserError, match="at least 1"):
+        LiveSession(face_every=0)
+
+
+def test_the_pages_example_runs(server, face_model, monkeypatch, capsys):
+    (program,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    assert 'camera=0, mic="default"' in program
+    monkeypatch.setenv("ENRAPT_FACE_MODEL", str(face_model))
+    there = f'camera="{server.address}", mic=None'
+    exec(program.replace('camera=0, mic="default"', there).replace("> 10", "> 2"), {})
+    told = capsys.readouterr().out.splitlines()
+    assert len(told) > 10
+    assert "captured" in told[-1]
