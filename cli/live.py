@@ -12,6 +12,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from ..contracts.errors import UserError
+from .replay import add_estimate_arguments, add_face_model_arguments
 
 if TYPE_CHECKING:
     from ..realtime.session import LiveSession
@@ -30,8 +31,6 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 
 def add_live_arguments(parser: argparse.ArgumentParser) -> None:
     """What `live` and `record` are told."""
-    from .replay import add_face_model_arguments
-
     parser.add_argument(
         "--camera",
         metavar="C",
@@ -41,19 +40,7 @@ def add_live_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--mic", metavar="NAME", default="default", help="its name or a part of it, or none (the system's)"
     )
-    parser.add_argument(
-        "--bundle",
-        metavar="B",
-        default="default",
-        help="a bundle's file, or a shipped one's name (%(default)s)",
-    )
-    parser.add_argument(
-        "--to",
-        metavar="ADDRESS",
-        action="append",
-        default=[],
-        help="keep the estimates: jsonl:FILE, csv:FILE, or - for standard output; may be given several times",
-    )
+    add_estimate_arguments(parser)
     parser.add_argument("--stats", metavar="FILE", type=Path, help="write the summary as JSON at the end")
     parser.add_argument("--duration", metavar="S", type=float, help="stop after S seconds")
     parser.add_argument(

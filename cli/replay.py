@@ -28,19 +28,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         type=Path,
         help="video with sound, video or sound alone, or a session's folder",
     )
-    parser.add_argument(
-        "--bundle",
-        metavar="B",
-        default="default",
-        help="a bundle's file, or a shipped one's name (%(default)s)",
-    )
-    parser.add_argument(
-        "--to",
-        metavar="ADDRESS",
-        action="append",
-        default=[],
-        help="keep the estimates: jsonl:FILE, csv:FILE, or - for standard output; may be given several times",
-    )
+    add_estimate_arguments(parser)
     parser.add_argument("--realtime", action="store_true", help="give no estimate before its time")
     parser.add_argument("--start", metavar="S", type=float, default=0.0, help="begin at S seconds")
     parser.add_argument("--end", metavar="S", type=float, help="stop at S seconds")
@@ -57,6 +45,23 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     )
     add_face_model_arguments(parser)
     parser.set_defaults(run=run)
+
+
+def add_estimate_arguments(parser: argparse.ArgumentParser) -> None:
+    """What makes estimates, and where they go."""
+    parser.add_argument(
+        "--bundle",
+        metavar="B",
+        default="default",
+        help="a bundle's file, or a shipped one's name (%(default)s)",
+    )
+    parser.add_argument(
+        "--to",
+        metavar="ADDRESS",
+        action="append",
+        default=[],
+        help="keep the estimates: jsonl:FILE, csv:FILE, or - for standard output; may be given several times",
+    )
 
 
 def add_face_model_arguments(parser: argparse.ArgumentParser) -> None:
