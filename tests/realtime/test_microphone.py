@@ -175,7 +175,7 @@ def test_a_tone_arrives(pulse: Pulse) -> None:
         sounds = heard(microphone, 2.5)
         late = clock() - sounds[-1].originating_time
         assert process.is_running()
-    assert 0 < late < SECOND
+    assert -SECOND // 50 < late < SECOND  # its clock is an estimate, good to 20 ms
     samples = joined(sounds[-150:])  # of what comes first the times are less certain, and corrected
     assert frequency(samples[-RATE:]) == pytest.approx(440, abs=1)
     assert np.sqrt(np.mean(np.square(samples[-RATE:]))) == pytest.approx(0.5 / np.sqrt(2), rel=0.02)
@@ -369,7 +369,7 @@ def test_a_step_of_the_wall_clock_changes_nothing(driver: Driver) -> None:
         sounds = heard(microphone, 1)
         late = clock() - sounds[-1].originating_time
     joined(sounds)
-    assert 0 < late < SECOND // 2
+    assert -SECOND // 50 < late < SECOND // 2
     assert microphone.counts.dropped["overlap"] == 0
 
 
