@@ -1,4 +1,3 @@
-# mypy: disable-error-code="import-untyped"
 """What the files of a session hold: rows to messages of an Arrow IPC stream, and back."""
 
 import io
