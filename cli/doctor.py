@@ -116,7 +116,12 @@ def face_model(named: Path | None, fetch: bool) -> Finding:
 
     lacking: Status = "absent" if _arm_linux() else "missing"
     try:
-        path = _fetched(named) if fetch else locate(named)
+        if fetch:
+            from .view import find_face_model_visibly
+
+            path: Path | None = find_face_model_visibly(named, offline=False)
+        else:
+            path = locate(named)
         if path is None:
             remedy = f"enrapt doctor --fetch, or put {NAME} (sha256 {SHA256}) at {cached()}"
             return Finding(REPLAY, "face model", lacking, "not on this computer yet", remedy)
@@ -260,20 +265,6 @@ def _requirement(distribution: str) -> str:
         if re.match(rf"{re.escape(distribution)}(?![\w.-])", requirement):
             return requirement.partition(";")[0].strip()
     return distribution
-
-
-def _fetched(named: Path | None) -> Path:
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
-
-    from ..realtime.face_model import find_face_model
-
-    columns = (TextColumn("fetching the face model"), BarColumn(), DownloadColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=None)
-        return find_face_model(
-            named, progress=lambda done, total: bar.update(task, completed=done, total=total)
-        )
 
 
 def _print(findings: list[Finding], about: dict[str, str], verdict: str) -> None:

@@ -5,6 +5,7 @@ import os
 import platform
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import platformdirs
 import pytest
 
-from enrapt.cli import doctor
+from enrapt.cli import doctor, view
 from enrapt.cli.doctor import LIVE, REPLAY, Finding
 from enrapt.realtime.face_model import SHA256
 
@@ -79,6 +80,23 @@ def test_a_machine_without_the_face_model(
     assert str(tmp_path / "cache" / "enrapt" / "face_landmarker.task") in line
     assert ("offline" in line) == bool(fetch)
     assert "cannot be replayed" in out
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_terminal_sees_how_far_the_fetching_is(
+    terminal: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def find(explicit: None, offline: bool, progress: Callable[[int, int], None]) -> Path:
+        progress(1_000_000, 3_700_000)
+        return tmp_path
+
+    monkeypatch.setattr(view, "find_face_model", find)
+    if terminal:
+        monkeypatch.setenv("FORCE_COLOR", "1")  # rich then takes the output for a terminal
+    doctor.face_model(None, fetch=True)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert ("fetching the face model" in err and "1.0/3.7 MB" in err) == terminal
 
 
 @pytest.mark.usefixtures("shipped_bundle")
