@@ -1,5 +1,6 @@
 """A bundle that takes a context: what it is given reaches the model at every tick of a live session."""
 
+import time
 from pathlib import Path
 
 import msgspec
@@ -16,7 +17,7 @@ from enrapt.realtime import LiveSession
 from enrapt.realtime.camera import Camera
 from enrapt.realtime.engine import Engine
 from enrapt.realtime.estimate import Latency, estimate_of
-from enrapt.realtime.live import LiveLoop, session_clock
+from enrapt.realtime.live import LiveLoop
 from enrapt.realtime.session_reader import SessionReader
 from enrapt.realtime.session_replay import SessionReplay
 
@@ -180,7 +181,7 @@ class Recorder:
 
 
 def test_it_reaches_the_model_at_every_tick_with_and_without_a_face(arithmetic, server):
-    clock, recorder = session_clock(), Recorder()
+    clock, recorder = time.monotonic_ns, Recorder()
     with Camera(server.address, clock) as camera:
         loop = LiveLoop(
             Engine(Bundle.load(arithmetic)),
@@ -239,7 +240,7 @@ NOT_LOOKED_AT = pytest.mark.xfail(strict=True, reason="the loop does not look at
     ],
 )
 def test_what_is_no_context_of_the_bundle_is_told_at_construction(context, said, arithmetic):
-    engine, clock = Engine(Bundle.load(arithmetic)), session_clock()
+    engine, clock = Engine(Bundle.load(arithmetic)), time.monotonic_ns
     with pytest.raises(UserError, match=said) as raised:
         LiveLoop(engine, clock, camera=object(), face=Face(), context=context)
     assert "\n" not in str(raised.value)
