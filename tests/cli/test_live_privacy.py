@@ -21,9 +21,7 @@ from pulse import MICROPHONE, Pulse, missing
 
 # What a process does to the network, and to files: with -y, each descriptor is told with what it is of.
 CALLS = "trace=connect,bind,sendto,sendmsg,sendmmsg,open,openat,openat2,creat,write,writev,pwrite64,pwritev"
-JACK = (
-    "/dev/shm/jack_"  # PortAudio asks whether this other sound server runs, in its registry and by its socket
-)
+JACK = "/dev/shm/jack_"  # a sound server: PortAudio asks, in its registry and by its socket, whether it runs
 COOKIE = ".config/pulse/cookie"  # random bytes by which PulseAudio knows its clients
 CHATTER = 4000  # bytes; what MediaPipe says at its start, muted. A picture of this camera has 30,000
 
