@@ -9,10 +9,13 @@ wait for long, so that little is lost with the process, and nothing is held back
 
 import contextlib
 import io
+import math
 import os
 import struct
 import threading
+import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -42,6 +45,7 @@ _FIRST: Final = 0.5  # s; that the header, which says the pictures' size, waits 
 # the header says is to FFmpeg's decoder one of two fields.
 _SIZE: Final = (16, 16)
 _HOLD: Final = 250  # ms
+_PAUSE: Final = 0.05  # s
 _MUXER: Final = {
     "flush_packets": "1",
     "cluster_time_limit": str(_HOLD),
@@ -152,7 +156,8 @@ class MediaWriter:
         self._path = path
         declared = {"pictures": pictures, "sound": sound}
         self.counts = {name: Counts() for name, there in declared.items() if there}
-        self._changed = threading.Condition()  # guards what follows, and the counts
+        self._lock = threading.Lock()  # guards what follows, and the counts
+        self._ended = threading.Condition(self._lock)
         self._waiting: deque[_Item] = deque()
         self._bytes = dict.fromkeys(self.counts, 0)
         self._last = dict.fromkeys(self.counts, -1)  # ms
@@ -195,7 +200,7 @@ class MediaWriter:
 
     def check(self) -> None:
         """Raise the error of writing, if there was one and it was not raised before."""
-        with self._changed:
+        with self._lock:
             if self._failed is None or self._told:
                 return
             self._told = True
@@ -214,15 +219,15 @@ class MediaWriter:
         self.check()
 
     def _end(self) -> None:
-        with self._changed:
+        with self._lock:
             self._ending = True
-            self._changed.notify_all()
+            self._ended.notify_all()
         self._thread.join(_LEAVING)
         if self._thread.is_alive():
             self._fail("the disk hangs", "full")
 
     def _offer(self, item: _Item, broken: bool = False) -> None:
-        with self._changed:
+        with self._lock:
             counts = self.counts[item.stream]
             last = self._last[item.stream]
             if item.stream == "sound" and item.time == last >= 0:
@@ -245,7 +250,6 @@ class MediaWriter:
                 self._last[item.stream] = item.time
                 self._bytes[item.stream] += item.nbytes
                 self._waiting.append(item)
-                self._changed.notify_all()
 
     def _run(self) -> None:
         # Nothing that goes wrong here may end the session, nor go unnoticed.
@@ -269,16 +273,16 @@ class MediaWriter:
             while (item := self._next()) is not None:
                 container.mux(self._packet(item, container))
                 start = item.time if start is None else min(start, item.time)
-                with self._changed:
+                with self._lock:
                     if self._failed is None:
                         self.counts[item.stream].used += 1
         return start
 
     def _begin(self, container: OutputContainer) -> None:
         if "pictures" in self.counts:
-            with self._changed:
-                self._changed.wait_for(lambda: self._waiting or self._ending)
-                self._changed.wait_for(lambda: self._first_size() or self._ending, _FIRST)
+            with self._lock:
+                self._await(lambda: self._waiting)
+                self._await(self._first_size, _FIRST)
                 width, height = self._first_size() or _SIZE
             container.add_mux_stream("mjpeg", width=width, height=height)
         if "sound" in self.counts:
@@ -288,9 +292,15 @@ class MediaWriter:
     def _first_size(self) -> tuple[int, int] | None:
         return next((item.size for item in self._waiting if item.stream == "pictures"), None)
 
+    def _await(self, what: Callable[[], object], seconds: float = math.inf) -> None:
+        """Until then, or the end. To be woken by each of a hundred stretches of sound a second costs more."""
+        give_up = time.monotonic() + seconds
+        while not what() and not self._ending and time.monotonic() < give_up:
+            self._ended.wait(_PAUSE)
+
     def _next(self) -> _Item | None:
-        with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._ending)
+        with self._lock:
+            self._await(lambda: self._waiting)
             if not self._waiting:
                 return None
             item = self._waiting.popleft()
@@ -327,7 +337,7 @@ class MediaWriter:
         return bytes(packet)
 
     def _fail(self, why: str, reason: str) -> None:
-        with self._changed:
+        with self._lock:
             if self._failed is None:
                 self._failed = why
             for name, counts in self.counts.items():

@@ -121,6 +121,22 @@ def test_a_camera_and_a_microphone_come_back_as_they_were(path: Path) -> None:
         np.testing.assert_array_equal(samples, np.concatenate([block.samples for block in expected]))
 
 
+def test_a_part_of_it_is_found_by_its_index(path: Path) -> None:
+    with MediaWriter(path) as writer:
+        for k in range(200):
+            writer.picture(3 * SECOND + k * 40 * MS, jpeg(k))
+            writer.sound(sound(3 * SECOND + k * 40 * MS, 4 * BLOCK))
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        container.seek(5000, stream=stream)
+        assert stream.index_entries[-1].timestamp > 10_500  # ms; it knows more than what it read
+    frames, heard = read(Recording(path, 6.0, 7.0))
+    assert times(frames) == [k * 40 * MS for k in range(150, 175)]
+    np.testing.assert_array_equal(frames[0].image, decoded(jpeg(150)))
+    assert heard[0].originating_time == 6 * SECOND
+    np.testing.assert_array_equal(heard[0].samples, sound(9 * SECOND, 4 * BLOCK).samples)
+
+
 def test_pictures_that_are_no_jpeg_become_good_ones(path: Path) -> None:
     smooth = [cv2.GaussianBlur(image(k, (321, 241)), (0, 0), 2)[:, :, ::-1] for k in range(5)]  # RGB, a view
     with MediaWriter(path, sound=False) as writer:
@@ -400,6 +416,7 @@ def test_a_disk_that_is_full_at_the_beginning_or_the_end_is_told(path: Path, siz
             np.testing.assert_array_equal(frame.image, decoded(jpeg(k)))
 
 
+@posix
 def test_an_error_of_the_session_is_not_hidden_by_one_of_the_file(path: Path) -> None:
     def fail() -> None:
         with files_no_larger_than(100), MediaWriter(path) as writer:
