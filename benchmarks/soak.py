@@ -74,7 +74,7 @@ def main() -> None:
             now = pacing.deadline
             for m, at in last.items():
                 if now - at > SECOND // 2:
-                    pacing.lost(m, now)
+                    pacing.lost(m)
         else:
             now = arrived
             following[name] = next(sources[name])
@@ -91,7 +91,8 @@ def main() -> None:
                     worst_clock = max(worst_clock, abs(at - true))
             if at is not None:
                 value = features[modality][told % 100]
-                pacing.take(modality, [Sample(modality, min(at, now), value, told)], now)
+                at = min(at, now)
+                pacing.take(modality, [Sample(modality, at, value, told)], at, now)
         for due in pacing.due(now):
             engine.step(due.observation.values)
             assert due.observation.tick == told

@@ -1,65 +1,54 @@
 """A camera, for hours: it may vanish and come back.
 
-OpenCV runs in a process of its own (`camera_process`). One thread reads pictures from it, keeps the newest,
-and starts the process anew where no new one comes; another one ends the process when it has hung for too
-long, for reading from a pipe has no time-out.
+OpenCV runs in a process of its own (`camera_process`); the newest picture is kept. JPEGs stay as they came
+until somebody looks at them, for decoding costs more than all the rest.
 """
 
-import json
-import os
-import subprocess
-import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import IO, Any, Final, Literal, Self
+from typing import IO, Any, Final, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..contracts.errors import UserError
 from .camera_process import HEADER
 from .camera_trouble import camera_of, why_not
 from .counts import Counts
-from .samples import SECOND, Frame
+from .device_process import DeviceProcess, DeviceState
+from .media import decoded_jpeg
+from .samples import SECOND
 
 OPENING: Final = 8.0  # s; the process starts, and OpenCV gives an address 5 s
 FROZEN: Final = 0.7  # s without a new picture: the camera is lost
-BACK_OFF: Final = (0.2, 2.0)  # s between two starts of the process: at first, doubled up to
 
-_WATCH: Final = 0.05  # s; how often the process is looked at
-_LEAVING: Final = 2.0  # s; for each of two threads
 _RATE_OVER: Final = 60  # pictures
 
 
 @dataclass(frozen=True, slots=True)
-class CameraState:
-    """Attributes:
-    name: `open` while new pictures come, `lost` while none do.
-    since: ns on the session's clock; originating time of the first or the last of them.
-    """
-
-    name: Literal["open", "lost"]
-    since: int
-
-
-@dataclass(slots=True)
-class CameraCounts(Counts):
-    """Pictures. Dropped: `superseded` (a newer one came before it was taken), `repeated` (it was the one
-    before once more), `broken` (not to be decoded), `after_end` (the last one, not taken before the end).
+class Picture:
+    """What a camera gave.
 
     Attributes:
-        restarts: how often the camera was opened anew, or tried to be.
+        originating_time: ns on the session's clock; when the light reached the sensor.
+        data: a JPEG, or uint8 `[height, width, 3]`, RGB.
     """
 
-    restarts: int = 0
+    originating_time: int
+    data: bytes | NDArray[np.uint8]
+
+    @property
+    def image(self) -> NDArray[np.uint8] | None:
+        """uint8 `[height, width, 3]`, RGB; None where it cannot be decoded. Decodes at each call."""
+        return decoded_jpeg(self.data) if isinstance(self.data, bytes) else self.data
 
 
 class Camera:
-    """Pictures from a device or an address, as a context manager; threads and process have ended once it is
-    left.
+    """Pictures from a device or an address, as a context manager; its process has ended once it is left.
 
     A picture is *repeated*, and dropped, if its bytes are those of the one before and no time stamp of the
     source says otherwise. A driver that hands out the same buffer again does not advance its stamp; a sensor
@@ -74,9 +63,12 @@ class Camera:
         clock: the session's clock, ns.
         size: width and height, pixels; devices take it as a wish, addresses give what they give.
         rate: frames/s, likewise.
+        keep: called with every new picture, taken or not, from a thread of the camera's.
 
     Attributes:
-        counts: captured = used (taken) + dropped by reason + waiting, at any time.
+        counts: pictures; captured = used (taken) + dropped by reason + waiting, at any time. Dropped:
+            `superseded` (a newer one came before it was taken), `repeated` (it was the one before once more),
+            `broken` (not to be decoded), `after_end` (the last one, not taken before the end).
         state: whether new pictures come.
 
     Raises:
@@ -89,40 +81,31 @@ class Camera:
         clock: Callable[[], int],
         size: tuple[int, int] = (640, 480),
         rate: float = 30,
+        keep: Callable[[Picture], None] | None = None,
     ) -> None:
         self._source = camera_of(source)
         self._clock = clock
-        self._asked = json.dumps({"source": self._source, "size": size, "rate": rate}).encode() + b"\n"
+        self._keep = keep
         self._shift = 0  # ns; from `monotonic_ns` to the session's clock
-        self.counts = CameraCounts()
-        self.state = CameraState("lost", 0)
+        self.counts = Counts()
+        self.state = DeviceState("lost", 0)
         self._changed = threading.Condition()  # guards what follows, the counts and the state
-        self._newest: Frame | None = None  # until it is taken
-        self._size = (0, 0)
+        self._newest: Picture | None = None  # until it is taken
+        self._size = (0, 0)  # of the first one of this opening
         self._told: dict[str, Any] = {}  # by the process
         self._arrivals: deque[int] = deque(maxlen=_RATE_OVER)  # monotonic ns
-        self._picture = bytearray()  # the last new one, to know it again
+        self._data = b""  # of the last new one, to know it again
         self._last = -1  # ns; its originating time
         self._stamp = -1  # the source's, of this opening
-        self._process: subprocess.Popen[bytes] | None = None
-        self._deadline = 0.0  # monotonic s; when the process counts as hanging
-        self._stop = threading.Event()
-        self._threads = [
-            threading.Thread(target=target, name=f"enrapt camera {what}", daemon=True)
-            for what, target in {"reader": self._run, "watch": self._watch}.items()
-        ]
-        self._settled = threading.Event()  # opened, or refused
-        self._refused: str | None = None
+        asked = {"source": self._source, "size": size, "rate": rate}
+        self._process = DeviceProcess("camera", "camera_process", asked, OPENING, self._read, self._lose)
 
     def __enter__(self) -> Self:
         self._shift = self._clock() - time.monotonic_ns()
-        self.state = CameraState("lost", self._clock())
-        for thread in self._threads:
-            thread.start()
+        self.state = DeviceState("lost", self._clock())
         try:
-            self._settled.wait()
-            if self._refused is not None:
-                raise UserError(why_not(self._source, self._refused))
+            if refused := self._process.start():
+                raise UserError(why_not(self._source, refused))
         except BaseException:  # Ctrl-C while it opens
             self.__exit__(None, None, None)
             raise
@@ -131,15 +114,17 @@ class Camera:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stop.set()
-        self._end_process()
-        for thread in self._threads:
-            thread.join(_LEAVING)  # a process may hang in its driver, where even SIGKILL does not reach it
+        self._process.stop()
         with self._changed:
             if self._newest is not None:
                 self._newest = None
                 self.counts.dropped["after_end"] += 1
             self._changed.notify_all()
+
+    @property
+    def restarts(self) -> int:
+        """How often it was opened anew, or tried to be."""
+        return self._process.restarts
 
     @property
     def given(self) -> str:
@@ -155,118 +140,69 @@ class Camera:
             size = "×".join(map(str, self._size)) + (f" at {rate:.3g} frames/s" if rate else "")
             return ", ".join(filter(None, (size, self._told.get("codec"))))
 
-    def take(self, timeout: float) -> Frame | None:
+    def take(self, timeout: float) -> Picture | None:
         """The newest picture that was not taken before; None if there is none within `timeout` seconds, or
         after the end."""
+        stopped = self._process.stopped
         with self._changed:
-            self._changed.wait_for(lambda: self._newest is not None or self._stop.is_set(), timeout)
-            if self._newest is None or self._stop.is_set():
+            self._changed.wait_for(lambda: self._newest is not None or stopped.is_set(), timeout)
+            if self._newest is None or stopped.is_set():
                 return None
-            frame, self._newest = self._newest, None
+            picture, self._newest = self._newest, None
             self.counts.used += 1
-            return frame
+            return picture
 
-    def _run(self) -> None:
-        pause, longest = BACK_OFF
-        while not self._stop.is_set():
-            began = time.monotonic()
-            refusal = self._session()
-            if not self._settled.is_set():
-                self._refused = refusal
-                self._settled.set()
-                return
-            with self._changed:
-                if self.state.name == "open":
-                    self.state = CameraState("lost", self._last)
-            if time.monotonic() - began > longest:
-                pause = BACK_OFF[0]
-            if self._stop.wait(max(0.0, began + pause - time.monotonic())):
-                return
-            pause = min(2 * pause, longest)
-            with self._changed:
-                self.counts.restarts += 1
+    def _lose(self) -> None:
+        with self._changed:
+            if self.state.name == "open":
+                self.state = DeviceState("lost", self._last)
 
-    def _session(self) -> str:
-        """One life of the process; how it ended, see `why_not`."""
-        pipe = subprocess.PIPE
-        command = [sys.executable, "-P", "-m", "enrapt.realtime.camera_process"]
-        self._deadline = time.monotonic() + OPENING
-        try:
-            process = subprocess.Popen(
-                command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, pipesize=1 << 20
-            )
-        except OSError as error:
-            return f"cannot start a process: {error}"
-        with process:
-            self._process = process
-            if self._stop.is_set():  # it was set before there was a process to end
-                process.kill()
-            assert process.stdin is not None
-            assert process.stdout is not None
-            try:
-                os.write(
-                    process.stdin.fileno(), self._asked
-                )  # unbuffered: nothing is left to fail at closing
-                return self._read(process.stdout)
-            except (BrokenPipeError, ValueError):  # it ended at once; something else than it wrote the line
-                return "silent"
-            finally:
-                process.kill()
-
-    def _read(self, pipe: IO[bytes]) -> str:
-        line = pipe.readline()
-        if not line.endswith(b"\n"):
-            return "silent"
-        told: dict[str, Any] = json.loads(line)
-        if "error" in told:
-            return str(told["error"])
+    def _read(self, told: dict[str, Any], pipe: IO[bytes]) -> str:
         with self._changed:
             self._told = told
+            self._size = (0, 0)
             self._stamp = -1
             self._arrivals.clear()
-        self._deadline = time.monotonic() + FROZEN
+        self._process.patience(FROZEN)
         while len(head := pipe.read(HEADER.size)) == HEADER.size:
-            moment, stamp, width, height = HEADER.unpack(head)
-            data = bytearray(3 * width * height)
-            if pipe.readinto(data) < len(data):  # type: ignore[attr-defined]  # IO[bytes] does not know it
+            moment, stamp, width, height, length = HEADER.unpack(head)
+            data = pipe.read(length)
+            if len(data) < length:
                 break
             self._give(moment, stamp, (width, height), data)
         return "dark"
 
-    def _give(self, moment: int, stamp: int, size: tuple[int, int], data: bytearray) -> None:
+    def _give(self, moment: int, stamp: int, size: tuple[int, int], data: bytes) -> None:
         with self._changed:
             self.counts.captured += 1
-            if not data:
+            if self._size == (0, 0) and data:
+                self._size = size if any(size) else _size(data)
+            if not data or self._size == (0, 0):
                 self.counts.dropped["broken"] += 1
                 return
             self._arrivals.append(time.monotonic_ns())
-            same = stamp <= self._stamp and data == self._picture
+            same = stamp <= self._stamp and data == self._data
             self._stamp = max(stamp, self._stamp)
             if same:
                 self.counts.dropped["repeated"] += 1
                 return
-            self._deadline = time.monotonic() + FROZEN
+            self._process.patience(FROZEN)
             self._last = max(moment + self._shift, self._last + 1)
-            self._picture, self._size = data, size
+            self._data = data
             if self._newest is not None:
                 self.counts.dropped["superseded"] += 1
-            image = np.frombuffer(data, np.uint8).reshape(size[1], size[0], 3)
-            image.flags.writeable = False  # the next one is compared with it
-            self._newest = Frame(self._last, image)
+            shape = size[1], size[0], 3
+            pixels = np.frombuffer(data, np.uint8).reshape(shape) if any(size) else data
+            picture = self._newest = Picture(self._last, pixels)
             if self.state.name == "lost":
-                self.state = CameraState("open", self._last)
-            self._settled.set()
+                self.state = DeviceState("open", self._last)
+            self._process.opened()
             self._changed.notify_all()
+        if self._keep is not None:
+            self._keep(picture)
 
-    def _watch(self) -> None:
-        woke = time.monotonic()
-        while not self._stop.wait(_WATCH):
-            before, woke = woke, time.monotonic()
-            if woke - before > 3 * _WATCH:
-                continue  # the whole program stood still, which says nothing of the camera
-            if woke > self._deadline:
-                self._end_process()
 
-    def _end_process(self) -> None:
-        if (process := self._process) is not None:
-            process.kill()
+def _size(jpeg: bytes) -> tuple[int, int]:
+    """Width and height; (0, 0) where it cannot be decoded."""
+    image = decoded_jpeg(jpeg)
+    return (0, 0) if image is None else (image.shape[1], image.shape[0])

@@ -6,8 +6,9 @@ thrown away.
 
 On standard input comes one line of JSON, `{"source": …, "size": …, "rate": …}`: not an argument, for
 addresses hold passwords. On what was standard output goes one line of JSON, `{"codec": …, "rate": …}` with
-the first picture or `{"error": …}` (see `camera_trouble.why_not`), then pictures: `HEADER`, and RGB uint8
-`[height, width, 3]`. It ends when the camera gives no more, or when its standard input ends.
+the first picture or `{"error": …}` (see `camera_trouble.why_not`), then pictures: `HEADER`, and a JPEG as it
+came from the camera, or RGB uint8 `[height, width, 3]`. It ends when the camera gives no more, or when its
+standard input ends.
 """
 
 import contextlib
@@ -21,13 +22,14 @@ import time
 from typing import Any, Final, NoReturn
 
 # When the light reached the sensor (monotonic ns), the source's own time stamp (ns, any origin; −1: it has
-# none), width and height; 0 and 0 is a picture that could not be decoded.
-HEADER: Final = struct.Struct("<qqii")
+# none), width and height (0 and 0: a JPEG), bytes (0: a picture that could not be decoded).
+HEADER: Final = struct.Struct("<qqiii")
 OPEN: Final = 5.0  # s; addresses
 
 _READ: Final = 2.0  # s; addresses. The parent has lost its patience before
 _MAX_DELAY: Final = 1_000_000_000  # ns; a time stamp that is older is of another clock
 _MS: Final = 1_000_000  # ns
+_JPEG: Final = b"\xff\xd8"  # it begins so
 # FFmpeg keeps pictures back to smooth them; a picture now is worth more than two later.
 _LIVE: Final = "fflags;nobuffer|flags;low_delay|rtsp_flags;prefer_tcp"
 
@@ -61,22 +63,21 @@ def _capture(source: int | str, size: tuple[int, int], rate: float, out: int) ->
     if not capture.isOpened():
         _say(out, {"error": "closed"})
         return
+    _leave_jpegs(cv2, capture)
     stamped = not address or str(source).startswith("rtsp")  # HTTP has no times; FFmpeg makes them up
     first = True
     while capture.grab():
         grabbed = time.monotonic_ns()
         stamp = round(capture.get(cv2.CAP_PROP_POS_MSEC) * _MS) if stamped else -1
-        image = _decoded(cv2, capture)
+        (width, height), data = _picture(cv2, capture)
         if first:
             _say(
                 out, {"codec": _codec(capture.get(cv2.CAP_PROP_FOURCC)), "rate": _rate(cv2, capture, address)}
             )
             first = False
         moment = grabbed if address else originating(stamp, grabbed)
-        height, width = (0, 0) if image is None else image.shape[:2]
-        _send(out, HEADER.pack(moment, stamp, width, height))
-        if image is not None:
-            _send(out, image.data.cast("B"))
+        _send(out, HEADER.pack(moment, stamp, width, height, len(data)))
+        _send(out, data)
     if first:
         _say(out, {"error": "dark"})
 
@@ -112,13 +113,26 @@ def _opened_device(cv2: Any, device: int | str, size: tuple[int, int], rate: flo
     return capture
 
 
-def _decoded(cv2: Any, capture: Any) -> Any:
-    """RGB, or None where the picture is broken."""
+def _leave_jpegs(cv2: Any, capture: Any) -> None:
+    """Motion JPEG comes as it is, where OpenCV knows how: whoever looks at a picture decodes it."""
+    if _codec(capture.get(cv2.CAP_PROP_FOURCC)) == "MJPG":
+        as_it_is = {"FFMPEG": (cv2.CAP_PROP_FORMAT, -1), "V4L2": (cv2.CAP_PROP_CONVERT_RGB, 0)}
+        if option := as_it_is.get(capture.getBackendName()):
+            capture.set(*option)
+
+
+def _picture(cv2: Any, capture: Any) -> tuple[tuple[int, int], Any]:
+    """Width, height and RGB; 0, 0 and a JPEG; or 0, 0 and nothing where the picture is broken."""
     try:
         whole, image = capture.retrieve()
     except cv2.error:
-        return None
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB) if whole and image.ndim == 3 else None
+        whole = False
+    if not whole:
+        return (0, 0), b""
+    if image.ndim == 3:
+        return image.shape[1::-1], cv2.cvtColor(image, cv2.COLOR_BGR2RGB).data.cast("B")
+    data = image.data.cast("B")
+    return (0, 0), data if data[:2] == _JPEG else b""
 
 
 def _codec(fourcc: float) -> str:

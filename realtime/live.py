@@ -2,11 +2,14 @@
 
 The loop runs where the estimates are used. Pictures are looked at in one thread, sound in another; each
 takes from its device only what is new, so nothing queues: an overloaded machine drops pictures.
+
+Times are of the session's axis: ns, 0 at the first tick.
 """
 
 import queue
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -19,7 +22,9 @@ from ..contracts.errors import UserError
 from ..contracts.schemas import AUDIO, FACE
 from .alignment import Aligner
 from .audio import AudioFeatures
+from .cadence import Cadence
 from .counts import Counts
+from .device_process import DeviceState
 from .engine import Engine
 from .estimate import Estimate, Latency, estimate_of
 from .face import FaceFeatures
@@ -36,11 +41,6 @@ _IDLE: Final = 0.1  # s that a thread waits for its device before it looks wheth
 Material = TypeVar("Material", covariant=True)
 
 
-class DeviceState(Protocol):
-    @property
-    def name(self) -> str: ...  # `open` or `lost`
-
-
 class Device(Protocol[Material]):
     """What a session takes from: a camera, a microphone."""
 
@@ -49,10 +49,13 @@ class Device(Protocol[Material]):
     def take(self, timeout: float) -> Material | None: ...
 
 
-def session_clock() -> Callable[[], int]:
-    """A clock that starts at 0 now and never jumps: nanoseconds."""
-    start = time.monotonic_ns()
-    return lambda: time.monotonic_ns() - start
+class Seen(Protocol):
+    """A camera's picture; see `camera.Picture`."""
+
+    @property
+    def originating_time(self) -> int: ...
+    @property
+    def image(self) -> NDArray[np.uint8] | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +63,13 @@ class _Piece:
     """What a thread has made of something new.
 
     Attributes:
-        pause: ns after it in which nothing else of this modality will come.
+        reached: ns; up to when nothing else of this modality will come.
         failure: by which the thread ends.
     """
 
     modality: str
     samples: list[Sample]
-    pause: int = 0
+    reached: int
     face_ms: float | None = None
     failure: BaseException | None = None
 
@@ -79,13 +82,16 @@ class LiveLoop:
 
     Args:
         engine: steps the model; it is reset first.
-        clock: the one that the devices bear their times on.
+        clock: the one that the devices bear their times on, ns.
         camera, face: where pictures come from and what looks for the face in them; None without.
         microphone, audio: the same for sound.
         face_every: look for the face in every n-th picture that is taken.
         context: raw values of the bundle's context modalities, constant over the session.
         max_wait: ns after its time at which a tick is told, whatever is still missing.
         listener: told of every sample with its time of arrival, observation and estimate, to record them.
+
+    Attributes:
+        zero: on the devices' clock, ns; the time of the first tick. None before the session.
 
     Raises:
         UserError: at construction; the bundle takes none of what there is, or a context does not fit.
@@ -96,7 +102,7 @@ class LiveLoop:
         engine: Engine,
         clock: Callable[[], int],
         *,
-        camera: "Device[Frame] | None" = None,
+        camera: "Device[Seen] | None" = None,
         face: FaceFeatures | None = None,
         microphone: "Device[Sound] | None" = None,
         audio: AudioFeatures | None = None,
@@ -118,18 +124,25 @@ class LiveLoop:
         if unknown := self._context.keys() - (set(engine.inputs) - _MAX_AGE.keys()):
             raise UserError(f"the bundle has no context {min(unknown)!r}")
         max_age = {name: _MAX_AGE[name] for name in engine.inputs if name in _MAX_AGE}
-        self._aligner = Aligner(clock(), engine.rate, max_age)
+        self._aligner = Aligner(0, engine.rate, max_age)
         self._pacing = Pacing(self._aligner, list(self._devices), max_wait)
         self._inbox: queue.SimpleQueue[_Piece] = queue.SimpleQueue()
         self._face_ms: dict[int, float] = {}
+        self.zero: int | None = None
         self._pictures = -1  # number of the last one taken
-        self._skipped = 0
+        self._cadence = Cadence()  # of the pictures that may be looked at
+        self._not_looked_at: Counter[str] = Counter()  # pictures, by reason
         self._ended = threading.Event()
         self._threads = [
             threading.Thread(target=self._run, args=(name, make), name=f"enrapt {name}", daemon=True)
             for name, make in (("face", self._look), ("audio", self._listen))
             if name in self._devices
         ]
+
+    def now(self) -> int:
+        """ns since the first tick's time."""
+        assert self.zero is not None
+        return self._clock() - self.zero
 
     @property
     def counts(self) -> dict[str, Counts]:
@@ -138,6 +151,7 @@ class LiveLoop:
 
     def __enter__(self) -> Self:
         self._engine.reset()
+        self.zero = self._clock()
         for thread in self._threads:
             thread.start()
         return self
@@ -151,8 +165,8 @@ class LiveLoop:
         while not self._inbox.empty():
             self._take(self._inbox.get())
         self._aligner.finish()
-        if "face" in self._devices:
-            self.counts["face"].drop("skipped", self._skipped)
+        for reason, n in self._not_looked_at.items():
+            self.counts["face"].drop(reason, n)
 
     def stop(self) -> None:
         """End the iteration after the tick that is being told; from any thread or signal handler."""
@@ -160,7 +174,7 @@ class LiveLoop:
 
     def __iter__(self) -> Generator[Estimate]:
         while not self._ended.is_set():
-            left = self._pacing.deadline - self._clock()
+            left = self._pacing.deadline - self.now()
             try:
                 self._take(self._inbox.get(timeout=min(max(left, 0) / SECOND, _IDLE)))
                 while not self._inbox.empty():
@@ -169,51 +183,67 @@ class LiveLoop:
                 pass
             for modality, device in self._devices.items():
                 if device.state.name == "lost":
-                    self._pacing.lost(modality, self._clock())
-            for due in self._pacing.due(self._clock()):
+                    self._pacing.lost(modality)
+            for due in self._pacing.due(self.now()):
                 yield self._estimate(due)
                 if self._ended.is_set():
                     return
 
-    def _run(self, modality: str, make: Callable[[], _Piece | None]) -> None:
+    def _run(self, modality: str, work: Callable[[], None]) -> None:
         try:
             while not self._ended.is_set():
-                if piece := make():
-                    self._inbox.put(piece)
+                work()
         except BaseException as error:  # whatever it is, it is raised where the estimates are used
-            self._inbox.put(_Piece(modality, [], failure=error))
+            self._inbox.put(_Piece(modality, [], 0, failure=error))
 
-    def _look(self) -> _Piece | None:
-        frame = self._devices["face"].take(_IDLE)
-        if frame is None:
-            return None
+    def _look(self) -> None:
+        assert self.zero is not None
         assert self._face is not None
+        picture = self._devices["face"].take(_IDLE)
+        if picture is None:
+            return
+        at = picture.originating_time - self.zero
         self._pictures += 1
         if self._pictures % self._face_every:
-            self._skipped += 1
-            return None
+            self._not_looked_at["skipped"] += 1
+            return
+        self._cadence.seen(at)
+        # Ticks before it need not wait for what is in it.
+        self._inbox.put(_Piece("face", [], at - 1))
+        usual = self._cadence.usual
+        if usual is not None and at + usual <= self._aligner.time(self._aligner.first_tick(at)):
+            self._not_looked_at["superseded"] += 1  # the next one will come before a tick does
+            return
         began = time.perf_counter_ns()
-        values = self._face.extract(frame)
+        image = picture.image
+        if image is None:
+            self._not_looked_at["broken"] += 1
+            return
+        values = self._face.extract(Frame(at, image))
         face_ms = (time.perf_counter_ns() - began) / 1e6
-        return _Piece("face", [Sample("face", frame.originating_time, values, self._pictures)], 0, face_ms)
+        sample = Sample("face", at, values, self._pictures)
+        self._inbox.put(_Piece("face", [sample], at + max(self._cadence.shortest - 1, 0), face_ms))
 
-    def _listen(self) -> _Piece | None:
+    def _listen(self) -> None:
+        assert self.zero is not None
+        assert self._audio is not None
         sound = self._devices["audio"].take(_IDLE)
         if sound is None:
-            return None
-        assert self._audio is not None
-        return _Piece("audio", self._audio.push(sound), _SOUND)
+            return
+        samples = self._audio.push(Sound(sound.originating_time - self.zero, sound.samples))
+        if samples:
+            self._inbox.put(_Piece("audio", samples, samples[-1].originating_time + _SOUND))
 
     def _take(self, piece: _Piece) -> None:
         if piece.failure is not None:
             raise piece.failure
-        now = self._clock()
+        now = self.now()
         if piece.face_ms is not None:
             self._face_ms[self._aligner.first_tick(piece.samples[-1].originating_time)] = piece.face_ms
         if self._listener is not None:
             for sample in piece.samples:
                 self._listener.sample(sample, now)
-        self._pacing.take(piece.modality, piece.samples, now, piece.pause)
+        self._pacing.take(piece.modality, piece.samples, piece.reached, now)
 
     def _estimate(self, due: Due) -> Estimate:
         observation = due.observation
@@ -221,7 +251,7 @@ class LiveLoop:
         values: dict[str, NDArray[np.float32] | None] = {**observation.values, **self._context}
         step = self._engine.step(values)
         step_ms = (time.perf_counter_ns() - began) / 1e6
-        now = self._clock()
+        now = self.now()
         face_ms = [ms for tick, ms in self._face_ms.items() if tick <= observation.tick]
         self._face_ms = {tick: ms for tick, ms in self._face_ms.items() if tick > observation.tick}
         latency = Latency(

@@ -335,6 +335,17 @@ def _image(frame: VideoFrame) -> NDArray[np.uint8]:
     return np.ascontiguousarray(image)
 
 
+def decoded_jpeg(data: bytes) -> NDArray[np.uint8] | None:
+    """uint8 `[height, width, 3]`, RGB, as a recording of it would be decoded; None where it is no JPEG."""
+    decoder = av.CodecContext.create("mjpeg", "r")
+    decoder.thread_count = 1
+    try:
+        frames = decoder.decode(av.Packet(data))
+    except av.error.FFmpegError:
+        return None
+    return _image(frames[0]) if frames else None
+
+
 def upright(image: NDArray[np.uint8], matrix: NDArray[np.int32]) -> NDArray[np.uint8]:
     """The picture as it is to be shown; a view.
 

@@ -1,10 +1,11 @@
-"""The process that owns PortAudio, for `microphone`: `python -m enrapt.realtime.microphone_process [NAME]`.
+"""The process that owns PortAudio, for `microphone`: `python -m enrapt.realtime.microphone_process`.
 
 PortAudio looks for devices once, when it starts; looking again ends every open stream, and a driver whose
 device is gone may hang. A process can be ended and started anew whatever its libraries are doing.
 
-On what was standard output goes one line of JSON, `{"name": …, "rate": …, "channels": …}` or `{"error": …}`,
-then blocks: `HEADER`, and float32 samples, channels interleaved. It ends when its standard input ends.
+On standard input comes one line of JSON, `{"name": …}`. On what was standard output goes one line of JSON,
+`{"name": …, "rate": …, "channels": …}` or `{"error": …}`, then blocks: `HEADER`, and float32 samples,
+channels interleaved. It ends when its standard input ends.
 """
 
 import json
@@ -37,9 +38,10 @@ def main() -> NoReturn:
     nothing = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, 1)  # drivers write where they like
     os.dup2(nothing, 2)
+    name = json.loads(sys.stdin.readline())["name"]
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
-        _capture(sys.argv[1] if len(sys.argv) > 1 else None, out)
+        _capture(name, out)
     except UserError as error:
         _send(out, json.dumps({"error": str(error)}).encode() + b"\n")
     except OSError:  # nobody reads any more

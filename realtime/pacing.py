@@ -52,26 +52,25 @@ class Pacing:
     @property
     def deadline(self) -> int:
         """ns; when the next tick is due at the latest, as things are."""
-        return self._aligner.time(self._tick) + (self._max_wait if self._reached.keys() - self._lost else 0)
+        waited_for = any(reached <= self._tick for m, reached in self._reached.items() if m not in self._lost)
+        return self._aligner.time(self._tick) + (self._max_wait if waited_for else 0)
 
-    def take(self, modality: str, samples: Sequence[Sample], now: int, pause: int = 0) -> None:
+    def take(self, modality: str, samples: Sequence[Sample], reached: int, now: int) -> None:
         """What a source has brought, the newest last, at that time of the session's clock (ns).
 
         Args:
-            pause: ns after the newest in which no other will come.
+            reached: ns; up to when nothing else of it is to be expected. What comes all the same is late.
         """
         self._lost.discard(modality)
         for sample in samples:
             self._aligner.push(sample)
             tick = max(self._aligner.first_tick(sample.originating_time), self._tick)
             self._newest[tick] = max(self._newest.get(tick, sample.originating_time), sample.originating_time)
-        if samples:
-            self._reach(modality, samples[-1].originating_time + pause, now)
+        self._reach(modality, reached, now)
 
-    def lost(self, modality: str, now: int) -> None:
-        """Nothing comes from that source now: nobody waits for it."""
+    def lost(self, modality: str) -> None:
+        """Nothing comes from that source until it has brought something: nobody waits for it."""
         self._lost.add(modality)
-        self._reach(modality, now, now)
 
     def _reach(self, modality: str, watermark: int, now: int) -> None:
         self._aligner.advance(modality, watermark)
@@ -83,6 +82,8 @@ class Pacing:
 
     def due(self, now: int) -> Iterator[Due]:
         """The ticks that are due, in order; none before its time."""
+        for modality in self._lost:
+            self._reach(modality, now, now)
         passed = min(self._aligner.watermark, now)
         for observation in self._aligner.release_until(max(passed, now - self._max_wait)):
             tick = observation.tick

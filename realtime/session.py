@@ -8,6 +8,7 @@ No picture and no sound is kept, and nothing leaves the machine. What is recorde
 features and estimates.
 """
 
+import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -23,7 +24,7 @@ from .engine import Engine
 from .estimate import Estimate
 from .face import FaceFeatures
 from .face_model import find_face_model
-from .live import LiveLoop, session_clock
+from .live import LiveLoop
 from .microphone import Microphone
 from .pacing import MAX_WAIT
 from .samples import SECOND
@@ -88,7 +89,6 @@ class LiveSession:
         self._face_model, self._offline = face_model, offline
         self._record = record
         self._writer: SessionWriter | None = None
-        self._clock = session_clock()
         self._stack = ExitStack()
         self.statistics = Statistics()
         self._loop: LiveLoop | None = None
@@ -101,7 +101,7 @@ class LiveSession:
         engine = Engine(bundle)
         self.rate = engine.rate
         camera, mic = self._asked
-        clock = self._clock = session_clock()
+        clock = time.monotonic_ns
         with ExitStack() as stack:  # what was opened is closed again if the rest cannot be
             face = audio = None
             if camera is not None and "face" in engine.inputs:
@@ -156,7 +156,8 @@ class LiveSession:
     def mark(self, label: str) -> None:
         """Note something now, in what is recorded; from the thread that iterates."""
         if self._writer is not None:
-            self._writer.mark(self._clock(), label)
+            assert self._loop is not None
+            self._writer.mark(self._loop.now(), label)
 
     def stop(self) -> None:
         """End the iteration; from any thread or signal handler."""
@@ -183,16 +184,14 @@ class LiveSession:
             }
             for modality, counts in self.counts.items()
         }
+        devices = {"camera": self.camera, "microphone": self.microphone}
         return {
             "ticks": self.statistics.ticks,
             "presence": {modality: round(x, 4) for modality, x in self.statistics.presence.items()},
             "latency_ms": latency,
             "samples": samples,
-            "restarts": {
-                name: device.counts.restarts
-                for name, device in (("camera", self.camera), ("microphone", self.microphone))
-                if device is not None
-            },
+            "restarts": {name: device.restarts for name, device in devices.items() if device is not None},
+            "overflows": 0 if self.microphone is None else self.microphone.overflows,
         }
 
     def _description(self, metadata: Metadata) -> dict[str, Any]:
@@ -209,5 +208,5 @@ class LiveSession:
             "schemas": schemas,
             "context": self._loop_options["context"] or {},
             "devices": devices,
-            "clock": "nanoseconds since the session's start, monotonic",
+            "clock": "nanoseconds since the first tick, monotonic",
         }

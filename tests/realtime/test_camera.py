@@ -141,7 +141,7 @@ def test_unplugged_and_back(server, times, capfd):
         began = time.monotonic()
     assert time.monotonic() - began < 1
     assert resources() == nothing
-    assert camera.counts.restarts >= times
+    assert camera.restarts >= times
     assert camera.counts.waiting == 0
     assert tuple(capfd.readouterr()) == ("", "")
 
@@ -311,15 +311,20 @@ def spoken(*pictures: tuple[int, int, int]) -> io.BytesIO:
     said = json.dumps({"codec": "MJPG", "rate": 30.0}).encode() + b"\n"
     for moment, stamp, gray in pictures:
         size = (0, 0) if gray < 0 else (4, 2)
-        said += HEADER.pack(moment, stamp, *size) + bytes([max(gray, 0)]) * (3 * size[0] * size[1])
+        pixels = bytes([max(gray, 0)]) * (3 * size[0] * size[1])
+        said += HEADER.pack(moment, stamp, *size, len(pixels)) + pixels
     return io.BytesIO(said)
 
 
 def hear(*openings: IO[bytes]) -> Camera:
     camera = Camera(0, clock)
     for opening in openings:
-        camera._read(opening)
+        hear_more(camera, opening)
     return camera
+
+
+def hear_more(camera: Camera, opening: IO[bytes]) -> None:
+    camera._read(json.loads(opening.readline()), opening)
 
 
 def test_stale_buffer_and_closed_shutter_are_told_apart_by_the_stamp():
@@ -355,7 +360,7 @@ def test_conservation(pictures):
     camera = Camera(0, clock)
     times = []
     for picture, taken in pictures:
-        camera._read(spoken(picture))
+        hear_more(camera, spoken(picture))
         if taken and (frame := camera.take(0)) is not None:
             times.append(frame.originating_time)
     counts = camera.counts

@@ -181,7 +181,7 @@ def test_a_tone_arrives(pulse: Pulse) -> None:
     assert np.sqrt(np.mean(np.square(samples[-RATE:]))) == pytest.approx(0.5 / np.sqrt(2), rel=0.02)
     times = [sound.originating_time for sound in sounds]
     assert times == sorted(set(times))
-    assert microphone.counts.restarts == microphone.counts.overflows == microphone.counts.dropped["full"] == 0
+    assert microphone.restarts == microphone.overflows == microphone.counts.dropped["full"] == 0
 
 
 def test_the_default_is_taken_where_no_name_is_given(pulse: Pulse) -> None:
@@ -217,7 +217,7 @@ def test_unplugged_five_times(pulse: Pulse) -> None:
     with Microphone(MICROPHONE, clock) as microphone:
         for how, away in [("kill", 0.1), ("stop", 0.1), ("kill", 1.3), ("stop", 0.8), ("kill", 0.4)]:
             unplugged(pulse, microphone, how, away)
-        assert microphone.counts.restarts >= 5
+        assert microphone.restarts >= 5
     settled(microphone)
 
 
@@ -377,8 +377,8 @@ def test_overflows_are_counted(driver: Driver) -> None:
     driver(overflows=[20, 50])
     with Microphone(None, clock) as microphone:
         heard(microphone, 0.6)
-        assert microphone.counts.overflows == 2
-        assert microphone.counts.restarts == 0
+        assert microphone.overflows == 2
+        assert microphone.restarts == 0
     settled(microphone)
 
 
@@ -402,7 +402,7 @@ def test_a_device_that_ends_is_found_again(driver: Driver) -> None:
         heard(microphone, 0.2)
         driver(names=["Inner microphone"])  # unplugged
         until(lambda: microphone.state.name == "lost", 1.0)
-        until(lambda: microphone.counts.restarts >= 2, 3)
+        until(lambda: microphone.restarts >= 2, 3)
         assert microphone.state.name == "lost"
         driver(names=["Inner microphone", "USB headset 2"])
         until(lambda: microphone.state.name == "open", 3)
