@@ -44,8 +44,8 @@ _FIRST: Final = 0.5  # s; that the header, which says the pictures' size, waits 
 # Pixels; what it says where none came. Each picture carries its own, but one that is less than 3/4 as high as
 # the header says is to FFmpeg's decoder one of two fields.
 _SIZE: Final = (16, 16)
-_HOLD: Final = 250  # ms
-_PAUSE: Final = 0.05  # s
+_HOLD: Final = 250  # ms; that one stream waits for the other, and that a cluster lasts
+_PAUSE: Final = 0.05  # s; between two looks at what waits
 _MUXER: Final = {
     "flush_packets": "1",
     "cluster_time_limit": str(_HOLD),

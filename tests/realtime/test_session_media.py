@@ -146,7 +146,7 @@ def test_pictures_that_are_no_jpeg_become_good_ones(path: Path) -> None:
     for frame, picture in zip(frames, smooth, strict=True):
         error = frame.image.astype(float) - picture
         assert abs(error.mean(axis=(0, 1))).max() < 1  # no colour is shifted
-        assert 10 * np.log10(255**2 / (error**2).mean()) > 38
+        assert 10 * np.log10(255**2 / (error**2).mean()) > 47.5  # dB
 
 
 @pytest.mark.parametrize("start", [0, 20])  # s; devices take theirs to open
@@ -390,6 +390,7 @@ def test_on_a_full_disk_what_came_before_is_kept_and_it_is_told_once(path: Path)
     frames, sounds = shown_and_heard(path)
     assert counts.used - 25 <= len(frames) <= counts.used < 50
     assert len(frames) > 10
+    assert path.stat().st_size < 60_000  # the cluster that did not fit was taken back
     np.testing.assert_array_equal(frames[-1].image, decoded(jpeg(len(frames) - 1)))
     assert joined(sounds)[1].size > len(frames) * 3 * BLOCK
 
