@@ -1,18 +1,20 @@
-"""A live session on a real face, 30 pictures a second: latencies, rate, processor time beside MediaPipe.
+"""A live session on a real face, 30 pictures a second: latencies, rate, memory, processor time.
 
     python benchmarks/live.py [--seconds 60] [--rate 30] [--slow MS] [--face-model FILE] [--mic NAME]
 
 A process serves pictures of the demo clip in which the face is in sight, 640×480, as MJPEG over HTTP; a live
 session takes them as from any camera. `--slow` adds that much to every look for the face, as an overloaded
-machine would. Afterwards MediaPipe alone looks at as many of the pictures, decoded already; the processor
-time of the session is that of its own and its devices' processes.
+machine would. Afterwards MediaPipe alone looks at as many pictures as the camera gave (for a minute at most),
+decoded already, in the camera's rhythm; the processor time of the session is that of its own and its devices'
+processes. Memory is looked at every ten seconds, from the second minute on.
 """
 
 import argparse
 import multiprocessing
 import os
-import threading
 import time
+from array import array
+from collections import defaultdict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -70,11 +72,16 @@ def serve(port: "multiprocessing.Queue[int]", rate: int) -> None:
     server.serve_forever()
 
 
-def processor_time() -> float:
-    """Seconds of this process and its children, those that have ended included."""
+def devices(server: int) -> list[psutil.Process]:
+    """The processes that own a camera or a microphone."""
+    return [child for child in psutil.Process().children(recursive=True) if child.pid != server]
+
+
+def processor_time(server: int) -> float:
+    """Seconds of this process and its devices' processes, those that have ended included."""
     own = os.times()
-    children = sum(sum(child.cpu_times()[:2]) for child in psutil.Process().children(recursive=True))
-    return own.user + own.system + own.children_user + own.children_system + children
+    ended = own.children_user + own.children_system
+    return own.user + own.system + ended + sum(sum(child.cpu_times()[:2]) for child in devices(server))
 
 
 class Slow(FaceFeatures):
@@ -111,12 +118,12 @@ def main() -> None:
         Slow.extra = args.slow / 1000
         module.FaceFeatures = Slow  # type: ignore[misc]
 
-    ticks, gaps, first_use, waits, threads = [], [], [], {}, 0
+    ticks, gaps, first_use, waits = array("d"), array("d"), array("d"), defaultdict(lambda: array("d"))
+    memory: list[tuple[float, float, int, int]] = []  # s, MB, threads, open files
+    me = psutil.Process()
     session = LiveSession(address, args.mic, face_model=model, camera_rate=args.rate)
-    served = sum(psutil.Process(server.pid).cpu_times()[:2])
-    before = processor_time() - served
     with session:
-        loaded = processor_time() - sum(psutil.Process(server.pid).cpu_times()[:2])
+        loaded = processor_time(server.pid)
         began = time.monotonic()
         newest = -1.0
         for estimate in session:
@@ -126,14 +133,16 @@ def main() -> None:
             ticks.append(estimate.latency_ms.tick)
             gaps.append(now)
             for modality, ms in estimate.latency_ms.waits.items():
-                waits.setdefault(modality, []).append(ms)
+                waits[modality].append(ms)
             if (age := estimate.age_ms["face"]) is not None and estimate.t - age / 1000 > newest + 0.001:
                 newest = estimate.t - age / 1000
                 first_use.append(estimate.latency_ms.tick + age)
-            threads = max(threads, threading.active_count())
+            if estimate.tick % 250 == 0 and now - began > 60:
+                used = me.memory_info().rss + sum(child.memory_info().rss for child in devices(server.pid))
+                memory.append((now - began, used / 1e6, me.num_threads(), me.num_fds()))
             if now - began > args.seconds:
                 break
-        live = processor_time() - sum(psutil.Process(server.pid).cpu_times()[:2]) - loaded
+        live = processor_time(server.pid) - loaded
     server.kill()
     took = gaps[-1] - gaps[0]
     off = abs((len(ticks) - 1) / took / session.rate - 1)
@@ -148,16 +157,32 @@ def main() -> None:
         print(f"  {modality}: {counts.captured} captured = {counts.used} used + {dropped}: {exact}")
 
     assert session.camera is not None
-    looked = session.camera.counts.used
+    if (microphone := session.microphone) is not None:
+        print(f"  microphone: {microphone.overflows} overflows, drift {microphone.drift * 1e6:+.0f} ppm")
+    if len(memory) > 2:
+        seconds, megabytes, threads, files = np.array(memory).T
+        slope = np.polyfit(seconds / 3600, megabytes, 1)[0]
+        print(f"  memory {megabytes[-1]:.0f} MB, slope {slope:+.2f} MB an hour")
+        print(
+            f"  {threads.min():.0f} to {threads.max():.0f} threads, {files.min():.0f} to {files.max():.0f} files"
+        )
+
+    given = session.camera.counts.captured
+    looked = given - session.counts["face"].dropped["superseded"] - session.counts["face"].dropped["skipped"]
+    pictures_alone = min(given, 60 * args.rate)
     with FaceFeatures(model) as face:
         face.extract(frames[0])
-        alone = processor_time()
-        for i in range(looked):
-            frame = frames[i % len(frames)]
-            face.extract(Frame((i + 1) * SECOND // args.rate, frame.image))
-        alone = processor_time() - alone
-    print(f"  processor: {live:.1f} s for {looked} pictures looked at; MediaPipe alone {alone:.1f} s: "
-          f"{live / alone - 1:+.0%} ({loaded - before:.1f} s to load)")  # fmt: skip
+        alone, began = processor_time(server.pid), time.monotonic()
+        for i in range(1, pictures_alone + 1):
+            time.sleep(max(0.0, began + i / args.rate - time.monotonic()))
+            face.extract(Frame(i * SECOND // args.rate, frames[i % len(frames)].image))
+        alone = (processor_time(server.pid) - alone) / pictures_alone
+    of_all, of_looked = live / (alone * given) - 1, live / (alone * looked) - 1
+    print(
+        f"  processor: {live / took:.0%} of a core, {1000 * live / given:.1f} ms for a picture of the camera's,"
+    )
+    print(f"    MediaPipe alone {1000 * alone:.1f} ms; beside MediaPipe on all of them {of_all:+.0%},")
+    print(f"    on the {looked / given:.0%} of them that were looked at {of_looked:+.0%}")
 
 
 if __name__ == "__main__":
