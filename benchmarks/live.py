@@ -163,9 +163,8 @@ def main() -> None:
         seconds, megabytes, threads, files = np.array(memory).T
         slope = np.polyfit(seconds / 3600, megabytes, 1)[0]
         print(f"  memory {megabytes[-1]:.0f} MB, slope {slope:+.2f} MB an hour")
-        print(
-            f"  {threads.min():.0f} to {threads.max():.0f} threads, {files.min():.0f} to {files.max():.0f} files"
-        )
+        for what, n in (("threads", threads), ("open files", files)):
+            print(f"  {n.min():.0f} to {n.max():.0f} {what}")
 
     given = session.camera.counts.captured
     looked = given - session.counts["face"].dropped["superseded"] - session.counts["face"].dropped["skipped"]
@@ -178,9 +177,7 @@ def main() -> None:
             face.extract(Frame(i * SECOND // args.rate, frames[i % len(frames)].image))
         alone = (processor_time(server.pid) - alone) / pictures_alone
     of_all, of_looked = live / (alone * given) - 1, live / (alone * looked) - 1
-    print(
-        f"  processor: {live / took:.0%} of a core, {1000 * live / given:.1f} ms for a picture of the camera's,"
-    )
+    print(f"  processor: {live / took:.0%} of a core, {1000 * live / given:.1f} ms for a picture given,")
     print(f"    MediaPipe alone {1000 * alone:.1f} ms; beside MediaPipe on all of them {of_all:+.0%},")
     print(f"    on the {looked / given:.0%} of them that were looked at {of_looked:+.0%}")
 
