@@ -39,17 +39,27 @@ def trained():
     return config, model
 
 
-def bundle_of(config, model, path, kind, change=lambda graph: graph):
-    graph = change(graph_of(model, kind))
+@pytest.fixture(scope="module")
+def step(trained):
+    """Its graph, which takes seconds to export."""
+    return graph_of(trained[1], "step")
+
+
+def bundle_of(trained, graph, path, kind="step"):
+    config, model = trained
     path.write_bytes(with_metadata(graph, describe(config, model, kind, 0, digest(graph))))
     return Bundle.load(path)
 
 
-@pytest.mark.parametrize("kind", ["step", "full", "block"])
-def test_a_bundles_scores_are_its_models(kind, trained, few_people, tmp_path):
+@pytest.mark.parametrize(
+    "kind",
+    ["step", pytest.param("full", marks=pytest.mark.long), pytest.param("block", marks=pytest.mark.long)],
+)
+def test_a_bundles_scores_are_its_models(kind, trained, step, few_people, tmp_path):
     config, model = trained
     expected = evaluate(model, config, 0)
-    found = measure(bundle_of(config, model, tmp_path / "b.onnx", kind), config, 0)
+    graph = step if kind == "step" else graph_of(model, kind)
+    found = measure(bundle_of(trained, graph, tmp_path / "b.onnx", kind), config, 0)
     assert found.keys() == expected.keys() == {"all", "face only", "audio only", "bursts"}
     for pattern, scores in expected.items():
         assert found[pattern].keys() == scores.keys()
@@ -57,11 +67,10 @@ def test_a_bundles_scores_are_its_models(kind, trained, few_people, tmp_path):
             assert found[pattern][name] == pytest.approx(value, rel=2e-3, abs=2e-4), (pattern, name)
 
 
-def test_eight_bit_weights_are_smaller_and_nearly_the_same_model(trained, tmp_path):
-    config, model = trained
-    whole = bundle_of(config, model, tmp_path / "a.onnx", "step")
-    small = bundle_of(config, model, tmp_path / "b.onnx", "step", quantised)
-    again = bundle_of(config, model, tmp_path / "c.onnx", "step", quantised)
+def test_eight_bit_weights_are_smaller_and_nearly_the_same_model(trained, step, tmp_path):
+    whole = bundle_of(trained, step, tmp_path / "a.onnx")
+    small = bundle_of(trained, quantised(step), tmp_path / "b.onnx")
+    again = bundle_of(trained, quantised(step), tmp_path / "c.onnx")
     assert small.path.read_bytes() == again.path.read_bytes()
     assert small.path.stat().st_size < 0.6 * whole.path.stat().st_size
     rng = np.random.default_rng(0)

@@ -42,7 +42,10 @@ def test_blocks_are_the_block_diagonal_product(size, apart):
     torch.testing.assert_close(blocks(x), expected, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("kind", ["step", "full", "block"])
+@pytest.mark.parametrize(
+    "kind",
+    ["step", pytest.param("full", marks=pytest.mark.long), pytest.param("block", marks=pytest.mark.long)],
+)
 def test_a_large_model_whose_blocks_are_apart_is_the_same_model(kind, tmp_path):
     config = load_config("default")
     config = msgspec.structs.replace(config, model=msgspec.structs.replace(config.model, hidden=256))

@@ -98,7 +98,7 @@ def configuration(model, folder, tmp_path, rounds=6, rate=3e-3, patience=50):
     return load_config(path)
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", ["mm_vrnn", pytest.param("mdvae", marks=pytest.mark.long), "mvae", "dmvae"])
 def test_it_trains_on_recorded_sessions_and_is_evaluated_by_pattern(model, folder, tmp_path):
     config = configuration(model, folder, tmp_path, rounds=30, rate=1e-2)
     Trainer(config, 0, tmp_path / "run").run(lambda progress: None)

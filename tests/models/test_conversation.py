@@ -89,6 +89,7 @@ def test_what_is_missing_is_missing_in_bursts(sessions):
     assert 0.9 < sessions.available["audio"].mean() < 1
 
 
+@pytest.mark.long
 def test_the_simulated_cover_what_the_extractors_give_on_real_clips(clip_features):
     """Per feature: the means of real clips lie within those of simulated people over as long a time, and
     the spread within a clip is of the size of theirs."""
