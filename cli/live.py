@@ -26,7 +26,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         "leaves the machine. A device that is lost is missing until it is back.",
     )
     add_live_arguments(parser)
-    parser.set_defaults(run=run, record=None)
+    parser.set_defaults(run=run, record=None, keep_media=False)
 
 
 def add_live_arguments(parser: argparse.ArgumentParser) -> None:
@@ -87,12 +87,14 @@ def run(args: argparse.Namespace) -> int:
         max_wait=args.max_wait / 1000,
         face_model=find_face_model_visibly(args.face_model, args.offline) if camera is not None else None,
         record=args.record,
+        keep_media=args.keep_media,
     )
     with ExitStack() as stack:
         outputs = [stack.enter_context(open_output(address)) for address in args.to]
         stack.enter_context(session)
-        print(f"live: {_devices(session)}; Ctrl-C ends it", file=sys.stderr)
-        view = stack.enter_context(View(lambda: _devices(session), 0.0, None, session.rate))
+        kept = "; PICTURES AND SOUND ARE KEPT" if args.keep_media else ""
+        print(f"live: {_devices(session)}{kept}; Ctrl-C ends it", file=sys.stderr)
+        view = stack.enter_context(View(lambda: _devices(session) + kept, 0.0, None, session.rate))
         began = time.perf_counter()
         with _ended_by_signals(session):
             for estimate in session:

@@ -11,8 +11,13 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         "record",
         help="the same, and keep features and estimates (needs enrapt[record])",
         description="A live session that is kept: features with their times, what the model was shown, and "
-        "estimates, in a folder that `enrapt replay` takes. No picture and no sound is kept.",
+        "estimates, in a folder that `enrapt replay` takes. Pictures and sound are kept only if you say so.",
     )
     parser.add_argument("record", metavar="FOLDER", type=Path, help="a new one")
+    parser.add_argument(
+        "--keep-media",
+        action="store_true",
+        help="keep pictures and sound as well, as media.mkv in the folder; ask the people in it first",
+    )
     add_live_arguments(parser)
     parser.set_defaults(run=run)

@@ -38,6 +38,7 @@ class Microphone:
         name: the device's name or a part of it, in upper or lower case; None for the system's default.
             Whenever it is lost, it is looked for again by the same name.
         clock: the session's clock, ns.
+        keep: called with all sound, taken or not, from a thread of the microphone's.
 
     Attributes:
         counts: blocks of 10 ms; captured = used (taken) + dropped by reason + waiting, at any time. Dropped:
@@ -52,8 +53,11 @@ class Microphone:
         UserError: on entering; no PortAudio, no such device, not permitted, or it gives nothing.
     """
 
-    def __init__(self, name: str | None, clock: Callable[[], int]) -> None:
+    def __init__(
+        self, name: str | None, clock: Callable[[], int], keep: Callable[[Sound], None] | None = None
+    ) -> None:
         self._clock = clock
+        self._keep = keep
         self._shift = 0  # ns; from `perf_counter_ns` to the session's clock
         self.counts = Counts()
         self.overflows = 0
@@ -155,6 +159,8 @@ class Microphone:
                     self._unsent = 0
                     continue
                 for steady in self._steady.push(Sound(at, sound.samples)):
+                    if self._keep is not None:
+                        self._keep(steady)
                     self._waiting.append((steady, self._unsent))
                     self._unsent = 0
             while len(self._waiting) > WAITING:

@@ -4,8 +4,8 @@
         for estimate in session:
             print(estimate.engagement.mean)
 
-No picture and no sound is kept, and nothing leaves the machine. What is recorded, if it is asked for, are
-features and estimates.
+Nothing leaves the machine. What is recorded, if it is asked for, are features and estimates; pictures and
+sound are kept if that is asked for as well, and never otherwise.
 """
 
 import time
@@ -13,12 +13,12 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from ..contracts.errors import UserError
 from ..export.bundle import Bundle, Metadata
 from .audio import AudioFeatures
-from .camera import Camera
+from .camera import Camera, Picture
 from .counts import Counts
 from .engine import Engine
 from .estimate import Estimate
@@ -27,11 +27,14 @@ from .face_model import find_face_model
 from .live import LiveLoop
 from .microphone import Microphone
 from .pacing import MAX_WAIT
-from .samples import SECOND
+from .samples import SECOND, Sound
 from .statistics import Statistics
 
 if TYPE_CHECKING:
     from .session_folder import SessionWriter
+    from .session_media import MediaWriter
+
+MEDIA: Final = "media.mkv"  # in a session's folder
 
 
 class LiveSession:
@@ -51,6 +54,7 @@ class LiveSession:
         max_wait: seconds after its time at which a tick is told, whatever is still missing.
         face_model: `face_landmarker.task`; looked for, or fetched unless `offline`, if not given.
         record: a new folder, for features, observations and estimates; see `session_folder`.
+        keep_media: keep pictures and sound, too, as `media.mkv` in that folder; see `session_media`.
 
     Attributes:
         statistics: what was present, and how long it took.
@@ -75,9 +79,12 @@ class LiveSession:
         face_model: Path | None = None,
         offline: bool = False,
         record: Path | None = None,
+        keep_media: bool = False,
     ) -> None:
         if face_every < 1 or camera_rate < 1 or not 0 <= max_wait <= 10:
             raise UserError("face_every and camera_rate must be at least 1, max_wait from 0 to 10 s")
+        if keep_media and record is None:
+            raise UserError("pictures and sound are kept in the folder of `record`; give one")
         self._asked = camera, mic
         self._bundle = bundle
         self._camera_options: dict[str, Any] = {"size": camera_size, "rate": camera_rate}
@@ -89,6 +96,8 @@ class LiveSession:
         self._face_model, self._offline = face_model, offline
         self._record = record
         self._writer: SessionWriter | None = None
+        self._keep_media = keep_media
+        self._media: MediaWriter | None = None
         self._stack = ExitStack()
         self.statistics = Statistics()
         self._loop: LiveLoop | None = None
@@ -107,15 +116,24 @@ class LiveSession:
             if camera is not None and "face" in engine.inputs:
                 model = find_face_model(self._face_model, offline=self._offline)
                 face = stack.enter_context(FaceFeatures(model))
-                self.camera = stack.enter_context(Camera(camera, clock, **self._camera_options))
+                keep = self._keep_picture if self._keep_media else None
+                self.camera = stack.enter_context(Camera(camera, clock, keep=keep, **self._camera_options))
             if mic is not None and "audio" in engine.inputs:
                 audio = AudioFeatures()
                 name = None if mic == "default" else mic
-                self.microphone = stack.enter_context(Microphone(name, clock))
+                keep_sound = self._keep_sound if self._keep_media else None
+                self.microphone = stack.enter_context(Microphone(name, clock, keep_sound))
             if self._record is not None:
                 from .session_folder import SessionWriter  # which needs pyarrow
 
                 self._writer = SessionWriter(self._record, self._description(bundle.metadata))
+                if self._keep_media:
+                    from .session_media import MediaWriter
+
+                    media = MediaWriter(
+                        self._record / MEDIA, pictures=face is not None, sound=audio is not None
+                    )
+                    self._media = stack.enter_context(media)
             loop = LiveLoop(
                 engine,
                 clock,
@@ -151,7 +169,17 @@ class LiveSession:
             raise RuntimeError("enter the session first: with LiveSession() as session")
         for estimate in self._loop:
             self.statistics.add(estimate)
+            if self._media is not None:
+                self._media.check()
             yield estimate
+
+    def _keep_picture(self, picture: Picture) -> None:
+        if self._media is not None and self._loop is not None and self._loop.zero is not None:
+            self._media.picture(picture.originating_time - self._loop.zero, picture.data)
+
+    def _keep_sound(self, sound: Sound) -> None:
+        if self._media is not None and self._loop is not None and self._loop.zero is not None:
+            self._media.sound(Sound(sound.originating_time - self._loop.zero, sound.samples))
 
     def mark(self, label: str) -> None:
         """Note something now, in what is recorded; from the thread that iterates."""
@@ -176,20 +204,13 @@ class LiveSession:
             stage: dict(zip(("p50", "p95", "p99"), (round(ms, 3) for ms in percentiles), strict=True))
             for stage, percentiles in self.statistics.latency.items()
         }
-        samples = {
-            modality: {
-                "captured": counts.captured,
-                "used": counts.used,
-                "dropped": {reason: n for reason, n in counts.dropped.items() if n},
-            }
-            for modality, counts in self.counts.items()
-        }
         devices = {"camera": self.camera, "microphone": self.microphone}
         return {
             "ticks": self.statistics.ticks,
             "presence": {modality: round(x, 4) for modality, x in self.statistics.presence.items()},
             "latency_ms": latency,
-            "samples": samples,
+            "samples": _conservation(self.counts),
+            **({} if self._media is None else {"media": _conservation(self._media.counts)}),
             "restarts": {name: device.restarts for name, device in devices.items() if device is not None},
             "overflows": 0 if self.microphone is None else self.microphone.overflows,
         }
@@ -208,5 +229,17 @@ class LiveSession:
             "schemas": schemas,
             "context": self._loop_options["context"] or {},
             "devices": devices,
+            "media": MEDIA if self._keep_media else None,
             "clock": "nanoseconds since the first tick, monotonic",
         }
+
+
+def _conservation(counts: Mapping[str, Counts]) -> dict[str, dict[str, Any]]:
+    return {
+        name: {
+            "captured": n.captured,
+            "used": n.used,
+            "dropped": {reason: dropped for reason, dropped in n.dropped.items() if dropped},
+        }
+        for name, n in counts.items()
+    }

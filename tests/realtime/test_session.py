@@ -12,6 +12,7 @@ from enrapt.contracts.errors import UserError
 from enrapt.export.bundle import Bundle
 from enrapt.realtime import LiveSession
 from enrapt.realtime.engine import Engine
+from enrapt.realtime.media import Recording
 from enrapt.realtime.session_reader import SessionReader
 from enrapt.realtime.session_replay import SessionReplay
 
@@ -41,10 +42,34 @@ def test_what_is_recorded_is_what_was_told_and_can_be_marked(server, face_model,
     ((time, label),) = reader.marks()
     assert label == "smiles"
     assert estimates[9].t * 1e9 < time < estimates[12].t * 1e9
-    assert len(list(reader.samples("face"))) == session.camera.counts.used
+    face = session.counts["face"]
+    assert face.used <= len(list(reader.samples("face"))) <= face.used + face.dropped["superseded"]
+    assert face.captured == session.camera.counts.captured
     assert not reader.lost
     again = SessionReplay(reader, Engine(Bundle.load("default")))
     assert [e.without_timing() for e in again] == [e.without_timing() for e in estimates]
+
+
+def test_pictures_are_kept_only_if_asked_for_and_are_a_recording_with_the_same_times(
+    server, face_model, tmp_path
+):
+    with pytest.raises(UserError, match="give one"):
+        LiveSession(server.address, None, keep_media=True)
+    folder = tmp_path / "session"
+    session = LiveSession(server.address, None, face_model=face_model, record=folder, keep_media=True)
+    with session:
+        for estimate in session:
+            if estimate.tick == 30:
+                break
+    reader = SessionReader(folder)
+    kept = session.summary()["media"]["pictures"]
+    assert kept["captured"] == kept["used"] + sum(kept["dropped"].values()) > 25
+    frames = list(Recording(folder / "media.mkv"))
+    assert len(frames) == kept["used"]
+    moments = {round(sample.originating_time / 1e6) for sample, _ in reader.samples("face")}
+    shown = {round((frame.originating_time - frames[0].originating_time) / 1e6) for frame in frames}
+    first = min(moment for moment in moments if moment >= 0)
+    assert {moment - first for moment in moments if moment > first} <= shown
 
 
 def test_leaving_ends_everything_also_by_an_error(server, face_model):
