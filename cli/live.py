@@ -70,7 +70,6 @@ def add_live_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from ..realtime.outputs import open_output
     from ..realtime.session import LiveSession
     from .summary import summary
     from .view import View, find_face_model_visibly
@@ -88,9 +87,10 @@ def run(args: argparse.Namespace) -> int:
         face_model=find_face_model_visibly(args.face_model, args.offline) if camera is not None else None,
         record=args.record,
         keep_media=args.keep_media,
+        to=args.to,
+        trouble=lambda line: print(f"enrapt: {line}", file=sys.stderr),
     )
     with ExitStack() as stack:
-        outputs = [stack.enter_context(open_output(address)) for address in args.to]
         stack.enter_context(session)
         kept = "; PICTURES AND SOUND ARE KEPT" if args.keep_media else ""
         print(f"live: {_devices(session)}{kept}; Ctrl-C ends it", file=sys.stderr)
@@ -98,8 +98,6 @@ def run(args: argparse.Namespace) -> int:
         began = time.perf_counter()
         with _ended_by_signals(session):
             for estimate in session:
-                for output in outputs:
-                    output.write(estimate)
                 view.update(estimate)
                 if args.duration is not None and estimate.tick >= args.duration * session.rate:
                     break

@@ -116,7 +116,7 @@ def replay(
     from ..realtime.engine import Engine
     from ..realtime.face import FaceFeatures
     from ..realtime.media import BrokenRecording, Recording
-    from ..realtime.outputs import open_output
+    from ..realtime.outputs import Outputs
     from ..realtime.replay import Replay
     from ..realtime.statistics import Statistics
     from .summary import summary
@@ -139,7 +139,7 @@ def replay(
     broken: BrokenRecording | None = None
     try:
         with ExitStack() as stack:
-            outputs = [stack.enter_context(open_output(address)) for address in to]
+            outputs = stack.enter_context(Outputs(to, live=realtime, trouble=_tell))
             session: Replay | SessionReplay
             if reader is not None:
                 session = SessionReplay(reader, engine, reassemble)
@@ -155,8 +155,8 @@ def replay(
             began = time.perf_counter()
             try:
                 for estimate in session:
-                    for output in outputs:
-                        output.write(estimate if timing else estimate.without_timing())
+                    assert session.observation is not None
+                    outputs.write(estimate if timing else estimate.without_timing(), session.observation)
                     statistics.add(estimate)
                     view.update(estimate)
                     if estimates is not None:
@@ -179,3 +179,7 @@ def replay(
     stream = sys.stderr if any(address.split(":")[-1] == "-" for address in to) else sys.stdout
     print(summary(statistics, session.counts, engine.rate, wall), file=stream)
     return status
+
+
+def _tell(line: str) -> None:
+    print(f"enrapt: {line}", file=sys.stderr)

@@ -91,6 +91,7 @@ class LiveLoop:
         listener: told of every sample with its time of arrival, observation and estimate, to record them.
 
     Attributes:
+        observation: what the model was shown for the latest estimate.
         zero: on the devices' clock, ns; the time of the first tick. None before the session.
 
     Raises:
@@ -129,6 +130,7 @@ class LiveLoop:
         self._inbox: queue.SimpleQueue[_Piece] = queue.SimpleQueue()
         self._face_ms: dict[int, float] = {}
         self.zero: int | None = None
+        self.observation: Observation | None = None
         self._pictures = -1  # number of the last one taken
         self._cadence = Cadence()  # of the pictures that may be looked at
         self._not_looked_at: Counter[str] = Counter()  # pictures, by reason
@@ -246,7 +248,7 @@ class LiveLoop:
         self._pacing.take(piece.modality, piece.samples, piece.reached, now)
 
     def _estimate(self, due: Due) -> Estimate:
-        observation = due.observation
+        observation = self.observation = due.observation
         began = time.perf_counter_ns()
         values: dict[str, NDArray[np.float32] | None] = {**observation.values, **self._context}
         step = self._engine.step(values)

@@ -57,6 +57,7 @@ class Replay:
 
     Attributes:
         counts: by modality, where its samples went; complete when the iteration is over.
+        observation: what the model was shown for the latest estimate.
 
     Raises:
         UserError: at construction; the recording has nothing that the bundle takes.
@@ -84,6 +85,7 @@ class Replay:
         self._sources = [name for name, source in sources.items() if source is not None]
         if not self._sources:
             raise UserError(f"{recording.path}: has nothing of what the bundle takes ({', '.join(max_age)})")
+        self.observation: Observation | None = None
         self._pictures = 0  # looked at
         self._began: int | None = None  # monotonic ns; when tick 0 was due
         # Of ticks not released yet: what extraction took, ms; when the newest material came, monotonic ns.
@@ -165,6 +167,7 @@ class Replay:
     def _estimate(self, observation: Observation) -> Estimate:
         if self._realtime:
             self._wait_until(observation.time)
+        self.observation = observation
         began = time.perf_counter_ns()
         step = self._engine.step(observation.values)
         now = time.perf_counter_ns()

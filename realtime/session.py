@@ -8,8 +8,9 @@ Nothing leaves the machine. What is recorded, if it is asked for, are features a
 sound are kept if that is asked for as well, and never otherwise.
 """
 
+import sys
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +27,7 @@ from .face import FaceFeatures
 from .face_model import find_face_model
 from .live import LiveLoop
 from .microphone import Microphone
+from .outputs import Outputs
 from .pacing import MAX_WAIT
 from .samples import SECOND, Sound
 from .statistics import Statistics
@@ -54,6 +56,8 @@ class LiveSession:
         max_wait: seconds after its time at which a tick is told, whatever is still missing.
         face_model: `face_landmarker.task`; looked for, or fetched unless `offline`, if not given.
         record: a new folder, for features, observations and estimates; see `session_folder`.
+        to: addresses of outputs; see `outputs.addresses`.
+        trouble: called with a line for people when an output is lost and when it is back, from any thread.
         keep_media: keep pictures and sound, too, as `media.mkv` in that folder; see `session_media`.
 
     Attributes:
@@ -80,6 +84,8 @@ class LiveSession:
         offline: bool = False,
         record: Path | None = None,
         keep_media: bool = False,
+        to: Sequence[str] = (),
+        trouble: Callable[[str], None] = lambda line: print(line, file=sys.stderr),
     ) -> None:
         if face_every < 1 or camera_rate < 1 or not 0 <= max_wait <= 10:
             raise UserError("face_every and camera_rate must be at least 1, max_wait from 0 to 10 s")
@@ -98,6 +104,8 @@ class LiveSession:
         self._writer: SessionWriter | None = None
         self._keep_media = keep_media
         self._media: MediaWriter | None = None
+        self._to, self._trouble = to, trouble
+        self._outputs: Outputs | None = None
         self._stack = ExitStack()
         self.statistics = Statistics()
         self._loop: LiveLoop | None = None
@@ -134,6 +142,7 @@ class LiveSession:
                         self._record / MEDIA, pictures=face is not None, sound=audio is not None
                     )
                     self._media = stack.enter_context(media)
+            self._outputs = stack.enter_context(Outputs(self._to, live=True, trouble=self._trouble))
             loop = LiveLoop(
                 engine,
                 clock,
@@ -152,7 +161,7 @@ class LiveSession:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            self._stack.close()
+            self._stack.__exit__(kind, error, trace)
             if self.camera is not None:
                 face = self.counts["face"]
                 for reason, n in self.camera.counts.dropped.items():
@@ -165,12 +174,14 @@ class LiveSession:
                     self._writer.__exit__(kind, error, trace)
 
     def __iter__(self) -> Generator[Estimate]:
-        if self._loop is None:
+        if self._loop is None or self._outputs is None:
             raise RuntimeError("enter the session first: with LiveSession() as session")
         for estimate in self._loop:
             self.statistics.add(estimate)
             if self._media is not None:
                 self._media.check()
+            assert self._loop.observation is not None
+            self._outputs.write(estimate, self._loop.observation)
             yield estimate
 
     def _keep_picture(self, picture: Picture) -> None:
@@ -210,6 +221,7 @@ class LiveSession:
             "presence": {modality: round(x, 4) for modality, x in self.statistics.presence.items()},
             "latency_ms": latency,
             "samples": _conservation(self.counts),
+            "outputs": {} if self._outputs is None else _conservation(self._outputs.counts),
             **({} if self._media is None else {"media": _conservation(self._media.counts)}),
             "restarts": {name: device.restarts for name, device in devices.items() if device is not None},
             "overflows": 0 if self.microphone is None else self.microphone.overflows,

@@ -26,6 +26,7 @@ class SessionReplay:
 
     Attributes:
         counts: by modality, where raw samples went; empty unless reassembled.
+        observation: what the model was shown for the latest estimate.
 
     Raises:
         UserError: at construction; the session's ticks do not come at the bundle's rate.
@@ -39,10 +40,12 @@ class SessionReplay:
         context = reader.description.get("context", {})
         self._context = {k: np.asarray(v, np.float32) for k, v in context.items() if k in engine.inputs}
         self.counts: dict[str, Counts] = {}
+        self.observation: Observation | None = None
 
     def __iter__(self) -> Iterator[Estimate]:
         self._engine.reset()
         for observation in self._observations:
+            self.observation = observation
             values = {k: v for k, v in observation.values.items() if k in self._engine.inputs}
             began = time.perf_counter_ns()
             step = self._engine.step(values | self._context)

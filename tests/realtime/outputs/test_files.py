@@ -14,7 +14,9 @@ import pytest
 
 from enrapt.contracts.errors import UserError
 from enrapt.realtime.estimate import Engagement, Estimate, Latency
-from enrapt.realtime.outputs import open_output
+from enrapt.realtime.outputs import Outputs
+from enrapt.realtime.outputs.addresses import opening
+from enrapt.realtime.samples import Observation
 
 
 def estimate(tick: int, *, audio: bool = True) -> Estimate:
@@ -27,6 +29,19 @@ def estimate(tick: int, *, audio: bool = True) -> Estimate:
         surprise={"face": 1.5, "audio": -2.0 if audio else None},
         latency_ms=Latency(5.0, 0.1, None),
     )
+
+
+SEEN = Observation(0, 0, {}, {})
+
+
+class open_output(Outputs):
+    """One output, as in a replay."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__([address], live=False, trouble=pytest.fail)
+
+    def write(self, estimate: Estimate, seen: Observation = SEEN) -> None:
+        super().write(estimate, seen)
 
 
 def one_estimate_then(stop: type[BaseException], address: str) -> None:
@@ -153,12 +168,12 @@ def test_a_full_disk_is_told_and_leaves_no_file_under_the_name(tmp_path):
         def flush(self) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    output = open_output(f"jsonl:{tmp_path / 'out.jsonl'}")
-    output.write(ESTIMATES[0])
+    output = opening(f"jsonl:{tmp_path / 'out.jsonl'}").open()
+    output.write(ESTIMATES[0], SEEN)
     output._stream.close()
     output._stream = Full()
-    with pytest.raises(UserError, match="No space left"), output:
-        output.write(ESTIMATES[1])
+    with pytest.raises(UserError, match="No space left"):
+        output.write(ESTIMATES[1], SEEN)
     assert [path.name for path in tmp_path.iterdir()] == ["out.jsonl.part"]
 
 
@@ -171,10 +186,10 @@ def test_a_full_device():
 @pytest.mark.parametrize("address", ["-", "jsonl:-"])
 def test_standard_output(address):
     program = (
-        "from enrapt.realtime.outputs import open_output\n"
+        "from enrapt.realtime.outputs import Outputs\n"
         "from enrapt.realtime.estimate import Engagement, Estimate\n"
-        f"with open_output({address!r}) as output:\n"
-        "    output.write(Estimate(0, 0.0, Engagement(0.5, 0.1, 0.4, 0.6), {}, {}, {}))\n"
+        f"with Outputs([{address!r}], live=False, trouble=print) as output:\n"
+        "    output.write(Estimate(0, 0.0, Engagement(0.5, 0.1, 0.4, 0.6), {}, {}, {}), None)\n"
         "print('and it is still open')\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)

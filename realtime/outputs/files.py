@@ -1,4 +1,4 @@
-"""Where estimates go, named by address: `jsonl:FILE`, `csv:FILE`, and `-` for standard output.
+"""Files: JSON Lines and CSV.
 
 A file is written line by line beside its place, as `FILE.part`, and gets its name when the run is over: under
 its own name there is never half of one.
@@ -11,21 +11,18 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import BinaryIO, Final, Self
+from typing import BinaryIO, Final
 
 import msgspec
 
-from ..contracts.errors import UserError
-from .estimate import Estimate, Latency
+from ...contracts.errors import UserError
+from ..estimate import Estimate, Latency
+from ..samples import Observation
+from .output import Opening
 
 
-class Output:
+class FileOutput:
     """Estimates, line by line, into a stream or into a file that gets its name at the end.
-
-    A context manager. Leaving it closes the output, also on the ways out that a person takes
-    (`KeyboardInterrupt`, `UserError`, `BrokenPipeError`): what is there is whole lines. If there is none, or
-    after any other exception, the file does not get its name.
 
     Args:
         address: for messages.
@@ -43,7 +40,7 @@ class Output:
         self._path = path
         self._lines = 0
 
-    def write(self, estimate: Estimate) -> None:
+    def write(self, estimate: Estimate, observation: Observation) -> None:
         """Write one estimate and flush it.
 
         Raises:
@@ -56,13 +53,20 @@ class Output:
             self._stream.flush()
         self._lines += 1
 
-    def close(self) -> None:
-        """Give the file its name; it is on the disk then.
+    def mark(self, t: float, label: str) -> None:
+        """These files have estimates only; a recorded session keeps marks."""
+
+    def close(self, whole: bool) -> None:
+        """Give the file its name: it is on the disk then. After a failure what was written stays in
+        `FILE.part`; nothing written leaves nothing.
 
         Raises:
             UserError: that failed.
         """
         if self._stream.closed:
+            return
+        if not whole:
+            self._abandon()
             return
         with self._errors():
             if self._path is not None:
@@ -71,10 +75,7 @@ class Output:
             if self._path is not None:
                 _part(self._path).replace(self._path)
 
-    def abandon(self) -> None:
-        """Leave what was written in `FILE.part`; nothing written leaves nothing."""
-        if self._stream.closed:
-            return
+    def _abandon(self) -> None:
         with contextlib.suppress(OSError):  # a full disk, once more
             self._stream.close()
         if self._path is not None and not self._lines:
@@ -87,46 +88,28 @@ class Output:
         except BrokenPipeError:
             raise
         except OSError as error:
-            self.abandon()
+            self._abandon()
             raise UserError(f"{self._address}: cannot be written ({error.strerror})") from None
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        stopped = kind is not None and issubclass(kind, (KeyboardInterrupt, UserError, BrokenPipeError))
-        if kind is None or (stopped and self._lines):
-            self.close()
-        else:
-            self.abandon()
+def file_opening(address: str, scheme: str, target: str) -> Opening:
+    """A file, or standard output for `-`, in the format `jsonl` or `csv`."""
+    return Opening(address, lambda: _open(address, scheme, target), again=False)
 
 
-def open_output(address: str) -> Output:
-    """The output of that address, ready to be written.
-
-    Args:
-        address: `jsonl:FILE`, `csv:FILE`; FILE `-`, or `-` alone for JSON Lines, is standard output.
-
-    Raises:
-        UserError: no such kind of output, or the file cannot be written.
-    """
-    scheme, _, target = ("jsonl:-" if address == "-" else address).partition(":")
-    if scheme not in _FORMATS or not target:
-        raise UserError(f"unknown output {address!r}: give jsonl:FILE, csv:FILE, or - for standard output")
+def _open(address: str, scheme: str, target: str) -> FileOutput:
     encode = _FORMATS[scheme]()
     path = Path(target)
     try:
         if target == "-":
             sys.stdout.flush()
-            return Output(address, os.fdopen(os.dup(sys.stdout.fileno()), "wb"), encode, None)
+            return FileOutput(address, os.fdopen(os.dup(sys.stdout.fileno()), "wb"), encode, None)
         if path.exists() and not path.is_file() and not path.is_dir():  # a pipe or a device has no other name
-            return Output(address, path.open("wb"), encode, None)
+            return FileOutput(address, path.open("wb"), encode, None)
         path = path.resolve()  # the file that a link names, not the link, is replaced
         if path.is_dir():
             raise UserError(f"{address}: is a folder; name a file in it")
-        return Output(address, _part(path).open("wb"), encode, path)
+        return FileOutput(address, _part(path).open("wb"), encode, path)
     except OSError as error:
         raise UserError(
             f"{address}: cannot be written ({error.strerror}); name a file in a folder that you may write to"

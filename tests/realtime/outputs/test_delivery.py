@@ -1,0 +1,158 @@
+"""Whoever writes neither waits nor hears of errors; what became of everything is counted."""
+
+import threading
+import time
+
+import pytest
+
+from enrapt.contracts.errors import UserError
+from enrapt.realtime.estimate import Engagement, Estimate
+from enrapt.realtime.outputs import Outputs, delivery
+from enrapt.realtime.outputs.delivery import WAITING, Delivery
+from enrapt.realtime.outputs.output import Opening
+from enrapt.realtime.samples import Observation
+
+SEEN = Observation(0, 0, {}, {})
+
+
+def estimate(tick: int) -> Estimate:
+    return Estimate(tick, tick / 25, Engagement(0.5, 0.1, 0.4, 0.6), {}, {}, {})
+
+
+class Place:
+    """An output that can be held, fail, and be away."""
+
+    def __init__(self) -> None:
+        self.got, self.ends, self.openings = [], [], 0
+        self.free, self.fails, self.away = threading.Event(), False, False
+        self.free.set()
+
+    def open(self) -> "Place":
+        self.openings += 1
+        if self.away:
+            raise ConnectionRefusedError("refused")
+        return self
+
+    def write(self, estimate, observation):
+        self.free.wait()
+        if self.fails:
+            raise ConnectionResetError("reset")
+        self.got.append(estimate.tick)
+
+    def mark(self, t, label):
+        self.got.append(label)
+
+    def close(self, whole):
+        self.ends.append(whole)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(delivery, "BACK_OFF", (0.05, 0.1))
+    monkeypatch.setattr(delivery, "LEAVING", 0.3)
+
+
+def until(condition, seconds=2.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def begun(place: Place, lines: list[str], **options) -> Delivery:
+    return Delivery(Opening("there://", place.open, True), lines.append, **options)
+
+
+def test_everything_is_handed_over_in_order_also_at_the_end():
+    place, lines = Place(), []
+    d = begun(place, lines)
+    for tick in range(50):
+        d.write(estimate(tick), SEEN)
+    d.mark(2.0, "smiles")
+    d.close(True)
+    assert place.got == [*range(50), "smiles"]
+    assert place.ends == [True]
+    assert (d.counts.captured, d.counts.used, d.counts.waiting) == (51, 51, 0)
+    assert lines == []
+
+
+def test_one_that_is_too_slow_loses_the_oldest_and_holds_up_nobody():
+    place = Place()
+    d = begun(place, [])
+    place.free.clear()
+    began = time.perf_counter()
+    for tick in range(WAITING + 101):
+        d.write(estimate(tick), SEEN)
+    assert time.perf_counter() - began < 0.5
+    place.free.set()
+    d.close(True)
+    assert place.got[-WAITING:] == list(range(101, WAITING + 101))
+    assert 100 <= d.counts.dropped["full"] <= 101  # one may have been on its way
+    assert d.counts.waiting == 0
+
+
+def test_one_that_hangs_is_left_at_the_end():
+    place = Place()
+    d = begun(place, [])
+    place.free.clear()
+    for tick in range(10):
+        d.write(estimate(tick), SEEN)
+    began = time.perf_counter()
+    d.close(True)
+    assert time.perf_counter() - began < 1
+    assert d.counts.dropped["after_end"] == 9
+    place.free.set()
+
+
+def test_in_a_replay_everybody_waits_and_nothing_is_dropped():
+    place = Place()
+    d = begun(place, [], patient=True)
+    place.free.clear()
+    threading.Timer(0.2, place.free.set).start()
+    for tick in range(WAITING + 100):
+        d.write(estimate(tick), SEEN)
+    d.close(True)
+    assert place.got == list(range(WAITING + 100))
+
+
+def test_lost_it_is_opened_again_and_told_once_each_way():
+    place, lines = Place(), []
+    place.away = True
+    d = begun(place, lines)
+    for tick in range(20):
+        d.write(estimate(tick), SEEN)
+        time.sleep(0.01)
+    assert d.state == "lost"
+    assert lines == ["there://: refused; trying again"]
+    assert place.openings < 10  # not at every estimate
+    place.away = False
+    until(lambda: d.write(estimate(20), SEEN) or d.state == "open")
+    until(lambda: lines[1:] == ["there://: is back"])
+    place.fails = True
+    until(lambda: d.write(estimate(21), SEEN) or d.state == "lost")
+    place.fails = False
+    until(lambda: d.write(estimate(22), SEEN) or d.state == "open")
+    d.close(True)
+    assert lines[2:] == ["there://: reset; trying again", "there://: is back"]
+    assert d.counts.waiting == 0
+    assert d.counts.dropped["unreachable"] >= 20
+    assert d.counts.dropped["failed"] >= 1
+
+
+def test_of_several_outputs_one_that_fails_is_alone(tmp_path):
+    lines = []
+    with Outputs([f"jsonl:{tmp_path / 'a'}", "jsonl:/dev/full"], live=True, trouble=lines.append) as outputs:
+        for tick in range(10):
+            outputs.write(estimate(tick), SEEN)
+    assert len((tmp_path / "a").read_bytes().splitlines()) == 10
+    assert lines == ["jsonl:/dev/full: cannot be written (No space left on device)"]
+    counts = outputs.counts
+    assert counts[f"jsonl:{tmp_path / 'a'}"].used == 10
+    assert counts["jsonl:/dev/full"].dropped.total() == 10
+
+
+def test_if_one_address_is_wrong_none_stays_open(tmp_path):
+    with pytest.raises(UserError, match="is a folder"):
+        Outputs([f"jsonl:{tmp_path / 'a'}", f"csv:{tmp_path}"], live=True, trouble=pytest.fail)
+    assert list(tmp_path.iterdir()) == []
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("enrapt jsonl")]
