@@ -94,7 +94,7 @@ QUICK = {
     ("context first, five likelihoods", "full"),
     ("forward filter", "step"),
     ("MVAE", "step"),
-    ("DMVAE", "full"),
+    ("DMVAE", "step"),
 }
 EVERY = [
     pytest.param((name, kind), marks=[] if (name, kind) in QUICK else pytest.mark.long, id=f"{name}, {kind}")
@@ -178,7 +178,7 @@ def test_a_bundle_of_any_model_is_stepped_by_the_engine(name, bundles):
 
 
 def test_the_latents_of_a_bundle_are_named(bundles):
-    _, path = bundles("DMVAE", "full")
+    _, path = bundles("DMVAE")
     latents = {latent.name: latent.dim for latent in Bundle.load(path).metadata.latents}
     assert latents == {"shared": 4, "a": 2, "b": 3}
 
