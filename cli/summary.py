@@ -22,7 +22,7 @@ def summary(statistics: Statistics, counts: Mapping[str, Counts], rate: int, wal
         "",
         f"{'latency, ms':<16}{'p50':>8}{'p95':>9}{'p99':>9}",
     ]
-    for stage, percentiles in statistics.latency.items():
+    for stage, percentiles in statistics.latency().items():
         p50, p95, p99 = percentiles
         lines.append(f"  {stage:<14}{p50:8.2f}{p95:9.2f}{p99:9.2f}")
     lines += ["", "samples"]

@@ -35,6 +35,7 @@ _MAX_AGE: Final = {"face": round(FACE.max_age * SECOND), "audio": round(AUDIO.ma
 _SOUND: Final = (
     39 * SECOND // 1000
 )  # ns; audio features come every 40 ms, by a clock that may be a little fast
+RESET: Final = "enrapt: reset"  # the mark at a tick before which the model forgot everything
 _IDLE: Final = 0.1  # s that a thread waits for its device before it looks whether it is to end
 
 
@@ -92,6 +93,7 @@ class LiveLoop:
 
     Attributes:
         observation: what the model was shown for the latest estimate.
+        paused: while it is True, pictures and sound are thrown away unseen; ticks go on.
         zero: on the devices' clock, ns; the time of the first tick. None before the session.
 
     Raises:
@@ -131,6 +133,8 @@ class LiveLoop:
         self._face_ms: dict[int, float] = {}
         self.zero: int | None = None
         self.observation: Observation | None = None
+        self.paused = False
+        self._reset = False
         self._pictures = -1  # number of the last one taken
         self._cadence = Cadence()  # of the pictures that may be looked at
         self._not_looked_at: Counter[str] = Counter()  # pictures, by reason
@@ -174,6 +178,10 @@ class LiveLoop:
         """End the iteration after the tick that is being told; from any thread or signal handler."""
         self._ended.set()
 
+    def reset(self) -> None:
+        """Let the model forget everything before its next tick; from any thread."""
+        self._reset = True
+
     def __iter__(self) -> Generator[Estimate]:
         while not self._ended.is_set():
             left = self._pacing.deadline - self.now()
@@ -184,7 +192,7 @@ class LiveLoop:
             except queue.Empty:
                 pass
             for modality, device in self._devices.items():
-                if device.state.name == "lost":
+                if self.paused or device.state.name == "lost":
                     self._pacing.lost(modality)
             for due in self._pacing.due(self.now()):
                 yield self._estimate(due)
@@ -206,6 +214,9 @@ class LiveLoop:
             return
         at = picture.originating_time - self.zero
         self._pictures += 1
+        if self.paused:
+            self._not_looked_at["paused"] += 1
+            return
         if self._pictures % self._face_every:
             self._not_looked_at["skipped"] += 1
             return
@@ -230,7 +241,7 @@ class LiveLoop:
         assert self.zero is not None
         assert self._audio is not None
         sound = self._devices["audio"].take(_IDLE)
-        if sound is None:
+        if sound is None or self.paused:
             return
         samples = self._audio.push(Sound(sound.originating_time - self.zero, sound.samples))
         if samples:
@@ -249,6 +260,11 @@ class LiveLoop:
 
     def _estimate(self, due: Due) -> Estimate:
         observation = self.observation = due.observation
+        if self._reset:
+            self._reset = False
+            self._engine.reset()
+            if self._listener is not None:
+                self._listener.mark(observation.time, RESET)
         began = time.perf_counter_ns()
         values: dict[str, NDArray[np.float32] | None] = {**observation.values, **self._context}
         step = self._engine.step(values)
@@ -276,3 +292,4 @@ class Listener(Protocol):
     def sample(self, sample: Sample, arrived: int) -> None: ...
     def observation(self, observation: Observation) -> None: ...
     def estimate(self, estimate: Estimate) -> None: ...
+    def mark(self, time: int, label: str) -> None: ...

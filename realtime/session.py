@@ -13,18 +13,21 @@ import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from queue import SimpleQueue
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from ..contracts.errors import UserError
 from ..export.bundle import Bundle, Metadata
 from .audio import AudioFeatures
+from .calibration import Calibration
 from .camera import Camera, Picture
 from .counts import Counts
 from .engine import Engine
 from .estimate import Estimate
 from .face import FaceFeatures
 from .face_model import find_face_model
+from .introduction import introduction
 from .live import LiveLoop
 from .microphone import Microphone
 from .outputs import Outputs
@@ -64,6 +67,7 @@ class LiveSession:
         statistics: what was present, and how long it took.
         rate: ticks a second.
         camera, microphone: the open devices, None where there is none.
+        calibrated: the level that `calibrate` found; None before.
 
     Raises:
         UserError: on entering; in a line what is wrong with a device, the bundle or the face model.
@@ -106,6 +110,9 @@ class LiveSession:
         self._media: MediaWriter | None = None
         self._to, self._trouble = to, trouble
         self._outputs: Outputs | None = None
+        self._asked_for: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._calibration: Calibration | None = None
+        self.calibrated: float | None = None
         self._stack = ExitStack()
         self.statistics = Statistics()
         self._loop: LiveLoop | None = None
@@ -154,6 +161,14 @@ class LiveSession:
                 **self._loop_options,
             )
             self._loop = stack.enter_context(loop)
+            if (page := self._outputs.page) is not None:
+                kept = None if self._record is None else str(self._record)
+                can = ["pause", "mark", "reset", "calibrate"]
+                page.hello(
+                    introduction(
+                        bundle.metadata, "live", "live", can=can, recording=kept, media_kept=self._keep_media
+                    )
+                )
             self._stack = stack.pop_all()
         return self
 
@@ -182,6 +197,7 @@ class LiveSession:
                 self._media.check()
             assert self._loop.observation is not None
             self._outputs.write(estimate, self._loop.observation)
+            self._look_after(estimate)
             yield estimate
 
     def _keep_picture(self, picture: Picture) -> None:
@@ -193,10 +209,70 @@ class LiveSession:
             self._media.sound(Sound(sound.originating_time - self._loop.zero, sound.samples))
 
     def mark(self, label: str) -> None:
-        """Note something now, in what is recorded; from the thread that iterates."""
+        """Note something now: in what is recorded, and in outputs that take it. From any thread."""
+        if self._loop is not None:
+            time = self._loop.now()
+            self._asked_for.put(lambda: self._note(time, label))
+
+    def pause(self) -> None:
+        """Throw pictures and sound away unseen, until `resume`; ticks go on. From any thread."""
+        if self._loop is not None:
+            self._loop.paused = True
+            self.mark("paused")
+
+    def resume(self) -> None:
+        """Go on after `pause`. From any thread."""
+        if self._loop is not None:
+            self._loop.paused = False
+            self.mark("resumed")
+
+    @property
+    def paused(self) -> bool:
+        return self._loop is not None and self._loop.paused
+
+    def reset(self) -> None:
+        """Let the model forget everything it saw, for another person for instance. From any thread."""
+        if self._loop is not None:
+            self._loop.reset()
+
+    def calibrate(self) -> None:
+        """Take the next ten seconds in which there is something to go by as this person's usual level; see
+        `calibration`. From any thread."""
+        self._asked_for.put(self._begin_calibration)
+
+    def _begin_calibration(self) -> None:
+        self._calibration, self.calibrated = Calibration(self.rate), None
+        self.mark("calibration begins")
+
+    def _note(self, time: int, label: str) -> None:
         if self._writer is not None:
-            assert self._loop is not None
-            self._writer.mark(self._loop.now(), label)
+            self._writer.mark(time, label)
+        if self._outputs is not None:
+            self._outputs.mark(time / SECOND, label)
+
+    def _look_after(self, estimate: Estimate) -> None:
+        """Do what was asked for, between two ticks."""
+        assert self._outputs is not None
+        if self._calibration is not None:
+            self.calibrated = self._calibration.add(estimate)
+            if self.calibrated is not None:
+                self._calibration = None
+                self.mark(f"calibrated: {self.calibrated:.3f}")
+        if (page := self._outputs.page) is not None:
+            for command in page.commands():
+                self._obey(command)
+            if estimate.tick % self.rate == 0:
+                page.status(self._status())
+        while not self._asked_for.empty():
+            self._asked_for.get()()
+
+    def _obey(self, command: Mapping[str, Any]) -> None:
+        """What somebody asked for on the page."""
+        what = {"pause": self.pause, "resume": self.resume, "reset": self.reset, "calibrate": self.calibrate}
+        if command["do"] == "mark":
+            self.mark(str(command.get("label", "")))
+        else:
+            what[command["do"]]()
 
     def stop(self) -> None:
         """End the iteration; from any thread or signal handler."""
@@ -211,20 +287,33 @@ class LiveSession:
 
     def summary(self) -> dict[str, Any]:
         """What the session was like, for programs: JSON can say it."""
-        latency = {
-            stage: dict(zip(("p50", "p95", "p99"), (round(ms, 3) for ms in percentiles), strict=True))
-            for stage, percentiles in self.statistics.latency.items()
-        }
         devices = {"camera": self.camera, "microphone": self.microphone}
         return {
             "ticks": self.statistics.ticks,
             "presence": {modality: round(x, 4) for modality, x in self.statistics.presence.items()},
-            "latency_ms": latency,
+            "latency_ms": _by_percentile(self.statistics.latency()),
             "samples": _conservation(self.counts),
             "outputs": {} if self._outputs is None else _conservation(self._outputs.counts),
             **({} if self._media is None else {"media": _conservation(self._media.counts)}),
             "restarts": {name: device.restarts for name, device in devices.items() if device is not None},
             "overflows": 0 if self.microphone is None else self.microphone.overflows,
+        }
+
+    def _status(self) -> dict[str, Any]:
+        """For the page."""
+        assert self._outputs is not None
+        devices = [
+            {"name": name, "state": device.state.name, "given": device.given}
+            for name, device in (("camera", self.camera), ("microphone", self.microphone))
+            if device is not None
+        ]
+        return {
+            "devices": devices,
+            "drops": {name: counts["dropped"] for name, counts in _conservation(self.counts).items()},
+            "latency_ms": _by_percentile(self.statistics.latency(60 * self.rate)),
+            "paused": self.paused,
+            "calibrated": self.calibrated,
+            "outputs": _conservation(self._outputs.counts),
         }
 
     def _description(self, metadata: Metadata) -> dict[str, Any]:
@@ -254,4 +343,11 @@ def _conservation(counts: Mapping[str, Counts]) -> dict[str, dict[str, Any]]:
             "dropped": {reason: dropped for reason, dropped in n.dropped.items() if dropped},
         }
         for name, n in counts.items()
+    }
+
+
+def _by_percentile(latency: Mapping[str, tuple[float, float, float]]) -> dict[str, dict[str, float]]:
+    return {
+        stage: dict(zip(("p50", "p95", "p99"), (round(ms, 3) for ms in percentiles), strict=True))
+        for stage, percentiles in latency.items()
     }

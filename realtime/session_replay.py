@@ -11,6 +11,7 @@ from .alignment import END, Aligner
 from .counts import Counts
 from .engine import Engine
 from .estimate import Estimate, Latency, estimate_of
+from .live import RESET
 from .samples import SECOND, Observation
 from .session_reader import SessionReader
 
@@ -44,8 +45,12 @@ class SessionReplay:
 
     def __iter__(self) -> Iterator[Estimate]:
         self._engine.reset()
+        resets = [time for time, label in self._reader.marks() if label == RESET]
         for observation in self._observations:
             self.observation = observation
+            if resets and resets[0] <= observation.time:
+                resets = [time for time in resets if time > observation.time]
+                self._engine.reset()
             values = {k: v for k, v in observation.values.items() if k in self._engine.inputs}
             began = time.perf_counter_ns()
             step = self._engine.step(values | self._context)

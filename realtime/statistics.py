@@ -30,12 +30,12 @@ class Statistics:
         """Share of ticks, 0 to 1, at which each modality was present."""
         return {modality: n / self.ticks for modality, n in self._present.items()}
 
-    @property
-    def latency(self) -> Mapping[str, tuple[float, float, float]]:
-        """50th, 95th and 99th percentile, ms, by stage, over the ticks that had it."""
+    def latency(self, last: int | None = None) -> Mapping[str, tuple[float, float, float]]:
+        """50th, 95th and 99th percentile, ms, by stage, over the ticks that had it, or the last so many."""
         percentiles = {}
         for stage, latencies in self._latency.items():
-            p50, p95, p99 = np.percentile(np.frombuffer(latencies, dtype=np.float32), (50, 95, 99))
+            latest = np.frombuffer(latencies, dtype=np.float32)[-(last or 0) :].copy()
+            p50, p95, p99 = np.percentile(latest, (50, 95, 99))
             percentiles[stage] = float(p50), float(p95), float(p99)
         return percentiles
 

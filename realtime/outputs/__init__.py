@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from ...contracts.errors import UserError
 from ..counts import Counts
@@ -34,6 +34,7 @@ class Outputs:
 
     def __init__(self, addresses: Sequence[str], *, live: bool, trouble: Callable[[str], None]) -> None:
         openings = [opening(address) for address in addresses]
+        self.page: Any = None  # its server, where an address asks for one
         self._deliveries: list[Delivery] = []
         self._outputs: list[Output] = []
         with ExitStack() as opened:  # of several, none stays open if one does not open

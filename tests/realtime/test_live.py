@@ -13,7 +13,7 @@ from enrapt.contracts.schemas import FACE
 from enrapt.export.bundle import Bundle
 from enrapt.realtime.audio import AudioFeatures
 from enrapt.realtime.engine import Engine
-from enrapt.realtime.live import LiveLoop
+from enrapt.realtime.live import RESET, LiveLoop
 from enrapt.realtime.samples import SECOND, Frame, Sound
 
 MS = SECOND // 1000
@@ -194,6 +194,35 @@ def test_what_goes_wrong_in_a_thread_is_raised_where_the_estimates_are_used(engi
     assert not [t for t in threading.enumerate() if t.name.startswith("enrapt")]
 
 
+def test_paused_nothing_is_looked_at_and_ticks_go_on(engine):
+    clock = session_clock()
+    camera, microphone = devices(clock)
+    looked = []
+    face = Face()
+    face.extract = lambda frame: looked.append(frame.originating_time) or np.ones(FACE.dim, np.float32)
+    session = LiveLoop(engine, clock, camera=camera, face=face, microphone=microphone, audio=AudioFeatures())
+
+    def pause(estimate):
+        session.paused = 25 <= estimate.tick < 50
+
+    estimates = [e for e, _ in run(session, 3.0, clock, pause)]
+    assert [e.tick for e in estimates] == list(range(len(estimates)))
+    assert not [at for at in looked if 1.15 * SECOND < at < 1.95 * SECOND]
+    assert all(not any(e.present.values()) for e in estimates[36:50])
+    assert all(all(e.present.values()) for e in estimates[62:])
+    assert session.counts["face"].dropped["paused"] > 20
+
+
+def test_reset_the_model_begins_anew(engine):
+    clock = session_clock()
+    camera, _ = devices(clock)
+    camera.lost = True
+    session = LiveLoop(engine, clock, camera=camera, face=Face())
+    estimates = [e for e, _ in run(session, 1.0, clock, lambda e: e.tick == 9 and session.reset())]
+    said = [e.engagement for e in estimates]
+    assert said[10:20] == said[:10] != said[1:11]
+
+
 def test_a_recorder_is_told_of_everything(engine):
     clock = session_clock()
     camera, _ = devices(clock)
@@ -210,9 +239,14 @@ def test_a_recorder_is_told_of_everything(engine):
         def estimate(self, estimate):
             assert told[-1] == estimate.tick
 
+        def mark(self, time, label):
+            told.append((time, label))
+
     session = LiveLoop(engine, clock, camera=camera, face=Face(), listener=Recorder())
-    estimates = run(session, 1.0, clock)
-    assert [t for t in told if t != "sample"] == [e.tick for e, _ in estimates]
+    estimates = run(session, 1.0, clock, lambda e: session.reset() if e.tick == 9 else None)
+    assert [t for t in told if t != "sample"] == [
+        *range(10), (400 * MS, RESET), *range(10, len(estimates))
+    ]  # fmt: skip
     assert told.count("sample") == session.counts["face"].captured
 
 

@@ -12,6 +12,7 @@ from enrapt.contracts.errors import UserError
 from enrapt.export.bundle import Bundle
 from enrapt.realtime import LiveSession
 from enrapt.realtime.engine import Engine
+from enrapt.realtime.live import RESET
 from enrapt.realtime.media import Recording
 from enrapt.realtime.session_reader import SessionReader
 from enrapt.realtime.session_replay import SessionReplay
@@ -34,14 +35,17 @@ def test_what_is_recorded_is_what_was_told_and_can_be_marked(server, face_model,
             estimates.append(estimate)
             if estimate.tick == 10:
                 session.mark("smiles")
+            if estimate.tick == 20:
+                session.reset()
             if estimate.tick == 30:
                 break
     reader = SessionReader(folder)
     assert list(reader.estimates()) == estimates
     assert reader.summary == session.summary()
-    ((time, label),) = reader.marks()
+    (time, label), reset = reader.marks()
     assert label == "smiles"
     assert estimates[9].t * 1e9 < time < estimates[12].t * 1e9
+    assert reset == (round(estimates[21].t * 1e9), RESET)
     face = session.counts["face"]
     assert face.used <= len(list(reader.samples("face"))) <= face.used + face.dropped["superseded"]
     assert face.captured == session.camera.counts.captured

@@ -1,0 +1,32 @@
+"""How a run introduces itself to whoever watches it: what it is, and what its bundle has and has not seen."""
+
+from typing import Any
+
+from ..export.bundle import Metadata
+
+
+def introduction(metadata: Metadata, kind: str, name: str, **more: Any) -> dict[str, Any]:
+    """What a page is told first; JSON can say it.
+
+    Args:
+        kind: `live` or `replay`.
+        name: of the recording, or `live`.
+        more: `can` (commands that are obeyed), `recording` (folder), `media_kept`, `duration` (s).
+    """
+    return {
+        "kind": kind,
+        "name": name,
+        "rate": metadata.rate,
+        "bundle": {
+            "name": metadata.name,
+            "sha256": metadata.sha256,
+            "trained_on": metadata.training_data.description,
+            "not_for": metadata.training_data.limits,
+        },
+        "modalities": [m.name for m in metadata.inputs if m.role == "observed"],
+        "can": [],
+        "recording": None,
+        "media_kept": False,
+        "duration": None,
+        **more,
+    }
