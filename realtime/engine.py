@@ -41,6 +41,7 @@ class Engine:
     Attributes:
         rate: ticks per second.
         inputs: the modalities that `step` takes.
+        dims: how many numbers each of them has.
 
     Raises:
         UserError: the bundle's graph is of another kind.
@@ -56,6 +57,7 @@ class Engine:
             raise ValueError(f"an engine needs at least one stream, not {streams}")
         self.rate = metadata.rate
         self.inputs = tuple(m.name for m in metadata.inputs)
+        self.dims = {m.name: m.dim for m in metadata.inputs}
         self._sha256 = metadata.sha256
         self._values = {m.name: np.zeros((streams, m.dim), np.float32) for m in metadata.inputs}
         self._mask = np.zeros((streams, len(self.inputs)), np.float32)

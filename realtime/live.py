@@ -123,9 +123,9 @@ class LiveLoop:
             self._devices["audio"] = microphone
         if not self._devices:
             raise UserError(f"no device for what the bundle takes ({', '.join(engine.inputs)}); give one")
-        self._context = {name: np.asarray(values, np.float32) for name, values in (context or {}).items()}
-        if unknown := self._context.keys() - (set(engine.inputs) - _MAX_AGE.keys()):
-            raise UserError(f"the bundle has no context {min(unknown)!r}")
+        self._context = {
+            name: _context_values(name, values, engine) for name, values in (context or {}).items()
+        }
         max_age = {name: _MAX_AGE[name] for name in engine.inputs if name in _MAX_AGE}
         self._aligner = Aligner(0, engine.rate, max_age)
         self._pacing = Pacing(self._aligner, list(self._devices), max_wait)
@@ -284,6 +284,19 @@ class LiveLoop:
             self._listener.observation(observation)
             self._listener.estimate(estimate)
         return estimate
+
+
+def _context_values(name: str, values: Sequence[float], engine: Engine) -> NDArray[np.float32]:
+    if name not in engine.dims or name in _MAX_AGE:
+        raise UserError(f"the bundle has no context {name!r}")
+    try:
+        numbers = np.asarray(values, np.float32)
+    except (TypeError, ValueError):
+        numbers = np.empty(0, np.float32)
+    dim = engine.dims[name]
+    if numbers.shape != (dim,) or not np.isfinite(numbers).all():
+        raise UserError(f"context {name}: give {dim} number{'s' * (dim != 1)}, not {values!r}")
+    return numbers
 
 
 class Listener(Protocol):

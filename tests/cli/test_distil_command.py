@@ -51,6 +51,7 @@ def folder(tmp_path):
     return tmp_path
 
 
+@pytest.mark.long
 def test_from_an_mdvae_to_its_bundle(enrapt, folder):
     done = enrapt("train", "config.toml", "-o", "smoother", "--threads", 1)
     assert done.stdout == "smoother: trained; next: enrapt distil smoother -o FOLDER\n", done.stderr

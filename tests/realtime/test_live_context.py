@@ -216,16 +216,13 @@ def test_the_commands_take_it(arithmetic, server, face_model, tmp_path, monkeypa
     assert [e["engagement"] for e in again] == [e["engagement"] for e in live]
 
 
-NOT_LOOKED_AT = pytest.mark.xfail(strict=True, reason="the loop does not look at a context's numbers yet")
-
-
 @pytest.mark.parametrize(
     ("context", "said"),
     [
         ({"mood": [1.0]}, "no context 'mood'"),
         ({"face": [1.0] * FACE.dim}, "no context 'face'"),
         *(
-            pytest.param({"role": numbers}, "role", marks=NOT_LOOKED_AT)
+            ({"role": numbers}, "context role: give 2 numbers, not")
             for numbers in (
                 [],
                 [1.0],
