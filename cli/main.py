@@ -19,6 +19,7 @@ COMMANDS: Final = (
     "live",
     "record",
     "replay",
+    "plot",
     "train",
     "distil",
     "evaluate",

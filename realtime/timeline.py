@@ -18,8 +18,11 @@ _BLUE: Final = "#0072B2"
 _COLOURS: Final = ("#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 
 
-def draw_timeline(estimates: Sequence[Estimate], path: Path, title: str) -> None:
-    """Draw a run as a PNG picture: mean and 90 % interval, presence of each modality, surprise.
+Mark = tuple[float, str]  # seconds, what a person noted
+
+
+def draw_timeline(estimates: Sequence[Estimate], path: Path, title: str, marks: Sequence[Mark] = ()) -> None:
+    """Draw a run as a PNG picture: mean and 90 % interval, presence of each modality, surprise, marks.
 
     Args:
         estimates: of a whole run, at least one.
@@ -48,6 +51,9 @@ def draw_timeline(estimates: Sequence[Estimate], path: Path, title: str) -> None
         label="90 % interval",
     )
     top.plot(t, [e.engagement.mean for e in estimates], color=_BLUE, linewidth=1.6, label="mean")
+    for at, label in marks:
+        top.axvline(at, color="0.3", linewidth=0.9, linestyle="--")
+        top.text(at, 0.02, f" {label}", rotation=90, va="bottom", ha="right", fontsize=8, color="0.3")
     top.set(ylim=(0, 1), ylabel="engagement")
     top.set_title(title, loc="left", fontsize=12)
     top.legend(loc="upper right", ncols=2, frameon=False, bbox_to_anchor=(1, 1.11), borderaxespad=0)

@@ -68,3 +68,12 @@ def test_runs_are_the_stretches_of_presence(present):
 def test_a_picture_that_cannot_be_written_is_told(tmp_path):
     with pytest.raises(UserError, match="No such file"):
         draw_timeline(run(2, range(2), range(2)), tmp_path / "nowhere" / "engagement.png", "a run")
+
+
+def test_marks_are_drawn(tmp_path):
+    plain, marked = tmp_path / "plain.png", tmp_path / "marked.png"
+    draw_timeline(run(500, face=range(500), audio=range(500)), plain, "a run")
+    marks = [(5.0, "smiles"), (10.0, "looks away")]
+    draw_timeline(run(500, face=range(500), audio=range(500)), marked, "a run", marks)
+    changed = np.any(imread(plain) != imread(marked), axis=(0, 2))
+    assert 10 < changed.sum() < 60  # two lines and their words, upright

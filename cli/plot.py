@@ -1,0 +1,66 @@
+"""`enrapt plot`: a whole session as a picture, or as a page that can be looked into."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..contracts.errors import UserError
+
+if TYPE_CHECKING:
+    from ..realtime.estimate import Estimate
+    from ..realtime.timeline import Mark
+
+
+def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = subparsers.add_parser(
+        "plot",
+        help="draw a whole session",
+        description="Draws estimates as a PNG picture, or as a page in one HTML file: there one can zoom and "
+        "read every value, with no other file and no network.",
+    )
+    parser.add_argument(
+        "source",
+        metavar="SOURCE",
+        type=Path,
+        help="a file of estimates (JSON Lines, CSV, Parquet), or the folder of a recorded session",
+    )
+    parser.add_argument(
+        "-o", dest="out", metavar="FILE", type=Path, help="FILE.png or FILE.html (beside SOURCE, a PNG)"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    source: Path = args.source
+    out: Path = args.out or source.with_suffix(".png")
+    if out.suffix not in (".png", ".html"):
+        raise UserError(f"{out}: name a file that ends in .png or .html")
+    estimates, marks, lost = _read(source)
+    if out.suffix == ".png":
+        from ..realtime.timeline import draw_timeline
+
+        draw_timeline(estimates, out, source.name, marks)
+    else:
+        from ..realtime.report import write_report
+
+        write_report(estimates, out, source.name, marks)
+    for line in lost:
+        print(f"{source}: {line}")
+    print(f"{out}: {len(estimates)} ticks, {estimates[-1].t - estimates[0].t:.1f} s")
+    return 1 if lost else 0
+
+
+def _read(source: Path) -> "tuple[list[Estimate], list[Mark], list[str]]":
+    """Estimates, marks, and what is lost of a session."""
+    if not source.is_dir():
+        from ..realtime.estimates_file import read_estimates
+
+        return read_estimates(source), [], []
+    from ..realtime.samples import SECOND
+    from ..realtime.session_reader import SessionReader
+
+    reader = SessionReader(source)
+    estimates = list(reader.estimates())
+    if not estimates:
+        raise UserError(f"{source}: has no estimate in it")
+    return estimates, [(time / SECOND, label) for time, label in reader.marks()], reader.lost
