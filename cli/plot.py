@@ -31,7 +31,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 
 
 def run(args: argparse.Namespace) -> int:
-    source: Path = args.source
+    source: Path = args.source if args.source.name else args.source.resolve()
     out: Path = args.out or source.with_suffix(".png")
     if out.suffix not in (".png", ".html"):
         raise UserError(f"{out}: name a file that ends in .png or .html")
