@@ -3,6 +3,7 @@
 from ...contracts.errors import UserError
 from .files import file_opening
 from .output import Opening
+from .urls import without_password
 
 
 def opening(address: str) -> Opening:
@@ -10,11 +11,31 @@ def opening(address: str) -> Opening:
 
     Args:
         address: `jsonl:FILE`, `csv:FILE`; FILE `-`, or `-` alone for JSON Lines, is standard output.
+            `parquet:FILE`, `lsl:NAME`, `osc://…`, `mqtt://…` and `mqtts://…`: see their modules.
 
     Raises:
-        UserError: there is no such kind of output.
+        UserError: there is no such kind of output, or the package that it needs is not there.
     """
     scheme, _, target = ("jsonl:-" if address == "-" else address).partition(":")
     if scheme in ("jsonl", "csv") and target:
         return file_opening(address, scheme, target)
-    raise UserError(f"unknown output {address!r}: give jsonl:FILE, csv:FILE, or - for standard output")
+    if scheme == "parquet" and target:  # the packages of these are imported by those who ask for them
+        from .parquet import parquet_opening
+
+        return parquet_opening(address, target)
+    if scheme == "lsl":
+        from .lsl import lsl_opening
+
+        return lsl_opening(address, target)
+    if scheme == "osc":
+        from .osc import osc_opening
+
+        return osc_opening(address)
+    if scheme in ("mqtt", "mqtts"):
+        from .mqtt import mqtt_opening
+
+        return mqtt_opening(address)
+    raise UserError(
+        f"unknown output {without_password(address)!r}: give jsonl:FILE, csv:FILE, parquet:FILE, lsl:NAME, "
+        "osc://HOST:PORT/PATH, mqtt://HOST/TOPIC, or - for standard output"
+    )

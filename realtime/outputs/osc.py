@@ -1,0 +1,77 @@
+"""Open Sound Control, over UDP: a message of numbers a tick, to one receiver.
+
+Source: M. Wright, "Open Sound Control 1.0 specification", 2002.
+"""
+
+import re
+import socket
+from typing import Final
+
+from ...contracts.errors import UserError
+from ..estimate import Estimate
+from ..samples import Observation
+from .channels import numbers
+from .output import Opening
+from .urls import url, without_password
+
+try:
+    from pythonosc.osc_message_builder import OscMessageBuilder
+except ImportError:
+    raise UserError("osc: needs python-osc: pip install 'enrapt[osc]'") from None
+
+_PATH: Final = re.compile(r"[^\s#*,?\[\]{}]+", re.ASCII)  # of these characters OSC makes patterns
+
+
+class OscOutput:
+    """Sends to `/PATH` the floats of `channels`, NaN where there is no value; to `/PATH/mark` time and label.
+
+    UDP: nobody says whether anything arrived, and nothing is lost where nobody listens but the message.
+
+    Raises:
+        OSError: at construction, the host has no address.
+    """
+
+    def __init__(self, host: str, port: int, path: str) -> None:
+        family, kind, protocol, _, to = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
+        self._to = to
+        self._socket = socket.socket(family, kind, protocol)
+        self._path = path
+        self._modalities: list[str] | None = None
+
+    def write(self, estimate: Estimate, observation: Observation) -> None:
+        if self._modalities is None:
+            self._modalities = list(estimate.present)
+        message = OscMessageBuilder(self._path)
+        for number in numbers(estimate, self._modalities):
+            message.add_arg(number, "f")
+        self._send(message)
+
+    def mark(self, t: float, label: str) -> None:
+        message = OscMessageBuilder(f"{self._path}/mark")
+        message.add_arg(t, "f")
+        message.add_arg(label.encode(errors="replace").decode().replace("\0", ""), "s")
+        self._send(message)
+
+    def close(self, whole: bool) -> None:
+        self._socket.close()
+
+    def _send(self, message: OscMessageBuilder) -> None:
+        self._socket.sendto(message.build().dgram, self._to)
+
+
+def osc_opening(address: str) -> Opening:
+    """The output of `osc://HOST:PORT/PATH`.
+
+    Raises:
+        UserError: it is not such an address.
+    """
+    try:
+        parts = url(address)
+        if not parts.port or not _PATH.fullmatch(parts.path) or parts.options or parts.user is not None:
+            raise ValueError(address)
+    except ValueError:
+        raise UserError(
+            f"{without_password(address)}: give osc://HOST:PORT/PATH, such as osc://127.0.0.1:9000/engagement"
+        ) from None
+    host, port, path = parts.host, parts.port, f"/{parts.path}"
+    return Opening(address, lambda: OscOutput(host, port, path), again=True)

@@ -1,0 +1,152 @@
+"""What a real OSC server on the loopback receives."""
+
+import math
+import socket
+import threading
+
+import pytest
+from pythonosc.dispatcher import Dispatcher
+from pythonosc.osc_server import BlockingOSCUDPServer
+
+from enrapt.contracts.errors import UserError
+from enrapt.realtime.estimate import Engagement, Estimate
+from enrapt.realtime.outputs import Outputs
+from enrapt.realtime.outputs.addresses import opening
+from enrapt.realtime.samples import Observation
+
+SEEN = Observation(0, 0, {}, {})
+ENGAGEMENT = Engagement(0.5, 0.125, 0.375, 0.625)  # a float32 holds these exactly
+BOTH = Estimate(
+    0,
+    0.0,
+    ENGAGEMENT,
+    {"face": True, "audio": True},
+    {"face": 12.5, "audio": 0.0},
+    {"face": 1.5, "audio": -2.0},
+)
+NO_AUDIO = Estimate(
+    1,
+    0.04,
+    ENGAGEMENT,
+    {"face": True, "audio": False},
+    {"face": 12.5, "audio": None},
+    {"face": 1.5, "audio": None},
+)
+
+
+class Server:
+    """Keeps what it receives."""
+
+    def __init__(self, port: int = 0) -> None:
+        self.got = []
+        self._changed = threading.Condition()
+        dispatcher = Dispatcher()
+        dispatcher.set_default_handler(self._take)
+        self._server = BlockingOSCUDPServer(("127.0.0.1", port), dispatcher)
+        self.port = self._server.server_address[1]
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
+
+    def _take(self, path, *arguments):
+        with self._changed:
+            self.got.append((path, *arguments))
+            self._changed.notify_all()
+
+    def until(self, n: int):
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self.got) >= n, 5)
+        return self.got
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_a_message_of_floats_a_tick_and_one_of_each_mark(live):
+    with Server() as server:
+        address = f"osc://127.0.0.1:{server.port}/room/1"
+        with Outputs([address], live=live, trouble=pytest.fail) as outputs:
+            outputs.write(BOTH, SEEN)
+            outputs.mark(0.5, "smiles\0 at \ud800Zoë")
+            outputs.write(NO_AUDIO, SEEN)
+        both, mark, no_audio = server.until(3)
+    assert both == ("/room/1", 0.5, 0.125, 0.375, 0.625, 1.0, 12.5, 1.5, 1.0, 0.0, -2.0)
+    assert all(type(x) is float for x in both[1:])
+    assert mark == ("/room/1/mark", 0.5, "smiles at ?Zoë")
+    assert no_audio[:9] == (*both[:8], 0.0)
+    assert math.isnan(no_audio[9])
+    assert math.isnan(no_audio[10])
+    assert outputs.counts[address].used == 3
+
+
+def test_where_nobody_listens_messages_are_lost_and_a_server_may_come_later():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+        one.bind(("127.0.0.1", 0))
+        port = one.getsockname()[1]
+    with Outputs([f"osc://127.0.0.1:{port}/x"], live=False, trouble=pytest.fail) as outputs:
+        for _ in range(20):
+            outputs.write(BOTH, SEEN)
+        with Server(port) as server:
+            while not server.got:
+                outputs.write(BOTH, SEEN)
+        assert server.got[0][0] == "/x"
+
+
+def test_a_host_without_an_address_is_told_and_tried_again(monkeypatch):
+    def unknown(*_, **__):
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)  # nobody need be asked for it
+    lines = []
+    with Outputs(["osc://nobody.invalid:9000/x"], live=True, trouble=lines.append) as outputs:
+        outputs.write(BOTH, SEEN)
+    assert lines == ["osc://nobody.invalid:9000/x: [Errno -2] Name or service not known; trying again"]
+    assert outputs.counts["osc://nobody.invalid:9000/x"].dropped["unreachable"] == 1
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "osc:",
+        "osc:9000",
+        "osc://host/x",
+        "osc://host:9000",
+        "osc://host:9000/",
+        "osc://:9000/x",
+        "osc://host:port/x",
+        "osc://host:99999/x",
+        "osc://host:0/x",
+        "osc://host:9000/x*",
+        "osc://host:9000/a b",
+        "osc://host:9000/x?qos=1",
+        "osc://host:9000/x#y",
+        "osc://[::1:9000/x",
+        f"osc://{'a' * 64}:9000/x",
+        "osc://anna:secret@host:9000/x",
+    ],
+)
+def test_a_wrong_address_is_one_line_that_says_what_is_right(address):
+    with pytest.raises(UserError, match=r"give osc://HOST:PORT/PATH, such as") as caught:
+        opening(address)
+    assert "\n" not in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="no IPv6 here")
+def test_an_address_of_ipv6():
+    try:
+        receiver = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+        receiver.bind(("::1", 0))
+    except OSError:
+        pytest.skip("no IPv6 here")
+    with receiver:
+        receiver.settimeout(5)
+        address = f"osc://[::1]:{receiver.getsockname()[1]}/x"
+        with Outputs([address], live=False, trouble=pytest.fail) as outputs:
+            outputs.write(BOTH, SEEN)
+        assert receiver.recv(1000).startswith(b"/x\0\0,ffffffffff")

@@ -1,0 +1,203 @@
+"""A table says what the JSON Lines say, to whoever reads it with pandas or pyarrow."""
+
+import errno
+import io
+import json
+import os
+import random
+import subprocess
+import sys
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from enrapt.contracts.errors import UserError
+from enrapt.realtime.estimate import Engagement, Estimate, Latency
+from enrapt.realtime.outputs import Outputs, parquet
+from enrapt.realtime.outputs.addresses import opening
+from enrapt.realtime.samples import Observation
+
+SEEN = Observation(0, 0, {}, {})
+UNITS = {
+    "tick": "1", "t_s": "s",
+    **dict.fromkeys(("engagement_mean", "engagement_std", "engagement_low", "engagement_high"), "0..1"),
+    **dict.fromkeys(("face_present", "audio_present"), None),
+    **dict.fromkeys(("face_age_ms", "audio_age_ms"), "ms"),
+    **dict.fromkeys(("face_surprise_nats", "audio_surprise_nats"), "nats"),
+    **dict.fromkeys(("latency_face_ms", "latency_step_ms", "latency_total_ms", "latency_tick_ms"), "ms"),
+    **dict.fromkeys(("wait_face_ms", "wait_audio_ms"), "ms"),
+}  # fmt: skip
+
+
+def estimate(tick: int) -> Estimate:
+    """One of a live session in which modalities come and go."""
+    there = random.Random(tick)
+    seen = {modality: there.random() < 0.7 for modality in ("face", "audio")}
+    drawn = {modality: round(there.gauss(0, 30), 3) if here else None for modality, here in seen.items()}
+    waits = {modality: round(there.expovariate(0.1), 3) for modality, here in seen.items() if here}
+    return Estimate(
+        tick,
+        round(tick / 25, 6),
+        Engagement(*(round(there.random(), 4) for _ in range(4))),
+        seen,
+        {modality: None if x is None else round(abs(x), 1) for modality, x in drawn.items()},
+        drawn,
+        Latency(drawn["face"], 0.071, drawn["audio"], 21.25, waits),
+    )
+
+
+def written(folder, estimates) -> None:
+    to = [f"{kind}:{folder / f'out.{kind}'}" for kind in ("jsonl", "csv", "parquet")]
+    with Outputs(to, live=False, trouble=pytest.fail) as outputs:
+        for e in estimates:
+            outputs.write(e, SEEN)
+            outputs.mark(e.t, "smiles")
+
+
+def told(folder) -> pd.DataFrame:
+    """The JSON Lines as a table."""
+    rows = []
+    for line in (folder / "out.jsonl").read_text().splitlines():
+        e = json.loads(line)
+        latency = e.get("latency_ms", {})
+        waits = latency.pop("waits", {})
+        rows.append(
+            {"tick": e["tick"], "t_s": e["t"]}
+            | {f"engagement_{name}": x for name, x in e["engagement"].items()}
+            | {f"{m}_present": here for m, here in e["present"].items()}
+            | {f"{m}_age_ms": x for m, x in e["age_ms"].items()}
+            | {f"{m}_surprise_nats": x for m, x in e["surprise"].items()}
+            | {f"latency_{stage}_ms": x for stage, x in latency.items()}
+            | ({f"wait_{m}_ms": waits.get(m) for m in e["present"]} if "tick" in latency else {})
+        )
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.parametrize("timing", [True, False])
+@pytest.mark.parametrize("group", [parquet._GROUP, 7])
+def test_parquet_and_csv_say_what_the_json_lines_say(tmp_path, monkeypatch, timing, group):
+    monkeypatch.setattr(parquet, "_GROUP", group)
+    estimates = [estimate(tick) for tick in range(100)]
+    written(tmp_path, estimates if timing else [e.without_timing() for e in estimates])
+    expected = told(tmp_path)
+    assert expected.isna().sum().sum() > 50  # there is something to get wrong
+    columns = [name for name in UNITS if timing or not name.startswith(("latency", "wait"))]
+    assert set(expected) == set(columns)
+    for found in (pd.read_parquet(tmp_path / "out.parquet"), pd.read_csv(tmp_path / "out.csv")):
+        pd.testing.assert_frame_equal(
+            found[columns], expected[columns], check_dtype=False, check_exact=True, check_like=True
+        )
+    assert pq.read_metadata(tmp_path / "out.parquet").num_row_groups == -(-100 // group)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.csv", "out.jsonl", "out.parquet"]
+    header = (tmp_path / "out.csv").read_text().splitlines()[0].split(",")
+    assert pq.read_schema(tmp_path / "out.parquet").names == header
+
+
+def test_the_schema_says_units_and_types(tmp_path):
+    written(tmp_path, [estimate(0)])
+    schema = pq.read_schema(tmp_path / "out.parquet")
+    assert {f.name: (f.metadata or {}).get(b"unit", b"").decode() or None for f in schema} == UNITS
+    kinds = {f.name: str(f.type) for f in schema}
+    assert kinds.pop("tick") == "int64"
+    assert {kinds.pop("face_present"), kinds.pop("audio_present")} == {"bool"}
+    assert set(kinds.values()) == {"double"}
+    assert {f.name for f in schema if not f.nullable} == {
+        "tick", "t_s", "engagement_mean", "engagement_std", "engagement_low", "engagement_high",
+        "face_present", "audio_present",
+    }  # fmt: skip
+
+
+def test_without_an_estimate_it_is_an_empty_table(tmp_path):
+    written(tmp_path, [])
+    assert pq.read_table(tmp_path / "out.parquet").num_rows == 0
+
+
+def test_until_it_is_whole_it_is_a_part_and_after_a_fault_that_can_be_read(tmp_path):
+    output = opening(f"parquet:{tmp_path / 'out.parquet'}").open()
+    for tick in range(10):
+        output.write(estimate(tick), SEEN)
+    assert [path.name for path in tmp_path.iterdir()] == ["out.parquet.part"]
+    output.close(False)
+    output.close(True)  # too late
+    assert [path.name for path in tmp_path.iterdir()] == ["out.parquet.part"]
+    assert pq.read_table(tmp_path / "out.parquet.part")["tick"].to_pylist() == list(range(10))
+
+
+def test_stopped_before_the_first_estimate_what_was_there_stays(tmp_path):
+    path = tmp_path / "out.parquet"
+    path.write_text("of yesterday")
+    with pytest.raises(KeyboardInterrupt), Outputs([f"parquet:{path}"], live=False, trouble=pytest.fail):
+        raise KeyboardInterrupt
+    assert path.read_text() == "of yesterday"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("address", "complaint"),
+    [
+        ("parquet:", "parquet:FILE"),
+        ("parquet:.", "is a folder"),
+        ("parquet:-", "cannot be written to a stream"),
+        ("parquet:/dev/null", "cannot be written to a stream"),
+        ("parquet:no/such/folder/out.parquet", "No such file or directory"),
+    ],
+)
+def test_a_file_that_cannot_be_is_refused_at_once(tmp_path, monkeypatch, address, complaint):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=complaint) as caught:
+        Outputs([address], live=True, trouble=pytest.fail)
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_told_and_leaves_no_file_under_the_name(tmp_path):
+    class Full(io.BytesIO):
+        def write(self, data: bytes) -> int:
+            if self.tell() > 100:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return super().write(data)
+
+    output = opening(f"parquet:{tmp_path / 'out.parquet'}").open()
+    output._stream.close()
+    output._stream = Full()
+    for tick in range(10):
+        output.write(estimate(tick), SEEN)
+    with pytest.raises(UserError, match="No space left"):
+        output.close(True)
+    assert [path.name for path in tmp_path.iterdir()] == ["out.parquet.part"]
+
+
+@pytest.mark.parametrize(
+    ("module", "address", "extra"),
+    [
+        ("pyarrow", "parquet:out.parquet", "record"),
+        ("pylsl", "lsl:", "lsl"),
+        ("pythonosc", "osc://127.0.0.1:9/x", "osc"),
+        ("paho", "mqtt://127.0.0.1/x", "mqtt"),
+    ],
+)
+def test_a_missing_package_is_one_line_that_names_the_extra(module, address, extra):
+    program = (
+        f"import sys; sys.modules[{module!r}] = None\n"
+        "from enrapt.contracts.errors import UserError\n"
+        "from enrapt.realtime.outputs import Outputs\n"
+        "try:\n"
+        f"    Outputs([{address!r}], live=True, trouble=print)\n"
+        "except UserError as error:\n"
+        "    print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True)
+    assert done.stdout.endswith(f"pip install 'enrapt[{extra}]'\n")
+    assert done.stdout.count("\n") == 1
+
+
+def test_an_output_imports_no_package_of_another():
+    program = (
+        "import sys\n"
+        "from enrapt.realtime.outputs import Outputs\n"
+        "Outputs(['jsonl:/dev/null'], live=False, trouble=print)\n"
+        "print(*sys.modules.keys() & {'pylsl', 'pythonosc', 'paho', 'pyarrow', 'pandas'})\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True)
+    assert done.stdout == "\n"
