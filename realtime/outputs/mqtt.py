@@ -6,9 +6,10 @@ from the broker when the connection is lost; TOPIC/marks what a person noted.
 
 import os
 import ssl
-import threading
 import time
 from collections import deque
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
 from typing import Any, Final
 
 import msgspec
@@ -31,7 +32,17 @@ _CONNECTING: Final = 5.0  # s
 _WINDOW: Final = 50  # messages on their way: two seconds of estimates
 _ANSWERING: Final = 5.0  # s that the oldest of them may be on its way
 _LEAVING: Final = 2.0  # s for all of them at the end
+_LOST: Final = "the connection to the broker is lost"
 _REFUSED: Final = {"Bad user name or password", "Not authorized"}  # as paho calls them
+
+
+@dataclass(slots=True)
+class _Message:
+    """One on its way."""
+
+    topic: str
+    content: bytes
+    sent: paho.MQTTMessageInfo
 
 
 class MqttOutput:
@@ -45,21 +56,11 @@ class MqttOutput:
     """
 
     def __init__(self, shown: str, parts: Url, password: str | None, qos: int, tls: bool) -> None:
-        self._shown, self._topic, self._qos = shown, parts.path, qos
+        self._shown, self._topic, self._qos, self._tls = shown, parts.path, qos, tls
         self._place = parts.host, parts.port or (8883 if tls else 1883)
-        self._client = client = paho.Client(
-            CallbackAPIVersion.VERSION2, protocol=paho.MQTTv311, reconnect_on_failure=False
-        )
-        client.connect_timeout = _CONNECTING
-        client.will_set(f"{self._topic}/status", "offline", qos=1, retain=True)
-        if parts.user is not None:
-            client.username_pw_set(parts.user, password)
-        if tls:
-            client.tls_set()
-        client.on_connect = self._answered
-        self._answer: Any = None  # paho's reason code
-        self._has_answered = threading.Event()
-        self._under_way: deque[paho.MQTTMessageInfo] = deque()
+        self._user, self._password = parts.user, password
+        self._client = self._new_client()
+        self._under_way: deque[_Message] = deque()
 
     def open(self) -> Output:
         """Connect.
@@ -68,7 +69,9 @@ class MqttOutput:
             OSError: the broker cannot be reached, or is not who it should be.
             UserError: it does not let this user in.
         """
-        self._has_answered.clear()
+        self._client = self._new_client()
+        answers: SimpleQueue[Any] = SimpleQueue()
+        self._client.on_connect = lambda *told: answers.put(told[3])
         try:
             self._client.connect(*self._place, keepalive=_KEEP_ALIVE)
         except ssl.SSLCertVerificationError as error:
@@ -77,17 +80,22 @@ class MqttOutput:
                 "SSL_CERT_FILE may name a file of those to trust"
             ) from None
         self._client.loop_start()
-        if not self._has_answered.wait(_CONNECTING):
+        try:
+            answer = answers.get(timeout=_CONNECTING)
+        except Empty:
             self._end()
-            raise TimeoutError("the broker does not answer")
-        if self._answer.is_failure:
+            raise TimeoutError("the broker does not answer") from None
+        if answer.is_failure:
             self._end()
-            if str(self._answer) in _REFUSED:
-                raise UserError(f"{self._shown}: the broker refuses user or password ({self._answer})")
-            raise ConnectionRefusedError(f"the broker says: {self._answer}")
-        # Without a connection paho keeps messages of qos 0 no longer.
-        self._under_way = deque(one for one in self._under_way if one.rc == paho.MQTT_ERR_SUCCESS)
+            if str(answer) in _REFUSED:
+                raise UserError(f"{self._shown}: the broker refuses user or password ({answer})")
+            raise ConnectionRefusedError(f"the broker says: {answer}")
         self._client.publish(f"{self._topic}/status", "online", qos=1, retain=True)
+        if self._qos:
+            for message in self._under_way:
+                message.sent = self._client.publish(message.topic, message.content, self._qos)
+        else:
+            self._under_way.clear()
         return self
 
     def write(self, estimate: Estimate, observation: Observation) -> None:
@@ -101,36 +109,46 @@ class MqttOutput:
         deadline = time.monotonic() + _LEAVING
         try:
             self._arrive(0, deadline)
-            if self._client.is_connected():
-                last = self._client.publish(f"{self._topic}/status", "offline", qos=1, retain=True)
-                self._under_way.append(last)
-                self._arrive(0, deadline)
+            self._client.publish(f"{self._topic}/status", "offline", qos=1, retain=True).wait_for_publish(
+                max(deadline - time.monotonic(), 0.1)
+            )
+        except (RuntimeError, ValueError):  # paho's for a connection that was lost meanwhile
+            raise ConnectionError(_LOST) from None
         finally:
             self._end()
 
-    def _send(self, topic: str, message: bytes) -> None:
+    def _send(self, topic: str, content: bytes) -> None:
         self._arrive(_WINDOW - 1, time.monotonic() + _ANSWERING)
-        sent = self._client.publish(topic, message, self._qos)
+        sent = self._client.publish(topic, content, self._qos)
         if sent.rc != paho.MQTT_ERR_SUCCESS:
-            raise ConnectionError(paho.error_string(sent.rc))
-        self._under_way.append(sent)
+            raise ConnectionError(_LOST)
+        self._under_way.append(_Message(topic, content, sent))
 
     def _arrive(self, at_most: int, deadline: float) -> None:
         """Wait until at most so many messages are on their way."""
         while True:
             if not self._client.is_connected():
-                raise ConnectionError("the connection to the broker is lost")
-            while self._under_way and self._under_way[0].is_published():
+                raise ConnectionError(_LOST)
+            while self._under_way and self._arrived(self._under_way[0]):
                 self._under_way.popleft()
             if len(self._under_way) <= at_most:
                 return
             if time.monotonic() > deadline:
                 raise TimeoutError("the broker does not answer")
-            self._under_way[0].wait_for_publish(0.1)
+            time.sleep(0.002)
 
-    def _answered(self, client: Any, given: Any, flags: Any, reason: Any, properties: Any) -> None:
-        self._answer = reason
-        self._has_answered.set()
+    def _arrived(self, message: _Message) -> bool:
+        return message.sent.rc == paho.MQTT_ERR_SUCCESS and message.sent.is_published()
+
+    def _new_client(self) -> paho.Client:
+        client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv311, reconnect_on_failure=False)
+        client.connect_timeout = _CONNECTING
+        client.will_set(f"{self._topic}/status", "offline", qos=1, retain=True)
+        if self._user is not None:
+            client.username_pw_set(self._user, self._password)
+        if self._tls:
+            client.tls_set()
+        return client
 
     def _end(self) -> None:
         self._client.disconnect()

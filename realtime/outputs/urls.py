@@ -24,13 +24,14 @@ class Url:
 
 
 def url(address: str) -> Url:
-    """The parts of an address.
+    """The parts of an address; what has a meaning of its own in them is written `%40`.
 
     Raises:
         ValueError: it is none.
     """
     parts = urlsplit(address)
-    if not parts.hostname or parts.fragment or parts.port == 0:
+    # An @ in the path is that of a password with a slash in it: its half would be the host.
+    if not parts.hostname or parts.port == 0 or "#" in address or "@" in parts.path:
         raise ValueError(address)
     parts.hostname.encode("idna")  # what is too long for a name is a ValueError, too
     return Url(
