@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Self
 
 from ...contracts.errors import UserError
 from ..counts import Counts
@@ -12,6 +12,10 @@ from ..samples import Observation
 from .addresses import opening
 from .delivery import Delivery
 from .output import Output
+from .page import PageOpening
+
+if TYPE_CHECKING:
+    from ..server.server import PageServer
 
 __all__ = ["Outputs"]
 
@@ -27,6 +31,9 @@ class Outputs:
         live: whether time is short. Otherwise files are written by who calls, and their errors are raised.
         trouble: called with a line for people when an output is lost and when it is back, from any thread.
 
+    Attributes:
+        page: the page's server, None where none was asked for.
+
     Raises:
         UserError: at construction, an address means nothing, or a file cannot be written; later, not live, a
             file cannot be written any more.
@@ -34,12 +41,18 @@ class Outputs:
 
     def __init__(self, addresses: Sequence[str], *, live: bool, trouble: Callable[[str], None]) -> None:
         openings = [opening(address) for address in addresses]
-        self.page: Any = None  # its server, where an address asks for one
+        if sum(isinstance(one, PageOpening) for one in openings) > 1:
+            raise UserError("ui, ws and http are names of one server: give one of them, once")
+        self.page: PageServer | None = None
         self._deliveries: list[Delivery] = []
         self._outputs: list[Output] = []
         with ExitStack() as opened:  # of several, none stays open if one does not open
             for one in openings:
-                if live or one.again:
+                if isinstance(one, PageOpening):
+                    self.page = one.open()
+                    self._page_address = one.address
+                    self._outputs.append(self.page)
+                elif live or one.again:
                     delivery = Delivery(one, trouble, patient=not live)
                     self._deliveries.append(delivery)
                     self._outputs.append(delivery)
@@ -69,7 +82,8 @@ class Outputs:
     @property
     def counts(self) -> dict[str, Counts]:
         """By address, what became of estimates and marks; only of outputs that may drop some."""
-        return {delivery.address: delivery.counts for delivery in self._deliveries}
+        counts = {delivery.address: delivery.counts for delivery in self._deliveries}
+        return counts if self.page is None else counts | {self._page_address: self.page.counts}
 
     def __enter__(self) -> Self:
         return self

@@ -11,7 +11,8 @@ def opening(address: str) -> Opening:
 
     Args:
         address: `jsonl:FILE`, `csv:FILE`; FILE `-`, or `-` alone for JSON Lines, is standard output.
-            `parquet:FILE`, `lsl:NAME`, `osc://…`, `mqtt://…` and `mqtts://…`: see their modules.
+            `ui`, `ui:PORT`, `ui:HOST:PORT` (or `ws`, `http`: other names of that server), `parquet:FILE`,
+            `lsl:NAME`, `osc://…`, `mqtt://…` and `mqtts://…`: see their modules.
 
     Raises:
         UserError: there is no such kind of output, or the package that it needs is not there.
@@ -35,7 +36,11 @@ def opening(address: str) -> Opening:
         from .mqtt import mqtt_opening
 
         return mqtt_opening(address)
+    if scheme in ("ui", "ws", "http"):
+        from .page import page_opening
+
+        return page_opening(address, target)
     raise UserError(
-        f"unknown output {without_password(address)!r}: give jsonl:FILE, csv:FILE, parquet:FILE, lsl:NAME, "
-        "osc://HOST:PORT/PATH, mqtt://HOST/TOPIC, or - for standard output"
+        f"unknown output {without_password(address)!r}: give ui, jsonl:FILE, csv:FILE, parquet:FILE, "
+        "lsl:NAME, osc://HOST:PORT/PATH, mqtt://HOST/TOPIC, or - for standard output"
     )
