@@ -15,7 +15,7 @@ from .samples import SECOND, Frame, Sample
 SKEW: Final = 60 * SECOND
 HELD: Final = 96 * 2**20  # bytes of pictures held back at most to bring the streams into one order
 
-Content = Frame | list[Sample]
+Content = Frame | Sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Material:
 
     Attributes:
         content: the one or the other.
-        time: ns; the newest originating time in it.
+        time: ns; its originating time.
         decoded: ns on the clock of `time.perf_counter_ns`.
         settled: ns; nothing of any stream with an originating time ≤ this will come after it.
     """
@@ -91,7 +91,8 @@ class Reading:
                     if held is not None and held.originating_time <= self._newest - SKEW:  # no next one
                         yield self._material(held, held.originating_time)
                         held = None
-                    yield self._material(samples, samples[-1].originating_time)
+                    for sample in samples:  # one by one: a picture may lie between two of them
+                        yield self._material(sample, sample.originating_time)
         except Exception as error:
             failure = error
         if held is not None:

@@ -24,15 +24,13 @@ _MAX_AGE: Final = {"face": round(FACE.max_age * SECOND), "audio": round(AUDIO.ma
 
 @dataclass(frozen=True, slots=True)
 class _Features:
-    """Samples of one modality, made of a piece of material: see there for `time`, `decoded` and `settled`.
+    """A sample, made of a piece of material: see there for `decoded` and `settled`.
 
     Attributes:
         face_ms: what looking for the face took; None without a picture.
     """
 
-    modality: str
-    samples: list[Sample]
-    time: int
+    sample: Sample
     decoded: int
     settled: int
     face_ms: float | None
@@ -142,25 +140,26 @@ class Replay:
 
     def _look(self, material: Material) -> _Features:
         """Features of a piece of material: those that it has, or those of the face in it."""
-        modality, samples, face_ms = "audio", material.content, None
-        if isinstance(samples, Frame):
+        face_ms = None
+        if isinstance(frame := material.content, Frame):
             assert self._face is not None  # without it no picture is read
-            frame = samples
             began = time.perf_counter_ns()
             values = self._face.extract(frame)
             face_ms = (time.perf_counter_ns() - began) / 1e6
-            modality, samples = "face", [Sample("face", frame.originating_time, values, self._pictures)]
+            sample = Sample("face", frame.originating_time, values, self._pictures)
             self._pictures += 1
-        return _Features(modality, samples, material.time, material.decoded, material.settled, face_ms)
+        else:
+            sample = frame
+        return _Features(sample, material.decoded, material.settled, face_ms)
 
     def _take(self, features: _Features) -> None:
-        for sample in features.samples:
-            tick = self._aligner.first_tick(sample.originating_time)
-            self._arrived[tick] = self._due(sample.originating_time) if self._realtime else features.decoded
-            if features.face_ms is not None:
-                self._face_ms[tick] = features.face_ms
-            self._aligner.push(sample)
-        self._aligner.advance(features.modality, features.time)
+        sample = features.sample
+        tick = self._aligner.first_tick(sample.originating_time)
+        self._arrived[tick] = self._due(sample.originating_time) if self._realtime else features.decoded
+        if features.face_ms is not None:
+            self._face_ms[tick] = features.face_ms
+        self._aligner.push(sample)
+        self._aligner.advance(sample.modality, sample.originating_time)
         for source in self._sources:
             self._aligner.advance(source, features.settled)
 

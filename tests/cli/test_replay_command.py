@@ -13,6 +13,7 @@ import msgspec
 import onnx
 import pytest
 
+from enrapt.cli.demo import CLIP
 from enrapt.realtime.estimate import Estimate
 
 
@@ -198,3 +199,13 @@ def test_on_a_terminal_it_draws(sound, tiny_bundle):
     assert "audio" in seen.decode()
     assert "4.0 of 4.0 s" in seen.decode()
     assert b"\x1b[" in seen
+
+
+@pytest.mark.long
+def test_paced_by_the_clock_the_demo_clip_gives_the_same_bytes(enrapt, face_model, tmp_path):
+    for name, option in (("paced", ["--realtime"]), ("quick", [])):
+        options = [*option, "--no-timing", "--face-model", face_model, "--to", f"jsonl:{name}"]
+        done = enrapt("replay", CLIP, *options)
+        assert done.returncode == 0, done.stderr
+        assert "late" not in done.stdout
+    assert (tmp_path / "paced").read_bytes() == (tmp_path / "quick").read_bytes()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from enrapt.realtime.audio import AudioFeatures
 from enrapt.realtime.reading import Material, Reading
-from enrapt.realtime.samples import SECOND, Frame, Sound
+from enrapt.realtime.samples import SECOND, Frame, Sample, Sound
 
 MS = 1_000_000
 
@@ -42,7 +42,7 @@ def test_material_comes_in_the_order_of_the_file(scripted):
     found = list(read(scripted(items)))
     # But a picture waits for the next one, which tells whether it matters.
     assert [(type(m.content), m.time // MS) for m in found] == [
-        (Frame, 0), (list, 40), (Frame, 40), (list, 80), (list, 120), (Frame, 80), (Frame, 120),
+        (Frame, 0), (Sample, 40), (Frame, 40), (Sample, 80), (Sample, 120), (Frame, 80), (Frame, 120),
     ]  # fmt: skip
 
 
@@ -56,7 +56,7 @@ def test_a_superseded_picture_is_left_out_and_counted(scripted):
 
 def test_what_does_not_matter_is_left_out(scripted):
     items = [frame(0), sound(40), frame(40), sound(80)]
-    assert times(list(read(scripted(items), audio=False)), list) == []
+    assert times(list(read(scripted(items), audio=False)), Sample) == []
     assert times(list(read(scripted(items), pictures=False)), Frame) == []
 
 
@@ -71,7 +71,17 @@ def test_in_order_sorts_a_stream_that_leads_in_the_file(scripted, lead, length, 
     found = list(read(scripted(items), in_order=True))
     assert [m.time for m in found] == sorted(m.time for m in found)
     assert times(found, Frame) == [40 * k for k in range(length)]
-    assert times(found, list) == [40 * k for k in range(1, length + 1)]
+    assert times(found, Sample) == [40 * k for k in range(1, length + 1)]
+
+
+def test_in_order_a_picture_may_lie_between_two_samples_of_one_sound(scripted):
+    long = Sound(0, np.random.default_rng(0).normal(0, 0.1, 3 * 640).astype(np.float32))
+    items = [frame(0), frame(40), long, frame(80), frame(120), frame(160)]
+    found = list(read(scripted(items), in_order=True))
+    assert times(found, Sample) == [40, 80, 120]
+    assert [m.time for m in found] == sorted(m.time for m in found)
+    for k, material in enumerate(found):
+        assert all(later.time > material.settled for later in found[k + 1 :])
 
 
 def test_in_order_holds_back_no_more_than_it_may(scripted, monkeypatch):
@@ -96,7 +106,7 @@ def test_a_stream_that_is_far_behind_is_settled_without_it(scripted, monkeypatch
     items = [frame(0), frame(40), *sounds, *resumed]
     found = list(read(scripted(items), in_order=in_order))
     assert times(found, Frame) == [f.originating_time // MS for f in items if isinstance(f, Frame)]
-    assert times(found, list) == [40 * k for k in range(1, 100)]
+    assert times(found, Sample) == [40 * k for k in range(1, 100)]
     for k, material in enumerate(found):
         assert all(later.time > material.settled for later in found[k + 1 :])
     assert max(m.settled for m in found) >= max(m.time for m in found) - SECOND
@@ -110,4 +120,4 @@ def test_what_the_recording_raises_comes_after_what_it_gave(scripted, in_order, 
     with pytest.raises(type(error)):
         found.extend(read(recording, in_order=in_order))
     assert times(found, Frame) == [0, 40, 80]
-    assert times(found, list) == [40, 80]
+    assert times(found, Sample) == [40, 80]
