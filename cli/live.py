@@ -94,11 +94,13 @@ def run(args: argparse.Namespace) -> int:
         stack.enter_context(session)
         kept = "; PICTURES AND SOUND ARE KEPT" if args.keep_media else ""
         print(f"live: {_devices(session)}{kept}; Ctrl-C ends it", file=sys.stderr)
-        view = stack.enter_context(View(lambda: _devices(session) + kept, 0.0, None, session.rate))
+        view = View(lambda: _devices(session) + kept, 0.0, None, session.rate, lambda: session.counts)
+        stack.enter_context(view)
         began = time.perf_counter()
         with _ended_by_signals(session):
             for estimate in session:
-                view.update(estimate)
+                assert session.observation is not None
+                view.update(estimate, session.observation)
                 if args.duration is not None and estimate.tick >= args.duration * session.rate:
                     break
         wall = time.perf_counter() - began

@@ -151,14 +151,15 @@ def replay(
                 if recording.has_audio and "audio" in engine.inputs:
                     audio = AudioFeatures()
                 session = Replay(recording, engine, face, audio, realtime=realtime)
-            view = stack.enter_context(View(source.name, start, end, engine.rate))
+            view = View(source.name, start, end, engine.rate, lambda: session.counts)
+            stack.enter_context(view)
             began = time.perf_counter()
             try:
                 for estimate in session:
                     assert session.observation is not None
                     outputs.write(estimate if timing else estimate.without_timing(), session.observation)
                     statistics.add(estimate)
-                    view.update(estimate)
+                    view.update(estimate, session.observation)
                     if estimates is not None:
                         estimates.append(estimate)
             except BrokenRecording as error:

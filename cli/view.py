@@ -2,10 +2,10 @@
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from rich.console import Console
 from rich.live import Live
@@ -14,15 +14,22 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from ..realtime.counts import Counts
 from ..realtime.estimate import Engagement, Estimate, Latency
 from ..realtime.face_model import find_face_model
+from ..realtime.samples import Observation
+from ..realtime.server.messages import features
 from ..realtime.statistics import stages
 
 REDRAW: Final = 0.1  # s
 REPORT: Final = 5.0  # s between lines where there is no terminal
 HISTORY: Final = 60  # s
 _LABELS: Final = 13  # columns
+AVERTED: Final = 0.25  # of gaze's −1 to 1
+WORTH_SAYING: Final = 0.1  # of an expression's 0 to 1
 _LEVELS: Final = "▁▂▃▄▅▆▇█"
+_METER: Final = 10  # cells
+_ARROWS: Final = ("↙↓↘", "←•→", "↖↑↗")  # gaze in the picture: down, ahead, up
 
 
 class View:
@@ -35,14 +42,23 @@ class View:
         name: what is replayed; of a live session what tells the devices that are open.
         start, end: seconds on the recording's axis; `end` is None where nobody knows.
         rate: ticks per second.
+        counts: tells where samples went so far, by modality.
     """
 
-    def __init__(self, name: str | Callable[[], str], start: float, end: float | None, rate: int) -> None:
+    def __init__(
+        self,
+        name: str | Callable[[], str],
+        start: float,
+        end: float | None,
+        rate: int,
+        counts: Callable[[], Mapping[str, Counts]] = dict,
+    ) -> None:
         self._name = name
         self._start = start
         self._end = end
         self._means: deque[float] = deque(maxlen=HISTORY * rate)
-        self._latest: Estimate | None = None
+        self._counts = counts
+        self._latest: tuple[Estimate, Observation] | None = None
         self._console = Console(stderr=True, highlight=False)
         self._live = Live(console=self._console, auto_refresh=False) if self._console.is_terminal else None
         self._began = time.perf_counter()
@@ -58,18 +74,18 @@ class View:
     ) -> None:
         if self._live:
             if self._latest:
-                self._live.update(self._picture(self._latest))
+                self._live.update(self._picture(*self._latest))
             self._live.stop()
 
-    def update(self, estimate: Estimate) -> None:
-        """Take the next estimate, and show it if it is time."""
-        self._latest = estimate
+    def update(self, estimate: Estimate, observation: Observation) -> None:
+        """Take the next estimate and what it rests on, and show it if it is time."""
+        self._latest = estimate, observation
         self._means.append(estimate.engagement.mean)
         now = time.perf_counter()
         if now < self._due:
             return
         if self._live:
-            self._live.update(self._picture(estimate), refresh=True)
+            self._live.update(self._picture(estimate, observation), refresh=True)
             self._due = now + REDRAW
         else:
             self._console.print(self._line(estimate), soft_wrap=True)
@@ -90,7 +106,7 @@ class View:
         speed = (estimate.t - self._start) / (time.perf_counter() - self._began)
         return f"{estimate.t:.1f}{whole} s, {speed:.1f}× real time"
 
-    def _picture(self, estimate: Estimate) -> Table:
+    def _picture(self, estimate: Estimate, observation: Observation) -> Table:
         width = max(self._console.width - _LABELS, 22)
         picture = Table.grid()
         picture.add_column(min_width=_LABELS, no_wrap=True)
@@ -105,11 +121,19 @@ class View:
         picture.add_row("last minute", Text(self._sparkline(width), style="blue"))
         for modality, there in estimate.present.items():
             age = estimate.age_ms[modality]
-            state = f"[green]●[/] {age:.0f} ms old" if there else "[yellow]○[/] missing"
+            surprise = estimate.surprise[modality]
+            told = "" if surprise is None else f"   surprise {surprise:.1f} nats"
+            state = f"[green]●[/] {age:.0f} ms old{told}" if there else "[yellow]○[/] missing"
             picture.add_row(modality, state)
+        seen = features(observation)
+        picture.add_row("head, gaze", Text(_head(seen)))
+        picture.add_row("expressions", Text(_expressions(seen)))
+        picture.add_row("voice", Text(_voice(seen)))
         if isinstance(latency := estimate.latency_ms, Latency):
             shown = [f"{stage} {ms:.{1 if ms >= 1 else 2}f} ms" for stage, ms in stages(latency)]
-            picture.add_row("latency", "   ".join(shown))
+            picture.add_row("latency", Text("   ".join(shown)))
+        if dropped := _dropped(self._counts()):
+            picture.add_row("dropped", Text(dropped))
         return picture
 
     def _sparkline(self, width: int) -> str:
@@ -118,6 +142,38 @@ class View:
         means = list(self._means)
         columns = [means[int(k * ticks) : int((k + 1) * ticks)] for k in range(width)]
         return "".join(_LEVELS[round(sum(c) / len(c) * (len(_LEVELS) - 1))] for c in columns if c)
+
+
+def _head(seen: dict[str, Any]) -> str:
+    if seen["yaw_deg"] is None:
+        return "–"
+    head = "   ".join(f"{axis} {seen[f'{axis}_deg']:+.0f}°" for axis in ("yaw", "pitch", "roll"))
+    return f"{head}   gaze {_ARROWS[_third(seen['gaze_y'])][_third(seen['gaze_x'])]}"
+
+
+def _third(gaze: float) -> int:
+    """0, 1 or 2: to the left (down), ahead, to the right (up)."""
+    return 1 + (gaze > AVERTED) - (gaze < -AVERTED)
+
+
+def _expressions(seen: dict[str, Any]) -> str:
+    strong = [f"{name} {score:.1f}" for name, score in seen["expressions"] or () if score >= WORTH_SAYING]
+    return "   ".join(strong) or "–"
+
+
+def _voice(seen: dict[str, Any]) -> str:
+    if seen["voice"] is None:
+        return "–"
+    filled = round(seen["voice"] * _METER)
+    return f"{'■' * filled}{'□' * (_METER - filled)}   {seen['level_db']:.0f} dBFS"
+
+
+def _dropped(counts: Mapping[str, Counts]) -> str:
+    told = []
+    for modality, count in counts.items():
+        if reasons := [f"{n} {reason.replace('_', ' ')}" for reason, n in count.dropped.items() if n]:
+            told.append(f"{modality} {', '.join(reasons)}")
+    return "   ".join(told)
 
 
 def _interval(engagement: Engagement, width: int) -> Text:

@@ -32,7 +32,7 @@ from .live import LiveLoop
 from .microphone import Microphone
 from .outputs import Outputs
 from .pacing import MAX_WAIT
-from .samples import SECOND, Sound
+from .samples import SECOND, Observation, Sound
 from .statistics import Statistics
 
 if TYPE_CHECKING:
@@ -225,6 +225,11 @@ class LiveSession:
         if self._loop is not None:
             self._loop.paused = False
             self.mark("resumed")
+
+    @property
+    def observation(self) -> Observation | None:
+        """What the model was shown for the latest estimate."""
+        return None if self._loop is None else self._loop.observation
 
     @property
     def paused(self) -> bool:

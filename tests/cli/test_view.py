@@ -1,11 +1,30 @@
 import io
 
+import numpy as np
 import pytest
 from rich.console import Console
 
 from enrapt.cli import view as module
 from enrapt.cli.view import HISTORY, View
+from enrapt.contracts.schemas import AUDIO, FACE, Schema
+from enrapt.realtime.counts import Counts
 from enrapt.realtime.estimate import Engagement, Estimate, Latency
+from enrapt.realtime.samples import Observation
+
+
+def vector(schema: Schema, **values: float) -> np.ndarray:
+    """Zeros but for these."""
+    numbers = np.zeros(schema.dim, np.float32)
+    for name, value in values.items():
+        numbers[schema.index(name)] = value
+    return numbers
+
+
+FACE_SEEN = vector(
+    FACE, yaw=-0.3, pitch=0.05, eyeLookOutLeft=0.6, eyeLookInRight=0.6, mouthSmileLeft=0.7, jawOpen=0.05
+)
+SEEN = Observation(0, 0, {"face": FACE_SEEN, "audio": vector(AUDIO, speech=0.8, level=-31.6)}, {})
+NOTHING = Observation(0, 0, {"face": None, "audio": None}, {})
 
 
 def estimate(tick: int, mean: float = 0.61) -> Estimate:
@@ -24,14 +43,14 @@ def picture(view: View, width: int) -> list[str]:
     """The view as it stands on a terminal of that width."""
     console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
     view._console = console
-    console.print(view._picture(view._latest))
+    console.print(view._picture(*view._latest))
     return console.file.getvalue().splitlines()
 
 
 def a_view(*means: float, end: float | None = 20.0) -> View:
     view = View("clip.mp4", 0.0, end, 25)
     for tick, mean in enumerate(means):
-        view.update(estimate(tick, mean))
+        view.update(estimate(tick, mean), SEEN)
     return view
 
 
@@ -40,17 +59,33 @@ def test_the_picture_tells_engagement_presence_and_latency():
     for part in ("12.3 of 20.0 s", "clip.mp4", "0.61", "0.47–0.74", "● 12 ms old", "○ missing"):
         assert part in shown
     assert "face 5.2 ms   step 0.07 ms   total 21.4 ms" in shown
+    assert "12 ms old   surprise 3.1 nats" in shown
+
+
+def test_it_tells_what_is_seen_and_heard_and_dropped():
+    counts = Counts()
+    counts.drop("superseded", 12)
+    view = View("clip.mp4", 0.0, 20.0, 25, lambda: {"face": counts, "audio": Counts()})
+    view.update(estimate(0), SEEN)
+    shown = "\n".join(picture(view, 80))
+    for part in ("yaw -17°   pitch +3°   roll +0°   gaze →", "mouthSmileLeft 0.7", "■■■■■■■■□□   -32 dBFS"):
+        assert part in shown
+    assert "jawOpen" not in shown  # too weak to be worth a word
+    assert "face 12 superseded" in shown
+    view.update(estimate(1), NOTHING)
+    shown = [line.split() for line in picture(view, 80)]
+    assert [line[-1] for line in shown if line and line[0] in ("head,", "expressions", "voice")] == ["–"] * 3
 
 
 @pytest.mark.parametrize("width", [20, 36, 60, 80, 250])
 def test_it_fits_any_window(width):
     lines = picture(a_view(*[0.61] * 2000), width)
     assert all(len(line) <= width for line in lines)
-    assert len(lines) == 7
+    assert len(lines) == 10
 
 
 def test_mean_and_interval_are_where_they_belong_on_the_scale():
-    scale = next(line for line in picture(a_view(0.61), 130) if "●" in line)
+    scale = next(line for line in picture(a_view(0.61), 130) if "━" in line)
     scale = scale[scale.index("─") : scale.rindex("─") + 1]
     assert len(scale) == 100
     assert scale.index("●") == 61
@@ -64,7 +99,7 @@ def test_the_sparkline_holds_the_last_minute():
 
 
 def test_a_recording_of_unknown_length_has_no_bar():
-    assert len(picture(a_view(0.5, end=None), 80)) == 6
+    assert len(picture(a_view(0.5, end=None), 80)) == 9
 
 
 def test_off_a_terminal_it_writes_a_line_now_and_then(capsys, monkeypatch):
@@ -73,7 +108,7 @@ def test_off_a_terminal_it_writes_a_line_now_and_then(capsys, monkeypatch):
     with View("clip.mp4", 0.0, 20.0, 25) as view:
         for tick in range(251):
             now = tick / 25 / 2  # twice as fast as the clock
-            view.update(estimate(tick))
+            view.update(estimate(tick), SEEN)
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err == ("10.0 of 20.0 s, 2.0× real time: engagement 0.61 (0.47–0.74), present: face\n")
@@ -84,7 +119,7 @@ def test_drawing_is_rare_however_fast_the_estimates_come(monkeypatch):
     drawn = 0
     now = 0.0
 
-    def draw(self: View, estimate: Estimate) -> str:
+    def draw(self: View, estimate: Estimate, seen: Observation) -> str:
         nonlocal drawn
         drawn += 1
         return ""
@@ -94,5 +129,5 @@ def test_drawing_is_rare_however_fast_the_estimates_come(monkeypatch):
     with View("clip.mp4", 0.0, 20.0, 25) as view:
         for tick in range(10_000):
             now = tick / 1000  # ten seconds
-            view.update(estimate(tick))
+            view.update(estimate(tick), SEEN)
     assert 90 <= drawn <= 101
