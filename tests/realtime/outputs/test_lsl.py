@@ -1,0 +1,250 @@
+"""What a real inlet in another process receives. Multicast is kept to the loopback."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from xml.etree import ElementTree
+
+import pandas as pd
+import pytest
+
+from enrapt.contracts.errors import UserError
+from enrapt.realtime.outputs.addresses import opening
+
+LOOPBACK = """\
+[ports]
+IPv6 = disable
+[multicast]
+ResolveScope = machine
+AddressesOverride = {127.0.0.1}
+[lab]
+KnownPeers = {127.0.0.1}
+[log]
+level = -2
+"""
+RATE = 25
+COMMON = """
+import json, sys, time
+import pylsl
+from enrapt.realtime.estimate import Engagement, Estimate, Latency
+from enrapt.realtime.outputs import Outputs
+name, live = sys.argv[1], sys.argv[2] == "live"
+
+def estimate(tick, late):
+    audio = tick % 3 > 0
+    return Estimate(
+        tick, round(tick / 25, 6), Engagement(round(tick / 10000, 4), 0.125, 0.25, 0.5),
+        {"face": True, "audio": audio}, {"face": 12.5, "audio": 1.5 if audio else None},
+        {"face": 3.5, "audio": -2.25 if audio else None},
+        Latency(5.0, 0.1, None, None if late is None else round(late * 1000, 3)),
+    )
+"""
+# As a live session does it: a tick's estimate comes late by this and that, and says by how much.
+LIVE = (
+    COMMON
+    + """
+with Outputs([f"lsl:{name}"], live=True, trouble=print) as outputs:
+    zero = pylsl.local_clock()
+    outputs.mark(0.0, "begins")
+    print(json.dumps({"zero": zero}), flush=True)
+    for tick in range(int(float(sys.argv[3]) * 25)):
+        due = zero + tick / 25 + (tick * 7 % 30) / 1000
+        time.sleep(max(due - pylsl.local_clock(), 0))
+        outputs.write(estimate(tick, pylsl.local_clock() - zero - tick / 25), None)
+        if tick % 25 == 12:
+            outputs.mark(round(tick / 25 + 0.01, 6), f"mark {tick} Zo\\u00eb \\ud800")
+print(json.dumps({"used": outputs.counts[f"lsl:{name}"].used}))
+"""
+)
+REPLAY = (
+    COMMON
+    + """
+with Outputs([f"lsl:{name}"], live=False, trouble=print) as outputs:
+    before = pylsl.local_clock()
+    outputs.write(estimate(0, None), None)
+    print(json.dumps({"zero": before}), flush=True)
+    sys.stdin.readline()
+    for tick in range(1, 1000):
+        outputs.write(estimate(tick, None), None)
+"""
+)
+# Receives until it is told to end, or nothing comes for a second; then again, with new inlets.
+INLET = """
+import json, sys, time
+import pylsl
+name, times = sys.argv[1], [float(s) for s in sys.argv[2:]]
+for seconds in times:
+    streams = {s.name(): s for s in pylsl.resolve_bypred(f"starts-with(name,'{name}')", 2, 20)}
+    numbers, marks = (pylsl.StreamInlet(streams[n]) for n in (name, f"{name}-marks"))
+    told = {"numbers": [], "marks": [], "xml": [i.info(5).as_xml() for i in (numbers, marks)]}
+    for inlet in numbers, marks:
+        inlet.open_stream(5)
+    print("open", flush=True)
+    last = time.monotonic()
+    while time.monotonic() < last + seconds:
+        for inlet, got, wait in (numbers, told["numbers"], 0.01), (marks, told["marks"], 0):
+            sample, stamp = inlet.pull_sample(wait)
+            if sample is not None:
+                got.append([stamp, *sample])
+                if seconds == 1.0:
+                    last = time.monotonic()
+    numbers.close_stream(); marks.close_stream()
+    del numbers, marks
+    print(json.dumps(told), flush=True)
+"""
+
+
+@pytest.fixture
+def python(tmp_path):
+    """Starts a Python whose LSL stays on this machine."""
+    configuration = tmp_path / "lsl_api.cfg"
+    configuration.write_text(LOOPBACK)
+    environment = {**os.environ, "LSLAPICFG": str(configuration), "PYTHONUNBUFFERED": "1"}
+    begun = []
+
+    def begin(program, *arguments, before=()):
+        process = subprocess.Popen(
+            [*before, sys.executable, "-c", program, *map(str, arguments)],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        begun.append(process)
+        return process
+
+    yield begin
+    for process in begun:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def name(request):
+    return f"test{os.getpid()}-{abs(hash(request.node.name)) % 10**6}"
+
+
+def line(process):
+    """The next line of JSON that it says."""
+    found = []
+    reader = threading.Thread(target=lambda: found.append(process.stdout.readline()))
+    reader.start()
+    reader.join(30)
+    assert found, "nothing is said"
+    assert found[0], f"it ended with {process.wait()}"
+    return json.loads(found[0]) if found[0].startswith("{") else found[0].strip()
+
+
+def labels(xml):
+    return [channel.findtext("label") for channel in ElementTree.fromstring(xml).iter("channel")]
+
+
+def table(told):
+    return pd.DataFrame(told["numbers"], columns=["stamp", *labels(told["xml"][0])]).assign(
+        tick=lambda row: (row.engagement_mean * 10000).round().astype(int)
+    )
+
+
+def test_stamps_are_the_ticks_times_also_for_an_inlet_that_comes_again(python, name):
+    session = python(LIVE, name, "live", 7)
+    inlet = python(INLET, name, 1.5, 1.0)
+    zero = line(session)["zero"]
+    assert line(inlet) == "open"
+    first = line(inlet)
+    assert line(inlet) == "open"
+    second = line(inlet)
+    assert line(session)["used"] == 7 * RATE + 8
+
+    for told, at_least in (first, 25), (second, 25):
+        got = table(told)
+        assert len(got) >= at_least
+        assert (got.stamp - zero - got.tick / RATE).abs().max() < 0.001
+        assert list(got.tick) == list(range(got.tick.iloc[0], got.tick.iloc[-1] + 1))  # none is lost
+        assert (got.engagement_std == 0.125).all()
+        assert (got.face_age == 12.5).all()
+        assert (got.audio_present == (got.tick % 3 > 0)).all()
+        assert (got.audio_surprise.isna() == (got.audio_present == 0)).all()
+        for stamp, label in told["marks"]:
+            tick = int(label.split()[1])
+            assert label == f"mark {tick} Zoë ?"
+            assert abs(stamp - zero - tick / RATE - 0.01) < 0.001
+    assert table(second).tick.iloc[-1] == 7 * RATE - 1  # up to the last one
+    assert second["marks"]
+
+
+def test_in_a_replay_ticks_have_their_places_however_fast_they_come(python, name):
+    session = python(REPLAY, name, "replay")
+    inlet = python(INLET, name, 1.0)
+    zero = line(session)["zero"]
+    assert line(inlet) == "open"
+    session.stdin.write("\n")
+    session.stdin.flush()
+    got = table(line(inlet))
+    assert list(got.tick) == list(range(1, 1000))
+    late = got.stamp - zero - got.tick / RATE
+    assert late.min() >= 0
+    assert late.max() < 0.1
+    assert late.max() - late.min() < 1e-5
+
+
+def test_the_description_says_what_the_channels_are_and_recovers(python, name):
+    def described():
+        session, inlet = python(LIVE, name, "live", 2), python(INLET, name, 0.1)
+        assert line(inlet) == "open"
+        told = [ElementTree.fromstring(xml) for xml in line(inlet)["xml"]]
+        session.wait(20)
+        inlet.wait(20)
+        return told
+
+    numbers, marks = described()
+    assert {tag: numbers.findtext(tag) for tag in ("name", "type", "channel_count", "channel_format")} == {
+        "name": name, "type": "Engagement", "channel_count": "10", "channel_format": "float32"
+    }  # fmt: skip
+    assert float(numbers.findtext("nominal_srate")) == RATE
+    assert [tuple(c.findtext(x) for x in ("label", "unit", "type")) for c in numbers.iter("channel")] == [
+        ("engagement_mean", "0..1", "Mean"),
+        ("engagement_std", "0..1", "Std"),
+        ("engagement_low", "0..1", "Low"),
+        ("engagement_high", "0..1", "High"),
+        ("face_present", "0 or 1", "Present"),
+        ("face_age", "ms", "Age"),
+        ("face_surprise", "nats", "Surprise"),
+        ("audio_present", "0 or 1", "Present"),
+        ("audio_age", "ms", "Age"),
+        ("audio_surprise", "nats", "Surprise"),
+    ]
+    assert (marks.findtext("type"), marks.findtext("channel_format")) == ("Markers", "string")
+    assert float(marks.findtext("nominal_srate")) == 0
+    for stream in numbers, marks:
+        assert stream.findtext("desc/acquisition/manufacturer") == "enrapt"
+        assert stream.findtext("desc/synchronization/can_drop_samples") == "true"
+    sources = [stream.findtext("source_id") for stream in (numbers, marks)]
+    assert len(set(sources)) == 2
+    assert all(sources)
+    again = described()
+    assert [stream.findtext("source_id") for stream in again] == sources
+    assert [stream.findtext("uid") for stream in again] != [s.findtext("uid") for s in (numbers, marks)]
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="no strace here")
+def test_nothing_is_opened_before_it_is_asked_for_and_nothing_sent_unasked(python, name, tmp_path):
+    log = tmp_path / "calls"
+    trace = ["strace", "-f", "-qq", "-e", "trace=%net", "-o", str(log)]
+    done = python("import pylsl; pylsl.local_clock()", before=trace)
+    assert done.wait(30) == 0
+    assert log.read_text() == ""
+    session = python(LIVE, name, "live", 1, before=trace)
+    assert session.wait(30) == 0
+    calls = [line.split(None, 1)[1] for line in log.read_text().splitlines()]
+    assert any(call.startswith("listen(") for call in calls)  # an outlet waits for whom it may concern
+    said = [call for call in calls if call.startswith(("sendto(", "sendmsg(", "connect("))]
+    assert [call for call in said if "AF_INET" in call and "127.0.0.1" not in call] == []
+
+
+def test_an_address_with_a_host_is_refused():
+    with pytest.raises(UserError, match="give lsl: or lsl:NAME") as caught:
+        opening("lsl://host/name")
+    assert "\n" not in str(caught.value)
