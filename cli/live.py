@@ -3,6 +3,7 @@
 import argparse
 import json
 import signal
+import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -66,6 +67,11 @@ def add_live_arguments(parser: argparse.ArgumentParser) -> None:
         default=50.0,
         help="a tick is told so late at the latest, whatever is missing (%(default)s)",
     )
+    parser.add_argument(
+        "--no-page",
+        action="store_true",
+        help="no page in the browser, where there is a terminal to tell of it",
+    )
     add_face_model_arguments(parser)
 
 
@@ -87,13 +93,15 @@ def run(args: argparse.Namespace) -> int:
         face_model=find_face_model_visibly(args.face_model, args.offline) if camera is not None else None,
         record=args.record,
         keep_media=args.keep_media,
-        to=args.to,
+        to=[*args.to, *_page(args)],
         trouble=lambda line: print(f"enrapt: {line}", file=sys.stderr),
     )
     with ExitStack() as stack:
         stack.enter_context(session)
         kept = "; PICTURES AND SOUND ARE KEPT" if args.keep_media else ""
         print(f"live: {_devices(session)}{kept}; Ctrl-C ends it", file=sys.stderr)
+        if session.page is not None:
+            print(f"page: {session.page.address}", file=sys.stderr)
         view = View(lambda: _devices(session) + kept, 0.0, None, session.rate, lambda: session.counts)
         stack.enter_context(view)
         began = time.perf_counter()
@@ -109,6 +117,21 @@ def run(args: argparse.Namespace) -> int:
     stream = sys.stderr if any(address.split(":")[-1] == "-" for address in args.to) else sys.stdout
     print(summary(session.statistics, session.counts, session.rate, wall), file=stream)
     return 0
+
+
+def _page(args: argparse.Namespace) -> list[str]:
+    """The address of a page that nobody asked for: whoever sits at a terminal reads there where it is."""
+    asked = any(address.partition(":")[0] in ("ui", "ws", "http") for address in args.to)
+    if asked or args.no_page or not sys.stderr.isatty():
+        return []
+    from ..realtime.outputs.page import PORT
+
+    with socket.socket() as port:
+        try:
+            port.bind(("127.0.0.1", PORT))
+        except OSError:  # another session, most likely
+            return ["ui:0"]
+    return ["ui"]
 
 
 @contextmanager

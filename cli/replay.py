@@ -1,8 +1,10 @@
 """`enrapt replay`: a recording goes in, estimates come out."""
 
 import argparse
+import contextlib
 import shlex
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -13,6 +15,7 @@ from ..contracts.errors import UserError
 
 if TYPE_CHECKING:
     from ..realtime.estimate import Estimate
+    from ..realtime.server.server import PageServer
 
 
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -115,6 +118,7 @@ def replay(
     from ..realtime.audio import AudioFeatures
     from ..realtime.engine import Engine
     from ..realtime.face import FaceFeatures
+    from ..realtime.introduction import introduction
     from ..realtime.media import BrokenRecording, Recording
     from ..realtime.outputs import Outputs
     from ..realtime.replay import Replay
@@ -122,7 +126,8 @@ def replay(
     from .summary import summary
     from .view import View, find_face_model_visibly
 
-    engine = Engine(Bundle.load(bundle))
+    loaded = Bundle.load(bundle)
+    engine = Engine(loaded)
     recording = reader = None
     if source.is_dir():
         from ..realtime.session_reader import SessionReader
@@ -135,6 +140,7 @@ def replay(
         recording = Recording(source, start, end)
         end = end or recording.duration
     statistics = Statistics()
+    page: PageServer | None = None
     status = 0
     broken: BrokenRecording | None = None
     try:
@@ -153,6 +159,9 @@ def replay(
                 session = Replay(recording, engine, face, audio, realtime=realtime)
             view = View(source.name, start, end, engine.rate, lambda: session.counts)
             stack.enter_context(view)
+            if outputs.page is not None:
+                outputs.page.hello(introduction(loaded.metadata, "replay", source.name, duration=end))
+                print(f"page: {outputs.page.address}", file=sys.stderr)
             began = time.perf_counter()
             try:
                 for estimate in session:
@@ -164,6 +173,7 @@ def replay(
                         estimates.append(estimate)
             except BrokenRecording as error:
                 broken = error
+            page = outputs.keep_page()
     except KeyboardInterrupt:
         if not statistics.ticks:
             raise
@@ -178,7 +188,12 @@ def replay(
     wall = time.perf_counter() - began
     # Not between the estimates, where they go to standard output.
     stream = sys.stderr if any(address.split(":")[-1] == "-" for address in to) else sys.stdout
-    print(summary(statistics, session.counts, engine.rate, wall), file=stream)
+    print(summary(statistics, session.counts, engine.rate, wall), file=stream, flush=True)
+    if page is not None:  # to look at the whole of it
+        print(f"\nthe replay is over; {page.address} stays until Ctrl-C", file=sys.stderr)
+        with contextlib.suppress(KeyboardInterrupt):
+            threading.Event().wait()
+        page.close(True)
     return status
 
 

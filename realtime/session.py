@@ -36,6 +36,7 @@ from .samples import SECOND, Observation, Sound
 from .statistics import Statistics
 
 if TYPE_CHECKING:
+    from .server.server import PageServer
     from .session_folder import SessionWriter
     from .session_media import MediaWriter
 
@@ -230,6 +231,11 @@ class LiveSession:
     def observation(self) -> Observation | None:
         """What the model was shown for the latest estimate."""
         return None if self._loop is None else self._loop.observation
+
+    @property
+    def page(self) -> "PageServer | None":
+        """The server of the page, where an address asked for one."""
+        return None if self._outputs is None else self._outputs.page
 
     @property
     def paused(self) -> bool:

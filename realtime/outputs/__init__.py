@@ -85,6 +85,12 @@ class Outputs:
         counts = {delivery.address: delivery.counts for delivery in self._deliveries}
         return counts if self.page is None else counts | {self._page_address: self.page.counts}
 
+    def keep_page(self) -> "PageServer | None":
+        """The page's server, which from now on is not closed with the others."""
+        if self.page is not None and self.page in self._outputs:
+            self._outputs.remove(self.page)
+        return self.page
+
     def __enter__(self) -> Self:
         return self
 
