@@ -1,0 +1,168 @@
+// The last minute: engagement as a line in its interval, and a strip per modality below, on one time axis.
+
+const SPAN = 60; // s
+const STALE = 250; // ms; an age at which a strip is at its lowest: the longest that a face serves
+const LEFT = 46, TOP = 8, STRIP = 20, SPACE = 6, AXIS = 20; // px
+
+export class Chart {
+  constructor(canvas) {
+    this.canvas = canvas;
+    this.context = canvas.getContext("2d");
+    // Sizes and colours are asked for when they change, never in a frame: asking makes the browser lay out.
+    new ResizeObserver(() => this.resize()).observe(canvas);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.colour());
+    this.colour();
+    this.resize();
+  }
+
+  colour() {
+    const style = getComputedStyle(document.documentElement);
+    this.ink = Object.fromEntries(
+      ["ink", "soft", "line", "blue", "band", "orange"].map((name) => [name, style.getPropertyValue(`--${name}`)]),
+    );
+    const tile = new OffscreenCanvas(6, 6), draw = tile.getContext("2d");
+    draw.strokeStyle = this.ink.orange;
+    draw.lineWidth = 1.2;
+    for (const x of [-6, 0, 6]) {
+      draw.moveTo(x, 6);
+      draw.lineTo(x + 6, 0);
+    }
+    draw.stroke();
+    this.hatch = this.context.createPattern(tile, "repeat");
+    this.stale = true;
+  }
+
+  resize() {
+    const { canvas, context } = this;
+    this.width = canvas.clientWidth;
+    this.height = canvas.clientHeight;
+    canvas.width = Math.round(this.width * devicePixelRatio);
+    canvas.height = Math.round(this.height * devicePixelRatio);
+    context.scale(devicePixelRatio, devicePixelRatio);
+    context.font = `12px ${getComputedStyle(document.body).fontFamily}`;
+    context.textBaseline = "middle";
+    context.lineJoin = "round";
+    this.stale = true;
+  }
+
+  /** Draw `run` up to the time `end`. */
+  draw(run, end, modalities) {
+    const { context, width, height, ink } = this;
+    this.stale = false;
+    context.clearRect(0, 0, width, height);
+    const bottom = height - AXIS - modalities.length * (STRIP + SPACE);
+    const x = (t) => width - ((end - t) / SPAN) * (width - LEFT);
+    const y = (value) => bottom - value * (bottom - TOP);
+
+    context.lineWidth = 1;
+    context.fillStyle = ink.soft;
+    context.strokeStyle = ink.line;
+    context.textAlign = "right";
+    for (const value of [0, 0.5, 1]) {
+      context.fillText(value, LEFT - 8, y(value));
+      stroke(context, [[LEFT, y(value)], [width, y(value)]]);
+    }
+    modalities.forEach((name, i) => context.fillText(name, LEFT - 8, this.strip(bottom, i) + STRIP / 2, LEFT - 10));
+
+    context.save();
+    context.beginPath();
+    context.rect(LEFT, 0, width - LEFT, height);
+    context.clip();
+    this.times(x, end, height);
+    const rows = run.between(end - SPAN, end);
+    for (const piece of stretches(rows, () => true, 3 * run.step)) {
+      context.beginPath();
+      for (const row of piece) context.lineTo(x(row.t), y(row.engagement.high));
+      for (const row of piece.toReversed()) context.lineTo(x(row.t), y(row.engagement.low));
+      context.fillStyle = ink.band;
+      context.fill();
+      context.strokeStyle = ink.blue;
+      context.lineWidth = 2;
+      stroke(context, piece.map((row) => [x(row.t), y(row.engagement.mean)]));
+    }
+    modalities.forEach((name, i) => this.presence(name, rows, x, this.strip(bottom, i), run.step));
+    this.marked(run.marks, x, bottom);
+    context.restore();
+  }
+
+  strip(bottom, i) {
+    return bottom + SPACE + i * (STRIP + SPACE);
+  }
+
+  times(x, end, height) {
+    const { context, width, ink } = this;
+    const every = width < 500 ? 20 : 10; // s
+    context.fillStyle = ink.soft;
+    context.textAlign = "center";
+    for (let t = Math.max(0, Math.ceil((end - SPAN) / every) * every); t <= end; t += every) {
+      stroke(context, [[x(t), TOP], [x(t), height - AXIS]]);
+      context.fillText(clock(t), Math.min(x(t), width - 14), height - AXIS / 2);
+    }
+  }
+
+  /** Filled while it was there, the higher the fresher; hatched while it was missing. */
+  presence(name, rows, x, top, step) {
+    const { context, ink } = this;
+    for (const piece of stretches(rows, (row) => row.present[name] === true, 3 * step)) {
+      const from = x(piece[0].t), to = x(piece.at(-1).t + step);
+      context.beginPath();
+      if (piece[0].present[name]) {
+        context.moveTo(from, top + STRIP);
+        for (const row of piece) {
+          const level = top + STRIP * 0.8 * Math.min(1, (row.age_ms?.[name] ?? 0) / STALE);
+          context.lineTo(x(row.t), level);
+          context.lineTo(x(row.t + step), level);
+        }
+        context.lineTo(to, top + STRIP);
+        context.fillStyle = ink.blue;
+        context.fill();
+      } else {
+        context.rect(from, top, to - from, STRIP);
+        this.hatch.setTransform(new DOMMatrix().translate(from, top)); // it moves along with time
+        context.fillStyle = this.hatch;
+        context.fill();
+        context.strokeStyle = ink.orange;
+        context.lineWidth = 1;
+        context.strokeRect(from, top + 0.5, to - from, STRIP - 1);
+      }
+    }
+  }
+
+  marked(marks, x, bottom) {
+    const { context, ink, width } = this;
+    context.strokeStyle = context.fillStyle = ink.ink;
+    context.lineWidth = 1;
+    for (const { t, label } of marks) {
+      const at = x(t), left = at > width - 80;
+      context.setLineDash([3, 3]);
+      stroke(context, [[at, TOP], [at, bottom]]);
+      context.setLineDash([]);
+      context.fillText("▼", at, TOP);
+      context.textAlign = left ? "right" : "left";
+      context.fillText(label, at + (left ? -7 : 7), TOP + 2);
+      context.textAlign = "center";
+    }
+  }
+}
+
+/** 75 s are 1:15. */
+export function clock(t) {
+  const whole = Math.floor(t + 1e-6);
+  return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
+}
+
+function stroke(context, points) {
+  context.beginPath();
+  for (const [x, y] of points) context.lineTo(x, y);
+  context.stroke();
+}
+
+/** Stretches over which `what(row)` stays the same, without a hole longer than `hole` seconds. */
+function* stretches(rows, what, hole) {
+  let from = 0;
+  for (let i = 1; i <= rows.length; i++) {
+    if (i < rows.length && what(rows[i]) === what(rows[i - 1]) && rows[i].t - rows[i - 1].t <= hole) continue;
+    if (i > from) yield rows.slice(from, i);
+    from = i;
+  }
+}

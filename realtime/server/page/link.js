@@ -1,0 +1,44 @@
+// A WebSocket that comes back by itself.
+
+const FIRST = 250, LONGEST = 8000; // ms between attempts, doubled each time
+const SILENCE = 5000; // ms; the server says something every second, so a connection that says nothing is dead
+
+export class Link {
+  /** `heard(message)` for each; `opened()` each time the connection stands. */
+  constructor(address, heard, opened) {
+    Object.assign(this, { address, heard, opened });
+    this.wait = FIRST;
+    this.state = "connecting"; // open | connecting | lost
+    this.connect();
+    setInterval(() => this.state === "open" && Date.now() - this.last > SILENCE && this.lose(), 1000);
+  }
+
+  connect() {
+    const socket = (this.socket = new WebSocket(this.address));
+    socket.onopen = () => {
+      this.state = "open";
+      this.wait = FIRST;
+      this.last = Date.now();
+      this.opened();
+    };
+    socket.onmessage = ({ data }) => {
+      this.last = Date.now();
+      this.heard(JSON.parse(data));
+    };
+    socket.onclose = () => this.socket === socket && this.lose();
+  }
+
+  lose() {
+    this.socket.onmessage = this.socket.onclose = null; // a dead one may linger; what it says late is old
+    this.socket.close();
+    this.state = "lost";
+    setTimeout(() => this.connect(), this.wait * (0.75 + Math.random() / 2)); // so that not all pages ask at once
+    this.wait = Math.min(2 * this.wait, LONGEST);
+  }
+
+  send(message) {
+    if (this.state !== "open") return false;
+    this.socket.send(JSON.stringify(message));
+    return true;
+  }
+}

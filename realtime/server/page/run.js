@@ -1,0 +1,86 @@
+// What is known of the run: its ticks in order of time, what a person marked, and a smooth clock.
+
+const KEPT = 75; // s of a live run: the chart shows 60
+const BEHIND = 0.1; // s that the chart runs behind: two ticks are there to draw between, also when one is late
+const JUMP = 0.5; // s; a clock further off than that is set, not steered
+
+export class Run {
+  constructor() {
+    this.hello = this.status = null;
+    this.clear();
+  }
+
+  clear() {
+    this.rows = []; // estimates; those that the history told have neither ages nor features
+    this.marks = [];
+    this.clock = null;
+  }
+
+  get newest() {
+    return this.rows.at(-1);
+  }
+
+  get step() {
+    return 1 / (this.hello?.rate ?? 25);
+  }
+
+  add(estimate) {
+    estimate.arrived = performance.now() / 1000;
+    const i = this.indexAt(estimate.t); // the last; but the history, asked for meanwhile, may have been quicker
+    this.rows.splice(i, this.rows[i]?.t === estimate.t ? 1 : 0, estimate);
+    if (this.hello?.kind === "replay" || this.rows.length % 250) return;
+    const old = this.newest.t - KEPT;
+    this.rows.splice(0, this.indexAt(old));
+    this.marks = this.marks.filter((mark) => mark.t > old);
+  }
+
+  /** What was before this page was there, or while it was not connected. */
+  remember(history) {
+    const known = new Map(this.rows.map((row) => [row.t, row]));
+    let same = false; // whether it is the run that is known here
+    const past = history.t.map((t, i) => {
+      const engagement = { mean: history.mean[i], low: history.low[i], high: history.high[i] };
+      if (known.get(t)?.engagement.mean === engagement.mean) {
+        same = true;
+        return known.get(t);
+      }
+      const present = Object.entries(history.present).map(([name, there]) => [name, Boolean(there[i])]);
+      return { t, engagement, present: Object.fromEntries(present) };
+    });
+    const last = past.at(-1)?.t ?? -Infinity;
+    this.rows = past.concat(this.rows.filter((row) => row.t > last && row.arrived > this.since));
+    if (!same) this.marks = this.marks.filter((mark) => mark.arrived > this.since);
+  }
+
+  /** The first row at or after `t`. */
+  indexAt(t) {
+    let low = 0, high = this.rows.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.rows[middle].t < t) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  /** Rows from `start` to `end`, and one more on either side to draw to. */
+  between(start, end) {
+    return this.rows.slice(Math.max(0, this.indexAt(start) - 1), this.indexAt(end) + 1);
+  }
+
+  /** The row shown at `t`: the newest not later. */
+  rowAt(t) {
+    return this.rows[Math.max(0, this.indexAt(t + 1e-6) - 1)];
+  }
+
+  /** The chart's time at this frame: it runs as evenly as clocks do, and is steered to the ticks gently. */
+  advance(now) {
+    if (!this.newest) return null;
+    const aim = this.newest.t + Math.min(0, now - (this.newest.arrived ?? 0) - BEHIND);
+    const elapsed = now - (this.advanced ?? now);
+    this.advanced = now;
+    const error = aim - (this.clock ?? -Infinity) - elapsed;
+    const steered = Math.abs(error) > JUMP ? aim : this.clock + elapsed + error * Math.min(1, 2 * elapsed);
+    return (this.clock = Math.min(this.newest.t, Math.max(this.clock ?? 0, steered)));
+  }
+}
