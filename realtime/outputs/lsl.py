@@ -25,7 +25,7 @@ except (OSError, RuntimeError):  # pylsl is there, and no liblsl for this machin
 
 _RATE: Final = 25.0  # Hz
 _NAME: Final = "enrapt"
-_LEAVING: Final = 0.2  # s that inlets have for what is on its way
+_LEAVING: Final = 0.5  # s that inlets have for what is on its way
 
 
 class LslOutput:

@@ -51,7 +51,7 @@ with Outputs([f"lsl:{name}"], live=True, trouble=print) as outputs:
     outputs.mark(0.0, "begins")
     print(json.dumps({"zero": zero}), flush=True)
     for tick in range(int(float(sys.argv[3]) * 25)):
-        due = zero + tick / 25 + (tick * 7 % 30) / 1000
+        due = zero + tick / 25 + (8 + tick * 7 % 30) / 1000
         time.sleep(max(due - pylsl.local_clock(), 0))
         outputs.write(estimate(tick, pylsl.local_clock() - zero - tick / 25), None)
         if tick % 25 == 12:
