@@ -98,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
     )
     with ExitStack() as stack:
         stack.enter_context(session)
-        kept = "; PICTURES AND SOUND ARE KEPT" if args.keep_media else ""
+        kept = f"; {_kept(session)} KEPT" if args.keep_media else ""
         print(f"live: {_devices(session)}{kept}; Ctrl-C ends it", file=sys.stderr)
         if session.page is not None:
             print(f"page: {session.page.address}", file=sys.stderr)
@@ -160,6 +160,12 @@ def _devices(session: "LiveSession") -> str:
         microphone = session.microphone
         said.append(f"microphone {microphone.device}, {microphone.given}" + _lost(microphone.state.name))
     return "; ".join(said)
+
+
+def _kept(session: "LiveSession") -> str:
+    if session.microphone is None:
+        return "PICTURES ARE"
+    return "SOUND IS" if session.camera is None else "PICTURES AND SOUND ARE"
 
 
 def _lost(state: str) -> str:

@@ -9,7 +9,6 @@ Times are of the session's axis: ns, 0 at the first tick.
 import queue
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -65,6 +64,7 @@ class _Piece:
 
     Attributes:
         reached: ns; up to when nothing else of this modality will come.
+        dropped: why a picture was not looked at.
         failure: by which the thread ends.
     """
 
@@ -72,6 +72,7 @@ class _Piece:
     samples: list[Sample]
     reached: int
     face_ms: float | None = None
+    dropped: str | None = None
     failure: BaseException | None = None
 
 
@@ -137,7 +138,6 @@ class LiveLoop:
         self._reset = False
         self._pictures = -1  # number of the last one taken
         self._cadence = Cadence()  # of the pictures that may be looked at
-        self._not_looked_at: Counter[str] = Counter()  # pictures, by reason
         self._ended = threading.Event()
         self._threads = [
             threading.Thread(target=self._run, args=(name, make), name=f"enrapt {name}", daemon=True)
@@ -171,8 +171,6 @@ class LiveLoop:
         while not self._inbox.empty():
             self._take(self._inbox.get())
         self._aligner.finish()
-        for reason, n in self._not_looked_at.items():
-            self.counts["face"].drop(reason, n)
 
     def stop(self) -> None:
         """End the iteration after the tick that is being told; from any thread or signal handler."""
@@ -214,28 +212,28 @@ class LiveLoop:
             return
         at = picture.originating_time - self.zero
         self._pictures += 1
-        if self.paused:
-            self._not_looked_at["paused"] += 1
-            return
-        if self._pictures % self._face_every:
-            self._not_looked_at["skipped"] += 1
+        if self.paused or self._pictures % self._face_every:
+            self._drop(at, "paused" if self.paused else "skipped")
             return
         self._cadence.seen(at)
-        # Ticks before it need not wait for what is in it.
-        self._inbox.put(_Piece("face", [], at - 1))
         usual = self._cadence.usual
         if usual is not None and at + usual <= self._aligner.time(self._aligner.first_tick(at)):
-            self._not_looked_at["superseded"] += 1  # the next one will come before a tick does
+            self._drop(at, "superseded")  # the next one will come before a tick does
             return
+        # Ticks before it need not wait for what is in it.
+        self._inbox.put(_Piece("face", [], at - 1))
         began = time.perf_counter_ns()
         image = picture.image
         if image is None:
-            self._not_looked_at["broken"] += 1
+            self._drop(at, "broken")
             return
         values = self._face.extract(Frame(at, image))
         face_ms = (time.perf_counter_ns() - began) / 1e6
         sample = Sample("face", at, values, self._pictures)
         self._inbox.put(_Piece("face", [sample], at + max(self._cadence.shortest - 1, 0), face_ms))
+
+    def _drop(self, at: int, reason: str) -> None:
+        self._inbox.put(_Piece("face", [], at - 1, dropped=reason))
 
     def _listen(self) -> None:
         assert self.zero is not None
@@ -253,6 +251,8 @@ class LiveLoop:
         now = self.now()
         if piece.face_ms is not None:
             self._face_ms[self._aligner.first_tick(piece.samples[-1].originating_time)] = piece.face_ms
+        if piece.dropped is not None:
+            self.counts[piece.modality].drop(piece.dropped)
         if self._listener is not None:
             for sample in piece.samples:
                 self._listener.sample(sample, now)

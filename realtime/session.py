@@ -8,6 +8,7 @@ Nothing leaves the machine. What is recorded, if it is asked for, are features a
 sound are kept if that is asked for as well, and never otherwise.
 """
 
+import copy
 import sys
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -178,10 +179,6 @@ class LiveSession:
     ) -> None:
         try:
             self._stack.__exit__(kind, error, trace)
-            if self.camera is not None:
-                face = self.counts["face"]
-                for reason, n in self.camera.counts.dropped.items():
-                    face.drop(reason, n)
         finally:
             if self._writer is not None:
                 if kind is None or issubclass(kind, KeyboardInterrupt):
@@ -292,9 +289,13 @@ class LiveSession:
 
     @property
     def counts(self) -> dict[str, Counts]:
-        """By modality, where its samples went; complete after the session."""
+        """By modality, where its samples went so far; a face's begin as the camera's pictures."""
         assert self._loop is not None
-        return self._loop.counts
+        counts = {modality: copy.deepcopy(counts) for modality, counts in self._loop.counts.items()}
+        if self.camera is not None:
+            for reason, n in self.camera.counts.dropped.copy().items():
+                counts["face"].drop(reason, n)
+        return counts
 
     def summary(self) -> dict[str, Any]:
         """What the session was like, for programs: JSON can say it."""
