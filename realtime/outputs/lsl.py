@@ -101,6 +101,6 @@ def _outlets(name: str, modalities: list[str]) -> tuple[Any, Any]:
 
 def lsl_opening(address: str, name: str) -> Opening:
     """The output of `lsl:` or `lsl:NAME`."""
-    if name.startswith("//"):
-        raise UserError(f"{address}: give lsl: or lsl:NAME; whoever wants the stream finds it by its name")
+    if name.startswith("//") or not name.isprintable():
+        raise UserError(f"{address!r}: give lsl: or lsl:NAME; whoever wants the stream finds it by its name")
     return Opening(address, lambda: LslOutput(name or _NAME), again=False)

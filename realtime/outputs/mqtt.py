@@ -170,12 +170,12 @@ def mqtt_opening(address: str) -> Opening:
         )
         if wrong or options.keys() != {"qos"} or options["qos"] not in ("0", "1", "2"):
             raise ValueError(address)
+        password = os.environ.get(PASSWORD) if parts.password is None else parts.password
+        tls = address.partition(":")[0] == "mqtts"
+        output = MqttOutput(shown, parts, password, int(options["qos"]), tls)
     except ValueError:
         raise UserError(
             f"{shown}: give mqtt://HOST/TOPIC, or all of mqtt://USER:PASSWORD@HOST:PORT/TOPIC?qos=0 "
             "(mqtts for TLS; write %40 for @, and %2F for / in a password)"
         ) from None
-    password = os.environ.get(PASSWORD) if parts.password is None else parts.password
-    tls = address.partition(":")[0] == "mqtts"
-    output = MqttOutput(shown, parts, password, int(options["qos"]), tls)
     return Opening(shown, output.open, again=True)

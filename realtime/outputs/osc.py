@@ -19,7 +19,7 @@ try:
 except ImportError:
     raise UserError("osc: needs python-osc: pip install 'enrapt[osc]'") from None
 
-_PATH: Final = re.compile(r"[^\s#*,?\[\]{}]+", re.ASCII)  # of these characters OSC makes patterns
+_PATH: Final = re.compile(r"(?:(?![#*,?\[\]{}])[!-~])+")  # of those characters OSC makes patterns
 
 
 class OscOutput:

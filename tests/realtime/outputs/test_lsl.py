@@ -244,7 +244,8 @@ def test_nothing_is_opened_before_it_is_asked_for_and_nothing_sent_unasked(pytho
     assert [call for call in said if "AF_INET" in call and "127.0.0.1" not in call] == []
 
 
-def test_an_address_with_a_host_is_refused():
+@pytest.mark.parametrize("address", ["lsl://host/name", "lsl:two\nlines", "lsl:\udcff"])
+def test_a_wrong_address_is_one_line_that_says_what_is_right(address):
     with pytest.raises(UserError, match="give lsl: or lsl:NAME") as caught:
-        opening("lsl://host/name")
+        opening(address)
     assert "\n" not in str(caught.value)

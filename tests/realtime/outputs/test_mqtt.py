@@ -341,6 +341,8 @@ def test_a_broker_that_hangs_holds_up_nobody_for_long(tmp_path, monkeypatch):
         "mqtt://host",
         "mqtt://host/",
         "mqtt://host/room/#",
+        "mqtt://host/room/\udcff",
+        "mqtt://\udcff:x@host/room",
         "mqtt://host/room/%23",
         "mqtt://host/room/+/x",
         "mqtt://host:port/room",

@@ -123,6 +123,7 @@ def test_a_host_without_an_address_is_told_and_tried_again(monkeypatch):
         "osc://host:0/x",
         "osc://host:9000/x*",
         "osc://host:9000/a b",
+        "osc://host:9000/Zoë",
         "osc://host:9000/x?qos=1",
         "osc://host:9000/x#y",
         "osc://[::1:9000/x",
