@@ -32,12 +32,17 @@ class FaceFeatures:
 
     Args:
         model: `face_landmarker.task`; see `face_model.find_face_model`.
+        landmarks: keep those of the last picture, to show them.
+
+    Attributes:
+        landmarks: float32 `[478, 2]` of the last picture, x from its left and y from its top as shares of
+            its width and height; None without a face, or where they are not kept.
 
     Raises:
         UserError: MediaPipe is not installed, or it cannot read the model.
     """
 
-    def __init__(self, model: Path) -> None:
+    def __init__(self, model: Path, landmarks: bool = False) -> None:
         with _mediapipe_muted():
             try:
                 import mediapipe
@@ -69,6 +74,8 @@ class FaceFeatures:
                 ) from error
         self._mediapipe = mediapipe
         self._result = FaceLandmarkerResultC
+        self._keeps_landmarks = landmarks
+        self.landmarks: NDArray[np.float32] | None = None
         self._clock = LandmarkerClock()
         self._order: list[int] | None = None  # where each blendshape of the schema is in the network's output
 
@@ -98,6 +105,8 @@ class FaceFeatures:
             self._landmarker._handle, image._image_ptr, None, at, ctypes.byref(result)
         )
         try:
+            if self._keeps_landmarks:
+                self.landmarks = _landmarks(result)
             return self._features(result)
         finally:
             library.MpFaceLandmarkerCloseResult(ctypes.byref(result))
@@ -133,6 +142,17 @@ class FaceFeatures:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _landmarks(result: Any) -> NDArray[np.float32] | None:
+    if not result.face_landmarks_count:
+        return None
+    face = result.face_landmarks[0]
+    each = ctypes.sizeof(face.landmarks._type_)
+    memory = ctypes.string_at(face.landmarks, face.landmarks_count * each)
+    # Of each structure x and y, its first two numbers: objects in Python would take as long as the face.
+    xy: NDArray[np.float32] = np.frombuffer(memory, np.float32).reshape(-1, each // 4)[:, :2].copy()
+    return xy
 
 
 def yaw_pitch_roll(rotation: NDArray[np.floating]) -> tuple[float, float, float]:

@@ -1,3 +1,4 @@
+import itertools
 import os
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from enrapt.cli.demo import CLIP
 from enrapt.contracts.errors import UserError
 from enrapt.contracts.schemas import BLENDSHAPES, FACE
 from enrapt.realtime.face import (
@@ -340,3 +342,25 @@ def test_what_is_no_chatter_reaches_the_terminal(capfd: pytest.CaptureFixture[st
         os.write(2, b"W0000 00:00:1.5  7 graph.cc:1] harmless\nINFO: Created\nE0000 bad.cc:2] an error\nours")
     os.write(2, b" after")
     assert capfd.readouterr().err == "E0000 bad.cc:2] an error\nours after"
+
+
+def test_landmarks_are_mediapipes_own_and_kept_only_if_asked_for(face_model):
+    from mediapipe import Image, ImageFormat
+    from mediapipe.tasks.python import BaseOptions
+    from mediapipe.tasks.python.vision import FaceLandmarker, FaceLandmarkerOptions, RunningMode
+
+    picture = list(itertools.islice(pictures(CLIP), 30))[-1]
+    options = FaceLandmarkerOptions(
+        base_options=BaseOptions(model_asset_path=str(face_model)), running_mode=RunningMode.VIDEO
+    )
+    with FaceLandmarker.create_from_options(options) as landmarker:
+        image = Image(image_format=ImageFormat.SRGB, data=picture)
+        (landmarks,) = landmarker.detect_for_video(image, 1).face_landmarks
+    with FaceFeatures(face_model, landmarks=True) as features, FaceFeatures(face_model) as without:
+        for each in (features, without):
+            assert each.extract(Frame(0, picture)) is not None
+        assert features.landmarks is not None
+        assert features.landmarks.tolist() == [[point.x, point.y] for point in landmarks]
+        assert without.landmarks is None
+        assert features.extract(Frame(FRAME, np.zeros_like(picture))) is None
+        assert features.landmarks is None
