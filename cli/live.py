@@ -77,6 +77,7 @@ def add_live_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from ..realtime.session import LiveSession
+    from ..realtime.whole_file import write_whole
     from .summary import summary
     from .view import View, find_face_model_visibly
 
@@ -113,7 +114,7 @@ def run(args: argparse.Namespace) -> int:
                     break
         wall = time.perf_counter() - began
     if args.stats is not None:
-        _write(args.stats, session.summary())
+        write_whole(args.stats, json.dumps(session.summary(), indent=2).encode() + b"\n")
     stream = sys.stderr if any(address.split(":")[-1] == "-" for address in args.to) else sys.stdout
     print(summary(session.statistics, session.counts, session.rate, wall), file=stream)
     return 0
@@ -170,13 +171,6 @@ def _kept(session: "LiveSession") -> str:
 
 def _lost(state: str) -> str:
     return " (lost)" if state == "lost" else ""
-
-
-def _write(path: Path, told: dict[str, Any]) -> None:
-    try:
-        path.write_text(json.dumps(told, indent=2) + "\n")
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror}); give another file") from None
 
 
 def _size(text: str) -> tuple[int, int]:

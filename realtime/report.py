@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from ..contracts.errors import UserError
 from .estimate import Estimate
 from .timeline import Mark
+from .whole_file import write_whole
 
 _PAGE: Final = Path(__file__).with_name("report.html")
 
@@ -39,9 +39,4 @@ def write_report(estimates: Sequence[Estimate], path: Path, title: str, marks: S
     page = (
         _PAGE.read_text(encoding="utf-8").replace("{{title}}", html.escape(title)).replace("{{data}}", text)
     )
-    part = path.with_name(f"{path.name}.part")
-    try:
-        part.write_text(page, encoding="utf-8")
-        part.replace(path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror})") from None
+    write_whole(path, page.encode())

@@ -1,5 +1,6 @@
 """The picture of a run: engagement with its interval, and under it, on the same axis, what it rests on."""
 
+import io
 from collections.abc import Sequence
 from itertools import cycle
 from pathlib import Path
@@ -10,8 +11,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from ..contracts.errors import UserError
 from .estimate import Estimate
+from .whole_file import write_whole
 
 # Okabe and Ito (2008), told apart with any kind of colour vision.
 _BLUE: Final = "#0072B2"
@@ -84,13 +85,9 @@ def draw_timeline(estimates: Sequence[Estimate], path: Path, title: str, marks: 
     top.grid(axis="y", color="0.9", linewidth=0.8)
     figure.align_ylabels()
 
-    part = path.with_name(f"{path.name}.part")
-    try:
-        with part.open("wb") as file:
-            figure.savefig(file, format="png")
-        part.replace(path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror})") from None
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png")
+    write_whole(path, picture.getvalue())
 
 
 def _runs(present: Sequence[bool]) -> list[tuple[int, int]]:
