@@ -61,7 +61,8 @@ class PageServer:
             from .latest import Latest
             from .safety import is_loopback
         except ModuleNotFoundError as error:
-            raise UserError(f"the page needs {error.name}: pip install 'enrapt[ui]'") from None
+            package = str(error.name).partition(".")[0]
+            raise UserError(f"the page needs {package}: pip install 'enrapt[ui]'") from None
 
         self._socket = _listening(host, port)
         self._port: int = self._socket.getsockname()[1]
@@ -221,7 +222,7 @@ def _listening(host: str, port: int) -> socket.socket:
         )[0]
     except socket.gaierror:
         raise UserError(
-            f"{where}: no host of that name is known; give ui or ui:PORT for this machine"
+            f"{where}: no such host; give ui or ui:PORT for this machine"
         ) from None
     listening = socket.socket(family, kind, protocol)
     try:
