@@ -4,24 +4,18 @@ PortAudio runs in a process of its own (`microphone_process`); what it gives is 
 session's clock.
 """
 
-import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from types import TracebackType
 from typing import IO, Any, Final, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..contracts.errors import UserError
-from .clock import DeviceClock
-from .counts import Counts
 from .device_process import DeviceProcess, DeviceState
+from .device_sound import DeviceSound
 from .microphone_process import BLOCKS, HEADER
-from .resampling import Resampler
-from .samples import SECOND, Sound
-from .steady import Steady
+from .samples import Sound
 
 OPENING: Final = 10.0  # s; PortAudio asks every device there is, and some are slow to answer
 FIRST: Final = 5.0  # s; from the opened device to its first block: Bluetooth takes its time
@@ -41,9 +35,7 @@ class Microphone:
         keep: called with all sound, taken or not, from a thread of the microphone's.
 
     Attributes:
-        counts: blocks of 10 ms; captured = used (taken) + dropped by reason + waiting, at any time. Dropped:
-            `full` (nobody took them in time), `overlap` (an estimate of the clock was too late, and their
-            time had been given away), `after_end` (not taken before the end).
+        counts: blocks of 10 ms, and where they went; see `DeviceSound`.
         overflows: how often samples were lost on the way to here, in a number that nobody knows.
         device: what PortAudio calls it.
         given: what the device gives, for people: `48000 Hz, 1 channel`.
@@ -57,18 +49,13 @@ class Microphone:
         self, name: str | None, clock: Callable[[], int], keep: Callable[[Sound], None] | None = None
     ) -> None:
         self._clock = clock
-        self._keep = keep
+        self._sound = DeviceSound(keep, WAITING)
         self._shift = 0  # ns; from `perf_counter_ns` to the session's clock
-        self.counts = Counts()
+        self.counts = self._sound.counts
         self.overflows = 0
         self.device = ""
         self.given = ""
         self.state = DeviceState("lost", 0)
-        self._device_clock = DeviceClock()
-        self._steady = Steady()
-        self._changed = threading.Condition()  # guards what follows and the counts
-        self._waiting: deque[tuple[Sound, int]] = deque()  # with the number of blocks in it
-        self._unsent = 0  # blocks that are in filters
         self._last = 0  # ns; of the last block
         self._process = DeviceProcess(
             "microphone", "microphone_process", {"name": name}, OPENING, self._read, self._lose
@@ -89,10 +76,7 @@ class Microphone:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._process.stop()
-        with self._changed:
-            self.counts.dropped["after_end"] += self.counts.waiting
-            self._waiting.clear()
-            self._changed.notify_all()
+        self._sound.end()
 
     @property
     def restarts(self) -> int:
@@ -102,27 +86,19 @@ class Microphone:
     @property
     def drift(self) -> float:
         """How much more the session's clock advances than the device's, as a ratio: 100e-6 is 100 ppm."""
-        return self._device_clock.drift
+        return self._sound.drift
 
     def take(self, timeout: float) -> Sound | None:
         """The next sound, in order; None if there is none within `timeout` seconds, or after the end."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._process.stopped.is_set(), timeout)
-            if not self._waiting or self._process.stopped.is_set():
-                return None
-            sound, blocks = self._waiting.popleft()
-            self.counts.used += blocks
-            return sound
+        return self._sound.take(timeout)
 
     def _lose(self) -> None:
-        with self._changed:
-            if self.state.name == "open":
-                self.state = DeviceState("lost", self._last)
+        if self.state.name == "open":
+            self.state = DeviceState("lost", self._last)
 
     def _read(self, told: dict[str, Any], pipe: IO[bytes]) -> str:
         rate, channels = told["rate"], told["channels"]
-        resampler = Resampler(rate)
-        self._device_clock.begin_anew()
+        self._sound.begin_anew(rate)
         expected = 0
         self._process.patience(FIRST)
         while len(head := pipe.read(HEADER.size)) == HEADER.size:
@@ -139,30 +115,8 @@ class Microphone:
                 self._process.opened()
             if lost or index != expected:
                 self.overflows += 1
-                self._device_clock.begin_anew()
-                resampler = Resampler(rate)
+                self._sound.begin_anew(rate)
             expected = index + n
-            device = index * SECOND // rate
-            self._device_clock.observe(device, adc + self._shift)
             samples = np.frombuffer(data, np.float32).reshape(n, channels).mean(axis=1, dtype=np.float32)
-            self._give(resampler, device, samples)
+            self._sound.push(index, adc + self._shift, samples)
         return f"microphone “{told['name']}”: gives no sound; unplug it, plug it in and try again"
-
-    def _give(self, resampler: Resampler, device: int, samples: NDArray[np.float32]) -> None:
-        with self._changed:
-            self.counts.captured += 1
-            self._unsent += 1
-            for sound in resampler.push(device, samples):
-                at = self._device_clock.time(sound.originating_time)
-                if at is None:
-                    self.counts.dropped["overlap"] += self._unsent
-                    self._unsent = 0
-                    continue
-                for steady in self._steady.push(Sound(at, sound.samples)):
-                    if self._keep is not None:
-                        self._keep(steady)
-                    self._waiting.append((steady, self._unsent))
-                    self._unsent = 0
-            while len(self._waiting) > WAITING:
-                self.counts.dropped["full"] += self._waiting.popleft()[1]
-            self._changed.notify_all()
