@@ -23,13 +23,14 @@ except (OSError, RuntimeError):  # pylsl is there, and no liblsl for this machin
         "lsl: pylsl finds no liblsl: see github.com/sccn/liblsl/releases, or set PYLSL_LIB"
     ) from None
 
-_RATE: Final = 25.0  # Hz
 _NAME: Final = "enrapt"
 _LEAVING: Final = 0.5  # s that inlets have for what is on its way
 
 
 class LslOutput:
-    """Two outlets, `NAME` (float32) and `NAME-marks` (string), there from the first estimate on.
+    """Two outlets, `NAME` (float32) and `NAME-marks` (string).
+
+    They are there from the second estimate on: only two tell the rate that the description must name.
 
     Time stamps are the ticks' times on LSL's clock. Live, an estimate says how long ago its tick was; what
     passes from then to here only makes the tick seem later, so the smallest difference of the two clocks is
@@ -40,20 +41,20 @@ class LslOutput:
     def __init__(self, name: str) -> None:
         self._name = name
         self._modalities: list[str] = []
+        self._first: Estimate | None = None
         self._outlet: Any = None
         self._marks: Any = None
         self._offset: float | None = None  # s, LSL's clock minus the session's
-        self._early: list[tuple[float, str]] = []  # marks before the first estimate
+        self._early: list[tuple[float, str]] = []  # marks before there are outlets
 
     def write(self, estimate: Estimate, observation: Observation) -> None:
         self._compare_clocks(estimate, pylsl.local_clock())
-        assert self._offset is not None
+        if self._first is None:
+            self._first = estimate
+            return
         if self._outlet is None:
-            self._modalities = list(estimate.present)
-            self._outlet, self._marks = _outlets(self._name, self._modalities)
-            for t, label in self._early:
-                self.mark(t, label)
-        self._outlet.push_sample(numbers(estimate, self._modalities), estimate.t + self._offset)
+            self._begin(self._first, estimate)
+        self._push(estimate)
 
     def mark(self, t: float, label: str) -> None:
         if self._marks is None or self._offset is None:
@@ -66,6 +67,18 @@ class LslOutput:
             time.sleep(_LEAVING)
         self._outlet = self._marks = None
 
+    def _begin(self, first: Estimate, second: Estimate) -> None:
+        self._modalities = list(first.present)
+        rate = round((second.tick - first.tick) / (second.t - first.t))
+        self._outlet, self._marks = _outlets(self._name, self._modalities, rate)
+        self._push(first)
+        for t, label in self._early:
+            self.mark(t, label)
+
+    def _push(self, estimate: Estimate) -> None:
+        assert self._offset is not None
+        self._outlet.push_sample(numbers(estimate, self._modalities), estimate.t + self._offset)
+
     def _compare_clocks(self, estimate: Estimate, now: float) -> None:
         latency = estimate.latency_ms
         if isinstance(latency, Latency) and latency.tick is not None:
@@ -75,14 +88,14 @@ class LslOutput:
             self._offset = now - estimate.t
 
 
-def _outlets(name: str, modalities: list[str]) -> tuple[Any, Any]:
+def _outlets(name: str, modalities: list[str], rate: int) -> tuple[Any, Any]:
     row = channels(modalities)
     labels = [channel.label for channel in row]
     # The same of every run that tells the same numbers under this name on this machine: by it an inlet finds
     # a stream again.
     digest = hashlib.sha256(" ".join(labels).encode()).hexdigest()[:12]
     source = f"enrapt-{platform.node()}-{name}-{digest}"
-    numbers_info = pylsl.StreamInfo(name, "Engagement", len(row), _RATE, pylsl.cf_float32, source)
+    numbers_info = pylsl.StreamInfo(name, "Engagement", len(row), rate, pylsl.cf_float32, source)
     numbers_info.set_channel_labels(labels)
     numbers_info.set_channel_types([channel.label.rpartition("_")[2].capitalize() for channel in row])
     numbers_info.set_channel_units([channel.unit for channel in row])

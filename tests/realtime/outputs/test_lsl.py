@@ -31,12 +31,12 @@ import json, sys, time
 import pylsl
 from enrapt.realtime.estimate import Engagement, Estimate, Latency
 from enrapt.realtime.outputs import Outputs
-name, live = sys.argv[1], sys.argv[2] == "live"
+name, rate = sys.argv[1], int(sys.argv[2])
 
 def estimate(tick, late):
     audio = tick % 3 > 0
     return Estimate(
-        tick, round(tick / 25, 6), Engagement(round(tick / 10000, 4), 0.125, 0.25, 0.5),
+        tick, round(tick / rate, 6), Engagement(round(tick / 10000, 4), 0.125, 0.25, 0.5),
         {"face": True, "audio": audio}, {"face": 12.5, "audio": 1.5 if audio else None},
         {"face": 3.5, "audio": -2.25 if audio else None},
         Latency(5.0, 0.1, None, None if late is None else round(late * 1000, 3)),
@@ -50,12 +50,12 @@ with Outputs([f"lsl:{name}"], live=True, trouble=print) as outputs:
     zero = pylsl.local_clock()
     outputs.mark(0.0, "begins")
     print(json.dumps({"zero": zero}), flush=True)
-    for tick in range(int(float(sys.argv[3]) * 25)):
-        due = zero + tick / 25 + (8 + tick * 7 % 30) / 1000
+    for tick in range(int(sys.argv[3]) * rate):
+        due = zero + tick / rate + (8 + tick * 7 % 30) / 1000
         time.sleep(max(due - pylsl.local_clock(), 0))
-        outputs.write(estimate(tick, pylsl.local_clock() - zero - tick / 25), None)
-        if tick % 25 == 12:
-            outputs.mark(round(tick / 25 + 0.01, 6), f"mark {tick} Zo\\u00eb \\ud800")
+        outputs.write(estimate(tick, pylsl.local_clock() - zero - tick / rate), None)
+        if tick % rate == rate // 2:
+            outputs.mark(round(tick / rate + 0.01, 6), f"mark {tick} Zo\\u00eb \\ud800")
 print(json.dumps({"used": outputs.counts[f"lsl:{name}"].used}))
 """
 )
@@ -65,9 +65,10 @@ REPLAY = (
 with Outputs([f"lsl:{name}"], live=False, trouble=print) as outputs:
     before = pylsl.local_clock()
     outputs.write(estimate(0, None), None)
+    outputs.write(estimate(1, None), None)
     print(json.dumps({"zero": before}), flush=True)
     sys.stdin.readline()
-    for tick in range(1, 1000):
+    for tick in range(2, 1000):
         outputs.write(estimate(tick, None), None)
 """
 )
@@ -149,7 +150,7 @@ def table(told):
 
 
 def test_stamps_are_the_ticks_times_also_for_an_inlet_that_comes_again(python, name):
-    session = python(LIVE, name, "live", 7)
+    session = python(LIVE, name, RATE, 7)
     inlet = python(INLET, name, 1.5, 1.0)
     zero = line(session)["zero"]
     assert line(inlet) == "open"
@@ -158,6 +159,7 @@ def test_stamps_are_the_ticks_times_also_for_an_inlet_that_comes_again(python, n
     second = line(inlet)
     assert line(session)["used"] == 7 * RATE + 8
 
+    assert float(ElementTree.fromstring(first["xml"][0]).findtext("nominal_srate")) == RATE
     for told, at_least in (first, 25), (second, 25):
         got = table(told)
         assert len(got) >= at_least
@@ -176,14 +178,14 @@ def test_stamps_are_the_ticks_times_also_for_an_inlet_that_comes_again(python, n
 
 
 def test_in_a_replay_ticks_have_their_places_however_fast_they_come(python, name):
-    session = python(REPLAY, name, "replay")
+    session = python(REPLAY, name, RATE)
     inlet = python(INLET, name, 1.0)
     zero = line(session)["zero"]
     assert line(inlet) == "open"
     session.stdin.write("\n")
     session.stdin.flush()
     got = table(line(inlet))
-    assert list(got.tick) == list(range(1, 1000))
+    assert list(got.tick) == list(range(2, 1000))
     late = got.stamp - zero - got.tick / RATE
     assert late.min() >= 0
     assert late.max() < 0.1
@@ -192,7 +194,7 @@ def test_in_a_replay_ticks_have_their_places_however_fast_they_come(python, name
 
 def test_the_description_says_what_the_channels_are_and_recovers(python, name):
     def described():
-        session, inlet = python(LIVE, name, "live", 2), python(INLET, name, 0.1)
+        session, inlet = python(LIVE, name, 10, 2), python(INLET, name, 0.1)
         assert line(inlet) == "open"
         told = [ElementTree.fromstring(xml) for xml in line(inlet)["xml"]]
         session.wait(20)
@@ -203,7 +205,7 @@ def test_the_description_says_what_the_channels_are_and_recovers(python, name):
     assert {tag: numbers.findtext(tag) for tag in ("name", "type", "channel_count", "channel_format")} == {
         "name": name, "type": "Engagement", "channel_count": "10", "channel_format": "float32"
     }  # fmt: skip
-    assert float(numbers.findtext("nominal_srate")) == RATE
+    assert float(numbers.findtext("nominal_srate")) == 10
     assert [tuple(c.findtext(x) for x in ("label", "unit", "type")) for c in numbers.iter("channel")] == [
         ("engagement_mean", "0..1", "Mean"),
         ("engagement_std", "0..1", "Std"),
@@ -236,7 +238,7 @@ def test_nothing_is_opened_before_it_is_asked_for_and_nothing_sent_unasked(pytho
     done = python("import pylsl; pylsl.local_clock()", before=trace)
     assert done.wait(30) == 0
     assert log.read_text() == ""
-    session = python(LIVE, name, "live", 1, before=trace)
+    session = python(LIVE, name, RATE, 1, before=trace)
     assert session.wait(30) == 0
     calls = [line.split(None, 1)[1] for line in log.read_text().splitlines()]
     assert any(call.startswith("listen(") for call in calls)  # an outlet waits for whom it may concern
