@@ -82,6 +82,27 @@ def test_a_signal_ends_the_session_with_a_summary(live, number, tmp_path):
     assert "ended" in json.loads((tmp_path / "session" / "session.json").read_text())
 
 
+@pytest.mark.parametrize("pause", [0.0, 0.02, 0.3])
+def test_ctrl_c_twice_ends_at_once_and_leaves_a_session_that_can_be_read(live, enrapt, pause, tmp_path):
+    process = live("record", "session", "--to", "jsonl:live.jsonl")
+    estimates = tmp_path / "live.jsonl.part"
+    while not (estimates.exists() and estimates.stat().st_size > 5000):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    time.sleep(pause)
+    process.send_signal(signal.SIGINT)
+    began = time.monotonic()
+    _, err = process.communicate(timeout=20)
+    assert time.monotonic() - began < 5
+    assert process.returncode in (0, 130, -signal.SIGINT)  # the second may come when all is over
+    assert "Traceback" not in err
+    again = enrapt("replay", "session", "--to", "jsonl:again.jsonl")
+    assert again.returncode in (0, 1)  # 1: it was not ended, and says so
+    told = (tmp_path / "live.jsonl.part" if estimates.exists() else tmp_path / "live.jsonl").read_text()
+    assert abs(len((tmp_path / "again.jsonl").read_text().splitlines()) - told.count("\n")) <= 1
+
+
 def test_a_killed_session_is_replayed_up_to_its_last_second(live, enrapt, tmp_path):
     process = live("record", "session", "--to", "jsonl:live.jsonl")
     estimates = tmp_path / "live.jsonl.part"
