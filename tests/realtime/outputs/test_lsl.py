@@ -177,6 +177,18 @@ def test_stamps_are_the_ticks_times_also_for_an_inlet_that_comes_again(python, n
     assert second["marks"]
 
 
+def test_an_inlet_goes_on_with_the_next_session_of_that_name(python, name):
+    before, inlet = python(LIVE, name, RATE, 2), python(INLET, name, 8)
+    line(before)
+    assert line(inlet) == "open"
+    line(before)
+    after = python(LIVE, name, RATE, 3)
+    zero = line(after)["zero"]
+    stamps = table(line(inlet)).stamp
+    assert (stamps < zero).sum() >= RATE / 2
+    assert (stamps > zero).sum() >= RATE
+
+
 def test_in_a_replay_ticks_have_their_places_however_fast_they_come(python, name):
     session = python(REPLAY, name, RATE)
     inlet = python(INLET, name, 1.0)
