@@ -72,16 +72,16 @@ def serve(port: "multiprocessing.Queue[int]", rate: int) -> None:
     server.serve_forever()
 
 
-def devices(server: int) -> list[psutil.Process]:
-    """The processes that own a camera or a microphone."""
-    return [child for child in psutil.Process().children(recursive=True) if child.pid != server]
+def devices(*others: int) -> list[psutil.Process]:
+    """The processes that own a camera or a microphone: all children but the others."""
+    return [child for child in psutil.Process().children(recursive=True) if child.pid not in others]
 
 
-def processor_time(server: int) -> float:
+def processor_time(*others: int) -> float:
     """Seconds of this process and its devices' processes, those that have ended included."""
     own = os.times()
     ended = own.children_user + own.children_system
-    return own.user + own.system + ended + sum(sum(child.cpu_times()[:2]) for child in devices(server))
+    return own.user + own.system + ended + sum(sum(child.cpu_times()[:2]) for child in devices(*others))
 
 
 class Slow(FaceFeatures):
