@@ -177,6 +177,7 @@ def test_stamps_are_the_ticks_times_also_for_an_inlet_that_comes_again(python, n
     assert second["marks"]
 
 
+@pytest.mark.long
 def test_an_inlet_goes_on_with_the_next_session_of_that_name(python, name):
     before, inlet = python(LIVE, name, RATE, 2), python(INLET, name, 8)
     line(before)

@@ -281,6 +281,7 @@ def certificate(tmp_path):
 def test_tls_with_a_certificate_that_is_trusted_and_one_that_is_not(tmp_path, monkeypatch, certificate):
     file, key = certificate
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.setattr(mqtt, "_CONNECTING", 1.0)
     settings = "allow_anonymous true", f"certfile {file}", f"keyfile {key}"
     with Broker(tmp_path, *settings) as broker:
         address = f"mqtts://127.0.0.1:{broker.port}/room/1?qos=1"
