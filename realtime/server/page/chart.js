@@ -1,6 +1,5 @@
 // The last minute: engagement as a line in its interval, and a strip per modality below, on one time axis.
 
-const SPAN = 60; // s
 const STALE = 250; // ms; an age at which a strip is at its lowest: the longest that a face serves
 const LEFT = 46, TOP = 8, STRIP = 20, SPACE = 6, AXIS = 20; // px
 
@@ -51,7 +50,7 @@ export class Chart {
     this.stale = false;
     context.clearRect(0, 0, width, height);
     const bottom = height - AXIS - modalities.length * (STRIP + SPACE);
-    const x = (t) => width - ((end - t) / SPAN) * (width - LEFT);
+    const x = (t) => width - ((end - t) / run.span) * (width - LEFT);
     const y = (value) => bottom - value * (bottom - TOP);
 
     context.lineWidth = 1;
@@ -68,8 +67,8 @@ export class Chart {
     context.beginPath();
     context.rect(LEFT, 0, width - LEFT, height);
     context.clip();
-    this.times(x, end, height);
-    const rows = run.between(end - SPAN, end);
+    this.times(x, end - run.span, end);
+    const rows = run.between(end - run.span, end);
     for (const piece of stretches(rows, () => true, 3 * run.step)) {
       context.beginPath();
       for (const row of piece) context.lineTo(x(row.t), y(row.engagement.high));
@@ -89,12 +88,12 @@ export class Chart {
     return bottom + SPACE + i * (STRIP + SPACE);
   }
 
-  times(x, end, height) {
-    const { context, width, ink } = this;
+  times(x, start, end) {
+    const { context, width, height, ink } = this;
     const every = width < 500 ? 20 : 10; // s
     context.fillStyle = ink.soft;
     context.textAlign = "center";
-    for (let t = Math.max(0, Math.ceil((end - SPAN) / every) * every); t <= end; t += every) {
+    for (let t = Math.max(0, Math.ceil(start / every) * every); t <= end; t += every) {
       stroke(context, [[x(t), TOP], [x(t), height - AXIS]]);
       context.fillText(clock(t), Math.min(x(t), width - 14), height - AXIS / 2);
     }

@@ -1,7 +1,7 @@
 // A WebSocket that comes back by itself.
 
 const FIRST = 250, LONGEST = 8000; // ms between attempts, doubled each time
-const SILENCE = 5000; // ms; the server says something every second, so a connection that says nothing is dead
+const SILENCE = 5000; // ms; a live run says something many times a second: a connection that does not is dead
 
 export class Link {
   /** `heard(message)` for each; `opened()` each time the connection stands. */
@@ -9,8 +9,11 @@ export class Link {
     Object.assign(this, { address, heard, opened });
     this.wait = FIRST;
     this.state = "connecting"; // open | connecting | lost
+    this.patient = false; // whether silence means nothing: that of a replay that has ended
     this.connect();
-    setInterval(() => this.state === "open" && Date.now() - this.last > SILENCE && this.lose(), 1000);
+    setInterval(() => {
+      if (this.state === "open" && !this.patient && Date.now() - this.last > SILENCE) this.lose();
+    }, 1000);
   }
 
   connect() {

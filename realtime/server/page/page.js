@@ -94,6 +94,7 @@ function introduce({ kind, name, bundle, recording, media_kept, can, duration })
   }
   $("scrub").hidden = kind !== "replay";
   if (kind !== "replay") follow = true;
+  link.patient = kind === "replay";
 }
 
 function report({ devices, drops, latency_ms, paused, calibrated, outputs }) {
@@ -172,8 +173,8 @@ function show(row) {
   });
   for (const name of Object.keys(row.present)) {
     const meter = (surprises[name] ??= new Meter($("surprise"), name, { digits: 1 }));
-    // Nats have no zero that means anything: the bar lies between the least and the most of the last minute.
-    const minute = run.between(row.t - 60, row.t).flatMap((one) => one.surprise?.[name] ?? []);
+    // Nats have no zero that means anything: the bar lies between the least and the most on the chart.
+    const minute = run.between(row.t - run.span, row.t).flatMap((one) => one.surprise?.[name] ?? []);
     meter.low = Math.min(...minute);
     meter.high = Math.max(...minute);
     meter.show(row.surprise?.[name]);

@@ -1,6 +1,7 @@
 // What is known of the run: its ticks in order of time, what a person marked, and a smooth clock.
 
-const KEPT = 75; // s of a live run: the chart shows 60
+const SPAN = 60; // s
+const KEPT = 75; // s of a live run; somewhat more than is shown
 const BEHIND = 0.1; // s that the chart runs behind: two ticks are there to draw between, also when one is late
 const JUMP = 0.5; // s; a clock further off than that is set, not steered
 
@@ -22,6 +23,11 @@ export class Run {
 
   get step() {
     return 1 / (this.hello?.rate ?? 25);
+  }
+
+  /** Seconds that the chart shows. */
+  get span() {
+    return Math.min(SPAN, this.hello?.duration ?? SPAN);
   }
 
   add(estimate) {

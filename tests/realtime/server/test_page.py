@@ -292,6 +292,17 @@ def test_who_wants_no_motion_has_a_chart_that_moves_once_a_second(browser, serve
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
 
 
+def test_silence_is_a_dead_connection_only_where_the_run_is_live(browser, server):
+    page = Page(browser, server.address)
+    page.driver.get_log("performance")
+    opened = lambda: sum("webSocketCreated" in e["message"] for e in page.driver.get_log("performance"))  # noqa: E731
+    time.sleep(7.5)
+    assert opened() == 1
+    server.hello({**HELLO, "kind": "replay", "name": "interview.mp4"})
+    time.sleep(7.5)
+    assert opened() == 0
+
+
 def test_what_is_wrong_is_told(browser, server):
     page = Page(browser, server.address)
     feed(server, range(5))
