@@ -17,8 +17,6 @@ from starlette.requests import cookie_parser
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-COOKIE: Final = "enrapt"
-
 _HEADERS: Final = {
     "content-security-policy": "default-src 'self'; img-src 'self' data:; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'",
@@ -49,6 +47,7 @@ class Safety:
         self._app = app
         self._host, self._port = host, port
         self._token = token
+        self._cookie = f"enrapt_{port}"  # a browser sends it to other ports, too
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
@@ -61,7 +60,7 @@ class Safety:
                 answer = MutableHeaders(scope=message)
                 answer.update(_HEADERS)
                 if asked and self._token is not None and refusal is None:
-                    cookie = f"{COOKIE}={self._token}; Path=/; HttpOnly; SameSite=Strict"
+                    cookie = f"{self._cookie}={self._token}; Path=/; HttpOnly; SameSite=Strict"
                     answer.append("set-cookie", cookie)
             await send(message)
 
@@ -94,7 +93,7 @@ class Safety:
         assert self._token is not None
         kind, _, bearer = headers.get("authorization", "").partition(" ")
         cookies: Mapping[str, str] = cookie_parser(headers.get("cookie", ""))
-        given = (asked, bearer if kind.lower() == "bearer" else "", cookies.get(COOKIE, ""))
+        given = (asked, bearer if kind.lower() == "bearer" else "", cookies.get(self._cookie, ""))
         return any(hmac.compare_digest(one.encode(), self._token.encode()) for one in given)
 
 

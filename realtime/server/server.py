@@ -217,13 +217,11 @@ def _listening(host: str, port: int) -> socket.socket:
     """A socket that listens there: who connects from now on waits for the thread."""
     where = f"{host}:{port}"
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except socket.gaierror:
-        raise UserError(
-            f"{where}: no such host; give ui or ui:PORT for this machine"
-        ) from None
+        raise UserError(f"{where}: no such host; give ui or ui:PORT for this machine") from None
+    # Of `localhost`, the address that every program tries.
+    family, kind, protocol, _, address = min(found, key=lambda one: one[0] != socket.AF_INET)
     listening = socket.socket(family, kind, protocol)
     try:
         if sys.platform != "win32":  # where it would let two servers share the port

@@ -40,6 +40,21 @@ def test_who_never_reads_again_is_cut_off(server, monkeypatch):
         until(lambda: not server._server.server_state.connections)
 
 
+def test_the_end_waits_for_nobody_who_reads_nothing(server):
+    with _deaf(server, "/ws"), _deaf(server, "/page"):
+        _joined(server, "/ws", 1)
+        _joined(server, "/page", 1)
+        server.hello({"kind": "replay"})  # so that they stay
+        for k in range(1000):
+            server.write(*tick(k))
+        until(lambda: server.counts.waiting == 0)
+        assert sum(server._clients.connected.values()) == 2
+        began = time.perf_counter()
+        server.close(True)
+        assert time.perf_counter() - began < 1
+        assert not server._threads[0].is_alive()
+
+
 def test_in_a_replay_who_reads_slowly_misses_the_oldest(server):
     """Ticks come as fast as the machine can go, which is nobody's fault."""
     server.hello({"kind": "replay"})

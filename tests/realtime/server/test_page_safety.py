@@ -99,9 +99,9 @@ def test_an_origin_must_be_this(origin, status, kind):
         ("/", {"authorization": "Basic secret"}, 401),
         ("/", {"authorization": "secret"}, 401),
         ("/", {"authorization": "Bearer "}, 401),
-        ("/", {"cookie": "enrapt=secret"}, 200),
-        ("/", {"cookie": "other=secret"}, 401),
-        ("/", {"cookie": "a=b; enrapt=secret"}, 200),
+        ("/", {"cookie": "enrapt_8765=secret"}, 200),
+        ("/", {"cookie": "enrapt_8766=secret"}, 401),
+        ("/", {"cookie": "a=b; enrapt_8765=secret"}, 200),
     ],
 )
 def test_where_others_can_connect_the_token_is_needed(path, headers, status, kind):
@@ -109,7 +109,7 @@ def test_where_others_can_connect_the_token_is_needed(path, headers, status, kin
 
 
 def test_a_token_does_not_let_another_origin_in():
-    asked = {"host": "192.168.1.5:8765", "cookie": "enrapt=secret", "origin": "http://evil.example"}
+    asked = {"host": "192.168.1.5:8765", "cookie": "enrapt_8765=secret", "origin": "http://evil.example"}
     assert answer("0.0.0.0", "secret", **asked) == 403
 
 
@@ -156,10 +156,10 @@ def test_the_address_lets_a_browser_in_for_good_and_nothing_else_does():
         assert ask(server, "/ws", **HANDSHAKE)[0] == 401
         status, headers, _ = ask(server, f"/?token={token}")
         assert status == 200
-        cookie = SimpleCookie(headers["set-cookie"])["enrapt"]
+        cookie = SimpleCookie(headers["set-cookie"])[f"enrapt_{port_of(server)}"]
         assert cookie["httponly"]
         assert cookie["samesite"] == "Strict"
-        with listen(server, "/ws", additional_headers={"Cookie": f"enrapt={cookie.value}"}) as client:
+        with listen(server, "/ws", additional_headers={"Cookie": f"{cookie.key}={cookie.value}"}) as client:
             server.write(*tick(0))
             assert told(client)["tick"] == 0
         assert ask(server, "/openapi.json", Authorization=f"Bearer {token}")[0] == 200

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from contextlib import ExitStack
 
 import msgspec
@@ -129,6 +130,20 @@ def test_it_ends_at_once_where_a_client_reads_nothing():
             server.close(False)
             assert time.perf_counter() - began < 1
         assert asks_nothing.recv(1) == b""
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="there is no IPv6 here")
+def test_of_ipv6_the_address_is_in_brackets():
+    try:
+        server = PageServer("::1", 0)
+    except UserError:
+        pytest.skip("there is no ::1 here")
+    try:
+        assert server.address == f"http://[::1]:{port_of(server)}/"
+        with urllib.request.urlopen(f"{server.address}openapi.json") as answer:
+            assert answer.status == 200
+    finally:
+        server.close(True)
 
 
 def test_a_port_that_is_taken_is_told_in_a_line(server):
