@@ -16,9 +16,8 @@ export class Chart {
 
   colour() {
     const style = getComputedStyle(document.documentElement);
-    this.ink = Object.fromEntries(
-      ["ink", "soft", "line", "blue", "band", "orange"].map((name) => [name, style.getPropertyValue(`--${name}`)]),
-    );
+    const names = ["ink", "soft", "line", "blue", "band", "orange"];
+    this.ink = Object.fromEntries(names.map((name) => [name, style.getPropertyValue(`--${name}`)]));
     const tile = new OffscreenCanvas(6, 6), draw = tile.getContext("2d");
     draw.strokeStyle = this.ink.orange;
     draw.lineWidth = 1.2;
@@ -61,7 +60,9 @@ export class Chart {
       context.fillText(value, LEFT - 8, y(value));
       stroke(context, [[LEFT, y(value)], [width, y(value)]]);
     }
-    modalities.forEach((name, i) => context.fillText(name, LEFT - 8, this.strip(bottom, i) + STRIP / 2, LEFT - 10));
+    for (const [i, name] of modalities.entries()) {
+      context.fillText(name, LEFT - 8, this.strip(bottom, i) + STRIP / 2, LEFT - 10);
+    }
 
     context.save();
     context.beginPath();

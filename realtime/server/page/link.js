@@ -35,7 +35,8 @@ export class Link {
     this.socket.onmessage = this.socket.onclose = null; // a dead one may linger; what it says late is old
     this.socket.close();
     this.state = "lost";
-    setTimeout(() => this.connect(), this.wait * (0.75 + Math.random() / 2)); // so that not all pages ask at once
+    const spread = 0.75 + Math.random() / 2; // so that not all pages ask at once
+    setTimeout(() => this.connect(), this.wait * spread);
     this.wait = Math.min(2 * this.wait, LONGEST);
   }
 

@@ -11,7 +11,7 @@ export function say(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
-/** A bar from 0 to `high`, or from the middle both ways if `signed`; `unit` and `digits` are of its number. */
+/** A bar from `low` to `high`, or from 0 in the middle both ways if `signed`, with its number. */
 export class Meter {
   constructor(parent, label, { high = 1, signed = false, unit = "", digits = 2, low = 0 } = {}) {
     Object.assign(this, { high, low, signed, unit, digits });

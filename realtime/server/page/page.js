@@ -5,7 +5,7 @@ import { Link } from "./link.js";
 import { element, leaves, Meter, say, table } from "./meters.js";
 import { Run } from "./run.js";
 
-const MISSING = 0.5; // s without a modality before the page says so: a blink of the detector is not worth a word
+const MISSING = 0.5; // s without a modality before the page says so; a blink is not worth a word
 const STOPPED = 2; // s without an estimate
 const MEASURED = location.hash === "#measure"; // marks when a tick was drawn; benchmarks/page.py reads them
 
@@ -81,17 +81,15 @@ setInterval(() => {
 
 function introduce({ kind, name, bundle, recording, media_kept, can, duration }) {
   say($("run"), kind === "live" ? "live" : `replay of ${name}${duration ? `, ${clock(duration)}` : ""}`);
-  const kept = [recording && `recording to ${recording}`, media_kept && "pictures and sound are kept"].filter(Boolean);
-  say($("recording"), `● ${kept.join("; ")}`);
-  $("recording").hidden = !kept.length;
+  const kept = [recording && `recording to ${recording}`, media_kept && "pictures and sound are kept"];
+  say($("recording"), `● ${kept.filter(Boolean).join("; ")}`);
+  $("recording").hidden = !kept.some(Boolean);
   const id = bundle.sha256?.slice(0, 8) ?? "";
   $("bundle").replaceChildren(
     element("b", `${bundle.name} ${id}`), ` · trained on: ${bundle.trained_on} · `,
     element("b", bundle.not_for),
   );
-  for (const [command, id] of [["pause", "pause"], ["mark", "marking"], ["reset", "reset"], ["calibrate", "calibrate"]]) {
-    $(id).hidden = !can.includes(command);
-  }
+  for (const part of document.querySelectorAll("[data-does]")) part.hidden = !can.includes(part.dataset.does);
   $("scrub").hidden = kind !== "replay";
   if (kind !== "replay") follow = true;
   link.patient = kind === "replay";
@@ -99,10 +97,13 @@ function introduce({ kind, name, bundle, recording, media_kept, can, duration })
 
 function report({ devices, drops, latency_ms, paused, calibrated, outputs }) {
   const shape = { lost: "✕ ", open: "● " };
-  table($("devices"), devices.map(({ name, state, given }) => [name, (shape[state] ?? "◌ ") + state, given ?? ""]));
-  const latencies = Object.entries(latency_ms).map(([stage, p]) => [stage, ...[p.p50, p.p95, p.p99].map(milliseconds)]);
-  table($("latency"), latencies, ["", "p50", "p95", "p99"]);
-  const dropped = [...leaves(drops), ...Object.entries(outputs ?? {}).flatMap(([to, n]) => leaves(n.dropped, [to]))];
+  const device = ({ name, state, given }) => [name, (shape[state] ?? "◌ ") + state, given ?? ""];
+  table($("devices"), devices.map(device));
+  const percentiles = ["p50", "p95", "p99"];
+  const told = ([stage, ms]) => [stage, ...percentiles.map((p) => milliseconds(ms[p]))];
+  table($("latency"), Object.entries(latency_ms).map(told), ["", ...percentiles]);
+  const unsent = Object.entries(outputs ?? {}).map(([to, counts]) => leaves(counts.dropped, [to]));
+  const dropped = [...leaves(drops), ...unsent.flat()];
   table($("drops"), dropped.length ? dropped : [["nothing", "0"]]);
   say($("calibrated"), typeof calibrated === "number" ? `calibrated: ${calibrated.toFixed(2)} is usual` : "");
   $("pause").setAttribute("aria-pressed", Boolean(paused));
@@ -117,7 +118,8 @@ function milliseconds(x) {
 
 function troubles() {
   if (ended()) return ["■ The replay has ended"];
-  if (link.state !== "open") return [link.state === "lost" ? "✕ Not connected to enrapt; trying again" : "◌ Connecting"];
+  if (link.state === "lost") return ["✕ Not connected to enrapt; trying again"];
+  if (link.state === "connecting") return ["◌ Connecting"];
   const devices = run.status?.devices ?? [];
   const said = devices.filter(({ state }) => state === "lost").map(({ name }) => `✕ ${capital(name)} lost`);
   if (run.status?.paused) return ["‖ Paused", ...said];
@@ -142,7 +144,7 @@ function capital(text) {
 
 setInterval(() => {
   const said = troubles();
-  if ($("alerts").told === said.join()) return; // a screen reader says what changes, so nothing is touched for nothing
+  if ($("alerts").told === said.join()) return; // a screen reader would say it again
   $("alerts").told = said.join();
   $("alerts").replaceChildren(...said.map((line) => element("li", line)));
   document.title = said.length ? `${said[0]} – enrapt` : "enrapt";
@@ -246,7 +248,7 @@ $("at").oninput = () => following(false);
 document.onkeydown = (event) => {
   const action = actions[event.key.toLowerCase()];
   if (!action || !$("keys").checked || event.repeat || event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.target.matches("#label") || !$(action[0]).checkVisibility()) return; // who writes a label writes letters
+  if (event.target.id === "label" || !$(action[0]).checkVisibility()) return; // a label is made of letters
   event.preventDefault();
   action[1]();
 };

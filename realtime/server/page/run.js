@@ -2,7 +2,7 @@
 
 const SPAN = 60; // s
 const KEPT = 75; // s of a live run; somewhat more than is shown
-const BEHIND = 0.1; // s that the chart runs behind: two ticks are there to draw between, also when one is late
+const BEHIND = 0.1; // s that the chart runs behind: there is a tick to draw towards, also when one is late
 const JUMP = 0.5; // s; a clock further off than that is set, not steered
 
 export class Run {
@@ -32,7 +32,7 @@ export class Run {
 
   add(estimate) {
     estimate.arrived = performance.now() / 1000;
-    const i = this.indexAt(estimate.t); // the last; but the history, asked for meanwhile, may have been quicker
+    const i = this.indexAt(estimate.t); // the end; but the history, may have been quicker
     this.rows.splice(i, this.rows[i]?.t === estimate.t ? 1 : 0, estimate);
     if (this.hello?.kind === "replay" || this.rows.length % 250) return;
     const old = this.newest.t - KEPT;

@@ -292,6 +292,16 @@ def test_who_wants_no_motion_has_a_chart_that_moves_once_a_second(browser, serve
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
 
 
+def test_the_page_brings_the_token_along(browser):
+    server = PageServer("0.0.0.0", free_port())
+    server.hello(HELLO)
+    page = Page(browser, server.address.replace("0.0.0.0", "127.0.0.1"))
+    feed(server, range(5))
+    page.shows(4)
+    browser.delete_all_cookies()
+    server.close(True)
+
+
 def test_silence_is_a_dead_connection_only_where_the_run_is_live(browser, server):
     page = Page(browser, server.address)
     page.driver.get_log("performance")
