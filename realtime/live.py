@@ -6,11 +6,12 @@ takes from its device only what is new, so nothing queues: an overloaded machine
 Times are of the session's axis: ns, 0 at the first tick.
 """
 
+import functools
 import queue
 import threading
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Final, Protocol, Self, TypeVar
 
@@ -42,7 +43,7 @@ Material = TypeVar("Material", covariant=True)
 
 
 class Device(Protocol[Material]):
-    """What a session takes from: a camera, a microphone."""
+    """What a session takes from: a camera, a microphone, a stream of features."""
 
     @property
     def state(self) -> DeviceState: ...
@@ -64,7 +65,7 @@ class _Piece:
 
     Attributes:
         reached: ns; up to when nothing else of this modality will come.
-        dropped: why a picture was not looked at.
+        dropped: why something was not looked at.
         failure: by which the thread ends.
     """
 
@@ -87,6 +88,7 @@ class LiveLoop:
         clock: the one that the devices bear their times on, ns.
         camera, face: where pictures come from and what looks for the face in them; None without.
         microphone, audio: the same for sound.
+        features: by modality, where finished samples come from, instead of those.
         face_every: look for the face in every n-th picture that is taken.
         context: raw values of the bundle's context modalities, constant over the session.
         max_wait: ns after its time at which a tick is told, whatever is still missing.
@@ -110,6 +112,7 @@ class LiveLoop:
         face: FaceFeatures | None = None,
         microphone: "Device[Sound] | None" = None,
         audio: AudioFeatures | None = None,
+        features: "Mapping[str, Device[Sample]] | None" = None,
         face_every: int = 1,
         context: Mapping[str, Sequence[float]] | None = None,
         max_wait: int = MAX_WAIT,
@@ -122,6 +125,11 @@ class LiveLoop:
             self._devices["face"] = camera
         if microphone is not None and audio is not None and "audio" in engine.inputs:
             self._devices["audio"] = microphone
+        work = {"face": self._look, "audio": self._listen}
+        for name, device in (features or {}).items():
+            if name in engine.inputs:
+                self._devices[name] = device
+                work[name] = functools.partial(self._receive, name, Cadence())
         if not self._devices:
             raise UserError(f"no device for what the bundle takes ({', '.join(engine.inputs)}); give one")
         self._context = {
@@ -140,9 +148,8 @@ class LiveLoop:
         self._cadence = Cadence()  # of the pictures that may be looked at
         self._ended = threading.Event()
         self._threads = [
-            threading.Thread(target=self._run, args=(name, make), name=f"enrapt {name}", daemon=True)
-            for name, make in (("face", self._look), ("audio", self._listen))
-            if name in self._devices
+            threading.Thread(target=self._run, args=(name, work[name]), name=f"enrapt {name}", daemon=True)
+            for name in self._devices
         ]
 
     def now(self) -> int:
@@ -244,6 +251,19 @@ class LiveLoop:
         samples = self._audio.push(Sound(sound.originating_time - self.zero, sound.samples))
         if samples:
             self._inbox.put(_Piece("audio", samples, samples[-1].originating_time + _SOUND))
+
+    def _receive(self, modality: str, cadence: Cadence) -> None:
+        assert self.zero is not None
+        sample: Sample | None = self._devices[modality].take(_IDLE)
+        if sample is None:
+            return
+        at = sample.originating_time - self.zero
+        if self.paused:
+            self._inbox.put(_Piece(modality, [], at, dropped="paused"))
+            return
+        cadence.seen(at)
+        sample = replace(sample, originating_time=at)
+        self._inbox.put(_Piece(modality, [sample], at + max(cadence.shortest - 1, 0)))
 
     def _take(self, piece: _Piece) -> None:
         if piece.failure is not None:
