@@ -1,3 +1,4 @@
+import contextlib
 import json
 import socket
 import time
@@ -6,7 +7,9 @@ import pytest
 from served import HANDSHAKE, ask, last_of, listen, port_of, tick, told, until
 
 from enrapt.realtime.server import clients as module
+from enrapt.realtime.server import server as running
 from enrapt.realtime.server.clients import BYTES, MESSAGES
+from enrapt.realtime.server.server import PageServer
 
 
 def test_who_reads_slowly_is_let_go_and_costs_the_others_no_tick(server):
@@ -155,24 +158,36 @@ def test_one_too_many_is_told_so_and_the_others_stay(server, monkeypatch):
         _joined(server, "/ws", 1)
 
 
-def test_of_connections_without_a_question_there_is_an_end_as_well(server):
-    server._server.config.limit_concurrency = 3
-    many = [socket.create_connection(("127.0.0.1", port_of(server)), timeout=5) for _ in range(100)]
+def test_of_connections_without_a_question_there_is_an_end_as_well(monkeypatch):
+    monkeypatch.setattr(running, "CONNECTIONS", 3)
+    server = PageServer(port=0)
+    many, refused = [], set()
+
+    def refuses(n):
+        for one in set(many) - refused:
+            with contextlib.suppress(BlockingIOError):
+                with contextlib.suppress(ConnectionError):
+                    assert one.recv(1) == b""
+                refused.add(one)
+        return len(refused) == n
+
     try:
-        until(lambda: len(server._server.server_state.connections) == 3 + module._SPARE)
-        refused = 0
-        for one in many:
-            one.setblocking(False)
-            try:
-                refused += one.recv(1) == b""
-            except BlockingIOError:
-                pass
-            except ConnectionError:
-                refused += 1
-        assert refused == 100 - 3 - module._SPARE
+        for _ in range(3 + module._SPARE):
+            many.append(socket.create_connection(("127.0.0.1", port_of(server)), timeout=5))
+            many[-1].setblocking(False)
+        until(lambda: len(server._server.server_state.connections) == len(many))
+        assert refuses(0)
+        for _ in range(30):
+            many.append(socket.create_connection(("127.0.0.1", port_of(server)), timeout=5))
+            many[-1].setblocking(False)
+        until(lambda: refuses(30))
+        many.pop(0).close()
+        until(lambda: len(server._server.server_state.connections) == 2 + module._SPARE)
+        assert ask(server, "/health")[::2] == (503, b"Service Unavailable")  # one too many, but in
     finally:
         for one in many:
             one.close()
+        server.close(True)
 
 
 def _deaf(server, path):

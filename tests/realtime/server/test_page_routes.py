@@ -228,7 +228,7 @@ def test_nothing_is_changed_over_http(server, path, method):
         "/%2e%2e/app.py",
         "/..%2fapp.py",
         "/page/index.html",
-        "/index.html/",
+        "/health/",
         "//etc/passwd",
         "/app.py",
     ],
