@@ -99,7 +99,7 @@ class LslSource:
         self._index = 0  # of the sample of sound that comes next
         self._expected: int | None = None  # ns; its time
         self._shift = 0  # ns; from LSL's clock to the session's
-        self._tried = threading.Event()  # to open it for the first time
+        self._tried = threading.Event()  # something has come, or nothing will soon
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"enrapt lsl {modality}", daemon=True)
 
@@ -204,7 +204,6 @@ class LslSource:
             inlet.open_stream(OPENING)
             inlet.time_correction(OPENING)
             opened = self._clock()
-            self._tried.set()
             self._describe(info)
             self._rate = round(info.nominal_srate())
             # Some push sound sample by sample.
@@ -217,9 +216,13 @@ class LslSource:
                     correction = inlet.time_correction(OPENING)
                     times = np.rint((stamps + correction) * 1e9).astype(np.int64) + self._shift
                     self._take(values, times, now)
-                elif self.state.name == "open" and now - self._arrived > 2 * self._max_age:
+                    self._tried.set()
+                    continue
+                quiet = now - max(self._arrived, opened)
+                if quiet > 2 * self._max_age:
                     self._lose()
-                elif now - max(self._arrived, opened) > silent * SECOND:
+                    self._tried.set()
+                if quiet > silent * SECOND:
                     return True
         except RuntimeError:  # pylsl's: lost, or it does not answer
             pass
