@@ -24,7 +24,8 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         "live",
         help="estimate engagement from a camera and a microphone",
         description="Estimates engagement live, until Ctrl-C. No picture and no sound is kept, and nothing "
-        "leaves the machine. A device that is lost is missing until it is back.",
+        "leaves the machine but estimates, to where --to says. A device that is lost is missing until it is "
+        "back.",
     )
     add_live_arguments(parser)
     parser.set_defaults(run=run, record=None, keep_media=False)
@@ -35,11 +36,15 @@ def add_live_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--camera",
         metavar="C",
-        default="0",
+        default=0,  # a number only where nobody has said one: LiveSession tells
         help="number, /dev path, RTSP or HTTP-MJPEG address, or none (%(default)s)",
     )
     parser.add_argument(
         "--mic", metavar="NAME", default="default", help="its name or a part of it, or none (the system's)"
+    )
+    parser.add_argument("--face", metavar="lsl:NAME", help="features from this LSL stream, not a camera")
+    parser.add_argument(
+        "--audio", metavar="lsl:NAME", help="features or sound from this LSL stream, not a microphone"
     )
     add_estimate_arguments(parser)
     parser.add_argument("--stats", metavar="FILE", type=Path, help="write the summary as JSON at the end")
@@ -68,6 +73,9 @@ def add_live_arguments(parser: argparse.ArgumentParser) -> None:
         help="a tick is told so late at the latest, whatever is missing (%(default)s)",
     )
     parser.add_argument(
+        "--preview", action="store_true", help="show the face's landmarks on the page; never the picture"
+    )
+    parser.add_argument(
         "--no-page",
         action="store_true",
         help="no page in the browser, where there is a terminal to tell of it",
@@ -82,18 +90,22 @@ def run(args: argparse.Namespace) -> int:
     from .view import View, find_face_model_visibly
 
     camera = None if args.camera == "none" else args.camera
+    pictures = camera is not None and args.face is None
     session = LiveSession(
         camera,
         None if args.mic == "none" else args.mic,
+        face=args.face,
+        audio=args.audio,
         bundle=args.bundle,
         camera_size=_size(args.camera_size),
         camera_rate=args.camera_rate,
         face_every=args.face_every,
         context=_context(args.context),
         max_wait=args.max_wait / 1000,
-        face_model=find_face_model_visibly(args.face_model, args.offline) if camera is not None else None,
+        face_model=find_face_model_visibly(args.face_model, args.offline) if pictures else None,
         record=args.record,
         keep_media=args.keep_media,
+        preview=args.preview,
         to=[*args.to, *_page(args)],
         trouble=lambda line: print(f"enrapt: {line}", file=sys.stderr),
     )
@@ -116,7 +128,8 @@ def run(args: argparse.Namespace) -> int:
     if args.stats is not None:
         write_whole(args.stats, json.dumps(session.summary(), indent=2).encode() + b"\n")
     stream = sys.stderr if any(address.split(":")[-1] == "-" for address in args.to) else sys.stdout
-    print(summary(session.statistics, session.counts, session.rate, wall), file=stream)
+    told = summary(session.statistics, session.counts, session.rate, wall, session.output_counts)
+    print(told, file=stream)
     return 0
 
 
@@ -128,6 +141,7 @@ def _page(args: argparse.Namespace) -> list[str]:
     from ..realtime.outputs.page import PORT
 
     with socket.socket() as port:
+        port.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does
         try:
             port.bind(("127.0.0.1", PORT))
         except OSError:  # another session, most likely
@@ -160,11 +174,14 @@ def _devices(session: "LiveSession") -> str:
     if session.microphone is not None:
         microphone = session.microphone
         said.append(f"microphone {microphone.device}, {microphone.given}" + _lost(microphone.state.name))
+    for modality, stream in session.streams.items():
+        said.append(f"{modality} {stream.given}" + _lost(stream.state.name))
     return "; ".join(said)
 
 
 def _kept(session: "LiveSession") -> str:
-    if session.microphone is None:
+    stream = session.streams.get("audio")
+    if session.microphone is None and (stream is None or stream.kind == "features"):
         return "PICTURES ARE"
     return "SOUND IS" if session.camera is None else "PICTURES AND SOUND ARE"
 

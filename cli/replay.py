@@ -6,7 +6,8 @@ import shlex
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,7 +30,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         "source",
         metavar="SOURCE",
         type=Path,
-        help="video with sound, video or sound alone, or a session's folder",
+        help="video with sound, video or sound alone, a session's folder, or an XDF file of LabRecorder",
     )
     add_estimate_arguments(parser)
     parser.add_argument("--realtime", action="store_true", help="give no estimate before its time")
@@ -46,6 +47,8 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         action="store_true",
         help="of a session: bring what the devices gave to the ticks anew, as if nothing had been late",
     )
+    parser.add_argument("--face", metavar="NAME", help="of XDF: the stream of a face's features")
+    parser.add_argument("--audio", metavar="NAME", help="of XDF: the stream of sound, or of its features")
     add_face_model_arguments(parser)
     parser.set_defaults(run=run)
 
@@ -63,7 +66,8 @@ def add_estimate_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="ADDRESS",
         action="append",
         default=[],
-        help="keep the estimates: jsonl:FILE, csv:FILE, or - for standard output; may be given several times",
+        help="where estimates go; may be given several times: jsonl:FILE, csv:FILE, parquet:FILE, - for "
+        "standard output, lsl:, osc://HOST:PORT/PATH, mqtt://HOST/TOPIC, or ui, a page in the browser",
     )
 
 
@@ -86,6 +90,7 @@ def run(args: argparse.Namespace) -> int:
         face_model=args.face_model,
         offline=args.offline,
         reassemble=args.reassemble,
+        streams={m: name for m, name in (("face", args.face), ("audio", args.audio)) if name is not None},
     )
     if not args.to:
         keep = shlex.join(["enrapt", "replay", str(args.source), "--to", "jsonl:estimates.jsonl"])
@@ -105,13 +110,15 @@ def replay(
     face_model: Path | None = None,
     offline: bool = False,
     reassemble: bool = False,
+    streams: Mapping[str, str] | None = None,
     estimates: "list[Estimate] | None" = None,
 ) -> int:
-    """Replay a recording, or a session's folder, before the user's eyes; give the exit status.
+    """Replay a recording, a session's folder or an XDF file before the user's eyes; give the exit status.
 
     Args:
         to: addresses of outputs.
         timing: whether what is written has latencies.
+        streams: of XDF, by modality the names of streams.
         estimates: where to put the estimates as well.
     """
     from ..export.bundle import Bundle
@@ -120,35 +127,48 @@ def replay(
     from ..realtime.face import FaceFeatures
     from ..realtime.introduction import introduction
     from ..realtime.media import BrokenRecording, Recording
+    from ..realtime.observation_replay import ObservationReplay
     from ..realtime.outputs import Outputs
     from ..realtime.replay import Replay
+    from ..realtime.samples import SECOND
     from ..realtime.statistics import Statistics
+    from ..realtime.xdf import XdfReplay, is_xdf
     from .summary import summary
     from .view import View, find_face_model_visibly
 
     loaded = Bundle.load(bundle)
     engine = Engine(loaded)
     recording = reader = None
+    xdf = is_xdf(source)
+    if (source.is_dir() or xdf) and (realtime or start or end is not None):
+        what = "XDF" if xdf else "a session"
+        raise UserError(f"{source}: {what} is replayed whole: no --realtime, --start or --end")
+    if streams and not xdf:
+        raise UserError(f"{source}: not XDF, so it has no streams to name: no --face or --audio")
     if source.is_dir():
         from ..realtime.session_reader import SessionReader
         from ..realtime.session_replay import SessionReplay
 
-        if realtime or start or end is not None:
-            raise UserError(f"{source}: a session is replayed whole: no --realtime, --start or --end")
         reader = SessionReader(source)
-    else:
+    elif not xdf:
         recording = Recording(source, start, end)
         end = end or recording.duration
     statistics = Statistics()
     page: PageServer | None = None
     status = 0
+    lost: list[str] = []
     broken: BrokenRecording | None = None
     try:
         with ExitStack() as stack:
             outputs = stack.enter_context(Outputs(to, live=realtime, trouble=_tell))
-            session: Replay | SessionReplay
-            if reader is not None:
+            session: Replay | ObservationReplay
+            marks: deque[tuple[int, str]] = deque()
+            if xdf:
+                session = XdfReplay(source, engine, streams)
+                lost, marks = session.lost, deque(session.marks)
+            elif reader is not None:
                 session = SessionReplay(reader, engine, reassemble)
+                marks = deque(session.marks)
             else:
                 assert recording is not None
                 face = audio = None
@@ -166,6 +186,9 @@ def replay(
             try:
                 for estimate in session:
                     assert session.observation is not None
+                    while marks and marks[0][0] <= session.observation.time:
+                        at, label = marks.popleft()
+                        outputs.mark(at / SECOND, label)
                     outputs.write(estimate if timing else estimate.without_timing(), session.observation)
                     statistics.add(estimate)
                     view.update(estimate, session.observation)
@@ -178,17 +201,17 @@ def replay(
         if not statistics.ticks:
             raise
         status = 130
-    if reader is not None:
-        for line in reader.lost:
-            print(f"enrapt: {source}: {line}", file=sys.stderr)
-            status = status or 1
+    for line in lost if reader is None else reader.lost:
+        print(f"enrapt: {source}: {line}", file=sys.stderr)
+        status = status or 1
     if broken is not None:
         print(f"enrapt: {source}: {broken}; the estimates are of what came before", file=sys.stderr)
         status = 1
     wall = time.perf_counter() - began
     # Not between the estimates, where they go to standard output.
     stream = sys.stderr if any(address.split(":")[-1] == "-" for address in to) else sys.stdout
-    print(summary(statistics, session.counts, engine.rate, wall), file=stream, flush=True)
+    told = summary(statistics, session.counts, engine.rate, wall, outputs.counts)
+    print(told, file=stream, flush=True)
     if page is not None:  # to look at the whole of it
         print(f"\nthe replay is over; {page.address} stays until Ctrl-C", file=sys.stderr)
         with contextlib.suppress(KeyboardInterrupt):

@@ -1,17 +1,24 @@
 """What is said at the end of a run."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from ..realtime.counts import Counts
 from ..realtime.statistics import Statistics
 
 
-def summary(statistics: Statistics, counts: Mapping[str, Counts], rate: int, wall: float) -> str:
-    """The run in a few lines: ticks, presence, latencies, and where every sample went.
+def summary(
+    statistics: Statistics,
+    counts: Mapping[str, Counts],
+    rate: int,
+    wall: float,
+    outputs: Mapping[str, Counts] | None = None,
+) -> str:
+    """The run in a few lines: ticks, presence, latencies, and where every sample and every estimate went.
 
     Args:
         rate: ticks per second of the recording.
         wall: seconds that the run took.
+        outputs: by address.
     """
     ticks = statistics.ticks
     lines = [
@@ -25,13 +32,18 @@ def summary(statistics: Statistics, counts: Mapping[str, Counts], rate: int, wal
     for stage, percentiles in statistics.latency().items():
         p50, p95, p99 = percentiles
         lines.append(f"  {stage:<14}{p50:8.2f}{p95:9.2f}{p99:9.2f}")
-    lines += ["", "samples"]
-    for modality, count in counts.items():
+    lines += ["", "samples", *_went(counts)]
+    if outputs:
+        lines += ["", "outputs", *_went(outputs)]
+    return "\n".join(lines)
+
+
+def _went(counts: Mapping[str, Counts]) -> Iterator[str]:
+    for name, count in counts.items():
         went = [
             f"{count.used} used",
             *(f"{n} {reason.replace('_', ' ')}" for reason, n in count.dropped.items() if n),
         ]
-        line = f"  {modality:<9}{count.captured} captured = {' + '.join(went)}"
+        line = f"  {name:<9}{' ' * (len(name) > 8)}{count.captured} captured = {' + '.join(went)}"
         also = [f"{n} {name}" for name, n in (("late", count.late), ("reordered", count.reordered)) if n]
-        lines.append(line + (f" ({', '.join(also)})" if also else ""))
-    return "\n".join(lines)
+        yield line + (f" ({', '.join(also)})" if also else "")

@@ -127,6 +127,11 @@ class Camera:
         return self._process.restarts
 
     @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of what it gives, pixels."""
+        return self._size
+
+    @property
     def given(self) -> str:
         """What it really gives, for people: `640×480 at 30 frames/s, MJPG`.
 

@@ -11,8 +11,10 @@ def introduction(metadata: Metadata, kind: str, name: str, **more: Any) -> dict[
     Args:
         kind: `live` or `replay`.
         name: of the recording, or `live`.
-        more: `can` (commands that are obeyed), `recording` (folder), `media_kept`, `duration` (s).
+        more: `sources` (modalities that something is open for; all if not given), `can` (commands that are
+            obeyed), `recording` (folder), `media_kept`, `duration` (s).
     """
+    modalities = [m.name for m in metadata.inputs if m.role == "observed"]
     return {
         "kind": kind,
         "name": name,
@@ -23,7 +25,8 @@ def introduction(metadata: Metadata, kind: str, name: str, **more: Any) -> dict[
             "trained_on": metadata.training_data.description,
             "not_for": metadata.training_data.limits,
         },
-        "modalities": [m.name for m in metadata.inputs if m.role == "observed"],
+        "modalities": modalities,
+        "sources": modalities,
         "can": [],
         "recording": None,
         "media_kept": False,

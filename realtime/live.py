@@ -152,6 +152,11 @@ class LiveLoop:
             for name in self._devices
         ]
 
+    @property
+    def sources(self) -> list[str]:
+        """The modalities that something is open for."""
+        return list(self._devices)
+
     def now(self) -> int:
         """ns since the first tick's time."""
         assert self.zero is not None

@@ -37,6 +37,7 @@ from .samples import SECOND, Observation, Sound
 from .statistics import Statistics
 
 if TYPE_CHECKING:
+    from .lsl_source import LslSource
     from .server.server import PageServer
     from .session_folder import SessionWriter
     from .session_media import MediaWriter
@@ -53,6 +54,8 @@ class LiveSession:
     Args:
         camera: index, /dev path, RTSP or HTTP-MJPEG address; None for none.
         mic: its name or a part of it; `default` for the system's; None for none.
+        face: `lsl:NAME`, a stream of features instead of a camera; see `lsl_source`.
+        audio: `lsl:NAME`, a stream of features or sound instead of a microphone.
         bundle: a file, or a shipped one's name.
         camera_size: pixels, width and height to ask for.
         camera_rate: frames a second to ask for.
@@ -63,12 +66,14 @@ class LiveSession:
         record: a new folder, for features, observations and estimates; see `session_folder`.
         to: addresses of outputs; see `outputs.addresses`.
         trouble: called with a line for people when an output is lost and when it is back, from any thread.
+        preview: show the face's landmarks on the page; never the picture.
         keep_media: keep pictures and sound, too, as `media.mkv` in that folder; see `session_media`.
 
     Attributes:
         statistics: what was present, and how long it took.
         rate: ticks a second.
         camera, microphone: the open devices, None where there is none.
+        streams: by modality, the open streams that stand for them.
         calibrated: the level that `calibrate` found; None before.
 
     Raises:
@@ -80,6 +85,8 @@ class LiveSession:
         camera: int | str | None = 0,
         mic: str | None = "default",
         *,
+        face: str | None = None,
+        audio: str | None = None,
         bundle: str | Path = "default",
         camera_size: tuple[int, int] = (640, 480),
         camera_rate: int = 30,
@@ -90,6 +97,7 @@ class LiveSession:
         offline: bool = False,
         record: Path | None = None,
         keep_media: bool = False,
+        preview: bool = False,
         to: Sequence[str] = (),
         trouble: Callable[[str], None] = lambda line: print(line, file=sys.stderr),
     ) -> None:
@@ -97,7 +105,13 @@ class LiveSession:
             raise UserError("face_every and camera_rate must be at least 1, max_wait from 0 to 10 s")
         if keep_media and record is None:
             raise UserError("pictures and sound are kept in the folder of `record`; give one")
-        self._asked = camera, mic
+        # Not given, they are 0 and default: nobody has asked for both.
+        if face is not None and camera not in (0, None):
+            raise UserError(f"the face is of camera {camera} or of {face}: give one of them")
+        if audio is not None and mic not in ("default", None):
+            raise UserError(f"the sound is of microphone {mic} or of {audio}: give one of them")
+        self._asked = None if face is not None else camera, None if audio is not None else mic
+        self._addresses = {m: address for m, address in (("face", face), ("audio", audio)) if address}
         self._bundle = bundle
         self._camera_options: dict[str, Any] = {"size": camera_size, "rate": camera_rate}
         self._loop_options: dict[str, Any] = {
@@ -109,6 +123,8 @@ class LiveSession:
         self._record = record
         self._writer: SessionWriter | None = None
         self._keep_media = keep_media
+        self._preview = preview
+        self._face: FaceFeatures | None = None
         self._media: MediaWriter | None = None
         self._to, self._trouble = to, trouble
         self._outputs: Outputs | None = None
@@ -121,6 +137,7 @@ class LiveSession:
         self.rate = 0
         self.camera: Camera | None = None
         self.microphone: Microphone | None = None
+        self.streams: dict[str, LslSource] = {}
 
     def __enter__(self) -> Self:
         bundle = Bundle.load(self._bundle)
@@ -130,16 +147,27 @@ class LiveSession:
         clock = time.monotonic_ns
         with ExitStack() as stack:  # what was opened is closed again if the rest cannot be
             face = audio = None
+            keep_sound = self._keep_sound if self._keep_media else None
+            for modality, address in self._addresses.items():
+                if modality in engine.inputs:
+                    from .lsl_source import LslSource  # which needs pylsl
+
+                    source = LslSource(address, modality, clock, keep_sound, self._trouble)
+                    self.streams[modality] = stack.enter_context(source)
+            features = {m: stream for m, stream in self.streams.items() if stream.kind == "features"}
+            sound = self.streams.get("audio") if "audio" not in features else None
             if camera is not None and "face" in engine.inputs:
                 model = find_face_model(self._face_model, offline=self._offline)
-                face = stack.enter_context(FaceFeatures(model))
+                face = self._face = stack.enter_context(FaceFeatures(model, self._preview))
                 keep = self._keep_picture if self._keep_media else None
                 self.camera = stack.enter_context(Camera(camera, clock, keep=keep, **self._camera_options))
             if mic is not None and "audio" in engine.inputs:
-                audio = AudioFeatures()
                 name = None if mic == "default" else mic
-                keep_sound = self._keep_sound if self._keep_media else None
                 self.microphone = stack.enter_context(Microphone(name, clock, keep_sound))
+            if self.microphone is not None or sound is not None:
+                audio = AudioFeatures()
+            if self._keep_media and face is None and audio is None:
+                raise UserError("there are no pictures and no sound to keep: features are kept anyway")
             if self._record is not None:
                 from .session_folder import SessionWriter  # which needs pyarrow
 
@@ -157,8 +185,9 @@ class LiveSession:
                 clock,
                 camera=self.camera,
                 face=face,
-                microphone=self.microphone,
+                microphone=self.microphone or sound,
                 audio=audio,
+                features=features,
                 listener=self._writer,
                 **self._loop_options,
             )
@@ -166,11 +195,13 @@ class LiveSession:
             if (page := self._outputs.page) is not None:
                 kept = None if self._record is None else str(self._record)
                 can = ["pause", "mark", "reset", "calibrate"]
-                page.hello(
-                    introduction(
-                        bundle.metadata, "live", "live", can=can, recording=kept, media_kept=self._keep_media
-                    )
-                )
+                told = {
+                    "sources": loop.sources,
+                    "can": can,
+                    "recording": kept,
+                    "media_kept": self._keep_media,
+                }
+                page.hello(introduction(bundle.metadata, "live", "live", **told))
             self._stack = stack.pop_all()
         return self
 
@@ -271,6 +302,9 @@ class LiveSession:
                 self._obey(command)
             if estimate.tick % self.rate == 0:
                 page.status(self._status())
+            if self._preview and self._face is not None and self.camera is not None:
+                width, height = self.camera.size
+                page.preview(self._face.landmarks, width / height if height else 4 / 3)
         while not self._asked_for.empty():
             self._asked_for.get()()
 
@@ -295,20 +329,35 @@ class LiveSession:
         if self.camera is not None:
             for reason, n in self.camera.counts.dropped.copy().items():
                 counts["face"].drop(reason, n)
+        for modality, stream in self.streams.items():
+            if stream.kind == "features":
+                for reason, n in stream.counts.dropped.copy().items():
+                    counts[modality].drop(reason, n)
         return counts
+
+    @property
+    def devices(self) -> "dict[str, Camera | Microphone | LslSource]":
+        """All that is open: `camera`, `microphone`, and streams by their modality."""
+        devices = {"camera": self.camera, "microphone": self.microphone, **self.streams}
+        return {name: device for name, device in devices.items() if device is not None}
+
+    @property
+    def output_counts(self) -> dict[str, Counts]:
+        """By address, what became of estimates and marks."""
+        return {} if self._outputs is None else self._outputs.counts
 
     def summary(self) -> dict[str, Any]:
         """What the session was like, for programs: JSON can say it."""
-        devices = {"camera": self.camera, "microphone": self.microphone}
+        heard = self.microphone or self.streams.get("audio")
         return {
             "ticks": self.statistics.ticks,
             "presence": {modality: round(x, 4) for modality, x in self.statistics.presence.items()},
             "latency_ms": _by_percentile(self.statistics.latency()),
             "samples": _conservation(self.counts),
-            "outputs": {} if self._outputs is None else _conservation(self._outputs.counts),
+            "outputs": _conservation(self.output_counts),
             **({} if self._media is None else {"media": _conservation(self._media.counts)}),
-            "restarts": {name: device.restarts for name, device in devices.items() if device is not None},
-            "overflows": 0 if self.microphone is None else self.microphone.overflows,
+            "restarts": {name: device.restarts for name, device in self.devices.items()},
+            "overflows": 0 if heard is None else heard.overflows,
         }
 
     def _status(self) -> dict[str, Any]:
@@ -316,8 +365,7 @@ class LiveSession:
         assert self._outputs is not None
         devices = [
             {"name": name, "state": device.state.name, "given": device.given}
-            for name, device in (("camera", self.camera), ("microphone", self.microphone))
-            if device is not None
+            for name, device in self.devices.items()
         ]
         return {
             "devices": devices,
@@ -325,7 +373,7 @@ class LiveSession:
             "latency_ms": _by_percentile(self.statistics.latency(60 * self.rate)),
             "paused": self.paused,
             "calibrated": self.calibrated,
-            "outputs": _conservation(self._outputs.counts),
+            "outputs": _conservation(self.output_counts),
         }
 
     def _description(self, metadata: Metadata) -> dict[str, Any]:
@@ -335,6 +383,8 @@ class LiveSession:
             devices["camera"] = f"{self._asked[0]}: {self.camera.given}"
         if self.microphone is not None:
             devices["microphone"] = f"{self.microphone.device}: {self.microphone.given}"
+        for modality, stream in self.streams.items():
+            devices[modality] = f"{self._addresses[modality]}: {stream.given}"
         schemas = {m.name: m.schema for m in metadata.inputs if m.role == "observed" and m.schema}
         return {
             "bundle": {"name": metadata.name, "version": metadata.version, "sha256": metadata.sha256},

@@ -23,6 +23,9 @@ from ..estimate import Estimate
 from ..samples import Observation
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from .messages import Command
 
 CONNECTIONS: Final = 1200
@@ -62,7 +65,7 @@ class PageServer:
             from .safety import is_loopback
         except ModuleNotFoundError as error:
             package = str(error.name).partition(".")[0]
-            raise UserError(f"the page needs {package}: pip install 'enrapt[ui]'") from None
+            raise UserError(f"the page needs {package}: pip install {package}") from None
 
         self._socket = _listening(host, port)
         self._port: int = self._socket.getsockname()[1]
@@ -120,6 +123,17 @@ class PageServer:
         """Tell how it goes, about once a second; see docs/page.md."""
         told = msgspec.to_builtins(status)
         self._hand_over(lambda: self._told_status(told))
+
+    def preview(self, landmarks: "NDArray[np.float32] | None", aspect: float) -> None:
+        """Show the page the face's landmarks.
+
+        Args:
+            landmarks: `[n, 2]`, shares of the picture's width and height; None without a face.
+            aspect: the picture's width over its height.
+        """
+        points = None if landmarks is None else (landmarks.ravel() * 1000).round().astype(int).tolist()
+        told = {"points": points, "aspect": round(aspect, 3)}
+        self._hand_over(lambda: self._tell_page("landmarks", told))
 
     def write(self, estimate: Estimate, observation: Observation) -> None:
         """Tell everybody the estimate."""

@@ -3,6 +3,7 @@
 import { Chart, clock } from "./chart.js";
 import { Link } from "./link.js";
 import { element, leaves, Meter, say, table } from "./meters.js";
+import { Preview } from "./preview.js";
 import { Run } from "./run.js";
 
 const MISSING = 0.5; // s without a modality before the page says so; a blink is not worth a word
@@ -15,6 +16,7 @@ const SENSOR = { face: "camera", audio: "microphone" };
 const $ = (id) => document.getElementById(id);
 const run = new Run();
 const chart = new Chart($("chart"));
+const preview = new Preview($("landmarks"), $("preview"));
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 const seen = {}; // by modality, when it was last there, s
 let shown = null; // the row on the page
@@ -60,6 +62,8 @@ function heard(message) {
     for (const [name, there] of Object.entries(message.present)) {
       if (there || !(name in seen)) seen[name] = message.arrived;
     }
+  } else if (message.type === "landmarks") {
+    preview.show(message);
   } else if (message.type === "mark") {
     run.marks.push({ ...message, arrived: performance.now() / 1000 });
     say($("said"), `Marked ${clock(message.t)} ${message.label}`);
@@ -127,6 +131,7 @@ function troubles() {
   const stopped = now - (run.newest?.arrived ?? run.since) > STOPPED;
   if (stopped && run.hello?.kind !== "replay") return ["▲ No estimates are coming", ...said];
   for (const [name, there] of Object.entries(run.newest?.present ?? {})) {
+    if (run.hello?.sources?.includes(name) === false) continue; // nobody expects it
     const lost = devices.some((device) => device.name === SENSOR[name] && device.state === "lost");
     if (!there && !lost && now - seen[name] > MISSING) said.push(`▲ ${ABSENCE[name] ?? `No ${name}`}`);
   }

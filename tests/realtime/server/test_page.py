@@ -202,7 +202,7 @@ def test_nothing_but_this_server_is_asked_and_nothing_is_complained_of(browser, 
     asked = {m["params"]["request"]["url"] for m in sent if m["method"] == "Network.requestWillBeSent"}
     sockets = {m["params"]["url"] for m in sent if m["method"] == "Network.webSocketCreated"}
     assert {address.removeprefix(server.address) for address in asked} == {
-        "", "page.css", "page.js", "chart.js", "link.js", "meters.js", "run.js", "icon.svg", "history"
+        "", "page.css", "page.js", "chart.js", "link.js", "meters.js", "preview.js", "run.js", "icon.svg", "history"
     }  # fmt: skip
     assert sockets == {server.address.replace("http", "ws") + "page"}
 
@@ -410,3 +410,31 @@ def contrast(one, other):
 
     darker, lighter = sorted((luminance(one), luminance(other)))
     return (lighter + 0.05) / (darker + 0.05)
+
+
+def test_nobody_is_alarmed_about_what_nobody_expects(browser, server):
+    server.hello({**HELLO, "sources": ["audio"]})
+    page = Page(browser, server.address)
+    feed(server, range(80), face=False)
+    page.shows(79)
+    assert page.alerts == ""
+
+
+def test_landmarks_are_shown_only_if_they_are_sent(browser, server):
+    page = Page(browser, server.address)
+    feed(server, range(5))
+    page.shows(4)
+    shown = "!document.getElementById('preview').hidden"
+    painted = """(canvas => {
+        const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+        const there = (x, y) => data[4 * (Math.round(y * canvas.height) * canvas.width
+                                          + Math.round(x * canvas.width)) + 3] > 0;
+        return [there(0.25, 0.5), there(0.75, 0.5), Math.round(100 * canvas.width / canvas.height)];
+    })(document.getElementById("landmarks"))"""
+    assert not page.js(shown)
+    server.preview(np.array([[0.25, 0.5], [0.5, 0.25]], np.float32), 1.6)
+    page.until(lambda: page.js(shown) and page.js(painted)[0])
+    assert page.js(painted)[1] is False
+    assert page.js(painted)[2] == pytest.approx(160, abs=2)
+    server.preview(None, 1.6)
+    page.until(lambda: not page.js(painted)[0])

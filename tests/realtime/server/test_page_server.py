@@ -170,7 +170,7 @@ def test_a_package_that_is_missing_is_told_in_a_line():
         "except UserError as error: print(error)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout == "the page needs starlette: pip install 'enrapt[ui]'\n"
+    assert done.stdout == "the page needs starlette: pip install starlette\n"
 
 
 def test_who_does_not_ask_for_the_page_does_not_load_it():
