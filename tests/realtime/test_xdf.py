@@ -12,11 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from enrapt.cli.replay import replay
 from enrapt.contracts.errors import UserError
 from enrapt.contracts.schemas import AUDIO, FACE
 from enrapt.export.bundle import Bundle
 from enrapt.realtime.engine import Engine
 from enrapt.realtime.live import RESET
+from enrapt.realtime.outputs import Outputs
 from enrapt.realtime.samples import SECOND
 from enrapt.realtime.xdf import BOUNDARY, XdfReplay, is_xdf
 
@@ -252,6 +254,16 @@ def test_markers_are_marks_and_one_resets_the_model(engine, tmp_path):
     assert replay.marks == [(SECOND // 2, "smiles"), (SECOND, RESET), (5 * SECOND // 2, "Zoë")]
     ticks = [round(e.engagement.std * 1000) for e in replay]
     assert ticks[:30] == [*range(1, 26), *range(1, 6)]
+
+
+def test_outputs_are_told_of_markers_before_the_tick_that_follows(tiny_bundle, tmp_path, monkeypatch):
+    told = []
+    monkeypatch.setattr(Outputs, "mark", lambda self, t, label: told.append((t, label)))
+    monkeypatch.setattr(Outputs, "write", lambda self, estimate, observation: told.append(estimate.t))
+    marks = Stream("Markers", np.array([100.0, 100.41, 100.42]), ["a", "b", "c"], format="string")
+    replay(write(tmp_path / "a.xdf", face(), marks), bundle=str(tiny_bundle))
+    assert told[:2] == [(0.0, "a"), 0.0]
+    assert told[11:15] == [0.4, (0.41, "b"), (0.42, "c"), 0.44]
 
 
 @pytest.mark.parametrize("cut", [1, 5, 30, 60, 200, 1000, 3000])
