@@ -13,8 +13,6 @@ import argparse
 import multiprocessing
 import os
 import time
-from array import array
-from collections import defaultdict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -92,7 +90,24 @@ class Slow(FaceFeatures):
         return super().extract(frame)
 
 
-def percentiles(name: str, values: list[float]) -> None:
+class Kept:
+    """Numbers in memory that is taken at once."""
+
+    def __init__(self, most: int) -> None:
+        self._values, self.n = np.full(most, np.nan), 0
+
+    def add(self, value: float) -> None:
+        self._values[self.n] = value
+        self.n += 1
+
+    @property
+    def values(self) -> np.ndarray:
+        return self._values[: self.n]
+
+
+def percentiles(name: str, values: np.ndarray) -> None:
+    if not len(values):
+        return
     p50, p95, p99 = np.percentile(values, (50, 95, 99))
     print(f"  {name:44s} p50 {p50:6.1f}   p95 {p95:6.1f}   p99 {p99:6.1f} ms")
 
@@ -118,7 +133,10 @@ def main() -> None:
         Slow.extra = args.slow / 1000
         module.FaceFeatures = Slow  # type: ignore[misc]
 
-    ticks, gaps, first_use, waits = array("d"), array("d"), array("d"), defaultdict(lambda: array("d"))
+    # All that is kept is there from the beginning, lest it look as if the session grew.
+    most = round((args.seconds + 10) * 25)
+    ticks, gaps, first_use = Kept(most), Kept(most), Kept(most)
+    waits = {modality: Kept(most) for modality in ("face", "audio")}
     memory: list[tuple[float, float, int, int]] = []  # s, MB, threads, open files
     me = psutil.Process()
     session = LiveSession(address, args.mic, face_model=model, camera_rate=args.rate)
@@ -128,15 +146,15 @@ def main() -> None:
         newest = -1.0
         for estimate in session:
             now = time.monotonic()
-            assert estimate.tick == len(ticks)
+            assert estimate.tick == ticks.n
             assert estimate.latency_ms
-            ticks.append(estimate.latency_ms.tick)
-            gaps.append(now)
+            ticks.add(estimate.latency_ms.tick)
+            gaps.add(now)
             for modality, ms in estimate.latency_ms.waits.items():
-                waits[modality].append(ms)
+                waits[modality].add(ms)
             if (age := estimate.age_ms["face"]) is not None and estimate.t - age / 1000 > newest + 0.001:
                 newest = estimate.t - age / 1000
-                first_use.append(estimate.latency_ms.tick + age)
+                first_use.add(estimate.latency_ms.tick + age)
             if estimate.tick % 250 == 0 and now - began > 60:
                 used = me.memory_info().rss + sum(child.memory_info().rss for child in devices(server.pid))
                 memory.append((now - began, used / 1e6, me.num_threads(), me.num_fds()))
@@ -144,13 +162,13 @@ def main() -> None:
                 break
         live = processor_time(server.pid) - loaded
     server.kill()
-    took = gaps[-1] - gaps[0]
-    off = abs((len(ticks) - 1) / took / session.rate - 1)
-    print(f"{len(ticks)} ticks in {took:.2f} s: rate off by {off:.4%}, each in order")
-    percentiles("a tick's time to its estimate", ticks)
+    took = gaps.values[-1] - gaps.values[0]
+    off = abs((ticks.n - 1) / took / session.rate - 1)
+    print(f"{ticks.n} ticks in {took:.2f} s: rate off by {off:.4%}, each in order")
+    percentiles("a tick's time to its estimate", ticks.values)
     for modality, values in waits.items():
-        percentiles(f"  of that, until {modality} had come", values)
-    percentiles("a picture's arrival to the first use", first_use)
+        percentiles(f"  of that, until {modality} had come", values.values)
+    percentiles("a picture's arrival to the first use", first_use.values)
     for modality, counts in session.counts.items():
         dropped = " + ".join(f"{n} {reason}" for reason, n in counts.dropped.items() if n) or "0 dropped"
         exact = counts.captured == counts.used + counts.dropped.total()

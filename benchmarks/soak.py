@@ -19,7 +19,7 @@ import psutil
 from enrapt.contracts.schemas import AUDIO, FACE
 from enrapt.export.bundle import Bundle
 from enrapt.realtime.alignment import Aligner
-from enrapt.realtime.clock import DeviceClock
+from enrapt.realtime.devices.clock import DeviceClock
 from enrapt.realtime.engine import Engine
 from enrapt.realtime.pacing import Pacing
 from enrapt.realtime.samples import SECOND, Sample

@@ -24,7 +24,7 @@ from .alignment import Aligner
 from .audio import AudioFeatures
 from .cadence import Cadence
 from .counts import Counts
-from .device_process import DeviceState
+from .devices.process import DeviceState
 from .engine import Engine
 from .estimate import Estimate, Latency, estimate_of
 from .face import FaceFeatures

@@ -22,25 +22,25 @@ from ..contracts.errors import UserError
 from ..export.bundle import Bundle, Metadata
 from .audio import AudioFeatures
 from .calibration import Calibration
-from .camera import Camera, Picture
 from .counts import Counts
+from .devices.camera import Camera, Picture
+from .devices.microphone import Microphone
 from .engine import Engine
 from .estimate import Estimate
 from .face import FaceFeatures
 from .face_model import find_face_model
 from .introduction import introduction
 from .live import LiveLoop
-from .microphone import Microphone
 from .outputs import Outputs
 from .pacing import MAX_WAIT
 from .samples import SECOND, Observation, Sound
 from .statistics import Statistics
 
 if TYPE_CHECKING:
-    from .lsl_source import LslSource
+    from .devices.lsl_source import LslSource
     from .server.server import PageServer
-    from .session_folder import SessionWriter
-    from .session_media import MediaWriter
+    from .sessions.folder import SessionWriter
+    from .sessions.media import MediaWriter
 
 MEDIA: Final = "media.mkv"  # in a session's folder
 
@@ -54,7 +54,7 @@ class LiveSession:
     Args:
         camera: index, /dev path, RTSP or HTTP-MJPEG address; None for none.
         mic: its name or a part of it; `default` for the system's; None for none.
-        face: `lsl:NAME`, a stream of features instead of a camera; see `lsl_source`.
+        face: `lsl:NAME`, a stream of features instead of a camera; see `devices.lsl_source`.
         audio: `lsl:NAME`, a stream of features or sound instead of a microphone.
         bundle: a file, or a shipped one's name.
         camera_size: pixels, width and height to ask for.
@@ -63,11 +63,11 @@ class LiveSession:
         context: raw values of the bundle's context modalities, constant over the session.
         max_wait: seconds after its time at which a tick is told, whatever is still missing.
         face_model: `face_landmarker.task`; looked for, or fetched unless `offline`, if not given.
-        record: a new folder, for features, observations and estimates; see `session_folder`.
+        record: a new folder, for features, observations and estimates; see `sessions.folder`.
         to: addresses of outputs; see `outputs.addresses`.
         trouble: called with a line for people when an output is lost and when it is back, from any thread.
         preview: show the face's landmarks on the page; never the picture.
-        keep_media: keep pictures and sound, too, as `media.mkv` in that folder; see `session_media`.
+        keep_media: keep pictures and sound, too, as `media.mkv` in that folder; see `sessions.media`.
 
     Attributes:
         statistics: what was present, and how long it took.
@@ -150,7 +150,7 @@ class LiveSession:
             keep_sound = self._keep_sound if self._keep_media else None
             for modality, address in self._addresses.items():
                 if modality in engine.inputs:
-                    from .lsl_source import LslSource  # which needs pylsl
+                    from .devices.lsl_source import LslSource  # which needs pylsl
 
                     source = LslSource(address, modality, clock, keep_sound, self._trouble)
                     self.streams[modality] = stack.enter_context(source)
@@ -169,11 +169,11 @@ class LiveSession:
             if self._keep_media and face is None and audio is None:
                 raise UserError("there are no pictures and no sound to keep: features are kept anyway")
             if self._record is not None:
-                from .session_folder import SessionWriter  # which needs pyarrow
+                from .sessions.folder import SessionWriter  # which needs pyarrow
 
                 self._writer = SessionWriter(self._record, self._description(bundle.metadata))
                 if self._keep_media:
-                    from .session_media import MediaWriter
+                    from .sessions.media import MediaWriter
 
                     media = MediaWriter(
                         self._record / MEDIA, pictures=face is not None, sound=audio is not None
@@ -370,7 +370,7 @@ class LiveSession:
         return {
             "devices": devices,
             "drops": {name: counts["dropped"] for name, counts in _conservation(self.counts).items()},
-            "latency_ms": _by_percentile(self.statistics.latency(60 * self.rate)),
+            "latency_ms": _by_percentile(self.statistics.latency(recent=True)),
             "paused": self.paused,
             "calibrated": self.calibrated,
             "outputs": _conservation(self.output_counts),

@@ -1,21 +1,47 @@
 """What a run tells of itself: what was present, and how long it took."""
 
 from array import array
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterator, Mapping
+from random import Random
+from typing import Final
 
 import numpy as np
 
 from .estimate import Estimate, Latency
 
+KEPT: Final = 100_000  # latencies of a stage: an hour of them, and never more memory
+RECENT: Final = 1500  # latencies; a minute
+
+
+class _Stage:
+    """All latencies of a stage up to `KEPT`, then as many of them drawn at random.
+
+    Source: J. S. Vitter, "Random sampling with a reservoir", ACM TOMS 11 (1985), algorithm R.
+    """
+
+    def __init__(self) -> None:
+        self.recent: deque[float] = deque(maxlen=RECENT)
+        self.kept = array("f")
+        self._seen = 0
+        self._random = Random(0)
+
+    def add(self, ms: float) -> None:
+        self.recent.append(ms)
+        self._seen += 1
+        if len(self.kept) < KEPT:
+            self.kept.append(ms)
+        elif (place := self._random.randrange(self._seen)) < KEPT:
+            self.kept[place] = ms
+
 
 class Statistics:
-    """Adds up a run, estimate by estimate; 12 bytes a tick."""
+    """Adds up a run, estimate by estimate, in memory that does not grow with it."""
 
     def __init__(self) -> None:
         self.ticks = 0
         self._present: Counter[str] = Counter()
-        self._latency: defaultdict[str, array[float]] = defaultdict(lambda: array("f"))
+        self._latency: defaultdict[str, _Stage] = defaultdict(_Stage)
 
     def add(self, estimate: Estimate) -> None:
         self.ticks += 1
@@ -23,19 +49,23 @@ class Statistics:
             self._present[modality] += present
         if isinstance(estimate.latency_ms, Latency):
             for stage, ms in stages(estimate.latency_ms):
-                self._latency[stage].append(ms)
+                self._latency[stage].add(ms)
 
     @property
     def presence(self) -> Mapping[str, float]:
         """Share of ticks, 0 to 1, at which each modality was present."""
         return {modality: n / self.ticks for modality, n in self._present.items()}
 
-    def latency(self, last: int | None = None) -> Mapping[str, tuple[float, float, float]]:
-        """50th, 95th and 99th percentile, ms, by stage, over the ticks that had it, or the last so many."""
+    def latency(self, recent: bool = False) -> Mapping[str, tuple[float, float, float]]:
+        """50th, 95th and 99th percentile, ms, by stage, over the ticks that had it.
+
+        Args:
+            recent: of the last minute only.
+        """
         percentiles = {}
         for stage, latencies in self._latency.items():
-            latest = np.frombuffer(latencies, dtype=np.float32)[-(last or 0) :].copy()
-            p50, p95, p99 = np.percentile(latest, (50, 95, 99))
+            kept = latencies.recent if recent else latencies.kept
+            p50, p95, p99 = np.percentile(np.array(kept), (50, 95, 99))
             percentiles[stage] = float(p50), float(p95), float(p99)
         return percentiles
 

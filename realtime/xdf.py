@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 
 from ..contracts.errors import UserError
 from .audio import AudioFeatures
+from .devices.steady import Steady
+from .devices.stream_kind import SCHEMA, TAKEN, Kind, kind_of, mono, shape, vector
 from .engine import Engine
 from .observation_replay import ObservationReplay, Reassembled
 from .resampling import Resampler
 from .samples import SECOND, Sample, Sound
-from .steady import Steady
-from .stream_kind import SCHEMA, TAKEN, Kind, kind_of, mono, shape, vector
 
 MAGIC: Final = b"XDF:"
 BOUNDARY: Final = bytes.fromhex("43a546dccbf5410fb30ed5467383cbe4")  # where reading can begin anew

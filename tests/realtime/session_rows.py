@@ -9,8 +9,8 @@ import numpy as np
 from enrapt.contracts.schemas import AUDIO, FACE
 from enrapt.realtime.estimate import Engagement, Estimate, Latency
 from enrapt.realtime.samples import SECOND, Observation, Sample
-from enrapt.realtime.session_folder import SessionWriter
-from enrapt.realtime.session_reader import SessionReader
+from enrapt.realtime.sessions.folder import SessionWriter
+from enrapt.realtime.sessions.reader import SessionReader
 
 DIMS = {"face": FACE.dim, "audio": AUDIO.dim}
 DESCRIPTION = {

@@ -19,9 +19,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from enrapt.contracts.errors import UserError
-from enrapt.realtime.camera import FROZEN, Camera
-from enrapt.realtime.camera_process import HEADER, _capture, originating
-from enrapt.realtime.camera_trouble import camera_of, why_not
+from enrapt.realtime.devices.camera import FROZEN, Camera
+from enrapt.realtime.devices.camera_process import HEADER, _capture, originating
+from enrapt.realtime.devices.camera_trouble import camera_of, why_not
 from enrapt.realtime.samples import SECOND
 
 SHIFT = time.monotonic_ns() - 5 * SECOND  # a session that began 5 s ago
@@ -168,7 +168,7 @@ def test_a_picture_that_stays_is_noticed():
 
 def test_process_ends_with_its_parent(server):
     program = (
-        "import sys, time; from enrapt.realtime.camera import Camera\n"
+        "import sys, time; from enrapt.realtime.devices.camera import Camera\n"
         "with Camera(sys.argv[1], time.monotonic_ns): print('open', flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", program, server.address], stdout=subprocess.PIPE) as parent:

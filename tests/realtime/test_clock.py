@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enrapt.realtime.clock import FIT_FROM, INTERVAL, DeviceClock
+from enrapt.realtime.devices.clock import FIT_FROM, INTERVAL, DeviceClock
 from enrapt.realtime.samples import SECOND
 
 MS = SECOND // 1000

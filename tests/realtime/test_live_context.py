@@ -14,12 +14,12 @@ from enrapt.contracts.errors import UserError
 from enrapt.contracts.schemas import FACE
 from enrapt.export.bundle import KEY, Bundle, LatentSpec, ModalitySpec, StateSpec, digest, read_metadata
 from enrapt.realtime import LiveSession
-from enrapt.realtime.camera import Camera
+from enrapt.realtime.devices.camera import Camera
 from enrapt.realtime.engine import Engine
 from enrapt.realtime.estimate import Latency, estimate_of
 from enrapt.realtime.live import LiveLoop
-from enrapt.realtime.session_reader import SessionReader
-from enrapt.realtime.session_replay import SessionReplay
+from enrapt.realtime.sessions.reader import SessionReader
+from enrapt.realtime.sessions.replay import SessionReplay
 
 ROLE = (0.5, 1.25)
 TOLD = 0.25  # what the graph below makes of it

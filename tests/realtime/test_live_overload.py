@@ -9,7 +9,7 @@ from mjpeg import Server
 
 from enrapt.cli.demo import CLIP
 from enrapt.export.bundle import Bundle
-from enrapt.realtime.camera import Camera
+from enrapt.realtime.devices.camera import Camera
 from enrapt.realtime.engine import Engine
 from enrapt.realtime.face import FaceFeatures
 from enrapt.realtime.live import LiveLoop

@@ -19,9 +19,9 @@ from enrapt.contracts.errors import UserError
 from enrapt.contracts.schemas import AUDIO, FACE
 from enrapt.export.bundle import Bundle
 from enrapt.realtime import LiveSession
+from enrapt.realtime.devices.lsl_source import LslSource
 from enrapt.realtime.engine import Engine
 from enrapt.realtime.estimate import estimate_of
-from enrapt.realtime.lsl_source import LslSource
 from enrapt.realtime.resampling import RATE
 from enrapt.realtime.samples import SECOND
 
@@ -239,7 +239,7 @@ def test_a_stream_that_is_silent_is_lost_until_it_goes_on(outlet, name):
 
 
 def test_nobody_takes(outlet, name, monkeypatch):
-    monkeypatch.setattr("enrapt.realtime.lsl_source.WAITING", 10)
+    monkeypatch.setattr("enrapt.realtime.devices.lsl_source.WAITING", 10)
     outlet(FEATURES, name=name, channels=FACE.dim, rate=100)
     with face(name) as source:
         until(lambda: source.counts.dropped["full"] > 50, 5)

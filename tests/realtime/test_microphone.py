@@ -16,9 +16,9 @@ import pytest
 from pulse import MICROPHONE, Pulse, missing
 
 from enrapt.contracts.errors import UserError
-from enrapt.realtime import microphone as module
-from enrapt.realtime.microphone import Microphone
-from enrapt.realtime.microphone_process import _why_none
+from enrapt.realtime.devices import microphone as module
+from enrapt.realtime.devices.microphone import Microphone
+from enrapt.realtime.devices.microphone_process import _why_none
 from enrapt.realtime.resampling import RATE
 from enrapt.realtime.samples import SECOND, Sound
 
@@ -150,7 +150,9 @@ def refusal(name: str | None = None) -> str:
 
 def processes() -> list[psutil.Process]:
     """Those that this one has started for microphones."""
-    return [p for p in psutil.Process().children() if "enrapt.realtime.microphone_process" in p.cmdline()]
+    return [
+        p for p in psutil.Process().children() if "enrapt.realtime.devices.microphone_process" in p.cmdline()
+    ]
 
 
 def settled(microphone: Microphone) -> None:
@@ -256,7 +258,7 @@ def test_leaving_and_entering_again_leaves_nothing_behind(driver: Driver) -> Non
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
 def test_the_process_ends_with_its_parent(driver: Driver, end: signal.Signals) -> None:
     program = (
-        "import time; from enrapt.realtime.microphone import Microphone\n"
+        "import time; from enrapt.realtime.devices.microphone import Microphone\n"
         "with Microphone('usb', time.monotonic_ns) as m: print('open', flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as parent:
@@ -270,7 +272,7 @@ def test_the_process_ends_with_its_parent(driver: Driver, end: signal.Signals) -
 
 def test_nothing_reaches_the_terminal(driver: Driver) -> None:
     program = (
-        "import time; from enrapt.realtime.microphone import Microphone\n"
+        "import time; from enrapt.realtime.devices.microphone import Microphone\n"
         "with Microphone('usb', time.monotonic_ns) as m: print(m.take(2).samples.size > 0)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
@@ -279,7 +281,8 @@ def test_nothing_reaches_the_terminal(driver: Driver) -> None:
 
 def test_the_process_is_light() -> None:
     program = (
-        "import sys, enrapt.realtime.microphone_process; print({'numpy', 'sounddevice'} & {*sys.modules})"
+        "import sys, enrapt.realtime.devices.microphone_process\n"
+        "print({'numpy', 'sounddevice'} & {*sys.modules})"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"

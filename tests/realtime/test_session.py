@@ -14,8 +14,8 @@ from enrapt.realtime import LiveSession
 from enrapt.realtime.engine import Engine
 from enrapt.realtime.live import RESET
 from enrapt.realtime.media import Recording
-from enrapt.realtime.session_reader import SessionReader
-from enrapt.realtime.session_replay import SessionReplay
+from enrapt.realtime.sessions.reader import SessionReader
+from enrapt.realtime.sessions.replay import SessionReplay
 
 PAGE = Path(__file__).parents[2] / "docs" / "live.md"
 

@@ -10,7 +10,7 @@ import pytest
 from session_rows import ARROWS, DIMS, plain, read, record, three_batches, tick, told
 
 from enrapt.contracts.errors import UserError
-from enrapt.realtime.session_reader import SessionReader
+from enrapt.realtime.sessions.reader import SessionReader
 
 
 @pytest.fixture(scope="module")

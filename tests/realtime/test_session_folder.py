@@ -18,11 +18,11 @@ from session_rows import ARROWS, DESCRIPTION, DIMS, TICK, read, record, three_ba
 
 from enrapt.contracts.errors import UserError
 from enrapt.contracts.schemas import FACE
-from enrapt.realtime import session_folder
 from enrapt.realtime.estimate import Engagement, Estimate, Latency
 from enrapt.realtime.samples import Observation, Sample
-from enrapt.realtime.session_folder import SessionWriter
-from enrapt.realtime.session_reader import SessionReader
+from enrapt.realtime.sessions import folder as session_folder
+from enrapt.realtime.sessions.folder import SessionWriter
+from enrapt.realtime.sessions.reader import SessionReader
 
 
 @pytest.fixture(scope="module")
@@ -202,6 +202,6 @@ def test_what_does_not_fit_the_schemas_changes_nothing(tmp_path):
 
 
 def test_without_pyarrow_the_extra_is_named():
-    program = "import sys; sys.modules['pyarrow'] = None; import enrapt.realtime.session_folder"
+    program = "import sys; sys.modules['pyarrow'] = None; import enrapt.realtime.sessions.folder"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert "UserError: a recorded session needs pyarrow: pip install 'enrapt[record]'" in done.stderr

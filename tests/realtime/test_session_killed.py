@@ -13,8 +13,8 @@ import pytest
 from session_rows import ARROWS, DESCRIPTION, read, tick, told
 
 from enrapt.contracts.errors import UserError
-from enrapt.realtime.session_folder import SessionWriter
-from enrapt.realtime.session_reader import SessionReader
+from enrapt.realtime.sessions.folder import SessionWriter
+from enrapt.realtime.sessions.reader import SessionReader
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, UserError])
@@ -39,7 +39,7 @@ import sys, time
 sys.path.insert(0, sys.argv[2])
 from pathlib import Path
 from session_rows import DESCRIPTION, TICK, tick
-from enrapt.realtime.session_folder import SessionWriter
+from enrapt.realtime.sessions.folder import SessionWriter
 writer = SessionWriter(Path(sys.argv[1]), DESCRIPTION)
 n, start = 0, time.monotonic_ns()
 while True:

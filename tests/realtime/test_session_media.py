@@ -24,11 +24,11 @@ from numpy.typing import NDArray
 from recordings import MS, joined, read, times
 
 from enrapt.contracts.errors import UserError
-from enrapt.realtime import session_media
 from enrapt.realtime.media import BrokenRecording, Recording
 from enrapt.realtime.resampling import RATE
 from enrapt.realtime.samples import SECOND, Frame, Sound
-from enrapt.realtime.session_media import ROOM, MediaWriter
+from enrapt.realtime.sessions import media as session_media
+from enrapt.realtime.sessions.media import ROOM, MediaWriter
 
 BLOCK = RATE // 100  # samples: 10 ms
 posix = pytest.mark.skipif(os.name != "posix", reason="no limit of file sizes, no such permissions")

@@ -3,7 +3,7 @@ import pytest
 
 from enrapt.realtime.counts import Counts
 from enrapt.realtime.estimate import Engagement, Estimate, Latency
-from enrapt.realtime.statistics import Statistics
+from enrapt.realtime.statistics import KEPT, Statistics
 
 
 def estimate(tick: int, *, face: bool, face_ms: float | None = None, total_ms: float = 1.0) -> Estimate:
@@ -34,6 +34,16 @@ def test_percentiles_are_over_the_ticks_that_had_the_stage():
     assert statistics.latency()["face"] == pytest.approx(np.percentile(range(0, 101, 2), (50, 95, 99)))
     statistics.add(estimate(101, face=True).without_timing())  # and one may be added after a look
     assert statistics.latency()["total"] == pytest.approx((50, 95, 99))
+
+
+def test_a_long_run_takes_no_more_memory_and_the_last_minute_is_told_apart():
+    statistics = Statistics()
+    n = 3 * KEPT
+    for tick in range(n):
+        statistics.add(estimate(tick, face=True, total_ms=1000 * tick / n))
+    assert len(statistics._latency["total"].kept) == KEPT
+    assert statistics.latency()["total"] == pytest.approx((500, 950, 990), abs=5)
+    assert min(statistics.latency(recent=True)["total"]) > 990
 
 
 def test_without_ticks_there_is_nothing_to_tell():

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enrapt.realtime.clock import DeviceClock
+from enrapt.realtime.devices.clock import DeviceClock
+from enrapt.realtime.devices.steady import Steady
 from enrapt.realtime.resampling import RATE, Resampler
 from enrapt.realtime.samples import SECOND, Sound
-from enrapt.realtime.steady import Steady
 
 MS = SECOND // 1000
 

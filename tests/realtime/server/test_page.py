@@ -202,7 +202,8 @@ def test_nothing_but_this_server_is_asked_and_nothing_is_complained_of(browser, 
     asked = {m["params"]["request"]["url"] for m in sent if m["method"] == "Network.requestWillBeSent"}
     sockets = {m["params"]["url"] for m in sent if m["method"] == "Network.webSocketCreated"}
     assert {address.removeprefix(server.address) for address in asked} == {
-        "", "page.css", "page.js", "chart.js", "link.js", "meters.js", "preview.js", "run.js", "icon.svg", "history"
+        "", "page.css", "page.js", "chart.js", "link.js", "meters.js", "preview.js", "run.js", "icon.svg",
+        "history",
     }  # fmt: skip
     assert sockets == {server.address.replace("http", "ws") + "page"}
 

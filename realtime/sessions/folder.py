@@ -44,11 +44,11 @@ from typing import Any, Final, Generic, Self
 
 import msgspec
 
-from ..contracts.errors import UserError
-from .estimate import Estimate
-from .samples import SECOND, Observation, Sample
-from .session_messages import END, MessageFile
-from .session_tables import Encoder, Row, Table, Tables
+from ...contracts.errors import UserError
+from ..estimate import Estimate
+from ..samples import SECOND, Observation, Sample
+from .messages import END, MessageFile
+from .tables import Encoder, Row, Table, Tables
 
 VERSION: Final = 1
 JSON: Final = "session.json"

@@ -8,10 +8,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ..counts import Counts
+from ..resampling import Resampler
+from ..samples import SECOND, Sound
 from .clock import DeviceClock
-from .counts import Counts
-from .resampling import Resampler
-from .samples import SECOND, Sound
 from .steady import Steady
 
 WAITING: Final = 1000  # stretches of sound that wait to be taken; 10 s of blocks of 10 ms

@@ -10,12 +10,12 @@ from typing import Any, Final, Generic, TypeVar
 import msgspec
 import numpy as np
 
-from ..contracts.errors import UserError
-from ..contracts.schemas import Schema
-from ..contracts.schemas import schema as schema_named
-from .estimate import Engagement, Estimate, Latency
-from .samples import SECOND, Observation, Sample
-from .session_messages import UNCHECKED, sealed
+from ...contracts.errors import UserError
+from ...contracts.schemas import Schema
+from ...contracts.schemas import schema as schema_named
+from ..estimate import Engagement, Estimate, Latency
+from ..samples import SECOND, Observation, Sample
+from .messages import UNCHECKED, sealed
 
 try:
     import pyarrow as pa

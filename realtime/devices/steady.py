@@ -12,8 +12,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from .resampling import RATE, TOLERANCE
-from .samples import SECOND, Sound
+from ..resampling import RATE, TOLERANCE
+from ..samples import SECOND, Sound
 
 MAX_STRETCH: Final = 1e-3  # a sixtieth of a semitone; crystals need a fifth of it
 SETTLING: Final = 2 * RATE  # samples in which a deviation shrinks to a third

@@ -1,4 +1,4 @@
-"""The process that owns PortAudio, for `microphone`: `python -m enrapt.realtime.microphone_process`.
+"""The process that owns PortAudio, for `microphone`: `python -m enrapt.realtime.devices.microphone_process`.
 
 PortAudio looks for devices once, when it starts; looking again ends every open stream, and a driver whose
 device is gone may hang. A process can be ended and started anew whatever its libraries are doing.
@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NoReturn
 
-from ..contracts.errors import UserError
+from ...contracts.errors import UserError
 
 # Index of the first sample, its time, the time of the callback (both ns, `time.perf_counter_ns`: the same in
 # all processes), samples per channel, 1 if samples were lost before this block.

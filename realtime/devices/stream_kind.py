@@ -5,7 +5,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..contracts.schemas import AUDIO, FACE
+from ...contracts.schemas import AUDIO, FACE
 
 Kind = Literal["features", "sound"]
 

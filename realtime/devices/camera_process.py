@@ -1,4 +1,4 @@
-"""The process that owns OpenCV's capture, for `camera`: `python -m enrapt.realtime.camera_process`.
+"""The process that owns OpenCV's capture, for `camera`: `python -m enrapt.realtime.devices.camera_process`.
 
 A call into OpenCV cannot be interrupted, V4L2 has no time-out for opening, and libjpeg writes "Corrupt JPEG
 data" on the terminal whatever OpenCV's log level is. A process can be ended at any moment, and its output

@@ -1,4 +1,4 @@
-"""Reads a recorded session; `session_folder` says what is in it."""
+"""Reads a recorded session; `folder` says what is in it."""
 
 import contextlib
 import os
@@ -8,13 +8,13 @@ from typing import Any
 
 import msgspec
 
-from ..contracts.errors import UserError
-from ..contracts.schemas import SCHEMAS
-from .estimate import Estimate
-from .samples import SECOND, Observation, Sample
-from .session_folder import JSON, VERSION, Session, path_of
-from .session_messages import END, messages
-from .session_tables import Row, Table, Tables, is_of, rows
+from ...contracts.errors import UserError
+from ...contracts.schemas import SCHEMAS
+from ..estimate import Estimate
+from ..samples import SECOND, Observation, Sample
+from .folder import JSON, VERSION, Session, path_of
+from .messages import END, messages
+from .tables import Row, Table, Tables, is_of, rows
 
 
 class _Version(msgspec.Struct):

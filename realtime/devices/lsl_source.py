@@ -13,11 +13,11 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ..contracts.errors import UserError
-from .counts import Counts
-from .device_process import BACK_OFF, DeviceState
-from .device_sound import DeviceSound
-from .samples import SECOND, Sample, Sound
+from ...contracts.errors import UserError
+from ..counts import Counts
+from ..samples import SECOND, Sample, Sound
+from .process import BACK_OFF, DeviceState
+from .sound import DeviceSound
 from .stream_kind import SCHEMA, TAKEN, Kind, kind_of, mono, shape, vector
 
 try:

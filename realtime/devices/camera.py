@@ -15,13 +15,13 @@ from typing import IO, Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ..contracts.errors import UserError
+from ...contracts.errors import UserError
+from ..counts import Counts
+from ..media import decoded_jpeg
+from ..samples import SECOND
 from .camera_process import HEADER
 from .camera_trouble import camera_of, why_not
-from .counts import Counts
-from .device_process import DeviceProcess, DeviceState
-from .media import decoded_jpeg
-from .samples import SECOND
+from .process import DeviceProcess, DeviceState
 
 OPENING: Final = 8.0  # s; the process starts, and OpenCV gives an address 5 s
 FROZEN: Final = 0.7  # s without a new picture: the camera is lost

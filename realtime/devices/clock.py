@@ -16,7 +16,7 @@ from typing import Final
 
 import numpy as np
 
-from .samples import SECOND
+from ..samples import SECOND
 
 INTERVAL: Final = 2 * SECOND  # of which the pair of least delay counts
 INTERVALS: Final = 60  # two minutes: short enough for a crystal that warms up

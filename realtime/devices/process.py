@@ -41,7 +41,7 @@ class DeviceProcess:
 
     Args:
         name: of the device, for its threads.
-        module: in `enrapt.realtime`; run with `python -m`.
+        module: in this folder; run with `python -m`.
         asked: what the process is told.
         opening: s that it has for its first line.
         read: takes that line and the pipe, reads what one life of the process gives, and tells why it ended.
@@ -63,7 +63,7 @@ class DeviceProcess:
         lost: Callable[[], None],
     ) -> None:
         self._name = name
-        self._command = [sys.executable, "-P", "-m", f"enrapt.realtime.{module}"]
+        self._command = [sys.executable, "-P", "-m", f"enrapt.realtime.devices.{module}"]
         self._asked = json.dumps(asked).encode() + b"\n"
         self._opening, self._read, self._lost = opening, read, lost
         self.stopped = threading.Event()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
-from ..contracts.errors import UserError
+from ...contracts.errors import UserError
 
 _PATIENCE: Final = 2.0  # s; OpenCV has waited already
 

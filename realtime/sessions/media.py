@@ -30,10 +30,10 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
-from ..contracts.errors import UserError
-from .counts import Counts
-from .resampling import RATE
-from .samples import SECOND, Sound
+from ...contracts.errors import UserError
+from ..counts import Counts
+from ..resampling import RATE
+from ..samples import SECOND, Sound
 
 MS: Final = SECOND // 1000  # ns; FFmpeg writes Matroska in milliseconds and no finer
 # Bytes that wait for the disk: of pictures 40 s of a 640×480 MJPEG camera, or 1.7 s where they are RGB; 10 s

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from ..contracts.errors import UserError
-from .engine import Engine
-from .observation_replay import ObservationReplay, Reassembled
-from .session_reader import SessionReader
+from ...contracts.errors import UserError
+from ..engine import Engine
+from ..observation_replay import ObservationReplay, Reassembled
+from .reader import SessionReader
 
 
 class SessionReplay(ObservationReplay):

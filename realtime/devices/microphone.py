@@ -11,11 +11,11 @@ from typing import IO, Any, Final, Self
 
 import numpy as np
 
-from ..contracts.errors import UserError
-from .device_process import DeviceProcess, DeviceState
-from .device_sound import DeviceSound
+from ...contracts.errors import UserError
+from ..samples import Sound
 from .microphone_process import BLOCKS, HEADER
-from .samples import Sound
+from .process import DeviceProcess, DeviceState
+from .sound import DeviceSound
 
 OPENING: Final = 10.0  # s; PortAudio asks every device there is, and some are slow to answer
 FIRST: Final = 5.0  # s; from the opened device to its first block: Bluetooth takes its time
