@@ -57,7 +57,7 @@ def _read(source: Path) -> "tuple[list[Estimate], list[Mark], list[str]]":
 
         return read_estimates(source), [], []
     from ..realtime.samples import SECOND
-    from ..realtime.session_reader import SessionReader
+    from ..realtime.sessions.reader import SessionReader
 
     reader = SessionReader(source)
     estimates = list(reader.estimates())

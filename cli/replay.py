@@ -146,8 +146,8 @@ def replay(
     if streams and not xdf:
         raise UserError(f"{source}: not XDF, so it has no streams to name: no --face or --audio")
     if source.is_dir():
-        from ..realtime.session_reader import SessionReader
-        from ..realtime.session_replay import SessionReplay
+        from ..realtime.sessions.reader import SessionReader
+        from ..realtime.sessions.replay import SessionReplay
 
         reader = SessionReader(source)
     elif not xdf:
