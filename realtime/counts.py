@@ -1,7 +1,9 @@
 """Conservation: what became of every sample."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(slots=True)
@@ -33,3 +35,15 @@ class Counts:
         """Count `n` samples as captured and dropped: those that a source let go before they got here."""
         self.captured += n
         self.dropped[reason] += n
+
+
+def conservation(counts: Mapping[str, Counts]) -> dict[str, dict[str, Any]]:
+    """For programs: JSON can say it."""
+    return {
+        name: {
+            "captured": n.captured,
+            "used": n.used,
+            "dropped": {reason: dropped for reason, dropped in n.dropped.items() if dropped},
+        }
+        for name, n in counts.items()
+    }

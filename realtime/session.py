@@ -22,8 +22,9 @@ from ..contracts.errors import UserError
 from ..export.bundle import Bundle, Metadata
 from .audio import AudioFeatures
 from .calibration import Calibration
-from .counts import Counts
+from .counts import Counts, conservation
 from .devices.camera import Camera, Picture
+from .devices.camera_trouble import without_password
 from .devices.microphone import Microphone
 from .engine import Engine
 from .estimate import Estimate
@@ -230,12 +231,16 @@ class LiveSession:
             yield estimate
 
     def _keep_picture(self, picture: Picture) -> None:
-        if self._media is not None and self._loop is not None and self._loop.zero is not None:
-            self._media.picture(picture.originating_time - self._loop.zero, picture.data)
+        if self._media is not None and (zero := self._kept_from()) is not None:
+            self._media.picture(picture.originating_time - zero, picture.data)
 
     def _keep_sound(self, sound: Sound) -> None:
-        if self._media is not None and self._loop is not None and self._loop.zero is not None:
-            self._media.sound(Sound(sound.originating_time - self._loop.zero, sound.samples))
+        if self._media is not None and (zero := self._kept_from()) is not None:
+            self._media.sound(Sound(sound.originating_time - zero, sound.samples))
+
+    def _kept_from(self) -> int | None:
+        """The first tick's time; None while nothing is to be kept."""
+        return None if self._loop is None or self._loop.paused else self._loop.zero
 
     def mark(self, label: str) -> None:
         """Note something now: in what is recorded, and in outputs that take it. From any thread."""
@@ -352,10 +357,10 @@ class LiveSession:
         return {
             "ticks": self.statistics.ticks,
             "presence": {modality: round(x, 4) for modality, x in self.statistics.presence.items()},
-            "latency_ms": _by_percentile(self.statistics.latency()),
-            "samples": _conservation(self.counts),
-            "outputs": _conservation(self.output_counts),
-            **({} if self._media is None else {"media": _conservation(self._media.counts)}),
+            "latency_ms": self.statistics.percentiles(),
+            "samples": conservation(self.counts),
+            "outputs": conservation(self.output_counts),
+            **({} if self._media is None else {"media": conservation(self._media.counts)}),
             "restarts": {name: device.restarts for name, device in self.devices.items()},
             "overflows": 0 if heard is None else heard.overflows,
         }
@@ -369,18 +374,18 @@ class LiveSession:
         ]
         return {
             "devices": devices,
-            "drops": {name: counts["dropped"] for name, counts in _conservation(self.counts).items()},
-            "latency_ms": _by_percentile(self.statistics.latency(recent=True)),
+            "drops": {name: counts["dropped"] for name, counts in conservation(self.counts).items()},
+            "latency_ms": self.statistics.percentiles(recent=True),
             "paused": self.paused,
             "calibrated": self.calibrated,
-            "outputs": _conservation(self.output_counts),
+            "outputs": conservation(self.output_counts),
         }
 
     def _description(self, metadata: Metadata) -> dict[str, Any]:
         """For `session.json`."""
         devices = {}
         if self.camera is not None:
-            devices["camera"] = f"{self._asked[0]}: {self.camera.given}"
+            devices["camera"] = f"{without_password(str(self._asked[0]))}: {self.camera.given}"
         if self.microphone is not None:
             devices["microphone"] = f"{self.microphone.device}: {self.microphone.given}"
         for modality, stream in self.streams.items():
@@ -395,21 +400,3 @@ class LiveSession:
             "media": MEDIA if self._keep_media else None,
             "clock": "nanoseconds since the first tick, monotonic",
         }
-
-
-def _conservation(counts: Mapping[str, Counts]) -> dict[str, dict[str, Any]]:
-    return {
-        name: {
-            "captured": n.captured,
-            "used": n.used,
-            "dropped": {reason: dropped for reason, dropped in n.dropped.items() if dropped},
-        }
-        for name, n in counts.items()
-    }
-
-
-def _by_percentile(latency: Mapping[str, tuple[float, float, float]]) -> dict[str, dict[str, float]]:
-    return {
-        stage: dict(zip(("p50", "p95", "p99"), (round(ms, 3) for ms in percentiles), strict=True))
-        for stage, percentiles in latency.items()
-    }

@@ -69,6 +69,13 @@ class Statistics:
             percentiles[stage] = float(p50), float(p95), float(p99)
         return percentiles
 
+    def percentiles(self, recent: bool = False) -> dict[str, dict[str, float]]:
+        """`latency` for programs: JSON can say it."""
+        return {
+            stage: dict(zip(("p50", "p95", "p99"), (round(ms, 3) for ms in latency), strict=True))
+            for stage, latency in self.latency(recent).items()
+        }
+
 
 def stages(latency: Latency) -> Iterator[tuple[str, float]]:
     """What took how long, ms, by name."""

@@ -43,9 +43,9 @@ def why_not(camera: int | str, ending: str) -> str:
     """
     text = str(camera)
     if ending not in ("closed", "dark", "silent"):
-        return f"camera {_without_password(text)}: {ending}"
+        return f"camera {without_password(text)}: {ending}"
     if "://" in text:
-        return f"camera {_without_password(text)}: {_why_not_address(urlsplit(text))}"
+        return f"camera {without_password(text)}: {_why_not_address(urlsplit(text))}"
     if isinstance(camera, int):
         return f"camera {camera}: gives no picture; is it plugged in, and may this program use it?"
     return f"camera {text}: {_why_not_device(Path(text))}"
@@ -100,7 +100,8 @@ def _users(device: Path) -> list[str]:
     return users
 
 
-def _without_password(address: str) -> str:
+def without_password(address: str) -> str:
+    """The address without what stands before its host."""
     parts = urlsplit(address)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl() if parts.scheme else address
 

@@ -15,19 +15,11 @@ from numpy.typing import NDArray
 
 from ...contracts.errors import UserError
 from ..counts import Counts
+from ..lsl import pylsl
 from ..samples import SECOND, Sample, Sound
 from .process import BACK_OFF, DeviceState
 from .sound import DeviceSound
 from .stream_kind import SCHEMA, TAKEN, Kind, kind_of, mono, shape, vector
-
-try:
-    import pylsl
-except ImportError:
-    raise UserError("lsl: needs pylsl: pip install 'enrapt[lsl]'") from None
-except (OSError, RuntimeError):  # pylsl is there, and no liblsl for this machine
-    raise UserError(
-        "lsl: pylsl finds no liblsl: see github.com/sccn/liblsl/releases, or set PYLSL_LIB"
-    ) from None
 
 FINDING: Final = 4  # s for a stream of that name to answer, and
 LISTING: Final = 1.0  # s for the others, to name them

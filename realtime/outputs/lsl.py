@@ -10,18 +10,10 @@ from typing import Any, Final
 
 from ...contracts.errors import UserError
 from ..estimate import Estimate, Latency
+from ..lsl import pylsl
 from ..samples import Observation
 from .channels import channels, numbers
 from .output import Opening
-
-try:
-    import pylsl
-except ImportError:
-    raise UserError("lsl: needs pylsl: pip install 'enrapt[lsl]'") from None
-except (OSError, RuntimeError):  # pylsl is there, and no liblsl for this machine
-    raise UserError(
-        "lsl: pylsl finds no liblsl: see github.com/sccn/liblsl/releases, or set PYLSL_LIB"
-    ) from None
 
 _NAME: Final = "enrapt"
 _LEAVING: Final = 0.5  # s that inlets have for what is on its way

@@ -76,6 +76,30 @@ def test_pictures_are_kept_only_if_asked_for_and_are_a_recording_with_the_same_t
     assert {moment - first for moment in moments if moment > first} <= shown
 
 
+def test_paused_no_picture_is_kept_and_no_password_ever(server, face_model, tmp_path):
+    folder = tmp_path / "session"
+    address = server.address.replace("http://", "http://anna:secret@")
+    session = LiveSession(address, None, face_model=face_model, record=folder, keep_media=True)
+    with session:
+        for estimate in session:
+            if estimate.tick == 25:
+                session.pause()
+            if estimate.tick == 60:
+                session.resume()
+            if estimate.tick == 90:
+                break
+    labels = {label: time for time, label in SessionReader(folder).marks()}
+    frames = [frame.originating_time for frame in Recording(folder / "media.mkv")]
+    zero = frames[0] - min(
+        s.originating_time for s, _ in SessionReader(folder).samples("face") if s.originating_time >= 0
+    )
+    between = [t for t in frames if labels["paused"] + 10**8 < t - zero < labels["resumed"] - 10**8]
+    assert not between
+    assert len(frames) > 40
+    for file in folder.iterdir():
+        assert b"secret" not in file.read_bytes()
+
+
 def test_leaving_ends_everything_also_by_an_error(server, face_model):
     me = psutil.Process()
     before = {child.pid for child in me.children(recursive=True)}, threading.active_count()
