@@ -126,6 +126,7 @@ def replay(
     from ..realtime.engine import Engine
     from ..realtime.face import FaceFeatures
     from ..realtime.introduction import introduction
+    from ..realtime.introduction import status as how_it_goes
     from ..realtime.media import BrokenRecording, Recording
     from ..realtime.observation_replay import ObservationReplay
     from ..realtime.outputs import Outputs
@@ -192,6 +193,8 @@ def replay(
                     outputs.write(estimate if timing else estimate.without_timing(), session.observation)
                     statistics.add(estimate)
                     view.update(estimate, session.observation)
+                    if outputs.page is not None and estimate.tick % engine.rate == 0:
+                        outputs.page.status(how_it_goes(statistics, session.counts, outputs.counts))
                     if estimates is not None:
                         estimates.append(estimate)
             except BrokenRecording as error:

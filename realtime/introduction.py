@@ -1,8 +1,11 @@
-"""How a run introduces itself to whoever watches it: what it is, and what its bundle has and has not seen."""
+"""What a run tells whoever watches it: what it is, what its bundle has and has not seen, and how it goes."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from ..export.bundle import Metadata
+from .counts import Counts, conservation
+from .statistics import Statistics
 
 
 def introduction(metadata: Metadata, kind: str, name: str, **more: Any) -> dict[str, Any]:
@@ -31,5 +34,26 @@ def introduction(metadata: Metadata, kind: str, name: str, **more: Any) -> dict[
         "recording": None,
         "media_kept": False,
         "duration": None,
+        **more,
+    }
+
+
+def status(
+    statistics: Statistics, counts: Mapping[str, Counts], outputs: Mapping[str, Counts], **more: Any
+) -> dict[str, Any]:
+    """What a page is told about once a second; JSON can say it.
+
+    Args:
+        counts: of samples, by modality.
+        outputs: of estimates, by address.
+        more: `devices` (name, state, given), `paused`, `calibrated`.
+    """
+    return {
+        "devices": [],
+        "drops": {name: counts["dropped"] for name, counts in conservation(counts).items()},
+        "latency_ms": statistics.percentiles(recent=True),
+        "paused": False,
+        "calibrated": None,
+        "outputs": conservation(outputs),
         **more,
     }

@@ -30,7 +30,7 @@ from .engine import Engine
 from .estimate import Estimate
 from .face import FaceFeatures
 from .face_model import find_face_model
-from .introduction import introduction
+from .introduction import introduction, status
 from .live import LiveLoop
 from .outputs import Outputs
 from .pacing import MAX_WAIT
@@ -367,19 +367,12 @@ class LiveSession:
 
     def _status(self) -> dict[str, Any]:
         """For the page."""
-        assert self._outputs is not None
         devices = [
             {"name": name, "state": device.state.name, "given": device.given}
             for name, device in self.devices.items()
         ]
-        return {
-            "devices": devices,
-            "drops": {name: counts["dropped"] for name, counts in conservation(self.counts).items()},
-            "latency_ms": self.statistics.percentiles(recent=True),
-            "paused": self.paused,
-            "calibrated": self.calibrated,
-            "outputs": conservation(self.output_counts),
-        }
+        now = {"devices": devices, "paused": self.paused, "calibrated": self.calibrated}
+        return status(self.statistics, self.counts, self.output_counts, **now)
 
     def _description(self, metadata: Metadata) -> dict[str, Any]:
         """For `session.json`."""
