@@ -70,6 +70,7 @@ def test_from_an_mdvae_to_its_bundle(enrapt, folder):
     assert "w 2, shared 2, voice 1" in card
 
 
+@pytest.mark.long
 def test_what_cannot_be_distilled_is_told(enrapt, folder):
     done = enrapt("distil", "nowhere", "-o", "run")
     assert (done.returncode, done.stderr) == (

@@ -285,6 +285,7 @@ def test_the_same_pictures_twice_give_the_same_bytes(model: Path, shared: Path) 
     assert extract() == extract()
 
 
+@pytest.mark.long
 def test_real_speakers_have_a_face(model: Path, shared: Path) -> None:
     clips = sorted(shared.glob("clips/grid_*.mpg"))
     assert len(clips) == 7

@@ -223,6 +223,7 @@ def test_a_stream_that_was_killed_is_found_again_also_as_another_source(outlet, 
     settled(source)
 
 
+@pytest.mark.long
 def test_a_stream_that_is_silent_is_lost_until_it_goes_on(outlet, name):
     process, _ = outlet(FEATURES, name=name, channels=FACE.dim)
     with face(name) as source:
@@ -278,6 +279,7 @@ def test_a_session_shows_the_model_what_the_streams_brought(outlet, name, tiny_b
     assert summary["latency_ms"]["tick"]["p50"] < 45
 
 
+@pytest.mark.long
 def test_a_session_goes_on_when_its_stream_is_killed_and_again_when_it_is_back(outlet, name, tiny_bundle):
     process, _ = outlet(FEATURES, name=name, channels=FACE.dim)
     present = []
@@ -439,6 +441,7 @@ def test_the_pages_example_is_a_face(name):
     assert np.count_nonzero(sample.values) == 1
 
 
+@pytest.mark.long
 def test_the_command(outlet, name, tiny_bundle, tmp_path):
     def enrapt(*arguments):
         command = [sys.executable, "-m", "enrapt.cli.main", *map(str, arguments)]

@@ -186,6 +186,7 @@ def tone(seconds=6.0, rate=44_100, fast=1.0, name="microphone", hole=None):
     return Stream(name, 100 + t, values.round().astype(np.int16), rate, "int16")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fast", [1.0, 1.0002])
 def test_sound_is_heard_at_its_time(engine, tmp_path, fast):
     levels = {}

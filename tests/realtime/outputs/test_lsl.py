@@ -149,6 +149,7 @@ def table(told):
     )
 
 
+@pytest.mark.long
 def test_stamps_are_the_ticks_times_also_for_an_inlet_that_comes_again(python, name):
     session = python(LIVE, name, RATE, 7)
     inlet = python(INLET, name, 1.5, 1.0)

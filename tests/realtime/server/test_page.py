@@ -303,6 +303,7 @@ def test_the_page_brings_the_token_along(browser):
     server.close(True)
 
 
+@pytest.mark.long
 def test_silence_is_a_dead_connection_only_where_the_run_is_live(browser, server):
     page = Page(browser, server.address)
     page.driver.get_log("performance")
