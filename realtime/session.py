@@ -10,6 +10,7 @@ sound are kept if that is asked for as well, and never otherwise.
 
 import copy
 import sys
+import threading
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack
@@ -132,6 +133,8 @@ class LiveSession:
         self._asked_for: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._calibration: Calibration | None = None
         self.calibrated: float | None = None
+        self._thread: threading.Thread | None = None
+        self._failure: BaseException | None = None
         self._stack = ExitStack()
         self.statistics = Statistics()
         self._loop: LiveLoop | None = None
@@ -209,6 +212,11 @@ class LiveSession:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._thread is not None:
+            self.stop()
+            self._thread.join()
+        if kind is None and self._failure is not None:
+            kind, error = type(self._failure), self._failure
         try:
             self._stack.__exit__(kind, error, trace)
         finally:
@@ -217,6 +225,8 @@ class LiveSession:
                     self._writer.close(self.summary())
                 else:
                     self._writer.__exit__(kind, error, trace)
+        if self._failure is not None and error is self._failure:
+            raise self._failure
 
     def __iter__(self) -> Generator[Estimate]:
         if self._loop is None or self._outputs is None:
@@ -229,6 +239,20 @@ class LiveSession:
             self._outputs.write(estimate, self._loop.observation)
             self._look_after(estimate)
             yield estimate
+
+    def start(self, callback: Callable[[Estimate], None]) -> None:
+        """Call back with each estimate, from a thread of the session's own, until `stop` or the end of the
+        context. What goes wrong there is raised at that end."""
+
+        def run() -> None:
+            try:
+                for estimate in self:
+                    callback(estimate)
+            except BaseException as error:
+                self._failure = error
+
+        self._thread = threading.Thread(target=run, name="enrapt callback", daemon=True)
+        self._thread.start()
 
     def _keep_picture(self, picture: Picture) -> None:
         if self._media is not None and (zero := self._kept_from()) is not None:

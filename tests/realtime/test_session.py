@@ -2,6 +2,7 @@
 
 import re
 import threading
+import time
 from pathlib import Path
 
 import psutil
@@ -123,12 +124,33 @@ def test_a_session_that_was_not_entered_says_so():
         LiveSession(face_every=0)
 
 
-def test_the_pages_example_runs(server, face_model, monkeypatch, capsys):
-    (program,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+def test_what_goes_wrong_in_a_callback_is_raised_at_the_end(server, face_model):
+    called = []
+
+    def fail(estimate):
+        called.append(estimate.tick)
+        if len(called) == 3:
+            raise ZeroDivisionError
+
+    def run():
+        with LiveSession(server.address, None, face_model=face_model) as session:
+            session.start(fail)
+            time.sleep(0.6)
+
+    with pytest.raises(ZeroDivisionError):
+        run()
+    assert called == [0, 1, 2]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("enrapt")]
+
+
+@pytest.mark.parametrize("example", [0, 1])
+def test_the_pages_examples_run(server, face_model, monkeypatch, capsys, example):
+    program = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)[example]
     assert 'camera=0, mic="default"' in program
     monkeypatch.setenv("ENRAPT_FACE_MODEL", str(face_model))
     there = f'camera="{server.address}", mic=None'
-    exec(program.replace('camera=0, mic="default"', there).replace("> 10", "> 2"), {})
+    shorter = program.replace("> 10", "> 2").replace("sleep(10)", "sleep(2)")
+    exec(shorter.replace('camera=0, mic="default"', there), {})
     told = capsys.readouterr().out.splitlines()
     assert len(told) > 10
-    assert "captured" in told[-1]
+    assert re.fullmatch(r"0\.00 0\.\d\d", told[0])
