@@ -39,6 +39,9 @@ LIBRARIES: Final = {
     "rich": "rich",
     "matplotlib": "matplotlib",
     "platformdirs": "platformdirs",
+    "starlette": "starlette",
+    "uvicorn": "uvicorn",
+    "websockets": "websockets",
 }
 
 
