@@ -1,0 +1,55 @@
+"""What somebody asks for on the page happens in the session, and the page is told how it goes."""
+
+import json
+
+import pytest
+from mjpeg import Server
+from websockets.sync.client import connect
+
+from enrapt.realtime import LiveSession
+from enrapt.realtime.live import RESET
+from enrapt.realtime.sessions.reader import SessionReader
+
+
+@pytest.fixture
+def server():
+    with Server() as server:
+        yield server
+
+
+def test_commands_of_the_page_are_obeyed_and_recorded(server, face_model, tmp_path):
+    folder = tmp_path / "session"
+    session = LiveSession(server.address, None, face_model=face_model, record=folder, to=["ui:0"])
+    asked = {10: "mark", 20: "pause", 45: "resume", 55: "reset"}
+    paused = []
+    with session:
+        assert session.page is not None
+        with connect(session.page.address.replace("http", "ws") + "page") as page:
+            for estimate in session:
+                paused.append(session.paused)
+                if what := asked.get(estimate.tick):
+                    page.send(json.dumps({"do": what, "label": "smiles" if what == "mark" else ""}))
+                if estimate.tick == 80:
+                    break
+            told = []
+            while not told or told[-1].get("tick") != 80:
+                told.append(json.loads(page.recv(timeout=2)))
+    hello = told[0]
+    assert hello["type"] == "hello"
+    assert (hello["kind"], hello["sources"], hello["recording"]) == ("live", ["face"], str(folder))
+    assert "no human" in hello["bundle"]["not_for"]
+    statuses = [message for message in told if message["type"] == "status"]
+    assert {message["paused"] for message in statuses} == {False, True}
+    assert statuses[-1]["devices"][0]["name"] == "camera"
+    assert statuses[-1]["latency_ms"]["step"]["p50"] > 0
+    assert not paused[19]
+    assert all(paused[25:44])
+    assert not paused[52]
+    marks = list(SessionReader(folder).marks())
+    assert [label for _, label in marks] == ["smiles", "paused", "resumed", RESET]
+    assert [message["label"] for message in told if message["type"] == "mark"] == [
+        "smiles",
+        "paused",
+        "resumed",
+    ]
+    assert session.counts["face"].dropped["paused"] > 10
