@@ -10,29 +10,32 @@ import numpy as np
 
 from .estimate import Estimate, Latency
 
-KEPT: Final = 100_000  # latencies of a stage: an hour of them, and never more memory
+KEPT: Final = 50_000  # latencies of a stage: half an hour of them
 RECENT: Final = 1500  # latencies; a minute
 
 
 class _Stage:
-    """All latencies of a stage up to `KEPT`, then as many of them drawn at random.
+    """All latencies of a stage up to `KEPT`, then as many of them drawn at random; memory taken at once.
 
     Source: J. S. Vitter, "Random sampling with a reservoir", ACM TOMS 11 (1985), algorithm R.
     """
 
     def __init__(self) -> None:
         self.recent: deque[float] = deque(maxlen=RECENT)
-        self.kept = array("f")
+        self._kept = array("f", [0.0]) * KEPT
         self._seen = 0
         self._random = Random(0)
 
     def add(self, ms: float) -> None:
         self.recent.append(ms)
+        place = self._seen if self._seen < KEPT else self._random.randrange(self._seen + 1)
         self._seen += 1
-        if len(self.kept) < KEPT:
-            self.kept.append(ms)
-        elif (place := self._random.randrange(self._seen)) < KEPT:
-            self.kept[place] = ms
+        if place < KEPT:
+            self._kept[place] = ms
+
+    @property
+    def kept(self) -> array[float]:
+        return self._kept[: self._seen]
 
 
 class Statistics:

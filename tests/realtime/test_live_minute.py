@@ -3,6 +3,7 @@
 import os
 import time
 
+import numpy as np
 import pytest
 from mjpeg import Server
 
@@ -23,8 +24,8 @@ def minute(session, seconds):
 
 def check(session, estimates, times):
     assert [e.tick for e in estimates] == list(range(len(estimates)))
-    rate = (len(times) - 1) / (times[-1] - times[0])
-    assert abs(rate / session.rate - 1) < 1e-3
+    seconds, _ = np.polyfit(range(len(times)), times, 1)  # a tick; the first alone may be late by 50 ms
+    assert abs(1 / seconds / session.rate - 1) < 1e-3
     face, camera = session.counts["face"], session.camera.counts
     assert face.waiting == camera.waiting == 0
     assert face.captured == camera.captured
