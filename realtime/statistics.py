@@ -34,7 +34,7 @@ class _Stage:
             self._kept[place] = ms
 
     @property
-    def kept(self) -> array[float]:
+    def kept(self) -> "array[float]":
         return self._kept[: self._seen]
 
 
