@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from lsl_loopback import LOOPBACK
 
 from enrapt.contracts.errors import UserError
 from enrapt.contracts.schemas import AUDIO, FACE
@@ -26,17 +27,6 @@ from enrapt.realtime.resampling import RATE
 from enrapt.realtime.samples import SECOND
 
 PAGE = Path(__file__).parents[2] / "docs" / "lsl.md"
-LOOPBACK = """\
-[ports]
-IPv6 = disable
-[multicast]
-ResolveScope = machine
-AddressesOverride = {127.0.0.1}
-[lab]
-KnownPeers = {127.0.0.1}
-[log]
-level = -2
-"""
 # Sample k, stamped k / rate after its first one, is all k, unless it is told otherwise.
 FEATURES = """
 import json, math, sys, time

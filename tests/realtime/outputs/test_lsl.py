@@ -10,21 +10,11 @@ from xml.etree import ElementTree
 
 import pandas as pd
 import pytest
+from lsl_loopback import LOOPBACK
 
 from enrapt.contracts.errors import UserError
 from enrapt.realtime.outputs.addresses import opening
 
-LOOPBACK = """\
-[ports]
-IPv6 = disable
-[multicast]
-ResolveScope = machine
-AddressesOverride = {127.0.0.1}
-[lab]
-KnownPeers = {127.0.0.1}
-[log]
-level = -2
-"""
 RATE = 25
 COMMON = """
 import json, sys, time
