@@ -43,7 +43,7 @@ $(VENV)/.installed-dev: $(SOURCES)
 # Trains the shipped bundles anew from their seeds, an hour on one core, and replaces them.
 bundle: $(VENV)/.installed-dev
 	$(BIN)/enrapt train default --seed 0 --threads 1 -o runs/default
-	$(BIN)/enrapt export runs/default -o export/bundles/default.onnx
+	$(BIN)/enrapt export runs/default -o bundle/shipped/default.onnx
 	$(BIN)/enrapt train mdvae --seed 0 --threads 1 -o runs/mdvae-smoother
 	$(BIN)/enrapt distil runs/mdvae-smoother --seed 0 --threads 1 -o runs/mdvae
-	$(BIN)/enrapt export runs/mdvae -o export/bundles/mdvae.onnx
+	$(BIN)/enrapt export runs/mdvae -o bundle/shipped/mdvae.onnx

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from enrapt.contracts.schemas import AUDIO, BLENDSHAPES, MEL_BINS
 from enrapt.models.datasets.conversation import LOGIT_EDGE
-from enrapt.realtime.audio import AudioFeatures
-from enrapt.realtime.face import FaceFeatures
-from enrapt.realtime.media import Recording
-from enrapt.realtime.samples import Frame
+from enrapt.realtime.features.audio import AudioFeatures
+from enrapt.realtime.features.face import FaceFeatures
+from enrapt.realtime.sources.recording import Recording
+from enrapt.realtime.streams.samples import Frame
 
 Array = NDArray[np.float64]
 FACTORS, SHAPES = 10, 8

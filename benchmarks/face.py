@@ -17,10 +17,10 @@ from mediapipe.tasks.python.core.base_options import BaseOptions
 from mediapipe.tasks.python.vision.core.vision_task_running_mode import VisionTaskRunningMode
 from mediapipe.tasks.python.vision.face_landmarker import FaceLandmarker, FaceLandmarkerOptions
 
-from enrapt.realtime.face import FaceFeatures
-from enrapt.realtime.face_model import find_face_model
-from enrapt.realtime.media import Recording
-from enrapt.realtime.samples import Frame
+from enrapt.realtime.features.face import FaceFeatures
+from enrapt.realtime.features.face_model import find_face_model
+from enrapt.realtime.sources.recording import Recording
+from enrapt.realtime.streams.samples import Frame
 
 
 def alone(model: Path, frames: list[Frame]) -> float:

@@ -19,8 +19,8 @@ import msgspec
 import numpy as np
 import torch
 
-from enrapt.export.bundle import Bundle, digest
-from enrapt.export.sequence import initial_states
+from enrapt.bundle.bundle import Bundle, digest
+from enrapt.bundle.sequence import initial_states
 from enrapt.export.step import Blocks, StepGraph
 from enrapt.export.write import describe, graph_of, with_metadata
 from enrapt.models.config import load_config
@@ -30,7 +30,7 @@ from enrapt.models.likelihoods import LOGIT_CAP
 from enrapt.models.mdvae import MDVAE
 from enrapt.models.mm_vrnn import CLIP, MMVRNN, MMVRNNConfig
 from enrapt.models.modality import Modality
-from enrapt.realtime.engine import Engine
+from enrapt.realtime.engine.engine import Engine
 
 torch.set_num_threads(1)
 TICKS = 200  # of a block

@@ -2,7 +2,7 @@
 
     python benchmarks/linked_modalities.py [--sequences validation|test] [--links spiral …] [--seeds 3]
 
-Data are generated (`enrapt.models.datasets.linked`), fresh at every step. Two models, MM-VRNN over the
+Data are generated (`benchmarks.datasets.linked`), fresh at every step. Two models, MM-VRNN over the
 sequence and MVAE at each tick alone, in variants that have the same layers, steps, data, noise and hidden
 ticks (modality dropout, `missing.Dropout`) by seed:
 
@@ -26,9 +26,9 @@ from typing import get_args
 
 import numpy as np
 import torch
+from datasets.linked import DIMS, Link, simulate
 from torch import Tensor, nn
 
-from enrapt.models.datasets.linked import DIMS, Link, simulate
 from enrapt.models.experts import precision
 from enrapt.models.generation import reconstruct
 from enrapt.models.metrics import rmse

@@ -21,11 +21,11 @@ import numpy as np
 import psutil
 
 from enrapt.cli.demo import CLIP
-from enrapt.realtime.face import FaceFeatures
-from enrapt.realtime.face_model import find_face_model
-from enrapt.realtime.media import Recording
-from enrapt.realtime.samples import SECOND, Frame
+from enrapt.realtime.features.face import FaceFeatures
+from enrapt.realtime.features.face_model import find_face_model
 from enrapt.realtime.session import LiveSession
+from enrapt.realtime.sources.recording import Recording
+from enrapt.realtime.streams.samples import SECOND, Frame
 
 SIZE = (640, 480)
 SKIP, LENGTH = 25, 75  # pictures of the clip, the face in sight

@@ -14,8 +14,8 @@ import time
 import numpy as np
 import torch
 from audiovisual import everywhere, train
+from datasets import audiovisual_factors
 
-from enrapt.models.datasets import audiovisual_factors
 from enrapt.models.mdvae import MDVAE, MDVAEConfig
 from enrapt.models.modality import Modality
 

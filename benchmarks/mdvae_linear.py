@@ -15,9 +15,9 @@ import time
 
 import numpy as np
 import torch
+from datasets import linear_toy
 from torch import Tensor
 
-from enrapt.models.datasets import linear_toy
 from enrapt.models.forward_filter import ForwardFilter
 from enrapt.models.mdvae import MDVAE, MDVAEConfig
 from enrapt.models.modality import Modality

@@ -19,11 +19,11 @@ import time
 import numpy as np
 import torch
 from audiovisual import everywhere, train
+from datasets.audiovisual_classes import CLASSES, Sequences, bayes, simulate
+from datasets.audiovisual_factors import DIMS
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from enrapt.models.datasets.audiovisual_classes import CLASSES, Sequences, bayes, simulate
-from enrapt.models.datasets.audiovisual_factors import DIMS
 from enrapt.models.dynamic_latent import Latent
 from enrapt.models.mdvae import MDVAE, MDVAEConfig
 from enrapt.models.modality import Modality

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from datasets.mnist import CLASSES, Digits, load_mnist
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from enrapt.models.datasets.mnist import CLASSES, Digits, load_mnist
 from enrapt.models.dmvae import DMVAE
 from enrapt.models.importance import log_likelihood
 from enrapt.models.mvae import MVAE

@@ -10,10 +10,10 @@ then from the one that gave the private latent, and from the one that gave the s
 """
 
 import torch
+from datasets.mnist import CLASSES, PIXELS, Digits
 from mnist_digits import accuracy, digits_and_epochs, fit, likelihoods, read, seen, train_classifier
 from torch import Tensor, nn
 
-from enrapt.models.datasets.mnist import CLASSES, PIXELS, Digits
 from enrapt.models.dmvae import DMVAE, DMVAEConfig
 from enrapt.models.modality import Modality
 

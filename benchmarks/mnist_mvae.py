@@ -10,10 +10,10 @@ a digit's average picture, the pixels' standard deviation among the images of on
 """
 
 import torch
+from datasets.mnist import CLASSES, PIXELS, Digits
 from mnist_digits import accuracy, digits_and_epochs, fit, likelihoods, read, seen, train_classifier
 from torch import Tensor, nn
 
-from enrapt.models.datasets.mnist import CLASSES, PIXELS, Digits
 from enrapt.models.modality import Modality
 from enrapt.models.mvae import MVAE, MVAEConfig
 

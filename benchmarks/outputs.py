@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 from live import processor_time, serve
 
-from enrapt.realtime.face_model import find_face_model
+from enrapt.realtime.features.face_model import find_face_model
 from enrapt.realtime.session import LiveSession
 
 CLIENTS = 3

@@ -24,9 +24,9 @@ from PIL import Image
 from selenium import webdriver
 
 from enrapt.contracts.schemas import AUDIO, FACE
-from enrapt.realtime.estimate import Engagement, Estimate, Latency
-from enrapt.realtime.samples import SECOND, Observation
-from enrapt.realtime.server.server import PageServer
+from enrapt.realtime.engine.estimate import Engagement, Estimate, Latency
+from enrapt.realtime.page.server import PageServer
+from enrapt.realtime.streams.samples import SECOND, Observation
 
 RATE = 25
 BEFORE = 60  # s of the session before the page is opened

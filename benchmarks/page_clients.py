@@ -16,9 +16,9 @@ from multiprocessing.connection import Connection
 import numpy as np
 
 from enrapt.contracts.schemas import FACE
-from enrapt.realtime.estimate import Engagement, Estimate, Latency
-from enrapt.realtime.samples import SECOND, Observation
-from enrapt.realtime.server.server import PageServer
+from enrapt.realtime.engine.estimate import Engagement, Estimate, Latency
+from enrapt.realtime.page.server import PageServer
+from enrapt.realtime.streams.samples import SECOND, Observation
 
 RATE = 25
 

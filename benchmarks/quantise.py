@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-from enrapt.export.bundle import Bundle, digest
+from enrapt.bundle.bundle import Bundle, digest
+from enrapt.bundle.sequence import initial_states
 from enrapt.export.layout import exportable
 from enrapt.export.quality import measure
 from enrapt.export.quantise import quantised
-from enrapt.export.sequence import initial_states
 from enrapt.export.write import describe, graph_of, with_metadata
 from enrapt.models.training import load_model, run_seed
 

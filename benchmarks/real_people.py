@@ -13,13 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
-from enrapt.export.bundle import Bundle
-from enrapt.realtime.audio import AudioFeatures
-from enrapt.realtime.engine import Engine
-from enrapt.realtime.face import FaceFeatures
-from enrapt.realtime.face_model import find_face_model
-from enrapt.realtime.media import Recording
-from enrapt.realtime.replay import Replay
+from enrapt.bundle.bundle import Bundle
+from enrapt.realtime.engine.engine import Engine
+from enrapt.realtime.features.audio import AudioFeatures
+from enrapt.realtime.features.face import FaceFeatures
+from enrapt.realtime.features.face_model import find_face_model
+from enrapt.realtime.sources.recording import Recording
+from enrapt.realtime.sources.replay import Replay
 
 
 def main() -> None:

@@ -16,15 +16,15 @@ from pathlib import Path
 import numpy as np
 from face import alone
 
+from enrapt.bundle.bundle import Bundle
 from enrapt.cli.demo import CLIP
-from enrapt.export.bundle import Bundle
-from enrapt.realtime.audio import AudioFeatures
-from enrapt.realtime.engine import Engine
-from enrapt.realtime.face import FaceFeatures
-from enrapt.realtime.face_model import find_face_model
-from enrapt.realtime.media import Recording
-from enrapt.realtime.replay import Replay
-from enrapt.realtime.samples import Frame
+from enrapt.realtime.engine.engine import Engine
+from enrapt.realtime.features.audio import AudioFeatures
+from enrapt.realtime.features.face import FaceFeatures
+from enrapt.realtime.features.face_model import find_face_model
+from enrapt.realtime.sources.recording import Recording
+from enrapt.realtime.sources.replay import Replay
+from enrapt.realtime.streams.samples import Frame
 
 
 def replay(model: Path, source: Path, engine: Engine) -> float:

@@ -28,10 +28,10 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import torch
+from datasets.badrobots import DIMS, RATE, Person, load_badrobots
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from enrapt.models.datasets.badrobots import DIMS, RATE, Person, load_badrobots
 from enrapt.models.metrics import auc
 from enrapt.models.missing import Dropout, modality_dropout
 from enrapt.models.mm_vrnn import MMVRNN, MMVRNNConfig

@@ -16,13 +16,13 @@ from collections.abc import Iterator
 import numpy as np
 import psutil
 
+from enrapt.bundle.bundle import Bundle
 from enrapt.contracts.schemas import AUDIO, FACE
-from enrapt.export.bundle import Bundle
-from enrapt.realtime.alignment import Aligner
-from enrapt.realtime.devices.clock import DeviceClock
-from enrapt.realtime.engine import Engine
-from enrapt.realtime.pacing import Pacing
-from enrapt.realtime.samples import SECOND, Sample
+from enrapt.realtime.engine.engine import Engine
+from enrapt.realtime.streams.alignment import Aligner
+from enrapt.realtime.streams.clock import DeviceClock
+from enrapt.realtime.streams.pacing import Pacing
+from enrapt.realtime.streams.samples import SECOND, Sample
 
 AGES = {"face": round(FACE.max_age * SECOND), "audio": round(AUDIO.max_age * SECOND)}
 AWAY_EVERY, AWAY = 1200 * SECOND, 30 * SECOND

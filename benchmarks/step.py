@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from enrapt.export.bundle import Bundle
-from enrapt.realtime.engine import Engine
+from enrapt.bundle.bundle import Bundle
+from enrapt.realtime.engine.engine import Engine
 
 BLOCKS, STEPS = 40, 200
 

@@ -26,16 +26,16 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from datasets import grid
 from torch import Tensor, nn
 
-from enrapt.models.datasets import grid
 from enrapt.models.mdvae import MDVAE, MDVAEConfig
 from enrapt.models.modality import Modality
 from enrapt.models.vq_vae import VQVAE, VQVAEConfig
-from enrapt.realtime.face import FaceFeatures
-from enrapt.realtime.face_model import find_face_model
-from enrapt.realtime.media import Recording
-from enrapt.realtime.samples import Frame
+from enrapt.realtime.features.face import FaceFeatures
+from enrapt.realtime.features.face_model import find_face_model
+from enrapt.realtime.sources.recording import Recording
+from enrapt.realtime.streams.samples import Frame
 
 TICKS = 75  # of a clip
 COVERED = 6

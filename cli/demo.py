@@ -8,7 +8,7 @@ from ..contracts.errors import UserError
 from .replay import add_face_model_arguments, replay
 
 if TYPE_CHECKING:
-    from ..realtime.estimate import Estimate
+    from ..realtime.engine.estimate import Estimate
 
 CLIP = Path(__file__).with_name("demo.mp4")
 

@@ -115,7 +115,7 @@ def libraries() -> Iterator[Finding]:
 
 def face_model(named: Path | None, fetch: bool) -> Finding:
     """The face model: its hash and, where MediaPipe is there, whether it runs."""
-    from ..realtime.face_model import NAME, SHA256, cached, locate
+    from ..realtime.features.face_model import NAME, SHA256, cached, locate
 
     lacking: Status = "absent" if _arm_linux() else "missing"
     try:
@@ -129,7 +129,7 @@ def face_model(named: Path | None, fetch: bool) -> Finding:
             remedy = f"enrapt doctor --fetch, or put {NAME} (sha256 {SHA256}) at {cached()}"
             return Finding(REPLAY, "face model", lacking, "not on this computer yet", remedy)
         if importlib.util.find_spec("mediapipe"):
-            from ..realtime.face import FaceFeatures
+            from ..realtime.features.face import FaceFeatures
 
             FaceFeatures(path).close()
     except (ImportError, UserError) as error:
@@ -140,7 +140,7 @@ def face_model(named: Path | None, fetch: bool) -> Finding:
 def bundle() -> Finding:
     """The shipped model of engagement, loaded."""
     try:
-        from ..export.bundle import Bundle
+        from ..bundle.bundle import Bundle
 
         shipped = Bundle.load("default").metadata
     except (ImportError, UserError) as error:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..export.bundle import Metadata
+    from ..bundle.bundle import Metadata
 
 
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -25,8 +25,8 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 def run(args: argparse.Namespace) -> int:
     import msgspec
 
-    from ..export.bundle import Bundle
-    from ..export.sequence import seconds_a_tick
+    from ..bundle.bundle import Bundle
+    from ..bundle.sequence import seconds_a_tick
 
     bundle = Bundle.load(args.bundle)
     size, tick = bundle.path.stat().st_size, seconds_a_tick(bundle)

@@ -84,8 +84,8 @@ def add_live_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from ..contracts.files import write_whole
     from ..realtime.session import LiveSession
-    from ..realtime.whole_file import write_whole
     from .summary import summary
     from .view import View, find_face_model_visibly
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ..contracts.errors import UserError
 
 if TYPE_CHECKING:
-    from ..realtime.estimate import Estimate
+    from ..realtime.engine.estimate import Estimate
     from ..realtime.timeline import Mark
 
 
@@ -53,11 +53,11 @@ def run(args: argparse.Namespace) -> int:
 def _read(source: Path) -> "tuple[list[Estimate], list[Mark], list[str]]":
     """Estimates, marks, and what is lost of a session."""
     if not source.is_dir():
-        from ..realtime.estimates_file import read_estimates
+        from ..realtime.store.estimates_file import read_estimates
 
         return read_estimates(source), [], []
-    from ..realtime.samples import SECOND
-    from ..realtime.sessions.reader import SessionReader
+    from ..realtime.store.reader import SessionReader
+    from ..realtime.streams.samples import SECOND
 
     reader = SessionReader(source)
     estimates = list(reader.estimates())

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from ..contracts.errors import UserError
 
 if TYPE_CHECKING:
-    from ..realtime.estimate import Estimate
-    from ..realtime.server.server import PageServer
+    from ..realtime.engine.estimate import Estimate
+    from ..realtime.page.server import PageServer
 
 
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -121,19 +121,19 @@ def replay(
         streams: of XDF, by modality the names of streams.
         estimates: where to put the estimates as well.
     """
-    from ..export.bundle import Bundle
-    from ..realtime.audio import AudioFeatures
-    from ..realtime.engine import Engine
-    from ..realtime.face import FaceFeatures
+    from ..bundle.bundle import Bundle
+    from ..realtime.engine.engine import Engine
+    from ..realtime.features.audio import AudioFeatures
+    from ..realtime.features.face import FaceFeatures
     from ..realtime.introduction import introduction
     from ..realtime.introduction import status as how_it_goes
-    from ..realtime.media import BrokenRecording, Recording
-    from ..realtime.observation_replay import ObservationReplay
     from ..realtime.outputs import Outputs
-    from ..realtime.replay import Replay
-    from ..realtime.samples import SECOND
+    from ..realtime.sources.observation_replay import ObservationReplay
+    from ..realtime.sources.recording import BrokenRecording, Recording
+    from ..realtime.sources.replay import Replay
+    from ..realtime.sources.xdf import XdfReplay, is_xdf
     from ..realtime.statistics import Statistics
-    from ..realtime.xdf import XdfReplay, is_xdf
+    from ..realtime.streams.samples import SECOND
     from .summary import summary
     from .view import View, find_face_model_visibly
 
@@ -147,8 +147,8 @@ def replay(
     if streams and not xdf:
         raise UserError(f"{source}: not XDF, so it has no streams to name: no --face or --audio")
     if source.is_dir():
-        from ..realtime.sessions.reader import SessionReader
-        from ..realtime.sessions.replay import SessionReplay
+        from ..realtime.sources.session_replay import SessionReplay
+        from ..realtime.store.reader import SessionReader
 
         reader = SessionReader(source)
     elif not xdf:

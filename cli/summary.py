@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 
-from ..realtime.counts import Counts
 from ..realtime.statistics import Statistics
+from ..realtime.streams.counts import Counts
 
 
 def summary(

@@ -14,12 +14,12 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from ..realtime.counts import Counts
-from ..realtime.estimate import Engagement, Estimate, Latency
-from ..realtime.face_model import find_face_model
-from ..realtime.samples import Observation
-from ..realtime.server.messages import features
+from ..realtime.engine.estimate import Engagement, Estimate, Latency
+from ..realtime.features.face_model import find_face_model
+from ..realtime.page.messages import features
 from ..realtime.statistics import stages
+from ..realtime.streams.counts import Counts
+from ..realtime.streams.samples import Observation
 
 REDRAW: Final = 0.1  # s
 REPORT: Final = 5.0  # s between lines where there is no terminal

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch._higher_order_ops import scan
 
+from ..bundle.bundle import Graph
 from ..models.forward_filter import FilterState, ForwardFilter
-from .bundle import Graph
 
 
 class FilterGraph(nn.Module):

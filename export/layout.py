@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from ..bundle.bundle import LatentSpec, StateSpec
 from ..contracts.errors import UserError
 from ..models.config import Model
 from ..models.dmvae import DMVAE
@@ -9,7 +10,6 @@ from ..models.forward_filter import ForwardFilter
 from ..models.mm_vrnn import MMVRNN
 from ..models.modality import Modality
 from ..models.mvae import MVAE
-from .bundle import LatentSpec, StateSpec
 
 Exportable = MMVRNN | ForwardFilter | MVAE | DMVAE
 

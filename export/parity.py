@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ..bundle.bundle import Bundle
+from ..bundle.sequence import Arrays, initial_states, run_sequence
 from ..contracts.errors import UserError
 from ..models import likelihoods
 from ..models.data import Batch
@@ -13,9 +15,7 @@ from ..models.forward_filter import FilterState, ForwardFilter
 from ..models.missing import bursts
 from ..models.mm_vrnn import MMVRNN
 from ..models.objective import State, initial_state
-from .bundle import Bundle
 from .layout import Exportable, layout
-from .sequence import Arrays, initial_states, run_sequence
 
 TOLERANCE: Final = 1e-4  # of the value (of a state: of its largest), and absolute below 1
 BATCHES: Final = (1, 2, 7, 64)

@@ -5,11 +5,11 @@ from functools import partial
 import numpy as np
 from torch import Tensor
 
+from ..bundle.bundle import Bundle
+from ..bundle.sequence import initial_states, run_sequence
 from ..models.config import Config
 from ..models.data import Batch, People, load_data
 from ..models.evaluation import Predictions, Scores, held_out, target_scores
-from .bundle import Bundle
-from .sequence import initial_states, run_sequence
 
 
 def measure(bundle: Bundle, config: Config, seed: int, people: People = "test") -> Scores:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import onnx
 
-from . import runtime  # noqa: F401  # before anything of ONNX Runtime
+from ..bundle import runtime  # noqa: F401  # before anything of ONNX Runtime
 
 
 def quantised(model: bytes) -> bytes:

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor, nn
 
+from ..bundle.bundle import Graph
 from ..models.dmvae import DMVAE
 from ..models.mvae import MVAE
-from .bundle import Graph
 
 
 class StatelessGraph(nn.Module):

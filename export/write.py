@@ -11,15 +11,7 @@ import onnx
 import onnxscript
 import torch
 
-from ..contracts.errors import UserError
-from ..contracts.schemas import schema
-from ..models.config import Config
-from ..models.evaluation import Scores
-from ..models.forward_filter import ForwardFilter
-from ..models.mm_vrnn import MMVRNN
-from ..models.training import load_model, run_seed
-from .block import BlockGraph
-from .bundle import (
+from ..bundle.bundle import (
     ESTIMATES,
     KEY,
     VERSION,
@@ -30,6 +22,14 @@ from .bundle import (
     TrainingData,
     digest,
 )
+from ..contracts.errors import UserError
+from ..contracts.schemas import schema
+from ..models.config import Config
+from ..models.evaluation import Scores
+from ..models.forward_filter import ForwardFilter
+from ..models.mm_vrnn import MMVRNN
+from ..models.training import load_model, run_seed
+from .block import BlockGraph
 from .filter import FilterGraph
 from .full import FullGraph
 from .layout import Exportable, exportable, layout

@@ -5,7 +5,7 @@ It changes no estimate: what is shown beside it is how far above or below that l
 
 from typing import Final
 
-from .estimate import Estimate
+from .engine.estimate import Estimate
 
 SECONDS: Final = 10.0  # that are averaged
 

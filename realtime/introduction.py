@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ..export.bundle import Metadata
-from .counts import Counts, conservation
+from ..bundle.bundle import Metadata
 from .statistics import Statistics
+from .streams.counts import Counts, conservation
 
 
 def introduction(metadata: Metadata, kind: str, name: str, **more: Any) -> dict[str, Any]:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from .estimate import Estimate
+from ..contracts.files import write_whole
+from .engine.estimate import Estimate
 from .timeline import Mark
-from .whole_file import write_whole
 
 _PAGE: Final = Path(__file__).with_name("report.html")
 

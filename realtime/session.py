@@ -19,30 +19,30 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from ..bundle.bundle import Bundle, Metadata
 from ..contracts.errors import UserError
-from ..export.bundle import Bundle, Metadata
-from .audio import AudioFeatures
 from .calibration import Calibration
-from .counts import Counts, conservation
-from .devices.camera import Camera, Picture
-from .devices.camera_trouble import without_password
-from .devices.microphone import Microphone
-from .engine import Engine
-from .estimate import Estimate
-from .face import FaceFeatures
-from .face_model import find_face_model
+from .engine.engine import Engine
+from .engine.estimate import Estimate
+from .features.audio import AudioFeatures
+from .features.face import FaceFeatures
+from .features.face_model import find_face_model
 from .introduction import introduction, status
-from .live import LiveLoop
 from .outputs import Outputs
-from .pacing import MAX_WAIT
-from .samples import SECOND, Observation, Sound
+from .sources.camera import Camera, Picture
+from .sources.camera_diagnosis import without_password
+from .sources.live import LiveLoop
+from .sources.microphone import Microphone
 from .statistics import Statistics
+from .streams.counts import Counts, conservation
+from .streams.pacing import MAX_WAIT
+from .streams.samples import SECOND, Observation, Sound
 
 if TYPE_CHECKING:
-    from .devices.lsl_source import LslSource
-    from .server.server import PageServer
-    from .sessions.folder import SessionWriter
-    from .sessions.media import MediaWriter
+    from .page.server import PageServer
+    from .sources.lsl import LslSource
+    from .store.folder import SessionWriter
+    from .store.media import MediaWriter
 
 MEDIA: Final = "media.mkv"  # in a session's folder
 
@@ -154,7 +154,7 @@ class LiveSession:
             keep_sound = self._keep_sound if self._keep_media else None
             for modality, address in self._addresses.items():
                 if modality in engine.inputs:
-                    from .devices.lsl_source import LslSource  # which needs pylsl
+                    from .sources.lsl import LslSource  # which needs pylsl
 
                     source = LslSource(address, modality, clock, keep_sound, self._trouble)
                     self.streams[modality] = stack.enter_context(source)
@@ -173,11 +173,11 @@ class LiveSession:
             if self._keep_media and face is None and audio is None:
                 raise UserError("there are no pictures and no sound to keep: features are kept anyway")
             if self._record is not None:
-                from .sessions.folder import SessionWriter  # which needs pyarrow
+                from .store.folder import SessionWriter  # which needs pyarrow
 
                 self._writer = SessionWriter(self._record, self._description(bundle.metadata))
                 if self._keep_media:
-                    from .sessions.media import MediaWriter
+                    from .store.media import MediaWriter
 
                     media = MediaWriter(
                         self._record / MEDIA, pictures=face is not None, sound=audio is not None

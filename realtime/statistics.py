@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from .estimate import Estimate, Latency
+from .engine.estimate import Estimate, Latency
 
 KEPT: Final = 50_000  # latencies of a stage: half an hour of them
 RECENT: Final = 1500  # latencies; a minute

@@ -11,8 +11,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from .estimate import Estimate
-from .whole_file import write_whole
+from ..contracts.files import write_whole
+from .engine.estimate import Estimate
 
 # Okabe and Ito (2008), told apart with any kind of colour vision.
 _BLUE: Final = "#0072B2"

@@ -6,9 +6,7 @@ import onnx
 import pytest
 from hypothesis import settings
 
-from enrapt.contracts.errors import UserError
-from enrapt.contracts.schemas import AUDIO, FACE
-from enrapt.export.bundle import (
+from enrapt.bundle.bundle import (
     ESTIMATES,
     KEY,
     VERSION,
@@ -19,7 +17,9 @@ from enrapt.export.bundle import (
     TrainingData,
     digest,
 )
-from enrapt.realtime.face_model import find_face_model
+from enrapt.contracts.errors import UserError
+from enrapt.contracts.schemas import AUDIO, FACE
+from enrapt.realtime.features.face_model import find_face_model
 
 settings.register_profile("shared machine", deadline=None)  # how long an example takes is not what is tested
 settings.load_profile("shared machine")

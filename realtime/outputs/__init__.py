@@ -6,16 +6,16 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from ...contracts.errors import UserError
-from ..counts import Counts
-from ..estimate import Estimate
-from ..samples import Observation
+from ..engine.estimate import Estimate
+from ..streams.counts import Counts
+from ..streams.samples import Observation
 from .addresses import opening
 from .delivery import Delivery
 from .output import Output
 from .page import PageOpening
 
 if TYPE_CHECKING:
-    from ..server.server import PageServer
+    from ..page.server import PageServer
 
 __all__ = ["Outputs"]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from ..estimate import Estimate
+from ..engine.estimate import Estimate
 
 
 @dataclass(frozen=True, slots=True)

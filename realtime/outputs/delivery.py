@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import Final
 
 from ...contracts.errors import UserError
-from ..counts import Counts
-from ..estimate import Estimate
-from ..samples import Observation
+from ..engine.estimate import Estimate
+from ..streams.counts import Counts
+from ..streams.samples import Observation
 from .output import Opening, Output
 
 WAITING: Final = 250  # items; ten seconds of estimates

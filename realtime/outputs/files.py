@@ -16,8 +16,8 @@ from typing import BinaryIO, Final
 import msgspec
 
 from ...contracts.errors import UserError
-from ..estimate import Estimate, Latency
-from ..samples import Observation
+from ..engine.estimate import Estimate, Latency
+from ..streams.samples import Observation
 from .output import Opening
 
 

@@ -9,9 +9,9 @@ import time
 from typing import Any, Final
 
 from ...contracts.errors import UserError
-from ..estimate import Estimate, Latency
-from ..lsl import pylsl
-from ..samples import Observation
+from ..engine.estimate import Estimate, Latency
+from ..streams.lsl import pylsl
+from ..streams.samples import Observation
 from .channels import channels, numbers
 from .output import Opening
 

@@ -15,8 +15,8 @@ from typing import Any, Final
 import msgspec
 
 from ...contracts.errors import UserError
-from ..estimate import Estimate
-from ..samples import Observation
+from ..engine.estimate import Estimate
+from ..streams.samples import Observation
 from .output import Opening, Output
 from .urls import Url, url, without_password
 

@@ -8,8 +8,8 @@ import socket
 from typing import Final
 
 from ...contracts.errors import UserError
-from ..estimate import Estimate
-from ..samples import Observation
+from ..engine.estimate import Estimate
+from ..streams.samples import Observation
 from .channels import numbers
 from .output import Opening
 from .urls import url, without_password

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from ..estimate import Estimate
-from ..samples import Observation
+from ..engine.estimate import Estimate
+from ..streams.samples import Observation
 
 
 class Output(Protocol):

@@ -8,7 +8,7 @@ from ...contracts.errors import UserError
 from .output import Opening
 
 if TYPE_CHECKING:
-    from ..server.server import PageServer
+    from ..page.server import PageServer
 
 PORT: Final = 8765
 
@@ -32,7 +32,7 @@ def page_opening(address: str, target: str) -> PageOpening:
         raise UserError(f"{address}: give ui, ui:PORT or ui:HOST:PORT")
 
     def served() -> "PageServer":
-        from ..server.server import PageServer
+        from ..page.server import PageServer
 
         return PageServer(host or "127.0.0.1", int(port) if port else PORT)
 

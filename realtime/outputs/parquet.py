@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from ...contracts.errors import UserError
-from ..estimate import Engagement, Estimate
-from ..samples import Observation
+from ..engine.estimate import Engagement, Estimate
+from ..streams.samples import Observation
 from .files import FileOutput, _part, _row
 from .output import Opening
 

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from enrapt.realtime.estimate import Estimate
+from enrapt.realtime.engine.estimate import Estimate
 
 
 def test_it_leaves_estimates_and_a_picture(enrapt, face_model, tmp_path):

@@ -15,7 +15,7 @@ import pytest
 
 from enrapt.cli import doctor, view
 from enrapt.cli.doctor import LIVE, REPLAY, Finding
-from enrapt.realtime.face_model import SHA256
+from enrapt.realtime.features.face_model import SHA256
 
 
 @pytest.fixture(autouse=True)
@@ -124,7 +124,7 @@ def test_linux_on_arm_replays_sound(
 
 
 def test_without_the_shipped_bundle(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from enrapt.export import bundle
+    from enrapt.bundle import bundle
 
     monkeypatch.setattr(bundle, "files", lambda package: tmp_path)
     finding = doctor.bundle()

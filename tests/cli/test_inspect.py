@@ -1,8 +1,8 @@
 import msgspec
 import pytest
 
+from enrapt.bundle.bundle import Bundle, Metadata
 from enrapt.cli.main import main
-from enrapt.export.bundle import Bundle, Metadata
 
 
 def test_the_card_tells_what_a_user_must_know(tiny_bundle, capsys):

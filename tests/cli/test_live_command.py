@@ -5,12 +5,10 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "realtime"))
-from mjpeg import Server, free_port
+from tests.support.mjpeg import Server, free_port
 
 
 @pytest.fixture(scope="module")

@@ -8,16 +8,13 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from pathlib import Path
 
 import msgspec
 import pytest
 
-from enrapt.realtime.estimate import Estimate
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "realtime"))
-from mjpeg import Server
-from pulse import MICROPHONE, Pulse, missing
+from enrapt.realtime.engine.estimate import Estimate
+from tests.support.mjpeg import Server
+from tests.support.pulse import MICROPHONE, Pulse, missing
 
 # What a process does to the network, and to files: with -y, each descriptor is told with what it is of.
 CALLS = "trace=connect,bind,sendto,sendmsg,sendmmsg,open,openat,openat2,creat,write,writev,pwrite64,pwritev"

@@ -14,7 +14,7 @@ import onnx
 import pytest
 
 from enrapt.cli.demo import CLIP
-from enrapt.realtime.estimate import Estimate
+from enrapt.realtime.engine.estimate import Estimate
 
 
 def parsed(lines: str | bytes) -> list[Estimate]:

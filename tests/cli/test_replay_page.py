@@ -10,9 +10,7 @@ from pathlib import Path
 import pytest
 
 from enrapt.cli.demo import CLIP
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "realtime"))
-from mjpeg import free_port
+from tests.support.mjpeg import free_port
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="no selenium")
 CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")

@@ -1,9 +1,9 @@
 from collections import Counter
 
 from enrapt.cli.summary import summary
-from enrapt.realtime.counts import Counts
-from enrapt.realtime.estimate import Engagement, Estimate, Latency
+from enrapt.realtime.engine.estimate import Engagement, Estimate, Latency
 from enrapt.realtime.statistics import Statistics
+from enrapt.realtime.streams.counts import Counts
 
 
 def test_a_run_in_a_few_lines():

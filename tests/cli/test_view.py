@@ -7,9 +7,9 @@ from rich.console import Console
 from enrapt.cli import view as module
 from enrapt.cli.view import HISTORY, View
 from enrapt.contracts.schemas import AUDIO, FACE, Schema
-from enrapt.realtime.counts import Counts
-from enrapt.realtime.estimate import Engagement, Estimate, Latency
-from enrapt.realtime.samples import Observation
+from enrapt.realtime.engine.estimate import Engagement, Estimate, Latency
+from enrapt.realtime.streams.counts import Counts
+from enrapt.realtime.streams.samples import Observation
 
 
 def vector(schema: Schema, **values: float) -> np.ndarray:

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from enrapt.export.bundle import Bundle
+from enrapt.bundle.bundle import Bundle
 from enrapt.models.datasets.conversation import simulate
-from enrapt.realtime.engine import Engine
+from enrapt.realtime.engine.engine import Engine
 
 PAGE = Path(__file__).parents[2] / "docs" / "bundle.md"
 TICKS = 60

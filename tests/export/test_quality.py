@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import torch
 
-from enrapt.export.bundle import Bundle, digest
+from enrapt.bundle.bundle import Bundle, digest
 from enrapt.export.quality import measure
 from enrapt.export.quantise import quantised
 from enrapt.export.write import describe, graph_of, with_metadata

@@ -7,8 +7,8 @@ import onnx
 import pytest
 import torch
 
+from enrapt.bundle.bundle import Bundle, digest
 from enrapt.contracts.errors import UserError
-from enrapt.export.bundle import Bundle, digest
 from enrapt.export.layout import exportable, layout
 from enrapt.export.parity import check_parity
 from enrapt.export.write import describe, graph_of, rounded, with_metadata
@@ -19,7 +19,7 @@ from enrapt.models.mdvae import MDVAEConfig
 from enrapt.models.mm_vrnn import MMVRNNConfig
 from enrapt.models.modality import Modality
 from enrapt.models.mvae import MVAEConfig
-from enrapt.realtime.engine import Engine
+from enrapt.realtime.engine.engine import Engine
 
 SMALL = partial(MMVRNNConfig, hidden=24, latent=6)
 

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from enrapt.realtime.audio import AudioFeatures
-from enrapt.realtime.face import FaceFeatures
-from enrapt.realtime.media import Recording
-from enrapt.realtime.samples import Frame
+from enrapt.realtime.features.audio import AudioFeatures
+from enrapt.realtime.features.face import FaceFeatures
+from enrapt.realtime.sources.recording import Recording
+from enrapt.realtime.streams.samples import Frame
 
 
 @pytest.fixture(scope="session")

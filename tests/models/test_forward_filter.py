@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from enrapt.models.datasets import linear_toy
+from benchmarks.datasets import linear_toy
 from enrapt.models.forward_filter import ForwardFilter
 from enrapt.models.likelihoods import logit_scale, scale
 from enrapt.models.mdvae import MDVAE, MDVAEConfig

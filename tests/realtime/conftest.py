@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from enrapt.realtime.samples import Frame, Sound
+from enrapt.realtime.streams.samples import Frame, Sound
 
 
 @dataclass

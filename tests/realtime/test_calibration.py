@@ -3,7 +3,7 @@
 import pytest
 
 from enrapt.realtime.calibration import Calibration
-from enrapt.realtime.estimate import Engagement, Estimate
+from enrapt.realtime.engine.estimate import Engagement, Estimate
 
 
 def estimate(mean: float, there: bool = True) -> Estimate:

@@ -8,8 +8,11 @@ import pytest
     ("module", "absent"),
     [
         ("enrapt.realtime", {"torch", "mediapipe", "av", "cv2", "matplotlib", "numpy"}),
-        ("enrapt.realtime.alignment", {"torch", "mediapipe", "av", "cv2", "matplotlib", "onnxruntime"}),
-        ("enrapt.realtime.replay", {"torch", "mediapipe", "cv2", "matplotlib"}),
+        (
+            "enrapt.realtime.streams.alignment",
+            {"torch", "mediapipe", "av", "cv2", "matplotlib", "onnxruntime"},
+        ),
+        ("enrapt.realtime.sources.replay", {"torch", "mediapipe", "cv2", "matplotlib"}),
         ("enrapt.cli.replay", {"torch", "mediapipe", "cv2", "matplotlib", "numpy"}),
     ],
 )

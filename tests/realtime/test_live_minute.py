@@ -5,9 +5,9 @@ import time
 
 import numpy as np
 import pytest
-from mjpeg import Server
 
 from enrapt.realtime import LiveSession
+from tests.support.mjpeg import Server
 
 
 def minute(session, seconds):

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from enrapt.contracts.errors import UserError
-from enrapt.realtime.estimate import Engagement, Estimate
+from enrapt.realtime.engine.estimate import Engagement, Estimate
 from enrapt.realtime.report import write_report
 
 RUN = [Estimate(0, 0.0, Engagement(0.5, 0.1, 0.3, 0.7), {"face": False}, {"face": None}, {"face": None})]

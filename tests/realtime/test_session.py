@@ -7,16 +7,16 @@ from pathlib import Path
 
 import psutil
 import pytest
-from mjpeg import Server
 
+from enrapt.bundle.bundle import Bundle
 from enrapt.contracts.errors import UserError
-from enrapt.export.bundle import Bundle
 from enrapt.realtime import LiveSession
-from enrapt.realtime.engine import Engine
-from enrapt.realtime.live import RESET
-from enrapt.realtime.media import Recording
-from enrapt.realtime.sessions.reader import SessionReader
-from enrapt.realtime.sessions.replay import SessionReplay
+from enrapt.realtime.engine.engine import Engine
+from enrapt.realtime.sources.live import RESET
+from enrapt.realtime.sources.recording import Recording
+from enrapt.realtime.sources.session_replay import SessionReplay
+from enrapt.realtime.store.reader import SessionReader
+from tests.support.mjpeg import Server
 
 PAGE = Path(__file__).parents[2] / "docs" / "live.md"
 

@@ -3,12 +3,12 @@
 import json
 
 import pytest
-from mjpeg import Server
 from websockets.sync.client import connect
 
 from enrapt.realtime import LiveSession
-from enrapt.realtime.live import RESET
-from enrapt.realtime.sessions.reader import SessionReader
+from enrapt.realtime.sources.live import RESET
+from enrapt.realtime.store.reader import SessionReader
+from tests.support.mjpeg import Server
 
 
 @pytest.fixture

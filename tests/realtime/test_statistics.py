@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from enrapt.realtime.counts import Counts
-from enrapt.realtime.estimate import Engagement, Estimate, Latency
+from enrapt.realtime.engine.estimate import Engagement, Estimate, Latency
 from enrapt.realtime.statistics import KEPT, Statistics
+from enrapt.realtime.streams.counts import Counts
 
 
 def estimate(tick: int, *, face: bool, face_ms: float | None = None, total_ms: float = 1.0) -> Estimate:

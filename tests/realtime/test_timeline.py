@@ -8,7 +8,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.image import imread
 
 from enrapt.contracts.errors import UserError
-from enrapt.realtime.estimate import Engagement, Estimate
+from enrapt.realtime.engine.estimate import Engagement, Estimate
 from enrapt.realtime.timeline import _BLUE, _COLOURS, _runs, draw_timeline
 
 

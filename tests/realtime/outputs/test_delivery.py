@@ -6,11 +6,11 @@ import time
 import pytest
 
 from enrapt.contracts.errors import UserError
-from enrapt.realtime.estimate import Engagement, Estimate
+from enrapt.realtime.engine.estimate import Engagement, Estimate
 from enrapt.realtime.outputs import Outputs, delivery
 from enrapt.realtime.outputs.delivery import WAITING, Delivery
 from enrapt.realtime.outputs.output import Opening
-from enrapt.realtime.samples import Observation
+from enrapt.realtime.streams.samples import Observation
 
 SEEN = Observation(0, 0, {}, {})
 

@@ -13,10 +13,10 @@ import msgspec
 import pytest
 
 from enrapt.contracts.errors import UserError
-from enrapt.realtime.estimate import Engagement, Estimate, Latency
+from enrapt.realtime.engine.estimate import Engagement, Estimate, Latency
 from enrapt.realtime.outputs import Outputs
 from enrapt.realtime.outputs.addresses import opening
-from enrapt.realtime.samples import Observation
+from enrapt.realtime.streams.samples import Observation
 
 
 def estimate(tick: int, *, audio: bool = True) -> Estimate:
@@ -187,7 +187,7 @@ def test_a_full_device():
 def test_standard_output(address):
     program = (
         "from enrapt.realtime.outputs import Outputs\n"
-        "from enrapt.realtime.estimate import Engagement, Estimate\n"
+        "from enrapt.realtime.engine.estimate import Engagement, Estimate\n"
         f"with Outputs([{address!r}], live=False, trouble=print) as output:\n"
         "    output.write(Estimate(0, 0.0, Engagement(0.5, 0.1, 0.4, 0.6), {}, {}, {}), None)\n"
         "print('and it is still open')\n"

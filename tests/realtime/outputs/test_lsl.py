@@ -10,16 +10,16 @@ from xml.etree import ElementTree
 
 import pandas as pd
 import pytest
-from lsl_loopback import LOOPBACK
 
 from enrapt.contracts.errors import UserError
 from enrapt.realtime.outputs.addresses import opening
+from tests.support.lsl_loopback import LOOPBACK
 
 RATE = 25
 COMMON = """
 import json, sys, time
 import pylsl
-from enrapt.realtime.estimate import Engagement, Estimate, Latency
+from enrapt.realtime.engine.estimate import Engagement, Estimate, Latency
 from enrapt.realtime.outputs import Outputs
 name, rate = sys.argv[1], int(sys.argv[2])
 

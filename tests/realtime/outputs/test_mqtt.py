@@ -17,11 +17,11 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 from enrapt.contracts.errors import UserError
-from enrapt.realtime.estimate import Engagement, Estimate, Latency
+from enrapt.realtime.engine.estimate import Engagement, Estimate, Latency
 from enrapt.realtime.outputs import Outputs, delivery, mqtt
 from enrapt.realtime.outputs.addresses import opening
 from enrapt.realtime.outputs.delivery import Delivery
-from enrapt.realtime.samples import Observation
+from enrapt.realtime.streams.samples import Observation
 
 MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
 needs_broker = pytest.mark.skipif(MOSQUITTO is None, reason="no mosquitto here")
@@ -210,7 +210,7 @@ def test_of_a_run_that_was_killed_the_broker_says_offline(tmp_path):
     program = (
         "import time\n"
         "from enrapt.realtime.outputs import Outputs\n"
-        "from enrapt.realtime.estimate import Engagement, Estimate\n"
+        "from enrapt.realtime.engine.estimate import Engagement, Estimate\n"
         "with Outputs(['mqtt://127.0.0.1:%d/room/1'], live=True, trouble=print) as output:\n"
         "    output.write(Estimate(0, 0.0, Engagement(0.5, 0.1, 0.4, 0.6), {}, {}, {}), None)\n"
         "    time.sleep(60)\n"

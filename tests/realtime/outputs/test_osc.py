@@ -9,10 +9,10 @@ from pythonosc.dispatcher import Dispatcher
 from pythonosc.osc_server import BlockingOSCUDPServer
 
 from enrapt.contracts.errors import UserError
-from enrapt.realtime.estimate import Engagement, Estimate
+from enrapt.realtime.engine.estimate import Engagement, Estimate
 from enrapt.realtime.outputs import Outputs
 from enrapt.realtime.outputs.addresses import opening
-from enrapt.realtime.samples import Observation
+from enrapt.realtime.streams.samples import Observation
 
 SEEN = Observation(0, 0, {}, {})
 ENGAGEMENT = Engagement(0.5, 0.125, 0.375, 0.625)  # a float32 holds these exactly

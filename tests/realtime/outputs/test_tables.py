@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from enrapt.contracts.errors import UserError
-from enrapt.realtime.estimate import Engagement, Estimate, Latency
+from enrapt.realtime.engine.estimate import Engagement, Estimate, Latency
 from enrapt.realtime.outputs import Outputs, parquet
 from enrapt.realtime.outputs.addresses import opening
-from enrapt.realtime.samples import Observation
+from enrapt.realtime.streams.samples import Observation
 
 SEEN = Observation(0, 0, {}, {})
 UNITS = {

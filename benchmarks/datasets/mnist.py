@@ -1,0 +1,58 @@
+"""MNIST (LeCun et al. 1998), binarised: a pixel is 1 where its grey value is above one half."""
+
+import gzip
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from enrapt.contracts.errors import UserError
+
+PIXELS = 28 * 28
+CLASSES = 10
+
+
+class Digits(NamedTuple):
+    """Binary images `[N, 784]` and one-hot labels `[N, 10]`, both float32."""
+
+    image: Tensor
+    label: Tensor
+
+    def part(self, start: int, end: int) -> "Digits":
+        return Digits(self.image[start:end], self.label[start:end])
+
+
+def load_mnist(folder: Path) -> tuple[Digits, Digits]:
+    """The 60,000 training and the 10,000 test digits.
+
+    Raises:
+        UserError: one of the four idx files is missing, or is not one.
+    """
+    return _digits(folder, "train"), _digits(folder, "t10k")
+
+
+def _digits(folder: Path, part: str) -> Digits:
+    images = _read_idx(folder / f"{part}-images-idx3-ubyte.gz", 3).reshape(-1, PIXELS)
+    labels = _read_idx(folder / f"{part}-labels-idx1-ubyte.gz", 1)
+    return Digits(
+        torch.from_numpy(images > 127).float(), one_hot(torch.from_numpy(labels).long(), CLASSES).float()
+    )
+
+
+def _read_idx(path: Path, axes: int) -> np.ndarray:
+    """Bytes of an idx file: 0, 0, type, number of axes, the axes' big-endian lengths, values."""
+    try:
+        content = gzip.decompress(path.read_bytes())
+    except (OSError, EOFError) as error:
+        raise UserError(
+            f"{path}: {getattr(error, 'strerror', None) or error}; expected a file of MNIST"
+        ) from None
+    header = 4 + 4 * axes
+    known = len(content) >= header and content[:4] == bytes((0, 0, 8, axes))
+    shape = np.frombuffer(content, ">u4", axes, offset=4) if known else ()
+    if not known or len(content) - header != np.prod(shape, dtype=np.int64):
+        raise UserError(f"{path}: expected an idx file of bytes with {axes} axes, found another")
+    return np.frombuffer(content, np.uint8, offset=header).reshape(shape).copy()

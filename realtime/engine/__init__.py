@@ -1,0 +1,1 @@
+"""Steps the model and gives estimates."""

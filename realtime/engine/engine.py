@@ -1,0 +1,179 @@
+"""One step of a bundle per tick, the recurrent state carried along."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...bundle.bundle import ESTIMATES, Bundle
+from ...bundle.runtime import ort
+from ...contracts.errors import UserError
+from .state import State
+
+Values = Mapping[str, NDArray[np.float32] | None]  # raw features `[dim]` by modality; None where missing
+
+
+class Step(NamedTuple):
+    """What a tick gives.
+
+    Attributes:
+        mean, std: of engagement's predictive distribution, on [0, 1].
+        low, high: its central 90 % interval.
+        surprise: nats by input; negative log-likelihood of what was seen under the prediction made
+            before seeing it; None where missing.
+    """
+
+    mean: float
+    std: float
+    low: float
+    high: float
+    surprise: dict[str, float | None]
+
+
+class Engine:
+    """Steps a bundle for one stream, or for several at once. All buffers are allocated here, once.
+
+    Args:
+        bundle: whose graph does one tick a call (`step`).
+        streams: people or sessions, none of which knows of the others.
+
+    Attributes:
+        rate: ticks per second.
+        inputs: the modalities that `step` takes.
+        dims: how many numbers each of them has.
+
+    Raises:
+        UserError: the bundle's graph is of another kind.
+    """
+
+    def __init__(self, bundle: Bundle, streams: int = 1) -> None:
+        metadata = bundle.metadata
+        if metadata.graph != "step":
+            raise UserError(
+                f"{bundle.path}: its graph is a {metadata.graph!r} one; give a bundle with a 'step'"
+            )
+        if streams < 1:
+            raise ValueError(f"an engine needs at least one stream, not {streams}")
+        self.rate = metadata.rate
+        self.inputs = tuple(m.name for m in metadata.inputs)
+        self.dims = {m.name: m.dim for m in metadata.inputs}
+        self._sha256 = metadata.sha256
+        self._values = {m.name: np.zeros((streams, m.dim), np.float32) for m in metadata.inputs}
+        self._mask = np.zeros((streams, len(self.inputs)), np.float32)
+        self._estimates = [np.zeros((streams, 1), np.float32) for _ in ESTIMATES]
+        self._surprise = np.zeros_like(self._mask)
+        self._initial = {s.name: s.initial for s in metadata.states}
+        # Two sets of states: a step reads one and writes the other, and the next step the other way round.
+        self._states = [
+            {s.name: np.full((streams, *s.shape), s.initial, np.float32) for s in metadata.states}
+            for _ in range(2)
+        ]
+        self._session = bundle.session
+        self._bindings = [self._bind(*self._states), self._bind(*self._states[::-1])]
+        self._parity = 0
+
+    def _bind(
+        self, now: dict[str, NDArray[np.float32]], after: dict[str, NDArray[np.float32]]
+    ) -> ort.IOBinding:
+        binding = self._session.io_binding()
+        inputs = self._values | {"mask": self._mask} | {f"state_{k}": v for k, v in now.items()}
+        outputs = dict(zip(ESTIMATES, self._estimates, strict=True)) | {"surprise": self._surprise}
+        outputs |= {f"next_state_{k}": v for k, v in after.items()}
+        for name, array in inputs.items():
+            binding.bind_ortvalue_input(name, ort.OrtValue.ortvalue_from_numpy(array))
+        for name, array in outputs.items():
+            binding.bind_ortvalue_output(name, ort.OrtValue.ortvalue_from_numpy(array))
+        return binding
+
+    def step(self, values: Values) -> Step:
+        """Advance the only stream by one tick.
+
+        Raises:
+            ValueError: there are several streams, a modality that the bundle does not know, or a vector of
+                another size; nothing has changed then.
+        """
+        if len(self._mask) > 1:
+            raise ValueError(f"this engine has {len(self._mask)} streams; use step_streams")
+        self._put(0, values)
+        self.advance()
+        return self._step(0)
+
+    def step_streams(self, streams: Sequence[Values | None]) -> list[Step | None]:
+        """Advance several streams by one tick.
+
+        Args:
+            streams: for each of the engine's streams what it sees, or None: it is masked out, and its state
+                is as if the call had never happened.
+
+        Returns:
+            a step for each stream, None where it is masked out.
+
+        Raises:
+            ValueError: as in `step`, or not one entry a stream; nothing has changed then.
+        """
+        if len(streams) != len(self._mask):
+            raise ValueError(f"{len(streams)} entries for {len(self._mask)} streams")
+        out = [row for row, values in enumerate(streams) if values is None]
+        for row, values in enumerate(streams):
+            self._put(row, values or {})
+        self.advance()
+        if out:
+            now, before = self._states[self._parity], self._states[self._parity ^ 1]
+            for name, state in now.items():
+                state[out] = before[name][out]
+        return [None if values is None else self._step(row) for row, values in enumerate(streams)]
+
+    def _put(self, row: int, values: Values) -> None:
+        """Into the buffers: what a stream sees."""
+        if unknown := values.keys() - self._values.keys():
+            raise ValueError(f"unknown modalities {sorted(unknown)}; this bundle takes {list(self.inputs)}")
+        for column, name in enumerate(self.inputs):
+            value = values.get(name)
+            self._mask[row, column] = value is not None
+            if value is not None:
+                if value.shape != (buffer := self._values[name][row]).shape:
+                    raise ValueError(f"{name} has shape {value.shape}, expected {buffer.shape}")
+                buffer[:] = value
+
+    def _step(self, row: int) -> Step:
+        """Out of the buffers: what the tick gave a stream."""
+        mean, std, low, high = (e.item(row) for e in self._estimates)
+        columns = zip(self.inputs, self._mask[row].tolist(), self._surprise[row].tolist(), strict=True)
+        surprise = {name: nats if present else None for name, present, nats in columns}
+        return Step(mean, std, low, high, surprise)
+
+    def advance(self) -> None:
+        """Run the graph on what is in the buffers."""
+        self._session.run_with_iobinding(self._bindings[self._parity])
+        self._parity ^= 1
+
+    def reset(self, stream: int | None = None) -> None:
+        """Forget everything that a stream has seen, or all streams."""
+        rows = slice(None) if stream is None else stream
+        for name, initial in self._initial.items():
+            self._states[self._parity][name][rows] = initial
+
+    @property
+    def state(self) -> State:
+        """A copy of what the streams remember. An engine that is given it goes on from there."""
+        return State(self._sha256, {k: v.copy() for k, v in self._states[self._parity].items()})
+
+    @state.setter
+    def state(self, state: State) -> None:
+        if state.sha256 != self._sha256:
+            raise UserError(
+                f"this state is of the bundle of sha256 {state.sha256[:12]!r}…, not {self._sha256[:12]!r}; "
+                "give it to the one that it was made with"
+            )
+        current = self._states[self._parity]
+        if differing := state.values.keys() ^ current.keys():
+            raise UserError(f"only one of state and bundle has {sorted(differing)}; start a new session")
+        for name, value in state.values.items():
+            if value.shape != current[name].shape:
+                raise UserError(
+                    f"state {name!r} is {list(value.shape)}, but the engine's {list(current[name].shape)} "
+                    "(axis 0: streams); make an engine of as many streams"
+                )
+        for name, value in state.values.items():
+            current[name][:] = value

@@ -1,0 +1,159 @@
+"""The process that owns PortAudio, for `microphone`: `python -m enrapt.realtime.sources.microphone_process`.
+
+PortAudio looks for devices once, when it starts; looking again ends every open stream, and a driver whose
+device is gone may hang. A process can be ended and started anew whatever its libraries are doing.
+
+On standard input comes one line of JSON, `{"name": …}`. On what was standard output goes one line of JSON,
+`{"name": …, "rate": …, "channels": …}` or `{"error": …}`, then blocks: `HEADER`, and float32 samples,
+channels interleaved. It ends when its standard input ends.
+"""
+
+import json
+import os
+import queue
+import signal
+import struct
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any, BinaryIO, Final, NoReturn
+
+from ...contracts.errors import UserError
+
+# Index of the first sample, its time, the time of the callback (both ns, `time.perf_counter_ns`: the same in
+# all processes), samples per channel, 1 if samples were lost before this block.
+HEADER: Final = struct.Struct("<qqqiB3x")
+BLOCKS: Final = 100  # a second
+
+_WAITING: Final = 5 * BLOCKS  # blocks; what is kept while nobody reads
+_MAX_DELAY: Final = 2.0  # s; a driver that says more of a sample's age has no idea
+
+Device = dict[str, Any]
+
+
+def main() -> NoReturn:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all of a terminal; the parent decides
+    out = os.fdopen(os.dup(1), "wb", buffering=0)
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 1)  # drivers write where they like
+    os.dup2(nothing, 2)
+    name = json.loads(sys.stdin.readline())["name"]
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        _capture(name, out)
+    except UserError as error:
+        _send(out, json.dumps({"error": str(error)}).encode() + b"\n")
+    except OSError:  # nobody reads any more
+        pass
+    os._exit(1)  # nothing is worth waiting for a driver that hangs
+
+
+def _end_with_parent() -> None:
+    while os.read(0, 1024):
+        pass
+    os._exit(0)
+
+
+def _capture(name: str | None, out: BinaryIO) -> None:
+    try:
+        import sounddevice
+    except OSError as error:
+        raise UserError(
+            "microphone: PortAudio is not installed; on Debian or Ubuntu: sudo apt install libportaudio2"
+        ) from error
+    except Exception as error:  # PortAudio is started by the import
+        raise UserError(f"microphone: PortAudio does not start: {_line(error)}") from error
+    inputs = [device for device in sounddevice.query_devices() if device["max_input_channels"] > 0]
+    device = _chosen(name, inputs, sounddevice.default.device[0])
+
+    blocks: queue.SimpleQueue[tuple[bytes, bytes] | None] = queue.SimpleQueue()
+    index = 0
+    lost = False
+
+    def callback(data: Any, n: int, times: Any, status: Any) -> None:
+        nonlocal index, lost
+        now = time.perf_counter_ns()
+        # Both times are of the driver's clock, often the wall clock; their difference is the sample's age.
+        age = times.currentTime - times.inputBufferAdcTime
+        if not 0 < age < _MAX_DELAY:
+            age = 1 / BLOCKS
+        lost = lost or bool(status.input_overflow)
+        if blocks.qsize() < _WAITING:
+            blocks.put((HEADER.pack(index, now - round(age * 1e9), now, n, lost), bytes(data)))
+            lost = False
+        else:
+            lost = True
+        index += n
+
+    stream = _started(sounddevice, device, callback, lambda: blocks.put(None))
+    given = {"name": device["name"], "rate": round(stream.samplerate), "channels": stream.channels}
+    _send(out, json.dumps(given).encode() + b"\n")
+    while (block := blocks.get()) is not None:
+        _send(out, b"".join(block))
+
+
+def _send(out: BinaryIO, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[out.write(view) :]
+
+
+def _chosen(name: str | None, inputs: list[Device], default: int) -> Device:
+    """The input of that name, or else with that in its name; of several the first."""
+    if not inputs:
+        raise UserError(f"microphone: {_why_none()}")
+    if name is None:
+        return next((device for device in inputs if device["index"] == default), inputs[0])
+    wanted = name.casefold()
+    for device in inputs:
+        if device["name"].casefold() == wanted:
+            return device
+    for device in inputs:
+        if wanted in device["name"].casefold():
+            return device
+    there = ", ".join(dict.fromkeys(f"“{device['name']}”" for device in inputs))
+    raise UserError(f"microphone “{name}”: no such device; there are {there}")
+
+
+def _why_none(nodes: Path = Path("/dev/snd")) -> str:
+    """ALSA hides the cards that it may not open."""
+    captures = list(nodes.glob("pcm*c"))
+    if captures and not any(os.access(node, os.R_OK | os.W_OK) for node in captures):
+        return f"permission denied on {captures[0]}; sudo usermod -aG audio $USER, and log in again"
+    return "none found; plug one in, or go on without sound"
+
+
+def _started(sounddevice: Any, device: Device, callback: Any, finished: Any) -> Any:
+    """The stream, running: 16 kHz mono, or as near to it as the device can."""
+    most = device["max_input_channels"]
+    error: Exception | None = None
+    for rate in dict.fromkeys((16_000, round(device["default_samplerate"]))):
+        for channels in dict.fromkeys((1, min(2, most), most)):
+            try:
+                stream = sounddevice.RawInputStream(
+                    device=device["index"],
+                    samplerate=rate,
+                    channels=channels,
+                    dtype="float32",
+                    blocksize=rate // BLOCKS,
+                    callback=callback,
+                    finished_callback=finished,
+                )
+                stream.start()
+            except sounddevice.PortAudioError as refused:
+                error = refused
+            else:
+                return stream
+    raise UserError(
+        f"microphone “{device['name']}”: cannot be opened ({_line(error)}); "
+        "is another program using it, or is it forbidden to this one?"
+    )
+
+
+def _line(error: Exception | None) -> str:
+    return " ".join(str(error).split())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""What matters of a recording: pictures in which to look for a face, and audio features."""
+
+import heapq
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Final
+
+from ..features.audio import AudioFeatures
+from ..streams.alignment import END
+from ..streams.samples import SECOND, Frame, Sample
+from .recording import Recording
+
+# The streams of a file are interleaved. One that is behind by more than this has ended, or pauses.
+SKEW: Final = 60 * SECOND
+HELD: Final = 96 * 2**20  # bytes of pictures held back at most to bring the streams into one order
+
+Content = Frame | Sample
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """A picture, or audio features.
+
+    Attributes:
+        content: the one or the other.
+        time: ns; its originating time.
+        decoded: ns on the clock of `time.perf_counter_ns`.
+        settled: ns; nothing of any stream with an originating time ≤ this will come after it.
+    """
+
+    content: Content
+    time: int
+    decoded: int
+    settled: int
+
+
+class Reading:
+    """The material of a recording; iterate once.
+
+    Args:
+        recording: what to read.
+        audio: turns sound into samples; None where sound does not matter.
+        pictures: whether pictures matter.
+        first_tick: the first tick that a picture can serve, by its originating time. A picture is superseded
+            where the next one can serve that tick too: it is left out, and nobody looks for a face in it.
+        in_order: bring the streams into the order of their times, as far as `HELD` and `SKEW` allow, rather
+            than leave them in that of the file. Needed only where somebody waits for those times.
+
+    Attributes:
+        superseded: pictures left out so far.
+    """
+
+    def __init__(
+        self,
+        recording: Recording,
+        audio: AudioFeatures | None,
+        pictures: bool,
+        first_tick: Callable[[int], int],
+        in_order: bool,
+    ) -> None:
+        self.superseded = 0
+        self._recording = recording
+        self._audio = audio
+        self._pictures = pictures
+        self._first_tick = first_tick
+        self._in_order = in_order
+        self._newest = -END  # ns; of all that was read
+
+    def __iter__(self) -> Iterator[Material]:
+        return self._sorted() if self._in_order else self._read()
+
+    def _read(self) -> Iterator[Material]:
+        """In the order of the file."""
+        held: Frame | None = None  # the last picture, until the next one tells whether it is superseded
+        failure: Exception | None = None
+        try:
+            for item in self._recording:
+                if isinstance(item, Frame):
+                    if not self._pictures:
+                        continue
+                    self._newest = max(self._newest, item.originating_time)
+                    if held is not None:
+                        if self._first_tick(held.originating_time) == self._first_tick(item.originating_time):
+                            self.superseded += 1
+                        else:
+                            yield self._material(held, held.originating_time)
+                    held = item
+                elif self._audio is not None and (samples := self._audio.push(item)):
+                    self._newest = max(self._newest, samples[-1].originating_time)
+                    if held is not None and held.originating_time <= self._newest - SKEW:  # no next one
+                        yield self._material(held, held.originating_time)
+                        held = None
+                    for sample in samples:  # one by one: a picture may lie between two of them
+                        yield self._material(sample, sample.originating_time)
+        except Exception as error:
+            failure = error
+        if held is not None:
+            yield self._material(held, held.originating_time)
+        if failure is not None:
+            raise failure
+
+    def _material(self, content: Content, at: int) -> Material:
+        return Material(content, at, time.perf_counter_ns(), self._newest - SKEW)
+
+    def _sorted(self) -> Iterator[Material]:
+        """By time: what is ahead of the other stream is held back."""
+        held: list[tuple[int, int, Material]] = []  # a heap, by time, then in the order of the file
+        size = 0  # bytes of pictures in it
+        streams = self._pictures + (self._audio is not None)
+        reached: dict[type, int] = {}
+        failure: Exception | None = None
+        try:
+            for count, material in enumerate(self._read()):
+                heapq.heappush(held, (material.time, count, material))
+                size += _size(material)
+                reached[type(material.content)] = material.time
+                read = material.settled  # all that is not later than this is held, or was given out
+                if len(reached) == streams:
+                    read = max(read, min(reached.values()))
+                while held and (held[0][0] <= read or size > HELD):
+                    _, _, first = heapq.heappop(held)
+                    size -= _size(first)
+                    yield replace(first, settled=min(read, held[0][0] - 1) if held else read)
+        except Exception as error:
+            failure = error
+        for _, _, material in sorted(held):
+            yield material
+        if failure is not None:
+            raise failure
+
+
+def _size(material: Material) -> int:
+    return material.content.image.nbytes if isinstance(material.content, Frame) else 0

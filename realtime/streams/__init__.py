@@ -1,0 +1,1 @@
+"""Samples, counts, alignment, pacing and clocks: pure, with integer times."""

@@ -1,0 +1,45 @@
+import msgspec
+import numpy as np
+
+from enrapt.realtime.engine.engine import Step
+from enrapt.realtime.engine.estimate import Estimate, Latency, estimate_of
+from enrapt.realtime.streams.samples import Observation
+
+OBSERVATION = Observation(
+    tick=308,
+    time=12_320_000_000,
+    values={"face": np.zeros(57, np.float32), "audio": None},
+    age={"face": 12_149_999, "audio": None},
+)
+STEP = Step(0.61234567, 0.0812345, 0.47, 0.74, {"face": 3.14159, "audio": None})
+LATENCY = Latency(face=5.23456, step=0.071234, total=None)
+
+
+def test_a_line_is_as_documented():
+    line = msgspec.json.encode(estimate_of(OBSERVATION, STEP, LATENCY))
+    assert line == (
+        b'{"tick":308,"t":12.32,"engagement":{"mean":0.6123,"std":0.0812,"low":0.47,"high":0.74},'
+        b'"present":{"face":true,"audio":false},"age_ms":{"face":12.1,"audio":null},'
+        b'"surprise":{"face":3.142,"audio":null},"latency_ms":{"face":5.235,"step":0.071,"total":null}}'
+    )
+
+
+def test_without_timing_nothing_of_it_is_left_and_all_else_is_the_same():
+    estimate = estimate_of(OBSERVATION, STEP, LATENCY)
+    bare = msgspec.json.decode(msgspec.json.encode(estimate.without_timing()))
+    assert "latency_ms" not in bare
+    whole = msgspec.json.decode(msgspec.json.encode(estimate))
+    whole.pop("latency_ms")
+    assert bare == whole
+
+
+def test_a_line_reads_back():
+    estimate = estimate_of(OBSERVATION, STEP, LATENCY)
+    for e in (estimate, estimate.without_timing()):
+        assert msgspec.json.decode(msgspec.json.encode(e), type=Estimate) == e
+
+
+def test_of_what_the_model_takes_only_what_has_a_source_is_told():
+    """A context, say, has no sensor."""
+    step = STEP._replace(surprise={"face": 1.0, "audio": None, "context": 2.0})
+    assert estimate_of(OBSERVATION, step, LATENCY).surprise == {"face": 1.0, "audio": None}

@@ -1,0 +1,117 @@
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from enrapt.realtime.engine.estimate import Engagement, Estimate
+from enrapt.realtime.page.history import RECENT, History
+from enrapt.realtime.page.messages import estimate_json, features, page_estimate
+from enrapt.realtime.streams.samples import Observation
+from tests.support.served import heard, seen, tick
+
+MISSING = dict.fromkeys(
+    ("yaw_deg", "pitch_deg", "roll_deg", "gaze_x", "gaze_y", "voice", "level_db", "expressions")
+)
+
+
+def of(**values):
+    """What is told of these values."""
+    return features(Observation(0, 0, values, dict.fromkeys(values)))
+
+
+def test_a_face_and_a_voice_in_units_for_people():
+    face = seen(
+        yaw=math.pi / 6,
+        pitch=-math.pi / 4,
+        roll=0.01,
+        mouthSmileLeft=0.75,
+        mouthSmileRight=0.5,
+        jawOpen=0.25,
+        browInnerUp=0.125,
+        cheekPuff=0.0625,
+        noseSneerLeft=0.03,
+        eyeLookOutLeft=0.9,
+        eyeLookInRight=0.7,
+        eyeLookDownLeft=0.3,
+        eyeLookDownRight=0.1,
+    )
+    assert of(face=face, audio=heard(speech=0.875, level=-31.25, voicing=0.1)) == {
+        "yaw_deg": 30.0,
+        "pitch_deg": -45.0,
+        "roll_deg": 0.6,
+        "gaze_x": 0.8,
+        "gaze_y": -0.2,
+        "voice": 0.875,
+        "level_db": -31.2,
+        "expressions": [
+            ["mouthSmileLeft", 0.75],
+            ["mouthSmileRight", 0.5],
+            ["jawOpen", 0.25],
+            ["browInnerUp", 0.125],
+            ["cheekPuff", 0.062],
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    ("feature", "gaze"),
+    [
+        ("eyeLookOutLeft", (0.5, 0)),
+        ("eyeLookInRight", (0.5, 0)),
+        ("eyeLookInLeft", (-0.5, 0)),
+        ("eyeLookOutRight", (-0.5, 0)),
+        ("eyeLookUpLeft", (0, 0.5)),
+        ("eyeLookUpRight", (0, 0.5)),
+        ("eyeLookDownLeft", (0, -0.5)),
+        ("eyeLookDownRight", (0, -0.5)),
+    ],
+)
+def test_gaze_is_the_mean_of_both_eyes(feature, gaze):
+    told = of(face=seen(**{feature: 1.0}))
+    assert (told["gaze_x"], told["gaze_y"]) == gaze
+
+
+def test_what_is_missing_or_unknown_is_null():
+    assert of(face=None, audio=None) == of() == MISSING
+    assert of(face=np.ones(3, np.float32), pulse=np.ones(1, np.float32)) == MISSING
+    assert of(face=seen(), audio=None)["voice"] is None
+    assert of(face=None, audio=heard(level=-20.0)) == MISSING | {"voice": 0.0, "level_db": -20.0}
+
+
+def test_an_estimate_for_the_page_is_the_estimate_and_more():
+    estimate, observation = tick(7)
+    told = json.loads(page_estimate(estimate_json(estimate), observation))
+    assert told == {
+        "type": "estimate",
+        **json.loads(estimate_json(estimate)),
+        "features": features(observation),
+    }
+
+
+def test_what_is_not_a_number_is_null_in_json():
+    told = json.loads(
+        page_estimate(b'{"tick":0}', Observation(0, 0, {"audio": heard(level=math.nan)}, {"audio": 0}))
+    )
+    assert told["features"]["level_db"] is None
+
+
+@given(st.lists(st.floats(0.01, 20), max_size=60), st.booleans())
+def test_history_keeps_the_last_minute_whatever_the_pace(steps, whole):
+    history = History()
+    history.whole = whole
+    times = np.cumsum(steps).tolist()
+    for k, t in enumerate(times):
+        present = {"face": k % 2 == 0}
+        history.add(Estimate(k, t, Engagement(k / 100, 0, k / 200, k / 50), present, {}, {}))
+    kept = [k for k, t in enumerate(times) if whole or t >= times[-1] - RECENT]
+    assert history.columns() == {
+        "t": [times[k] for k in kept],
+        "mean": [k / 100 for k in kept],
+        "low": [k / 200 for k in kept],
+        "high": [k / 50 for k in kept],
+        "present": {"face": [1 - k % 2 for k in kept]} if times else {},
+    }
+    assert whole or len(history._t) <= 2 * len(kept) + 1

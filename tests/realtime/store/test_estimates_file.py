@@ -1,0 +1,60 @@
+"""What outputs wrote is read back."""
+
+import pytest
+
+from enrapt.contracts.errors import UserError
+from enrapt.realtime.engine.estimate import Engagement, Estimate, Latency
+from enrapt.realtime.outputs import Outputs
+from enrapt.realtime.store.estimates_file import read_estimates
+from enrapt.realtime.streams.samples import Observation
+
+
+def estimate(tick: int, face: bool) -> Estimate:
+    return Estimate(
+        tick,
+        tick / 25,
+        Engagement(0.5 + tick / 100, 0.1, 0.4, 0.6),
+        {"face": face, "audio": True},
+        {"face": 12.5 if face else None, "audio": 0.0},
+        {"face": -1.5 if face else None, "audio": 3.0},
+        Latency(5.0, 0.1, None),
+    )
+
+
+ESTIMATES = [estimate(tick, tick % 3 > 0) for tick in range(10)]
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "csv", "parquet"])
+def test_what_was_written_is_read(tmp_path, kind):
+    path = tmp_path / "estimates"
+    with Outputs([f"{kind}:{path}"], live=False, trouble=pytest.fail) as outputs:
+        for e in ESTIMATES:
+            outputs.write(e, Observation(0, 0, {}, {}))
+    read = read_estimates(path)
+    assert [e.without_timing() for e in read] == [e.without_timing() for e in ESTIMATES]
+    assert (read == ESTIMATES) == (kind == "jsonl")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "has no estimate"),
+        (b"{}\n", "not estimates"),
+        (b'{"tick":0,"t":0', "not estimates"),
+        (b"a,b\n1,2\n", "not estimates"),
+        (b"tick,t_s\n", "has no estimate"),
+        (b"PAR1", "not estimates"),
+        (b"\xff\xfe\x00", "not estimates"),
+    ],
+)
+def test_what_is_none_is_told(tmp_path, content, said):
+    path = tmp_path / "file"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=said) as told:
+        read_estimates(path)
+    assert "\n" not in str(told.value)
+
+
+def test_a_file_that_is_not_there_is_told(tmp_path):
+    with pytest.raises(UserError, match="cannot be read"):
+        read_estimates(tmp_path / "nothing")

@@ -1,0 +1,106 @@
+"""A session made up, told to a writer, and read back in a form that can be compared to the bit."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from enrapt.contracts.schemas import AUDIO, FACE
+from enrapt.realtime.engine.estimate import Engagement, Estimate, Latency
+from enrapt.realtime.store.folder import SessionWriter
+from enrapt.realtime.store.reader import SessionReader
+from enrapt.realtime.streams.samples import SECOND, Observation, Sample
+
+DIMS = {"face": FACE.dim, "audio": AUDIO.dim}
+DESCRIPTION = {
+    "bundle": {"name": "tiny", "sha256": "ab" * 32},
+    "schemas": {"face": "face/1", "audio": "audio/1"},
+    "devices": {"camera": "0", "microphone": "Built-in"},
+    "clock": "CLOCK_MONOTONIC",
+}
+TICK = SECOND // 25
+ARROWS = [f"{name}.arrows" for name in ("face", "audio", "observations", "estimates", "marks")]
+
+
+def vector(modality: str, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=DIMS[modality]).astype(np.float32)
+
+
+def tick(n: int) -> list[tuple]:
+    """All that a session's loop tells at tick n, as calls of the writer; the face is missing now and then."""
+    at = n * TICK
+    face = None if n % 5 == 3 else vector("face", n)
+    audio = vector("audio", n)
+    ages = {"face": None if face is None else 12_345_678, "audio": 0}
+    latency = Latency(5.25, 0.071, None, 3.5, {"audio": 1.125, "face": 2.0}) if n % 2 else msgspec.UNSET
+    estimate = Estimate(
+        n,
+        round(at / SECOND, 6),
+        Engagement(0.6123, 0.0812, 0.47, 0.74),
+        {"face": face is not None, "audio": True},
+        {"face": None if face is None else 12.3, "audio": 0.0},
+        {"face": None if face is None else -3.142, "audio": 0.1 + 0.2},
+        latency,
+    )
+    calls: list[tuple] = [
+        ("sample", Sample("face", at - 12_345_678, face, n), at + 5_000_000),
+        ("sample", Sample("audio", at, audio, n), at + 7_000_000),
+        ("observation", Observation(n, at, {"face": face, "audio": audio}, ages)),
+        ("estimate", estimate),
+    ]
+    return [*calls, ("mark", at, f"mark {n} äöü 🙂")] if n % 10 == 0 else calls
+
+
+def record(folder: Path, calls: list[tuple], summary: object = None) -> None:
+    with SessionWriter(folder, DESCRIPTION) as writer:
+        for name, *arguments in calls:
+            getattr(writer, name)(*arguments)
+        writer.close(summary)
+
+
+def plain(row: object) -> object:
+    """With bytes in place of arrays, so that equal means equal to the bit."""
+    match row:
+        case np.ndarray():
+            assert row.dtype == np.float32
+            return row.shape, row.tobytes()
+        case Sample():
+            return row.modality, row.originating_time, plain(row.values), row.sequence
+        case Observation():
+            values = [(name, plain(value)) for name, value in row.values.items()]
+            return row.tick, row.time, values, list(row.age.items())
+        case Estimate():
+            return row, msgspec.json.encode(row)
+        case tuple():
+            return tuple(map(plain, row))
+    return row
+
+
+def told(calls: list[tuple]) -> dict[str, list[object]]:
+    """What the reader should give of these calls, by file."""
+    files: dict[str, list[object]] = {name: [] for name in ARROWS}
+    for name, *arguments in calls:
+        row = arguments[0] if name in ("observation", "estimate") else tuple(arguments)
+        file = arguments[0].modality if name == "sample" else f"{name}s"
+        files[f"{file}.arrows"].append(plain(row))
+    return files
+
+
+def read(reader: SessionReader) -> dict[str, list[object]]:
+    sources: dict[str, Callable] = {
+        f"{name}.arrows": lambda name=name: reader.samples(name) for name in reader.description["schemas"]
+    }
+    sources |= {
+        "observations.arrows": reader.observations,
+        "estimates.arrows": reader.estimates,
+        "marks.arrows": reader.marks,
+    }
+    return {name: list(map(plain, source())) for name, source in sources.items()}
+
+
+def three_batches(folder: Path) -> tuple[Path, dict[str, list[object]]]:
+    """A session of three batches a file, and what is in it."""
+    calls = [call for n in range(52) for call in tick(n)]
+    record(folder, calls, {"ticks": 52})
+    return folder, told(calls)
