@@ -84,7 +84,7 @@ def add_live_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from ..contracts.files import write_whole
+    from ..contracts.files import write_atomically
     from ..realtime.session import LiveSession
     from .summary import summary
     from .view import View, find_face_model_visibly
@@ -126,7 +126,7 @@ def run(args: argparse.Namespace) -> int:
                     break
         wall = time.perf_counter() - began
     if args.stats is not None:
-        write_whole(args.stats, json.dumps(session.summary(), indent=2).encode() + b"\n")
+        write_atomically(args.stats, json.dumps(session.summary(), indent=2).encode() + b"\n")
     stream = sys.stderr if any(address.split(":")[-1] == "-" for address in args.to) else sys.stdout
     told = summary(session.statistics, session.counts, session.rate, wall, session.output_counts)
     print(told, file=stream)

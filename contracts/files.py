@@ -1,19 +1,39 @@
-"""Under its own name a file is whole, or it is not there."""
+"""Files that appear under their name only when they are complete."""
 
+import contextlib
+import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from .errors import UserError
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file beside its place, as `FILE.part`, and give it its name.
+@contextlib.contextmanager
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """A binary file to write to, `FILE.part` until the context ends without an exception, then `FILE`.
+
+    Nothing is left after an exception. The content is on the disk before the name is.
 
     Raises:
         UserError: it cannot be written.
     """
     part = path.with_name(f"{path.name}.part")
     try:
-        part.write_bytes(content)
+        with part.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())  # or the name could reach the disk before the content
         part.replace(path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror}); give another file") from None
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise UserError(f"{path}: cannot be written ({error.strerror}); give another path") from None
+        raise
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a whole file; see `atomic_file`."""
+    with atomic_file(path) as file:
+        file.write(content)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from ..contracts.files import write_whole
+from ..contracts.files import write_atomically
 from .engine.estimate import Estimate
 from .timeline import Mark
 
@@ -39,4 +39,4 @@ def write_report(estimates: Sequence[Estimate], path: Path, title: str, marks: S
     page = (
         _PAGE.read_text(encoding="utf-8").replace("{{title}}", html.escape(title)).replace("{{data}}", text)
     )
-    write_whole(path, page.encode())
+    write_atomically(path, page.encode())

@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from ..contracts.files import write_whole
+from ..contracts.files import write_atomically
 from .engine.estimate import Estimate
 
 # Okabe and Ito (2008), told apart with any kind of colour vision.
@@ -87,7 +87,7 @@ def draw_timeline(estimates: Sequence[Estimate], path: Path, title: str, marks: 
 
     picture = io.BytesIO()
     figure.savefig(picture, format="png")
-    write_whole(path, picture.getvalue())
+    write_atomically(path, picture.getvalue())
 
 
 def _runs(present: Sequence[bool]) -> list[tuple[int, int]]:
