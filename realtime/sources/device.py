@@ -72,7 +72,7 @@ class Inlet(Protocol):
 
 
 class Device(Protocol):
-    """A camera, a microphone, a stream, pushed features: samples of one modality. It may be lost and come back.
+    """A camera, a microphone, a stream or pushed features: samples of one modality. It may be lost for a while.
 
     Its thread extracts features and calls the inlet itself: nothing queues between a device and the tick.
 
