@@ -25,7 +25,7 @@ class Material:
     Attributes:
         content: the one or the other.
         time: ns; its originating time.
-        decoded: ns on the clock of `time.perf_counter_ns`.
+        decoded: ns on the clock of `time.monotonic_ns`.
         settled: ns; nothing of any stream with an originating time ≤ this will come after it.
     """
 
@@ -101,7 +101,7 @@ class Reading:
             raise failure
 
     def _material(self, content: Content, at: int) -> Material:
-        return Material(content, at, time.perf_counter_ns(), self._newest - SKEW)
+        return Material(content, at, time.monotonic_ns(), self._newest - SKEW)
 
     def _sorted(self) -> Iterator[Material]:
         """By time: what is ahead of the other stream is held back."""
