@@ -6,7 +6,7 @@ import onnx
 import pytest
 from hypothesis import settings
 
-from enrapt.bundle.bundle import (
+from enrapt.bundle.metadata import (
     ESTIMATES,
     KEY,
     VERSION,
