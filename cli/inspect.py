@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..bundle.bundle import Metadata
+    from ..bundle.metadata import Metadata
 
 
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -26,10 +26,10 @@ def run(args: argparse.Namespace) -> int:
     import msgspec
 
     from ..bundle.bundle import Bundle
-    from ..bundle.sequence import seconds_a_tick
+    from ..bundle.sequence import seconds_per_tick
 
     bundle = Bundle.load(args.bundle)
-    size, tick = bundle.path.stat().st_size, seconds_a_tick(bundle)
+    size, tick = bundle.path.stat().st_size, seconds_per_tick(bundle)
     if args.json:
         told = msgspec.to_builtins(bundle.metadata) | {"bytes": size, "tick_us": round(tick * 1e6, 1)}
         print(msgspec.json.format(msgspec.json.encode(told), indent=2).decode())

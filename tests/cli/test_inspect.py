@@ -1,7 +1,8 @@
 import msgspec
 import pytest
 
-from enrapt.bundle.bundle import Bundle, Metadata
+from enrapt.bundle.bundle import Bundle
+from enrapt.bundle.metadata import Metadata
 from enrapt.cli.main import main
 
 
@@ -11,7 +12,7 @@ def test_the_card_tells_what_a_user_must_know(tiny_bundle, capsys):
     for part in (
         "tiny 1", "25 a second, causal", "MB, graph: step", "µs a tick on this machine",
         "face: 57 numbers, face/1", "audio: 44 numbers, audio/1",
-        "target        engagement", "Nothing was learned.", "Tells what it sees, no more.", "MIT", "ccc 0",
+        "target        engagement", "Nothing was learned.", "Shows its inputs, no more.", "MIT", "ccc 0",
     ):  # fmt: skip
         assert part in card
 
