@@ -63,7 +63,8 @@ class AudioFeatures:
         backward: how many stretches of sound were cut or dropped because they were covered already.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, modality: str) -> None:
+        self._modality = modality
         self.reset()
 
     def reset(self) -> None:
@@ -96,7 +97,7 @@ class AudioFeatures:
 
     def _sample(self, state: "_State", tick: NDArray[np.float32]) -> Sample:
         values = state.advance(tick)
-        sample = Sample("audio", state.time, values, self._sequence)
+        sample = Sample(self._modality, state.time, values, self._sequence)
         self._sequence += 1
         return sample
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import av
-import numpy as np
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.container import InputContainer
@@ -17,11 +16,11 @@ from av.packet import Packet
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
-from numpy.typing import NDArray
 
 from ...contracts.errors import UserError
 from ..features.resampling import RATE, Resampler
 from ..streams.samples import SECOND, Frame, Sound
+from .decoded import image_of, mono_of
 
 # Formats whose header says how long the file should be. Of others, FFmpeg tells what it sees or estimates.
 _DECLARING: Final = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "flv", "flac"}
@@ -200,7 +199,7 @@ class _Reading:
         else:
             self._newest = time
             self._position = max(self._position, time)
-            yield Frame(time, _image(frame))
+            yield Frame(time, image_of(frame))
 
     def _sound(self, frame: AudioFrame, time: int | None, index: int) -> Iterator[Sound]:
         if time is not None and time + frame.samples * SECOND // frame.sample_rate < self._start - _PREROLL:
@@ -208,7 +207,7 @@ class _Reading:
         if self._resampler is None or self._resampler.rate != frame.sample_rate:
             yield from self._sound_held_back()
             self._resampler = Resampler(frame.sample_rate)
-        for sound in self._resampler.push(time, _mono(frame)):
+        for sound in self._resampler.push(time, mono_of(frame)):
             if self._end is not None and _end(sound) >= self._end:
                 self._over.add(index)
             yield from self._cut(sound)
@@ -323,57 +322,3 @@ def _end(sound: Sound) -> int:
 def _samples_before(duration: int) -> int:
     """How many samples of a sound start before `duration` ns of it are over."""
     return -(-duration * RATE // SECOND)
-
-
-def _image(frame: VideoFrame) -> NDArray[np.uint8]:
-    """RGB, upright, C-contiguous."""
-    # One thread: by default there is one a core, and on a busy machine they wait for each other.
-    image: NDArray[np.uint8] = frame.to_ndarray(format="rgb24", threads=1)  # type: ignore[assignment]
-    if (matrix := frame.side_data.get("DISPLAYMATRIX")) is not None:
-        image = upright(image, np.frombuffer(matrix, np.int32))  # type: ignore[call-overload]
-    # Of some widths the rows come padded, and turned pictures are views.
-    return np.ascontiguousarray(image)
-
-
-def decoded_jpeg(data: bytes) -> NDArray[np.uint8] | None:
-    """uint8 `[height, width, 3]`, RGB, as a recording of it would be decoded; None where it is no JPEG."""
-    decoder = av.CodecContext.create("mjpeg", "r")
-    decoder.thread_count = 1
-    try:
-        frames = decoder.decode(av.Packet(data))
-    except av.error.FFmpegError:
-        return None
-    return _image(frames[0]) if frames else None
-
-
-def upright(image: NDArray[np.uint8], matrix: NDArray[np.int32]) -> NDArray[np.uint8]:
-    """The picture as it is to be shown; a view.
-
-    Args:
-        image: `[height, width, 3]`, as coded.
-        matrix: `[9]`, the display matrix of ISO/IEC 14496-12, 8.3.2: (x, y) of the coded picture, y down, are
-            shown at (a x + c y, b x + d y), with (a, b, _, c, d, …) the matrix. Turns by other than quarters
-            become the nearest quarter.
-    """
-    a, b, _, c, d = matrix[:5].tolist()
-    if abs(a) + abs(d) >= abs(b) + abs(c):
-        across, down = a, d
-    else:
-        image = image.transpose(1, 0, 2)
-        across, down = c, b
-    return image[:: -1 if down < 0 else 1, :: -1 if across < 0 else 1]
-
-
-def _mono(frame: AudioFrame) -> NDArray[np.float32]:
-    """`[n]`, the mean of the channels, full scale ±1."""
-    samples: NDArray[Any] = frame.to_ndarray()  # planar [channels, n], packed [1, n · channels]
-    if frame.format.is_packed:
-        samples = samples.reshape(-1, len(frame.layout.channels)).T
-    mean = samples.mean(axis=0, dtype=np.float64)
-    if samples.dtype == np.uint8:
-        mean = mean / 128 - 1
-    elif samples.dtype.kind == "i":
-        mean /= 2.0 ** (8 * samples.itemsize - 1)
-    # What isn't a number comes from damaged files, and would spread through every filter after this.
-    mono: NDArray[np.float32] = np.nan_to_num(mean, nan=0, posinf=0, neginf=0).astype(np.float32)
-    return mono

@@ -1,30 +1,35 @@
-"""Which streams of others can stand for a camera or a microphone: by their channels and rate."""
+"""Which streams of others can give a modality's features: by their channels and rate."""
 
 from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...contracts.schemas import AUDIO, FACE
+from ...contracts.schemas import AUDIO
 
 Kind = Literal["features", "sound"]
 
-SCHEMA: Final = {"face": FACE, "audio": AUDIO}  # by modality
 MIN_RATE: Final = 8_000  # Hz, of sound
-TAKEN: Final = {
-    "face": f"{FACE.dim} channels of numbers ({FACE.name})",
-    "audio": f"{AUDIO.dim} channels of numbers ({AUDIO.name}), "
-    f"or sound: 1 or 2 channels at {MIN_RATE} Hz or more",
-}  # by modality, for people
 
 
-def kind_of(modality: str, channels: int, rate: float, of_strings: bool) -> Kind | None:
-    """What a stream is to that modality; None where it is nothing to it. `rate`: Hz, 0 if irregular."""
+def kind_of(schema: str | None, dim: int, channels: int, rate: float, of_strings: bool) -> Kind | None:
+    """What a stream gives of a modality of that schema and number of features; None if nothing.
+
+    Args:
+        rate: Hz, 0 if irregular.
+    """
     if of_strings:
         return None
-    if channels == SCHEMA[modality].dim:
+    if channels == dim:
         return "features"
-    return "sound" if modality == "audio" and channels in (1, 2) and rate >= MIN_RATE else None
+    return "sound" if schema == AUDIO.name and channels in (1, 2) and rate >= MIN_RATE else None
+
+
+def accepted(schema: str | None, dim: int) -> str:
+    """What a stream must have for such a modality, for people."""
+    features = f"{dim} channel{'s' * (dim != 1)} of numbers" + f" ({schema})" * (schema is not None)
+    sound = f", or sound: 1 or 2 channels at {MIN_RATE} Hz or more"
+    return features + sound * (schema == AUDIO.name)
 
 
 def shape(channels: int, rate: float, of_strings: bool) -> str:
