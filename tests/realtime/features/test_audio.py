@@ -23,7 +23,7 @@ LEVEL, F0, VOICING, SPEECH = (AUDIO.index(name) for name in ("level", "f0", "voi
 
 
 def features(samples: Signal, start: int = 0) -> list[Sample]:
-    return AudioFeatures().push(Sound(start, samples))
+    return AudioFeatures("voice").push(Sound(start, samples))
 
 
 def vectors(samples: Signal) -> Signal:
@@ -64,7 +64,7 @@ def test_one_sample_per_40_ms_at_the_end_of_its_sound() -> None:
     samples = features(tone(200), start)
     assert [s.originating_time for s in samples] == [start + n * 40 * MS for n in range(1, 26)]
     assert [s.sequence for s in samples] == list(range(25))
-    assert {s.modality for s in samples} == {"audio"}
+    assert {s.modality for s in samples} == {"voice"}
     for sample in samples:
         assert sample.values is not None
         assert sample.values.dtype == np.float32
@@ -77,7 +77,7 @@ WHOLE = features(MIXED, 5)
 
 @given(st.lists(st.integers(0, MIXED.size), max_size=40))
 def test_how_the_sound_was_cut_never_matters(cuts: list[int]) -> None:
-    extractor = AudioFeatures()
+    extractor = AudioFeatures("voice")
     edges = [0, *sorted(cuts), MIXED.size]
     samples = []
     for a, b in itertools.pairwise(edges):
@@ -94,7 +94,7 @@ def test_nothing_later_changes_an_earlier_tick() -> None:
 
 @given(st.lists(st.integers(-20 * MS, 20 * MS), min_size=50, max_size=50))
 def test_jitter_of_20_ms_is_ignored(jitter: list[int]) -> None:
-    extractor = AudioFeatures()
+    extractor = AudioFeatures("voice")
     samples = extractor.push(Sound(5, MIXED[:1000]))
     for i, j in enumerate(jitter, start=1):
         part = MIXED[i * 1000 : (i + 1) * 1000]
@@ -103,7 +103,7 @@ def test_jitter_of_20_ms_is_ignored(jitter: list[int]) -> None:
 
 
 def test_a_gap_starts_the_grid_and_all_state_anew() -> None:
-    extractor = AudioFeatures()
+    extractor = AudioFeatures("voice")
     before = extractor.push(Sound(0, tone(300)[:15_900]))  # 24 ticks and a half
     resumed = 993_750_000 + 20 * MS + 1  # of the sample after those, and a gap of just over 20 ms
     after = extractor.push(Sound(resumed, MIXED))
@@ -116,7 +116,7 @@ def test_a_gap_starts_the_grid_and_all_state_anew() -> None:
 
 
 def test_sound_that_was_covered_already_is_cut() -> None:
-    extractor = AudioFeatures()
+    extractor = AudioFeatures("voice")
     samples = extractor.push(Sound(5, MIXED[:8000]))
     samples += extractor.push(Sound(5 + 300 * MS, MIXED[4800:9000]))  # its first 200 ms are known
     samples += extractor.push(Sound(5 + 100 * MS, MIXED[1600:3200]))  # all of it is
@@ -126,7 +126,7 @@ def test_sound_that_was_covered_already_is_cut() -> None:
 
 
 def test_reset_forgets_everything() -> None:
-    extractor = AudioFeatures()
+    extractor = AudioFeatures("voice")
     extractor.push(Sound(10**9, noise(-20)))
     extractor.push(Sound(10**10, noise(-20)[:777]))
     extractor.reset()
@@ -251,7 +251,7 @@ def test_a_quiet_room_is_present(level: float) -> None:
 def test_the_demo_clip_is_silent_once() -> None:
     clip = Path(__file__).parents[3] / "cli" / "demo.mp4"
     assert clip.stat().st_size < 1e6
-    extractor = AudioFeatures()
+    extractor = AudioFeatures("voice")
     samples = [s for item in Recording(clip) if isinstance(item, Sound) for s in extractor.push(item)]
     assert len(samples) == 500
     # Silence from 13.7 to 16.8 s, and 0.1 s in which the codec rings.

@@ -316,7 +316,7 @@ def test_an_unreadable_model_is_the_users_to_mend(tmp_path: Path) -> None:
 
 def test_without_mediapipe_the_user_hears_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "mediapipe", None)
-    with pytest.raises(UserError, match="audio only"):
+    with pytest.raises(UserError, match="microphone only"):
         FaceFeatures(tmp_path / "any.task")
 
 
