@@ -10,7 +10,10 @@ from ..contracts.errors import UserError
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """Of every command that makes estimates."""
     parser.add_argument(
-        "--bundle", metavar="B", default="default", help="a bundle's file or a shipped bundle's name (%(default)s)"
+        "--bundle",
+        metavar="B",
+        default="default",
+        help="a bundle's file or a shipped bundle's name (%(default)s)",
     )
     parser.add_argument(
         "--to",

@@ -59,7 +59,9 @@ def add_live_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--preview", action="store_true", help="show the face's landmarks on the page; never the picture"
     )
-    parser.add_argument("--no-page", action="store_true", help="do not open the page that a terminal gets by default")
+    parser.add_argument(
+        "--no-page", action="store_true", help="do not open the page that a terminal gets by default"
+    )
     add_face_model_arguments(parser)
 
 

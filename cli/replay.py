@@ -35,7 +35,9 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         action="store_true",
         help="of a session: align the recorded samples again, as if none had been late",
     )
-    parser.add_argument("--record", metavar="FOLDER", type=Path, help="keep features and estimates in a new folder")
+    parser.add_argument(
+        "--record", metavar="FOLDER", type=Path, help="keep features and estimates in a new folder"
+    )
     add_face_model_arguments(parser)
     parser.set_defaults(run=run)
 

@@ -11,7 +11,9 @@ from ..contracts.errors import UserError
 Values = Mapping[str, Sequence[float]]
 
 
-def context_values(given: Values | None, recorded: Values, bundle: Metadata) -> dict[str, NDArray[np.float32]]:
+def context_values(
+    given: Values | None, recorded: Values, bundle: Metadata
+) -> dict[str, NDArray[np.float32]]:
     """What the model gets of its context: float32 `[dim]` by modality.
 
     Args:

@@ -26,6 +26,7 @@ from .controls import RESET, Controls
 from .engine.engine import Engine
 from .engine.estimate import Estimate, Latency, estimate_of
 from .outputs import Outputs
+from .sources.device import Device
 from .sources.files import open_source
 from .sources.source import Source, match
 from .statistics import Statistics
@@ -51,6 +52,7 @@ class Run(Controls):
         notify: called with a line for people when an output is lost or back, from any thread.
 
     Attributes:
+        source, to, record, timing: as given.
         bundle: loaded; from entering on.
         rate: ticks per second; 0 before.
         wanted: the modalities that the bundle takes, and what each comes from.
@@ -77,11 +79,11 @@ class Run(Controls):
         if keep_media and record is None:
             raise UserError("pictures and sound are kept in the folder of `record`: give one")
         self.source = source if isinstance(source, Source) else open_source(Path(source))
-        self.source.keeps_media = keep_media
+        self.source.keeps_media, self.source.notify = keep_media, notify
         self.rate = 0
         self.statistics = Statistics()
-        self.record, self.timing = record, timing
-        self._bundle, self._to, self._context, self._notify = bundle, to, context, notify
+        self.to, self.record, self.timing = to, record, timing
+        self._bundle, self._context, self._notify = bundle, context, notify
         self._outputs: Outputs | None = None
         self._recorder: Recorder | None = None
         self._thread: threading.Thread | None = None
@@ -99,7 +101,7 @@ class Run(Controls):
             self.source.open(self.wanted, self.rate)
             stack.callback(self.source.close)
             live = self.source.clock is not None
-            self._outputs = stack.enter_context(Outputs(self._to, live=live, notify=self._notify))
+            self._outputs = stack.enter_context(Outputs(self.to, live=live, notify=self._notify))
             if self.record is not None:
                 from .recorder import Recorder  # which needs pyarrow
 
@@ -162,6 +164,15 @@ class Run(Controls):
     def page(self) -> "PageServer | None":
         """The server of the page, where an address asked for one."""
         return None if self._outputs is None else self._outputs.page
+
+    def keep_page(self) -> "PageServer | None":
+        """The page's server, which the run no longer closes."""
+        return None if self._outputs is None else self._outputs.keep_page()
+
+    @property
+    def devices(self) -> Mapping[str, Device]:
+        """What is open, by name."""
+        return self.source.devices
 
     @property
     def counts(self) -> Mapping[str, Counts]:

@@ -72,7 +72,7 @@ class LiveSource(Source):
         self.devices = {device.name: device for device in self._running.values()}
         with ExitStack() as stack:  # what was opened is closed again if the rest cannot be
             for name, device in self._running.items():
-                if self.keeps_media and device.material is not None:
+                if self.keeps_media:
                     device.keep = self._keep
                 device.open(LiveInlet(self, running[name]))
                 stack.callback(device.close)
@@ -161,15 +161,11 @@ class LiveInlet:
         source.extract[wanted.name] = self._extract
 
     @property
-    def ready(self) -> bool:
+    def unwanted(self) -> str | None:
         source = self._source
-        return source.zero is not None and not source.paused and not source.ended
-
-    @property
-    def unwanted(self) -> str:
-        if self._source.zero is None:
+        if source.zero is None:
             return "before_start"
-        return "after_end" if self._source.ended else "paused"
+        return "after_end" if source.ended else "paused" if source.paused else None
 
     def clock(self) -> int:
         return self._source.session_clock()
@@ -213,6 +209,9 @@ class LiveInlet:
     def drop(self, reason: str, n: int = 1) -> None:
         with self._source.changed:
             self._source.aligner.counts[self._modality].drop(reason, n)
+
+    def warn(self, line: str) -> None:
+        self._source.notify(line)
 
     def fail(self, error: BaseException) -> None:
         with self._source.changed:

@@ -70,6 +70,7 @@ class Source:
         marks: what a recording holds of them, in order: time (ns) and label.
         context: recorded values of context modalities, by name.
         paused: while True, nothing is extracted or kept.
+        notify: called with a line for people, from any thread.
         keeps_media: whether captured pictures and sound are to be kept; set before `open`.
         arrivals: samples and the time at which each came (ns), since the run last took them; None, as at
             first, while nobody wants them.
@@ -84,6 +85,7 @@ class Source:
     context: Mapping[str, Sequence[float]] = {}
     paused: bool = False
     keeps_media: bool = False
+    notify: Callable[[str], None] = print
     arrivals: list[tuple[Sample, int]] | None = None
 
     def offers(self, inputs: Sequence[ModalitySpec]) -> Sequence[Offer]:
@@ -153,7 +155,8 @@ def match(source: Source, bundle: Metadata) -> list[Wanted]:
         gives = ", ".join(map(str, unused)) or offered
         raise UserError(f"{source.name} gives {gives}, but bundle {bundle.name!r} takes {takes}")
     return [
-        Wanted(m.name, chosen.get(m.name), m.schema, m.dim, round(m.max_age_at(bundle.rate) * SECOND)) for m in inputs
+        Wanted(m.name, chosen.get(m.name), m.schema, m.dim, round(m.max_age_at(bundle.rate) * SECOND))
+        for m in inputs
     ]
 
 

@@ -61,7 +61,9 @@ class XdfSource(Source):
         unknown = self._names.keys() - {modality.name for modality in inputs}
         if not self._chosen and not unknown:
             takes = "; ".join(f"{m.name}: {accepted(m.schema, m.dim)}" for m in inputs)
-            raise UserError(f"{self._path}: no stream fits what the bundle takes ({takes}); it has {self._all}")
+            raise UserError(
+                f"{self._path}: no stream fits what the bundle takes ({takes}); it has {self._all}"
+            )
         offers = [Offer(name, None) for name in self._chosen]
         return offers + [Offer(name, None, required=True) for name in sorted(unknown)]
 
