@@ -67,7 +67,7 @@ def add_live_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from ..realtime.session import LiveSession
-    from .show import notify, show
+    from .show import warn, show
 
     session = LiveSession(
         None if args.camera == "none" else args.camera,
@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
         record=args.record,
         keep_media=args.keep_media,
         context=context_of(args),
-        notify=notify,
+        warn=warn,
     )
     return show(session, duration=args.duration, stats=args.stats)
 

@@ -10,8 +10,8 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     parser = subparsers.add_parser(
         "record",
         help="the same, and keep features and estimates (needs enrapt[record])",
-        description="A live session that is recorded: features with their times, what the model was shown, and "
-        "estimates, in a folder for `enrapt replay`. Pictures and sound are kept only with --keep-media.",
+        description="A live session that is recorded: features with their times, what the model was shown, "
+        "and estimates, in a folder for `enrapt replay`. Pictures and sound are kept only with --keep-media.",
     )
     parser.add_argument("record", metavar="FOLDER", type=Path, help="a new folder")
     parser.add_argument(

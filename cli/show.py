@@ -79,7 +79,7 @@ def show(
     return status
 
 
-def notify(line: str) -> None:
+def warn(line: str) -> None:
     """A line for the user about an output."""
     print(f"enrapt: {line}", file=sys.stderr)
 

@@ -14,10 +14,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from ..realtime.engine.estimate import Engagement, Estimate, Latency
+from ..realtime.engine.estimate import Engagement, Estimate, Latency, stages
 from ..realtime.features.face_model import find_face_model
 from ..realtime.page.messages import features
-from ..realtime.statistics import stages
 from ..realtime.streams.counts import Counts
 from ..realtime.streams.samples import Observation
 
@@ -117,7 +116,7 @@ class View:
             told = "" if surprise is None else f"   surprise {surprise:.1f} nats"
             state = f"[green]●[/] {age:.0f} ms old{told}" if there else "[yellow]○[/] missing"
             picture.add_row(modality, state)
-        seen = features(observation, self._schemas)
+        seen = features(observation)
         picture.add_row("head, gaze", Text(_head(seen)))
         picture.add_row("expressions", Text(_expressions(seen)))
         picture.add_row("voice", Text(_voice(seen)))

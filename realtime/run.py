@@ -49,7 +49,7 @@ class Run(Controls):
         keep_media: keep pictures and sound of live devices, too, in that folder.
         context: raw values of the bundle's context modalities, constant over the run.
         timing: whether outputs get latencies; without them, two replays give the same bytes.
-        notify: called with a line for people when an output is lost or back, from any thread.
+        warn: called with a line for people when an output is lost or back, from any thread.
 
     Attributes:
         source, to, record, timing: as given.
@@ -73,17 +73,17 @@ class Run(Controls):
         keep_media: bool = False,
         context: Mapping[str, Sequence[float]] | None = None,
         timing: bool = True,
-        notify: Callable[[str], None] = lambda line: print(line, file=sys.stderr),
+        warn: Callable[[str], None] = lambda line: print(line, file=sys.stderr),
     ) -> None:
         super().__init__()
         if keep_media and record is None:
             raise UserError("pictures and sound are kept in the folder of `record`: give one")
         self.source = source if isinstance(source, Source) else open_source(Path(source))
-        self.source.keeps_media, self.source.notify = keep_media, notify
+        self.source.keeps_media, self.source.warn = keep_media, warn
         self.rate = 0
         self.statistics = Statistics()
         self.to, self.record, self.timing = to, record, timing
-        self._bundle, self._context, self._notify = bundle, context, notify
+        self._bundle, self._context, self._warn = bundle, context, warn
         self._outputs: Outputs | None = None
         self._recorder: Recorder | None = None
         self._thread: threading.Thread | None = None
@@ -101,7 +101,7 @@ class Run(Controls):
             self.source.open(self.wanted, self.rate)
             stack.callback(self.source.close)
             live = self.source.clock is not None
-            self._outputs = stack.enter_context(Outputs(self.to, live=live, notify=self._notify))
+            self._outputs = stack.enter_context(Outputs(self.to, live=live, warn=self._warn))
             if self.record is not None:
                 from .recorder import Recorder  # which needs pyarrow
 

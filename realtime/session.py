@@ -42,7 +42,7 @@ class LiveSession(Run):
         max_wait: seconds after its time at which a tick is emitted at the latest.
         face_model: the model's file, or a function that finds it once it is needed.
         preview: show the face's landmarks on the page; never the picture.
-        run: `bundle`, `to`, `record`, `keep_media`, `context`, `notify`: see `Run`.
+        run: `bundle`, `to`, `record`, `keep_media`, `context`, `warn`: see `Run`.
 
     Attributes:
         camera, microphone: the devices, None where there is none.

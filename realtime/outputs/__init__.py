@@ -39,7 +39,7 @@ class Outputs:
             file cannot be written any more.
     """
 
-    def __init__(self, addresses: Sequence[str], *, live: bool, trouble: Callable[[str], None]) -> None:
+    def __init__(self, addresses: Sequence[str], *, live: bool, warn: Callable[[str], None]) -> None:
         openings = [opening(address) for address in addresses]
         if sum(isinstance(one, PageOpening) for one in openings) > 1:
             raise UserError("ui, ws and http are names of one server: give one of them, once")
@@ -53,7 +53,7 @@ class Outputs:
                     self._page_address = one.address
                     self._outputs.append(self.page)
                 elif live or one.again:
-                    delivery = Delivery(one, trouble, patient=not live)
+                    delivery = Delivery(one, warn, patient=not live)
                     self._deliveries.append(delivery)
                     self._outputs.append(delivery)
                 else:

@@ -211,7 +211,7 @@ class LiveInlet:
             self._source.aligner.counts[self._modality].drop(reason, n)
 
     def warn(self, line: str) -> None:
-        self._source.notify(line)
+        self._source.warn(line)
 
     def fail(self, error: BaseException) -> None:
         with self._source.changed:

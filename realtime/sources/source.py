@@ -70,7 +70,7 @@ class Source:
         marks: what a recording holds of them, in order: time (ns) and label.
         context: recorded values of context modalities, by name.
         paused: while True, nothing is extracted or kept.
-        notify: called with a line for people, from any thread.
+        warn: called with a line for people, from any thread.
         keeps_media: whether captured pictures and sound are to be kept; set before `open`.
         arrivals: samples and the time at which each came (ns), since the run last took them; None, as at
             first, while nobody wants them.
@@ -85,7 +85,7 @@ class Source:
     context: Mapping[str, Sequence[float]] = {}
     paused: bool = False
     keeps_media: bool = False
-    notify: Callable[[str], None] = print
+    warn: Callable[[str], None] = print
     arrivals: list[tuple[Sample, int]] | None = None
 
     def offers(self, inputs: Sequence[ModalitySpec]) -> Sequence[Offer]:

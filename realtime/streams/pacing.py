@@ -63,7 +63,7 @@ class Pacing:
         self._lost.add(modality)
 
     def next(self, now: int) -> Observation | None:
-        """The next observation, if it is due, with its waits and the time of its newest sample (`now`'s clock)."""
+        """The next observation, if it is due; its timing has the waits and the newest originating time."""
         for modality in self._lost:
             self._reach(modality, now, now)
         passed = min(self._aligner.watermark, now)
