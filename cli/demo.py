@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
     from ..realtime.run import Run
     from ..realtime.sources.media import MediaSource
     from ..realtime.timeline import draw_timeline
-    from .show import warn, show
+    from .show import show, warn
 
     folder: Path = args.folder
     try:
@@ -44,9 +44,7 @@ def run(args: argparse.Namespace) -> int:
     )
     source = MediaSource(CLIP, face_model=face_model_of(args))
     estimates: list[Estimate] = []
-    status = show(
-        Run(source, to=[f"jsonl:{folder / 'estimates.jsonl'}"], warn=warn), each=estimates.append
-    )
+    status = show(Run(source, to=[f"jsonl:{folder / 'estimates.jsonl'}"], warn=warn), each=estimates.append)
     draw_timeline(estimates, folder / "engagement.png", "The demo clip: engagement, and its inputs")
     print(f"\nWritten to {folder}: estimates.jsonl (a line a tick), engagement.png (a plot of them)")
     return status

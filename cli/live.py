@@ -67,7 +67,7 @@ def add_live_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from ..realtime.session import LiveSession
-    from .show import warn, show
+    from .show import show, warn
 
     session = LiveSession(
         None if args.camera == "none" else args.camera,

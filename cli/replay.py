@@ -45,7 +45,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 def run(args: argparse.Namespace) -> int:
     from ..realtime.run import Run
     from ..realtime.sources.files import open_source
-    from .show import warn, show
+    from .show import show, warn
 
     options = {name: getattr(args, name) for name in ("realtime", "start", "end", "reassemble")}
     options = {name: value for name, value in options.items() if value not in (None, False)}

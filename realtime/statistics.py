@@ -78,4 +78,3 @@ class Statistics:
             stage: dict(zip(("p50", "p95", "p99"), (round(ms, 3) for ms in latency), strict=True))
             for stage, latency in self.latency(recent).items()
         }
-

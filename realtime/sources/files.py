@@ -1,18 +1,23 @@
 """The source of a path."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from ...contracts.errors import UserError
+from ..features.face_model import find_face_model
 from .source import Source
 
 
-def open_source(path: Path, **options: Any) -> Source:
+def open_source(
+    path: Path, *, face_model: Path | Callable[[], Path] = find_face_model, **options: Any
+) -> Source:
     """A recording, a recorded session's folder or an XDF file, by its content.
 
     Args:
-        options: for `MediaSource` (`start`, `end`, `realtime`, `face_model`), `SessionSource` (`reassemble`)
-            or `XdfSource` (`streams`).
+        face_model: see `MediaSource`.
+        options: for `MediaSource` (`start`, `end`, `realtime`), `SessionSource` (`reassemble`) or `XdfSource`
+            (`streams`).
 
     Raises:
         UserError: it cannot be read, or its kind of source has no such option.
@@ -31,10 +36,11 @@ def open_source(path: Path, **options: Any) -> Source:
         return XdfSource(path, **options)
     from .media import MediaSource
 
-    _check(path, "a recording", options, {"start", "end", "realtime", "face_model"})
-    return MediaSource(path, **options)
+    _check(path, "a recording", options, {"start", "end", "realtime"})
+    return MediaSource(path, face_model=face_model, **options)
 
 
 def _check(path: Path, kind: str, options: dict[str, Any], possible: set[str]) -> None:
     if unknown := sorted(options.keys() - possible):
-        raise UserError(f"{path}: {kind} cannot be replayed with {', '.join(unknown)}")
+        given = ", ".join(f"--{name.removesuffix('s') if name == 'streams' else name}" for name in unknown)
+        raise UserError(f"{path}: {kind} cannot be replayed with {given}")

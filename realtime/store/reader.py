@@ -61,6 +61,7 @@ class SessionReader:
                     f"knows {', '.join(SCHEMAS)}; read it with enrapt {session.enrapt}, which recorded it"
                 )
             self._tables = Tables(names)
+            self.schemas = {m: SCHEMAS[name] for m, name in names.items()}
         except (msgspec.DecodeError, ValueError, RecursionError):
             raise UserError(f"{path}: not a session's, or damaged") from None
         self.description = session.description
