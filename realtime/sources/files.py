@@ -42,5 +42,4 @@ def open_source(
 
 def _check(path: Path, kind: str, options: dict[str, Any], possible: set[str]) -> None:
     if unknown := sorted(options.keys() - possible):
-        given = ", ".join(f"--{name.removesuffix('s') if name == 'streams' else name}" for name in unknown)
-        raise UserError(f"{path}: {kind} cannot be replayed with {given}")
+        raise UserError(f"{path}: {kind} is replayed without {', '.join(unknown)}: leave that out")
