@@ -91,7 +91,7 @@ class Pushed(Device):
             if (reason := inlet.unwanted) is not None:
                 inlet.drop(reason)
                 return
-            self._cadence.seen(at)
+            self._cadence.add(at)
             inlet.sample(features, at, at + max(self._cadence.shortest - 1, 0))
 
     def _checked(self, values: Sequence[float] | NDArray[np.generic], dim: int) -> NDArray[np.float32] | None:
