@@ -155,7 +155,7 @@ class CameraFace(ProcessDevice):
         self._taken += 1
         if (self._taken - 1) % self._face_every:
             return "skipped"
-        self._cadence.seen(at)
+        self._cadence.add(at)
         usual = self._cadence.usual
         # The next one will come before a tick does.
         return "superseded" if usual is not None and at + usual <= self._inlet.next_tick(at) else None
