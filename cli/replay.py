@@ -161,7 +161,7 @@ def replay(
     broken: BrokenRecording | None = None
     try:
         with ExitStack() as stack:
-            outputs = stack.enter_context(Outputs(to, live=realtime, trouble=_tell))
+            outputs = stack.enter_context(Outputs(to, live=realtime, warn=_tell))
             session: Replay | ObservationReplay
             marks: deque[tuple[int, str]] = deque()
             if xdf:

@@ -14,10 +14,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from ..realtime.engine.estimate import Engagement, Estimate, Latency
+from ..realtime.engine.estimate import Engagement, Estimate, Latency, stages
 from ..realtime.features.face_model import find_face_model
 from ..realtime.page.messages import features
-from ..realtime.statistics import stages
 from ..realtime.streams.counts import Counts
 from ..realtime.streams.samples import Observation
 

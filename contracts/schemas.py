@@ -86,3 +86,19 @@ def schema(name: str) -> Schema:
             f"unknown feature schema {name!r}: this version of enrapt knows {', '.join(SCHEMAS)}; "
             "use a bundle made for one of these, or another version of enrapt"
         ) from None
+
+
+def schema_of(name: str | None, dim: int) -> Schema:
+    """The schema of a vector of `dim` numbers, known or not.
+
+    An unknown schema, or none (None, empty), gets generated feature names `x0`, `x1`, … and no units.
+
+    Raises:
+        UserError: a known schema has another number of features.
+    """
+    known = SCHEMAS.get(name or "")
+    if known is None:
+        return Schema(name or "", tuple(f"x{i}" for i in range(dim)), ("",) * dim, 0.0)
+    if known.dim != dim:
+        raise UserError(f"{known.name} has {known.dim} numbers, not {dim}")
+    return known

@@ -183,7 +183,7 @@ class LiveSession:
                         self._record / MEDIA, pictures=face is not None, sound=audio is not None
                     )
                     self._media = stack.enter_context(media)
-            self._outputs = stack.enter_context(Outputs(self._to, live=True, trouble=self._trouble))
+            self._outputs = stack.enter_context(Outputs(self._to, live=True, warn=self._trouble))
             loop = LiveLoop(
                 engine,
                 clock,

@@ -2,13 +2,13 @@
 
 from array import array
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from random import Random
 from typing import Final
 
 import numpy as np
 
-from .engine.estimate import Estimate, Latency
+from .engine.estimate import Estimate, Latency, stages
 
 KEPT: Final = 50_000  # latencies of a stage: half an hour of them
 RECENT: Final = 1500  # latencies; a minute
@@ -78,12 +78,3 @@ class Statistics:
             stage: dict(zip(("p50", "p95", "p99"), (round(ms, 3) for ms in latency), strict=True))
             for stage, latency in self.latency(recent).items()
         }
-
-
-def stages(latency: Latency) -> Iterator[tuple[str, float]]:
-    """What took how long, ms, by name."""
-    for stage in ("face", "step", "total", "tick"):
-        if (ms := getattr(latency, stage)) is not None:
-            yield stage, ms
-    for modality, ms in latency.waits.items():
-        yield f"wait for {modality}", ms

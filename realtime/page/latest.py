@@ -4,8 +4,7 @@ import time
 from collections import Counter
 from typing import Any
 
-from ..engine.estimate import Estimate, Latency
-from ..statistics import stages
+from ..engine.estimate import Estimate, Latency, stages
 from .history import History
 
 

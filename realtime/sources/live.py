@@ -298,10 +298,10 @@ class LiveLoop:
         face_ms = [ms for tick, ms in self._face_ms.items() if tick <= observation.tick]
         self._face_ms = {tick: ms for tick, ms in self._face_ms.items() if tick > observation.tick}
         latency = Latency(
-            face=face_ms[-1] if face_ms else None,
             step=step_ms,
             tick=(now - observation.time) / 1e6,
             total=None if due.newest is None else (now - due.newest) / 1e6,
+            extract={"face": face_ms[-1]} if face_ms else {},
             waits={modality: ns / 1e6 for modality, ns in due.waits.items()},
         )
         estimate = estimate_of(observation, step, latency)

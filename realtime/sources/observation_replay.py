@@ -56,7 +56,7 @@ class ObservationReplay:
             step_ms = (time.perf_counter_ns() - began) / 1e6
             # Of what this bundle does not take, nothing is expected.
             step.surprise.update(dict.fromkeys(observation.values.keys() - values.keys()))
-            yield estimate_of(observation, step, Latency(None, step_ms, None))
+            yield estimate_of(observation, step, Latency(step_ms))
 
 
 class Reassembled:

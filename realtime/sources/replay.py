@@ -171,10 +171,11 @@ class Replay:
         step = self._engine.step(observation.values)
         now = time.perf_counter_ns()
         arrived = self._arrived.pop(observation.tick, None)
+        face_ms = self._face_ms.pop(observation.tick, None)
         latency = Latency(
-            face=self._face_ms.pop(observation.tick, None),
             step=(now - began) / 1e6,
             total=None if arrived is None else (now - arrived) / 1e6,
+            extract={} if face_ms is None else {"face": face_ms},
         )
         return estimate_of(observation, step, latency)
 
