@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from .page.server import PageServer
     from .recorder import Recorder
 
-# `[n, 2]`, shares of the picture's width and height, None without a face; the picture's width over its height.
+# `[n, 2]`, shares of the picture's width and height, None without a face; and the picture's width / height.
 Landmarks = tuple[NDArray[np.float32] | None, float]
 
 

@@ -170,7 +170,7 @@ def test_everything_is_recorded_in_order(tiny_bundle, tmp_path):
 
 
 def test_one_line_says_what_does_not_fit(tiny_bundle):
-    with pytest.raises(UserError, match=r"live gives nothing, but bundle 'tiny' takes face \(face/1\), audio"):
+    with pytest.raises(UserError, match=r"live gives nothing, but bundle 'tiny' takes face \(face/1\)"):
         Run(LiveSource([]), tiny_bundle).__enter__()
     with pytest.raises(UserError, match="no context 'role'"):
         Run(LiveSource([camera()]), tiny_bundle, context={"role": [1.0]}).__enter__()
@@ -189,7 +189,8 @@ def test_pushed_features_of_any_schema_reach_the_model(three_bundle):
                 gaze.push([0.1, 0.2, 0.3])
             heart.push([60.0, 0.5])
     present = {name: [e.present[name] for e in estimates] for name in names}
-    assert present["gaze"][2] and present["heart"][2]
+    assert present["gaze"][2]
+    assert present["heart"][2]
     assert present["voice"][10]
     assert all(present["gaze"][20:40])  # its max_age is 1 s
     assert estimates[10].surprise["heart"] == pytest.approx(30.25, abs=0.01)
