@@ -18,9 +18,7 @@ ROOMS = ("contracts", "bundle", "models", "export", "realtime", "cli")
             "enrapt.realtime.streams.alignment",
             {"torch", "mediapipe", "av", "cv2", "matplotlib", "onnxruntime"},
         ),
-        ("enrapt.realtime.run", {"torch", "mediapipe", "av", "cv2", "matplotlib", "pyarrow"}),
-        ("enrapt.realtime.session", {"torch", "mediapipe", "matplotlib", "pyarrow"}),
-        ("enrapt.realtime.sources.media", {"torch", "mediapipe", "cv2", "matplotlib", "pyarrow"}),
+        ("enrapt.realtime.sources.replay", {"torch", "mediapipe", "cv2", "matplotlib"}),
         ("enrapt.cli.replay", {"torch", "mediapipe", "cv2", "matplotlib", "numpy"}),
     ],
 )
