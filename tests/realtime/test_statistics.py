@@ -32,7 +32,9 @@ def test_percentiles_are_over_the_ticks_that_had_the_stage():
     for tick in range(101):
         statistics.add(estimate(tick, face=True, face_ms=tick if tick % 2 == 0 else None, total_ms=tick))
     assert statistics.latency()["total"] == pytest.approx((50, 95, 99))
-    assert statistics.latency()["extract face"] == pytest.approx(np.percentile(range(0, 101, 2), (50, 95, 99)))
+    assert statistics.latency()["extract face"] == pytest.approx(
+        np.percentile(range(0, 101, 2), (50, 95, 99))
+    )
     assert statistics.latency()["wait for audio"] == (2.0, 2.0, 2.0)
     statistics.add(estimate(101, face=True).without_timing())  # and one may be added after a look
     assert statistics.latency()["total"] == pytest.approx((50, 95, 99))

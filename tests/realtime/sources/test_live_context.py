@@ -131,8 +131,7 @@ def stepped(path, observations, context):
     engine = Engine(Bundle.load(path))
     context = {name: np.array(values, np.float32) for name, values in context.items()}
     return [
-        estimate_of(o, engine.step(o.values | context), Latency(None, 0.0, None)).without_timing()
-        for o in observations
+        estimate_of(o, engine.step(o.values | context), Latency(0.0)).without_timing() for o in observations
     ]
 
 
