@@ -15,25 +15,25 @@ PORT: Final = 8765
 
 @dataclass(frozen=True, slots=True)
 class PageOpening(Opening):
-    """A page's address. Its server never blocks, so it needs no thread to wait for it."""
+    """A page's address. Writing to its server does not block, so it needs no thread."""
 
     open: Callable[[], "PageServer"]
 
 
 def page_opening(address: str, target: str) -> PageOpening:
-    """A page at `target`: empty, PORT or HOST:PORT; the host is this machine's loopback if none is given.
+    """A page at `target`: empty, PORT or HOST:PORT. The default host is this machine's loopback address.
 
     Raises:
-        UserError: the port is no number from 0 (any that is free) to 65535.
+        UserError: the port is not a number from 0 (any free port) to 65535.
     """
     host, _, port = target.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")  # of an IPv6 address
     if (port or host) and not (port.isascii() and port.isdecimal() and int(port) < 65536):
         raise UserError(f"{address}: give ui, ui:PORT or ui:HOST:PORT")
 
-    def served() -> "PageServer":
+    def serve() -> "PageServer":
         from ..page.server import PageServer
 
         return PageServer(host or "127.0.0.1", int(port) if port else PORT)
 
-    return PageOpening(address, served, again=False)
+    return PageOpening(address, serve, again=False)
