@@ -10,6 +10,7 @@ PYTHON ?= python3
 VENV ?= .venv
 
 BIN := $(VENV)/bin
+PARALLEL := -n 2 --dist loadgroup
 PIP = { test -d $(VENV) || $(PYTHON) -m venv $(VENV); } && $(BIN)/pip install --quiet
 SOURCES := pyproject.toml LICENSE $(shell find contracts bundle realtime models export cli -type f -not -name '*.pyc')
 
@@ -19,10 +20,10 @@ demo: $(VENV)/.installed
 	$(BIN)/enrapt demo
 
 test: check
-	$(BIN)/pytest
+	$(BIN)/pytest $(PARALLEL)
 
 test-all: check
-	$(BIN)/pytest -m ""
+	$(BIN)/pytest $(PARALLEL) -m ""
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -18,7 +18,7 @@ ROOMS = ("contracts", "bundle", "models", "export", "realtime", "cli")
             "enrapt.realtime.streams.alignment",
             {"torch", "mediapipe", "av", "cv2", "matplotlib", "onnxruntime"},
         ),
-        ("enrapt.realtime.sources.replay", {"torch", "mediapipe", "cv2", "matplotlib"}),
+        ("enrapt.realtime.run", {"torch", "mediapipe", "cv2", "matplotlib", "pyarrow"}),
         ("enrapt.cli.replay", {"torch", "mediapipe", "cv2", "matplotlib", "numpy"}),
     ],
 )
