@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 from ...bundle.metadata import ModalitySpec
 from ...contracts.schemas import AUDIO, FACE
@@ -18,6 +19,8 @@ from ..streams.samples import SECOND, Frame, Observation, Sample, Timing
 from .reading import Material, Reading
 from .recording import BrokenRecording, Recording
 from .source import Offer, Source, Wanted
+
+_LONGEST_SLEEP: Final = 0.1  # s; so late `stop` takes effect at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,7 @@ class MediaSource(Source):
         self._t0 = round(start * SECOND)
         self._began: int | None = None  # `time.monotonic_ns` when tick 0 was due
         if realtime:
-            self.clock = lambda: time.monotonic_ns() - self._due(self._t0)
+            self.clock = self._now
         self._stopped = False
         self._stack = ExitStack()
         # Of ticks not given yet: what extraction took, ms; when the newest material came, monotonic ns.
@@ -110,6 +113,7 @@ class MediaSource(Source):
         broken: BrokenRecording | None = None
         try:
             with ExitStack() as threads:
+                self._stack.callback(threads.close)  # also where the iteration was not left before `close`
                 material = threads.enter_context(Ahead(self._reading))
                 # Paced, no picture may be looked at before its time, so there is nothing to do ahead.
                 extracted: Iterable[_Extracted] = (
@@ -188,6 +192,9 @@ class MediaSource(Source):
             self._began = time.monotonic_ns()
         return self._began + time_ - self._t0
 
+    def _now(self) -> int:
+        return self._t0 if self._began is None else time.monotonic_ns() - self._due(0)
+
     def _wait_until(self, time_: int) -> None:
-        if (ns := self._due(time_) - time.monotonic_ns()) > 0:
-            time.sleep(ns / 1e9)
+        while not self._stopped and (ns := self._due(time_) - time.monotonic_ns()) > 0:
+            time.sleep(min(ns / 1e9, _LONGEST_SLEEP))

@@ -62,8 +62,8 @@ class Source:
 
     Attributes:
         name: for people.
-        clock: for live and paced sources, ns since the first tick, by the clock; None where observations come
-            as fast as they are taken.
+        clock: for live and paced sources, the time now on the axis of observations, ns, or that of the first
+            tick before it; None where observations come as fast as they are taken.
         start: seconds on the recording's axis at which ticks begin.
         duration: seconds on the same axis at which they end; None if nobody knows.
         devices: what is open, by name; they may be lost and come back.
@@ -135,8 +135,8 @@ def match(source: Source, bundle: Metadata) -> list[Wanted]:
     An offer is found by its schema; of several the one of the same name, else the first.
 
     Raises:
-        UserError: nothing fits, or something that was asked for by name does not, or an offer is called like a
-            modality that it does not fit; names both sides.
+        UserError: nothing fits, or something that was asked for by name does not, or an offer has the name of
+            a modality that it does not fit; names both sides.
     """
     inputs = [m for m in bundle.inputs if m.role == "observed"]
     left = list(source.offers(inputs))
