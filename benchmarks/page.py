@@ -102,7 +102,7 @@ class Session:
                 "face": round(3 + 4 * math.sin(t), 3) if face else None,
                 "audio": round(40 + 30 * math.sin(2 * t), 3) if audio else None,
             },
-            latency_ms=Latency(5.2, 0.07, 21.4, 30.1),
+            latency_ms=Latency(0.07, 21.4, 30.1, {"face": 5.2}),
         )
         seen = np.full(FACE.dim, 0.02, np.float32)
         for name, x in (

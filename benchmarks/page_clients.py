@@ -32,7 +32,7 @@ def made_up(k: int) -> tuple[Estimate, Observation]:
         {"face": True, "audio": False},
         {"face": 12.1, "audio": None},
         {"face": 3.1, "audio": None},
-        Latency(5.2, 0.07, 21.4, 3.0, {"face": 1.0}),
+        Latency(0.07, 21.4, 3.0, {"face": 5.2}, {"face": 1.0}),
     )
     time = k * SECOND // RATE
     return estimate, Observation(k, time, {"face": face, "audio": None}, {"face": 12_100_000, "audio": None})

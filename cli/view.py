@@ -43,7 +43,7 @@ class View:
 
     def __init__(self, run: "Run") -> None:
         self._run = run
-        self._live = bool(run.devices)
+        self._live = bool(run.source.devices)
         self._schemas = {w.name: w.schema for w in run.wanted}
         self._means: deque[float] = deque(maxlen=HISTORY * run.rate)
         self._latest: tuple[Estimate, Observation] | None = None
@@ -184,11 +184,11 @@ def _interval(engagement: Engagement, width: int) -> Text:
 def devices(run: "Run") -> str:
     """What is open, whether it is lost, and whether pictures or sound are kept."""
     described = []
-    for name, device in run.devices.items():
+    for name, device in run.source.devices.items():
         lost = " (lost)" if device.state.name == "lost" else ""
         described.append(f"{name} {device.format}{lost}")
     if run.source.keeps_media:
-        kept = " AND ".join(sorted(d.material.upper() for d in run.devices.values() if d.material))
+        kept = " AND ".join(sorted(d.material.upper() for d in run.source.devices.values() if d.material))
         described.append(f"{kept} ARE KEPT" if kept != "SOUND" else "SOUND IS KEPT")
     return "; ".join(described)
 

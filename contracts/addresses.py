@@ -18,7 +18,7 @@ def without_password(address: str) -> str:
     """
     scheme = _SCHEME.match(address)
     start = scheme.end() if scheme else 0
-    user, at, rest = address[start:].rpartition("@")
+    user, _, rest = address[start:].rpartition("@")
     if _SECRET_FOLLOWS.search(user) or (start and not _HOST.match(_SECRET_FOLLOWS.split(rest)[0])):
         return address[:start] + _HIDDEN
     if follows := _SECRET_FOLLOWS.search(rest):

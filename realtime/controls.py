@@ -29,6 +29,7 @@ class Controls(ABC):
         self.observation: Observation | None = None
         self.paused = False
         self.calibrated: float | None = None
+        self._noted = 0  # marks of the source
         self._calibration: Calibration | None = None
         self._asked: SimpleQueue[Callable[[], None]] = SimpleQueue()
 
@@ -77,6 +78,15 @@ class Controls(ABC):
 
         self._asked.put(begin)
         self.mark("calibration begins")
+
+    def apply_marks(self, now: int) -> None:
+        """Note those of the source up to now (ns)."""
+        while self._noted < len(self.source.marks) and self.source.marks[self._noted][0] <= now:
+            at, label = self.source.marks[self._noted]
+            self._noted += 1
+            if label == RESET:
+                self.forget()
+            self.note(at, label)
 
     def apply_controls(self) -> None:
         """Do what was asked for since the last call; in the run's thread."""

@@ -68,6 +68,6 @@ def session(run: "Run") -> dict[str, Any]:
         "schemas": {w.name: w.schema for w in run.wanted},
         "dims": {w.name: w.dim for w in run.wanted},
         "context": {name: values.tolist() for name, values in run.context.items()},
-        "devices": {name: device.format for name, device in run.source.devices.items()},
+        "devices": {n: f"{device.source}: {device.format}" for n, device in run.source.devices.items()},
         "clock": "nanoseconds since the first tick, monotonic",
     }

@@ -13,20 +13,21 @@ import threading
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ..bundle.bundle import Bundle
 from ..contracts.errors import UserError
 from . import describe
 from .context import context_values
-from .controls import RESET, Controls
+from .controls import Controls
 from .engine.engine import Engine
-from .engine.estimate import Estimate, Latency, estimate_of
+from .engine.estimate import Estimate, estimate_of, latency_of
 from .outputs import Outputs
-from .sources.device import Device
 from .sources.files import open_source
 from .sources.source import Source, match
 from .statistics import Statistics
@@ -36,6 +37,9 @@ from .streams.samples import SECOND, Observation
 if TYPE_CHECKING:
     from .page.server import PageServer
     from .recorder import Recorder
+
+# `[n, 2]`, shares of the picture's width and height, None without a face; and the picture's width / height.
+Landmarks = tuple[NDArray[np.float32] | None, float]
 
 
 class Run(Controls):
@@ -109,7 +113,6 @@ class Run(Controls):
                 self._recorder = stack.enter_context(recorder)
             if self._outputs.page is not None:
                 self._outputs.page.observe(self)
-            self._marks = list(self.source.marks)
             self._stack = stack.pop_all()
         return self
 
@@ -135,8 +138,8 @@ class Run(Controls):
             raise RuntimeError("enter the run first: with Run(…) as run")
         self._engine.reset()
         for observation in self.source:
-            self.observation = self._masked(observation) if self.paused else observation
-            self._apply_marks(observation.time)
+            self.observation = observation.masked() if self.paused else observation
+            self.apply_marks(observation.time)
             self.apply_controls()
             estimate = self._estimate(self.observation)
             self.statistics.add(estimate)
@@ -170,11 +173,6 @@ class Run(Controls):
         return None if self._outputs is None else self._outputs.keep_page()
 
     @property
-    def devices(self) -> Mapping[str, Device]:
-        """What is open, by name."""
-        return self.source.devices
-
-    @property
     def counts(self) -> Mapping[str, Counts]:
         """By modality, where its samples went so far; complete after the run."""
         return self.source.counts
@@ -188,6 +186,10 @@ class Run(Controls):
         """What the run was like, for programs: JSON can hold it."""
         return describe.summary(self) | ({} if self._recorder is None else self._recorder.media_counts)
 
+    def landmarks(self) -> Landmarks | None:
+        """Of the face in the newest picture, where a preview of it was asked for."""
+        return None
+
     def note(self, time: int, label: str) -> None:
         if self._recorder is not None:
             self._recorder.mark(time, label)
@@ -197,27 +199,7 @@ class Run(Controls):
     def forget(self) -> None:
         self._engine.reset()
 
-    def _apply_marks(self, now: int) -> None:
-        """Those of the source up to now (ns)."""
-        while self._marks and self._marks[0][0] <= now:
-            at, label = self._marks.pop(0)
-            if label == RESET:
-                self.forget()
-            self.note(at, label)
-
-    def _masked(self, observation: Observation) -> Observation:
-        nothing = dict.fromkeys(observation.values)
-        return replace(observation, values=nothing, age=nothing)
-
     def _estimate(self, observation: Observation) -> Estimate:
         began = time.monotonic_ns()
         step = self._engine.step({**observation.values, **self.context})
-        now, timing = time.monotonic_ns(), observation.timing
-        latency = Latency(
-            step=(now - began) / 1e6,
-            total=None if timing.newest is None else (now - timing.newest) / 1e6,
-            tick=None if timing.due is None else (now - timing.due) / 1e6,
-            extract=timing.extract,
-            waits=timing.waits,
-        )
-        return estimate_of(observation, step, latency)
+        return estimate_of(observation, step, latency_of(observation.timing, began, time.monotonic_ns()))

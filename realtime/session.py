@@ -14,7 +14,7 @@ from typing import Any
 
 from ..contracts.errors import UserError
 from .features.face_model import find_face_model
-from .run import Run
+from .run import Landmarks, Run
 from .sources.camera_face import CameraFace
 from .sources.device import Device
 from .sources.live import LiveSource
@@ -84,7 +84,8 @@ class LiveSession(Run):
         given = [*named, *devices, self.camera, self.microphone]
         super().__init__(LiveSource([d for d in given if d is not None], max_wait), **run)
 
-    def landmarks(self) -> Any:
-        """Of the face that the camera sees: `[n, 2]`, shares of the picture's width and height, and the
-        picture's width over its height; None where no preview was asked for."""
-        return None if self.camera is None else self.camera.preview()
+    def landmarks(self) -> Landmarks | None:
+        if self.camera is None or not self.camera.preview:
+            return None
+        width, height = self.camera.size
+        return self.camera.landmarks, width / height if height else 4 / 3

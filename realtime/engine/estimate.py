@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from ..streams.samples import SECOND, Observation
+from ..streams.samples import SECOND, Observation, Timing
 from .engine import Step
 
 
@@ -35,6 +35,21 @@ class Latency(msgspec.Struct, frozen=True, omit_defaults=True):
     tick: float | None = None
     extract: dict[str, float] = {}
     waits: dict[str, float] = {}
+
+
+def latency_of(timing: Timing, began: int, ended: int) -> Latency:
+    """Of a tick whose material came as `timing` says, and whose step began and ended then.
+
+    Args:
+        began, ended: `time.monotonic_ns`.
+    """
+    return Latency(
+        step=(ended - began) / 1e6,
+        total=None if timing.newest is None else (ended - timing.newest) / 1e6,
+        tick=None if timing.due is None else (ended - timing.due) / 1e6,
+        extract=timing.extract,
+        waits=timing.waits,
+    )
 
 
 def stages(latency: Latency) -> Iterator[tuple[str, float]]:

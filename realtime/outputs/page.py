@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from ...contracts.errors import UserError
-from .output import Opening
+from .output import Destination
 
 if TYPE_CHECKING:
     from ..page.server import PageServer
@@ -14,7 +14,7 @@ PORT: Final = 8765
 
 
 @dataclass(frozen=True, slots=True)
-class PageOpening(Opening):
+class PageOpening(Destination):
     """A page's address. Its server never blocks, so it needs no thread to wait for it."""
 
     open: Callable[[], "PageServer"]
@@ -36,4 +36,4 @@ def page_opening(address: str, target: str) -> PageOpening:
 
         return PageServer(host or "127.0.0.1", int(port) if port else PORT)
 
-    return PageOpening(address, served, again=False)
+    return PageOpening(address, served, reopen=False)

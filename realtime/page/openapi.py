@@ -33,7 +33,7 @@ _ESTIMATE = _object(
         "surprise": _by_name(_NULLABLE) | {"description": "nats"},
     },
     latency_ms=_object(
-        {"face": _NULLABLE, "step": _NUMBER, "total": _NULLABLE}, tick=_NUMBER, waits=_by_name(_NUMBER)
+        {"step": _NUMBER}, total=_NUMBER, tick=_NUMBER, extract=_by_name(_NUMBER), waits=_by_name(_NUMBER)
     ),
 )
 _HISTORY = _object(

@@ -43,7 +43,7 @@ class CameraFace(ProcessDevice):
         rate: frames/s, likewise.
         face_every: extract from every n-th picture.
         model: the face model's file, or a function that finds it when the camera is opened.
-        preview: keep the landmarks of the newest picture.
+        preview: whether to keep the landmarks of the newest picture.
 
     Raises:
         UserError: at construction, the source is not a camera.
@@ -68,7 +68,7 @@ class CameraFace(ProcessDevice):
         self._address = camera_of(source)
         super().__init__("camera_process", {"source": self._address, "size": size, "rate": rate}, OPENING)
         self.source = without_password(str(self._address))
-        self._face_every, self._model, self._preview = face_every, model, preview
+        self._face_every, self._model, self.preview = face_every, model, preview
         self._camera = Camera()
         self._face: FaceFeatures | None = None
         self._using = threading.Lock()  # held from the check that it is open to the delivery of a sample
@@ -91,7 +91,7 @@ class CameraFace(ProcessDevice):
 
     def _open(self) -> None:
         model = self._model if isinstance(self._model, Path) else self._model()
-        self._face = FaceFeatures(model, self._preview)
+        self._face = FaceFeatures(model, self.preview)
         self._camera.shift = self._inlet.clock() - time.monotonic_ns()
         self._request["all"] = self.keep is not None
         super()._open()
@@ -155,7 +155,7 @@ class CameraFace(ProcessDevice):
         self._taken += 1
         if (self._taken - 1) % self._face_every:
             return "skipped"
-        self._cadence.seen(at)
+        self._cadence.add(at)
         usual = self._cadence.usual
         # The next one will come before a tick does.
         return "superseded" if usual is not None and at + usual <= self._inlet.next_tick(at) else None

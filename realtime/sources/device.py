@@ -24,6 +24,10 @@ class Inlet(Protocol):
     """
 
     @property
+    def modality(self) -> str:
+        """The bundle's name for it."""
+
+    @property
     def dim(self) -> int:
         """Numbers in a sample."""
 

@@ -154,7 +154,7 @@ class LiveInlet:
     """Where one device delivers; see `device.Inlet`."""
 
     def __init__(self, source: LiveSource, wanted: Wanted) -> None:
-        self._source, self._modality = source, wanted.name
+        self._source, self.modality = source, wanted.name
         self.schema, self.dim, self.max_age = wanted.schema, wanted.dim, wanted.max_age
         self._sequence = 0
         self._extract: dict[int, float] = {}
@@ -186,9 +186,9 @@ class LiveInlet:
             self.drop("before_start")
             return
         if values is not None and values.shape != (self.dim,):
-            raise ValueError(f"{self._modality} has shape {values.shape}, expected ({self.dim},)")
+            raise ValueError(f"{self.modality} has shape {values.shape}, expected ({self.dim},)")
         at = time - source.zero
-        sample = Sample(self._modality, at, values, self._sequence)
+        sample = Sample(self.modality, at, values, self._sequence)
         self._sequence += 1
         with source.changed:
             now = source.now()
@@ -203,12 +203,12 @@ class LiveInlet:
         source = self._source
         if source.zero is not None:
             with source.changed:
-                source.pacing.advance(self._modality, reached - source.zero, source.now())
+                source.pacing.advance(self.modality, reached - source.zero, source.now())
                 source.changed.notify_all()
 
     def drop(self, reason: str, n: int = 1) -> None:
         with self._source.changed:
-            self._source.aligner.counts[self._modality].drop(reason, n)
+            self._source.aligner.counts[self.modality].drop(reason, n)
 
     def warn(self, line: str) -> None:
         self._source.warn(line)

@@ -35,7 +35,7 @@ class Pushed(Device):
     def __init__(self, modality: str, schema: str | None = None, dim: int | None = None) -> None:
         super().__init__()
         self.name = self.offer_name = modality
-        self.schema, self.dim = schema, dim
+        self.schema, self.dim, self.required = schema, dim, True
         self.source = "pushed"
         self._lock = threading.Lock()  # held while a sample is delivered
         self._opened = False
@@ -91,7 +91,7 @@ class Pushed(Device):
             if (reason := inlet.unwanted) is not None:
                 inlet.drop(reason)
                 return
-            self._cadence.seen(at)
+            self._cadence.add(at)
             inlet.sample(features, at, at + max(self._cadence.shortest - 1, 0))
 
     def _checked(self, values: Sequence[float] | NDArray[np.generic], dim: int) -> NDArray[np.float32] | None:

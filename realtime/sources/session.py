@@ -58,7 +58,7 @@ class SessionSource(Source):
             self._observations = aligned = Aligned(samples, wanted, rate, first, last)
             self._counts = aligned.counts
         else:
-            names = {w.name: w.offer and w.offer.name for w in wanted}
+            names = {w.name: None if w.offer is None else w.offer.name for w in wanted}
             self._observations = (_renamed(o, names) for o in self._reader.observations())
 
     def __iter__(self) -> Iterator[Observation]:

@@ -135,7 +135,8 @@ def match(source: Source, bundle: Metadata) -> list[Wanted]:
     An offer is found by its schema; of several the one of the same name, else the first.
 
     Raises:
-        UserError: nothing fits, or something that was asked for by name does not; names both sides.
+        UserError: nothing fits, or something that was asked for by name does not, or an offer is called like a
+            modality that it does not fit; names both sides.
     """
     inputs = [m for m in bundle.inputs if m.role == "observed"]
     left = list(source.offers(inputs))
@@ -149,7 +150,8 @@ def match(source: Source, bundle: Metadata) -> list[Wanted]:
                         chosen[modality.name] = offer
                         left.remove(offer)
                         break
-    unused = [offer for offer in left if offer.required]
+    missing = {m.name for m in inputs} - chosen.keys()
+    unused = [offer for offer in left if offer.required or offer.name in missing]
     if unused or not chosen:
         takes = ", ".join(_described(m.name, m.schema, m.dim) for m in inputs)
         gives = ", ".join(map(str, unused)) or offered

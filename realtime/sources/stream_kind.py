@@ -1,6 +1,6 @@
-"""Which streams of others can give a modality's features: by their channels and rate."""
+"""What a stream of others can be to a modality: features or sound, by its channels and rate."""
 
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,30 +12,43 @@ Kind = Literal["features", "sound"]
 MIN_RATE: Final = 8_000  # Hz, of sound
 
 
-def kind_of(schema: str | None, dim: int, channels: int, rate: float, of_strings: bool) -> Kind | None:
-    """What a stream gives of a modality of that schema and number of features; None if nothing.
-
-    Args:
-        rate: Hz, 0 if irregular.
+class Shape(NamedTuple):
+    """Attributes:
+    channels: numbers or strings in a sample.
+    rate: Hz; 0 if irregular.
+    strings: whether samples are strings.
     """
-    if of_strings:
+
+    channels: int
+    rate: float
+    strings: bool
+
+    def __str__(self) -> str:
+        at = f" at {self.rate:g} Hz" if self.rate else ""
+        return f"{_channels(self.channels)}{' of strings' * self.strings}{at}"
+
+
+def kind_of(shape: Shape, dim: int, schema: str | None) -> Kind | None:
+    """What a stream is to a modality of `dim` numbers of that schema; None where it does not fit.
+
+    Features are streams of `dim` channels, for any schema. Sound is possible for `audio/1` only.
+    """
+    if shape.strings:
         return None
-    if channels == dim:
+    if shape.channels == dim:
         return "features"
-    return "sound" if schema == AUDIO.name and channels in (1, 2) and rate >= MIN_RATE else None
+    return "sound" if schema == AUDIO.name and shape.channels in (1, 2) and shape.rate >= MIN_RATE else None
 
 
-def accepted(schema: str | None, dim: int) -> str:
-    """What a stream must have for such a modality, for people."""
-    features = f"{dim} channel{'s' * (dim != 1)} of numbers" + f" ({schema})" * (schema is not None)
+def accepted(dim: int, schema: str | None) -> str:
+    """For people, what `kind_of` accepts."""
+    features = f"{_channels(dim)} of numbers{f' ({schema})' if schema else ''}"
     sound = f", or sound: 1 or 2 channels at {MIN_RATE} Hz or more"
-    return features + sound * (schema == AUDIO.name)
+    return features + (sound if schema == AUDIO.name else "")
 
 
-def shape(channels: int, rate: float, of_strings: bool) -> str:
-    """For people."""
-    at = f" at {rate:g} Hz" if rate else ""
-    return f"{channels} channel{'s' * (channels != 1)}{' of strings' * of_strings}{at}"
+def _channels(n: int) -> str:
+    return f"{n} channel{'s' * (n != 1)}"
 
 
 def vector(values: NDArray[Any]) -> NDArray[np.float32] | None:
@@ -48,7 +61,7 @@ def vector(values: NDArray[Any]) -> NDArray[np.float32] | None:
 def mono(values: NDArray[Any]) -> NDArray[np.float32]:
     """Sound `[n, channels]` of any number type, integers of their full scale: float32 `[n]`, full scale ±1.
 
-    What is not finite is silence: a filter would never forget it.
+    Values that are not finite become silence: a filter would never recover from them.
     """
     if np.issubdtype(values.dtype, np.integer):
         values = values / -float(np.iinfo(values.dtype).min)

@@ -60,7 +60,7 @@ class XdfSource(Source):
                 self._chosen[modality.name] = stream, kind
         unknown = self._names.keys() - {modality.name for modality in inputs}
         if not self._chosen and not unknown:
-            takes = "; ".join(f"{m.name}: {accepted(m.schema, m.dim)}" for m in inputs)
+            takes = "; ".join(f"{m.name}: {accepted(m.dim, m.schema)}" for m in inputs)
             raise UserError(
                 f"{self._path}: no stream fits what the bundle takes ({takes}); it has {self._all}"
             )
@@ -70,7 +70,7 @@ class XdfSource(Source):
     def open(self, wanted: Sequence[Wanted], rate: int) -> None:
         sound = [stream.number for stream, kind in self._chosen.values() if kind == "sound"]
         others = [stream.number for stream, kind in self._chosen.values() if kind == "features"]
-        labels = [stream.number for stream in self._contents.streams if stream.of_strings]
+        labels = [stream.number for stream in self._contents.streams if stream.shape.strings]
         data = load_streams(self._path, self._contents, sound, [*others, *labels])
         stamps = [data[stream.number]["time_stamps"] for stream, _ in self._chosen.values()]
         first = min((times.min() for times in stamps if len(times)), default=0.0)
@@ -110,7 +110,7 @@ class XdfSource(Source):
             raise UserError(f"{self._path}: no stream is called {asked}; it has {self._all}")
         fitting = [stream for stream in named if _kind(stream, modality)]
         if asked is not None and not fitting:
-            takes = accepted(modality.schema, modality.dim)
+            takes = accepted(modality.dim, modality.schema)
             raise UserError(f"{self._path}: {named[0]} does not fit: for {modality.name} give {takes}")
         if not fitting and modality.schema is not None:
             fitting = [stream for stream in streams if _kind(stream, modality)]
@@ -123,7 +123,7 @@ class XdfSource(Source):
 
 
 def _kind(stream: StreamHeader, modality: ModalitySpec) -> Kind | None:
-    return kind_of(modality.schema, modality.dim, stream.channels, stream.rate, stream.of_strings)
+    return kind_of(stream.shape, modality.dim, modality.schema)
 
 
 def _features(modality: str, stream: Any, first: float) -> Iterator[Sample]:

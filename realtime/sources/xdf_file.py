@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ...contracts.errors import UserError
-from .stream_kind import shape
+from .stream_kind import Shape
 
 MAGIC: Final = b"XDF:"
 BOUNDARY: Final = bytes.fromhex("43a546dccbf5410fb30ed5467383cbe4")  # after it a chunk begins
@@ -35,16 +35,14 @@ def is_xdf(path: Path) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class StreamHeader:
-    """What the header of a stream says; `rate`: Hz, 0 if irregular."""
+    """What the header of a stream says."""
 
     number: int
     name: str
-    channels: int
-    rate: float
-    of_strings: bool
+    shape: Shape
 
     def __str__(self) -> str:
-        return f"{self.name} ({shape(self.channels, self.rate, self.of_strings)})"
+        return f"{self.name} ({self.shape})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +112,8 @@ def _chunks(data: mmap.mmap) -> Iterator[tuple[int, int, int]]:
 def _header(number: int, header: bytes) -> StreamHeader:
     info = ElementTree.fromstring(header.decode("utf-8", "replace"))
     channels, rate = int(info.findtext("channel_count", "")), float(info.findtext("nominal_srate", ""))
-    strings = info.findtext("channel_format") == "string"
-    return StreamHeader(number, info.findtext("name") or "", channels, rate, strings)
+    shape = Shape(channels, rate, info.findtext("channel_format") == "string")
+    return StreamHeader(number, info.findtext("name") or "", shape)
 
 
 def load_streams(

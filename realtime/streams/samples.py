@@ -89,3 +89,8 @@ class Observation:
     values: dict[str, NDArray[np.float32] | None]
     age: dict[str, int | None]
     timing: Timing = field(default_factory=Timing, compare=False)
+
+    def masked(self) -> "Observation":
+        """The same tick with every modality missing."""
+        nothing = dict.fromkeys(self.values)
+        return Observation(self.tick, self.time, {**nothing}, {**nothing}, self.timing)

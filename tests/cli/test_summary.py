@@ -17,7 +17,7 @@ def test_a_run_in_a_few_lines():
                 present={"face": tick < 375, "audio": False},
                 age_ms={"face": None, "audio": None},
                 surprise={"face": None, "audio": None},
-                latency_ms=Latency(None, 0.25, 2.0 if tick < 490 else 40.0),
+                latency_ms=Latency(0.25, 2.0 if tick < 490 else 40.0),
             )
         )
     counts = {

@@ -35,7 +35,7 @@ def estimate(tick: int, mean: float = 0.61) -> Estimate:
         present={"face": True, "audio": False},
         age_ms={"face": 12.1, "audio": None},
         surprise={"face": 3.1, "audio": None},
-        latency_ms=Latency(5.2, 0.07, 21.4),
+        latency_ms=Latency(0.07, 21.4, extract={"face": 5.2}),
     )
 
 

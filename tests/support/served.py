@@ -28,7 +28,7 @@ def tick(k: int, **changed: Any) -> tuple[Estimate, Observation]:
         present={"face": True, "audio": False},
         age_ms={"face": 12.0, "audio": None},
         surprise={"face": 3.1, "audio": None},
-        latency_ms=Latency(face=5.0, step=0.25, total=20.0, tick=3.0, waits={"face": 1.0}),
+        latency_ms=Latency(step=0.25, total=20.0, tick=3.0, extract={"face": 5.0}, waits={"face": 1.0}),
     )
     face = np.zeros(FACE.dim, np.float32)
     return estimate, Observation(k, k * 40_000_000, {"face": face, "audio": None}, {"face": 1, "audio": None})

@@ -33,7 +33,9 @@ def tick(n: int) -> list[tuple]:
     face = None if n % 5 == 3 else vector("face", n)
     audio = vector("audio", n)
     ages = {"face": None if face is None else 12_345_678, "audio": 0}
-    latency = Latency(5.25, 0.071, None, 3.5, {"audio": 1.125, "face": 2.0}) if n % 2 else msgspec.UNSET
+    latency = (
+        Latency(0.071, None, 3.5, {"face": 5.25}, {"face": 2.0, "audio": 1.125}) if n % 2 else msgspec.UNSET
+    )
     estimate = Estimate(
         n,
         round(at / SECOND, 6),

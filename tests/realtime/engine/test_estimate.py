@@ -12,7 +12,7 @@ OBSERVATION = Observation(
     age={"face": 12_149_999, "audio": None},
 )
 STEP = Step(0.61234567, 0.0812345, 0.47, 0.74, {"face": 3.14159, "audio": None})
-LATENCY = Latency(face=5.23456, step=0.071234, total=None)
+LATENCY = Latency(step=0.071234, extract={"face": 5.23456})
 
 
 def test_a_line_is_as_documented():
@@ -20,7 +20,7 @@ def test_a_line_is_as_documented():
     assert line == (
         b'{"tick":308,"t":12.32,"engagement":{"mean":0.6123,"std":0.0812,"low":0.47,"high":0.74},'
         b'"present":{"face":true,"audio":false},"age_ms":{"face":12.1,"audio":null},'
-        b'"surprise":{"face":3.142,"audio":null},"latency_ms":{"face":5.235,"step":0.071,"total":null}}'
+        b'"surprise":{"face":3.142,"audio":null},"latency_ms":{"step":0.071,"extract":{"face":5.235}}}'
     )
 
 

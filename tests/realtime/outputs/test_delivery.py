@@ -9,7 +9,7 @@ from enrapt.contracts.errors import UserError
 from enrapt.realtime.engine.estimate import Engagement, Estimate
 from enrapt.realtime.outputs import Outputs, delivery
 from enrapt.realtime.outputs.delivery import WAITING, Delivery
-from enrapt.realtime.outputs.output import Opening
+from enrapt.realtime.outputs.output import Destination
 from enrapt.realtime.streams.samples import Observation
 
 SEEN = Observation(0, 0, {}, {})
@@ -42,8 +42,8 @@ class Place:
     def mark(self, t, label):
         self.got.append(label)
 
-    def close(self, whole):
-        self.ends.append(whole)
+    def close(self, complete):
+        self.ends.append(complete)
 
 
 @pytest.fixture(autouse=True)
@@ -60,7 +60,7 @@ def until(condition, seconds=2.0):
 
 
 def begun(place: Place, lines: list[str], **options) -> Delivery:
-    return Delivery(Opening("there://", place.open, True), lines.append, **options)
+    return Delivery(Destination("there://", place.open, True), lines.append, **options)
 
 
 def test_everything_is_handed_over_in_order_also_at_the_end():
@@ -106,7 +106,7 @@ def test_one_that_hangs_is_left_at_the_end():
 
 def test_in_a_replay_everybody_waits_and_nothing_is_dropped():
     place = Place()
-    d = begun(place, [], patient=True)
+    d = begun(place, [], policy="all")
     place.free.clear()
     threading.Timer(0.2, place.free.set).start()
     for tick in range(WAITING + 100):
@@ -141,7 +141,7 @@ def test_lost_it_is_opened_again_and_told_once_each_way():
 
 def test_of_several_outputs_one_that_fails_is_alone(tmp_path):
     lines = []
-    with Outputs([f"jsonl:{tmp_path / 'a'}", "jsonl:/dev/full"], live=True, trouble=lines.append) as outputs:
+    with Outputs([f"jsonl:{tmp_path / 'a'}", "jsonl:/dev/full"], live=True, warn=lines.append) as outputs:
         for tick in range(10):
             outputs.write(estimate(tick), SEEN)
     assert len((tmp_path / "a").read_bytes().splitlines()) == 10
@@ -153,6 +153,6 @@ def test_of_several_outputs_one_that_fails_is_alone(tmp_path):
 
 def test_if_one_address_is_wrong_none_stays_open(tmp_path):
     with pytest.raises(UserError, match="is a folder"):
-        Outputs([f"jsonl:{tmp_path / 'a'}", f"csv:{tmp_path}"], live=True, trouble=pytest.fail)
+        Outputs([f"jsonl:{tmp_path / 'a'}", f"csv:{tmp_path}"], live=True, warn=pytest.fail)
     assert list(tmp_path.iterdir()) == []
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("enrapt jsonl")]

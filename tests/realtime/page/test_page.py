@@ -59,7 +59,7 @@ def estimate(tick, *, face=True, mean=None):
         {"face": face, "audio": True},
         {"face": 12.3 if face else None, "audio": 4.5},
         {"face": 3.217 if face else None, "audio": -41.5},
-        Latency(5.2, 0.07, 21.4),
+        Latency(0.07, 21.4, extract={"face": 5.2}),
     )
 
 
@@ -162,7 +162,7 @@ def commands(server, n, seconds=3.0):
 def test_values_are_those_of_json_lines(browser, server, tmp_path):
     page = Page(browser, server.address)
     file, shown = tmp_path / "estimates.jsonl", []
-    with Outputs([f"jsonl:{file}"], live=False, trouble=print) as outputs:
+    with Outputs([f"jsonl:{file}"], live=False, warn=print) as outputs:
         for tick, mean in enumerate((0.6172, 0.1234, 0.99, 0.0, 0.5)):
             told = estimate(tick, face=tick != 2, mean=mean)
             outputs.write(told, observation(told))

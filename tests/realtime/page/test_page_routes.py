@@ -86,7 +86,10 @@ def test_metrics_say_everything_exactly(server):
         run(server, 4)
         samples = strictly(ask(server, "/metrics")[2].decode())
     assert 0 <= samples.pop(("enrapt_estimate_age_seconds", ())) < 2
-    sums = {stage: 4 * ms / 1000 for stage, ms in [("face", 5), ("step", 0.25), ("total", 20), ("tick", 3)]}
+    sums = {
+        stage: 4 * ms / 1000
+        for stage, ms in [("extract face", 5), ("step", 0.25), ("total", 20), ("tick", 3)]
+    }
     latency = {}
     for stage, total in {**sums, "wait for face": 0.004}.items():
         latency[("enrapt_latency_seconds_sum", (("stage", stage),))] = pytest.approx(total)

@@ -175,8 +175,8 @@ def test_a_package_that_is_missing_is_told_in_a_line():
 
 def test_who_does_not_ask_for_the_page_does_not_load_it():
     program = (
-        "import sys; from enrapt.realtime.outputs import Outputs; Outputs([], live=True, trouble=print)\n"
-        "from enrapt.realtime.outputs.addresses import opening; opening('ui')\n"
+        "import sys; from enrapt.realtime.outputs import Outputs; Outputs([], live=True, warn=print)\n"
+        "from enrapt.realtime.outputs.addresses import destination; destination('ui')\n"
         "print({'starlette', 'uvicorn', 'websockets'} & sys.modules.keys())"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
@@ -187,7 +187,7 @@ def test_who_does_not_ask_for_the_page_does_not_load_it():
 @pytest.mark.parametrize("live", [True, False])
 def test_an_address_opens_it_among_other_outputs(address, live, tmp_path):
     before = set(threading.enumerate())
-    with Outputs([f"jsonl:{tmp_path / 'a.jsonl'}", address], live=live, trouble=print) as outputs:
+    with Outputs([f"jsonl:{tmp_path / 'a.jsonl'}", address], live=live, warn=print) as outputs:
         assert outputs.page is not None
         outputs.write(*tick(0))
         until(lambda: ask(outputs.page, "/estimate")[0] == 200)
@@ -198,10 +198,10 @@ def test_an_address_opens_it_among_other_outputs(address, live, tmp_path):
 
 def test_there_is_one_of_them():
     with pytest.raises(UserError, match="one server"):
-        Outputs(["ui:0", "ws:0"], live=True, trouble=print)
+        Outputs(["ui:0", "ws:0"], live=True, warn=print)
 
 
 @pytest.mark.parametrize("address", ["ui:x", "ui:65536", "ui:-1", "ui:host:", "ui:host:x", "ui:²"])
 def test_an_address_without_a_port_is_told_in_a_line(address):
     with pytest.raises(UserError, match="give ui, ui:PORT or ui:HOST:PORT"):
-        Outputs([address], live=True, trouble=print)
+        Outputs([address], live=True, warn=print)

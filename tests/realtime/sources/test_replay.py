@@ -209,10 +209,10 @@ def test_latencies(scripted, engine):
     latencies = [e.latency_ms for e in estimates]
     assert all(isinstance(latency, Latency) for latency in latencies)
     # Nothing is new at ticks 1 and 2.
-    assert [latency.face is not None for latency in latencies] == [True, False, False, True]
+    assert ["face" in latency.extract for latency in latencies] == [True, False, False, True]
     assert [latency.total is not None for latency in latencies] == [True, False, False, True]
     for latency in (latencies[0], latencies[3]):
-        assert 10 <= latency.face <= latency.total
+        assert 10 <= latency.extract["face"] <= latency.total
 
 
 def test_paced_no_estimate_comes_before_its_time(scripted, engine):

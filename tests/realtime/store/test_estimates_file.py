@@ -17,7 +17,7 @@ def estimate(tick: int, face: bool) -> Estimate:
         {"face": face, "audio": True},
         {"face": 12.5 if face else None, "audio": 0.0},
         {"face": -1.5 if face else None, "audio": 3.0},
-        Latency(5.0, 0.1, None),
+        Latency(0.1, extract={"face": 5.0}),
     )
 
 
@@ -27,12 +27,11 @@ ESTIMATES = [estimate(tick, tick % 3 > 0) for tick in range(10)]
 @pytest.mark.parametrize("kind", ["jsonl", "csv", "parquet"])
 def test_what_was_written_is_read(tmp_path, kind):
     path = tmp_path / "estimates"
-    with Outputs([f"{kind}:{path}"], live=False, trouble=pytest.fail) as outputs:
+    with Outputs([f"{kind}:{path}"], live=False, warn=pytest.fail) as outputs:
         for e in ESTIMATES:
             outputs.write(e, Observation(0, 0, {}, {}))
     read = read_estimates(path)
-    assert [e.without_timing() for e in read] == [e.without_timing() for e in ESTIMATES]
-    assert (read == ESTIMATES) == (kind == "jsonl")
+    assert read == ESTIMATES
 
 
 @pytest.mark.parametrize(

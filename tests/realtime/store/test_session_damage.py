@@ -110,7 +110,7 @@ def test_a_missing_file_and_one_of_another_session_are_told(copy):
     (copy / "face.arrows").unlink()
     reader = SessionReader(copy)
     assert list(reader.samples("face")) == []
-    assert reader.lost == ["face.arrows: is not there; all of it is lost"]
+    assert reader.lost == ["face.arrows: is missing; all of it is lost"]
     shutil.copy(copy / "audio.arrows", copy / "face.arrows")
     with pytest.raises(UserError, match=r"face.arrows: is not of the session that session.json describes"):
         list(reader.samples("face"))

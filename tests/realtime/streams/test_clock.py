@@ -94,7 +94,7 @@ def test_never_steps_back_whatever_comes(pairs: list[tuple[int, int]], losses: s
     clock, device, last = DeviceClock(), 0, -(10**18)
     for k, (step, delay) in enumerate(pairs):
         if k in losses:
-            clock.begin_anew()
+            clock.restart()
         clock.observe(device, device + delay)
         told = clock.time(device)
         assert told is None or told >= last
@@ -143,7 +143,7 @@ def test_samples_known_to_be_lost_count_at_once_and_leave_the_drift() -> None:
     clock = DeviceClock()
     for device in range(0, 60 * SECOND, 10 * MS):
         clock.observe(device, true_time(device, 150))
-    clock.begin_anew()
+    clock.restart()
     device, true = 60 * SECOND, true_time(60 * SECOND, 150) + 300 * MS
     clock.observe(device, true)
     assert clock.time(device) == true
