@@ -92,7 +92,7 @@ def features(observation: Observation, schemas: Mapping[str, str | None]) -> dic
 
 
 def _values(
-    observation: Observation, schemas: Mapping[str, str], schema: Schema
+    observation: Observation, schemas: Mapping[str, str | None], schema: Schema
 ) -> NDArray[np.float32] | None:
     """Of the first present modality of that schema."""
     for modality, values in observation.values.items():

@@ -2,7 +2,11 @@
 
 from typing import Any, Protocol
 
+import numpy as np
 from numpy.typing import NDArray
+
+# `[n, 2]`, shares of the picture's width and height, None without a face; and the picture's width / height.
+Landmarks = tuple[NDArray[np.float32] | None, float]
 
 
 class Observed(Protocol):
@@ -33,13 +37,8 @@ class Observed(Protocol):
         by address).
         """
 
-    def landmarks(self) -> tuple[NDArray[Any] | None, float] | None:
-        """The face's landmarks for the preview; None without a preview.
-
-        Returns:
-            points: float32 `[n, 2]`, shares of the picture's width and height; None without a face.
-            aspect: the picture's width over its height.
-        """
+    def landmarks(self) -> Landmarks | None:
+        """Of the face in the newest picture; None without a preview."""
 
     def pause(self) -> None:
         """Discard what the devices give until `resume`."""
