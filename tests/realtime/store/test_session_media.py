@@ -330,7 +330,7 @@ def test_a_killed_process_loses_at_most_the_last_second(tmp_path: Path) -> None:
     with subprocess.Popen(command, cwd=Path(__file__).parents[3], stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
         told = [int(child.stdout.readline())]  # it has begun
-        time.sleep(2)
+        time.sleep(1.8)
         child.send_signal(signal.SIGKILL)
         told += map(int, child.stdout.read().split())
     for i, (pictures, sounds) in enumerate(ENDS):
