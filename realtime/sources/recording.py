@@ -28,7 +28,7 @@ _WELL_BEFORE: Final = SECOND  # ns; headers are not exact
 _PREROLL: Final = SECOND  # ns of sound before the start, in which codec and filter settle
 
 
-class BrokenRecording(Exception):
+class BrokenRecording(UserError):
     """The file is damaged; everything before the damage has been given out.
 
     Attributes:
