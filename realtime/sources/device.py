@@ -84,8 +84,8 @@ class Device:
     Attributes:
         name: `camera`, `microphone`, or the modality that it feeds.
         offer_name, schema, dim: see `Offer`.
-        source: what it was opened from, for people, without passwords: `/dev/video0`, `lsl:NAME`.
-        format: what it delivers, for people: `640×480 at 30 frames/s, MJPG`.
+        source: what it was opened from, for display, without passwords: `/dev/video0`, `lsl:NAME`.
+        format: what it delivers, for display: `640×480 at 30 frames/s, MJPG`.
         restarts: how often it was opened again, attempts included.
         overflows: how often an unknown amount of data was lost before it got here.
     """
