@@ -58,7 +58,7 @@ def show(
             except BrokenRecording as error:
                 broken = error
         wall = time.perf_counter() - began
-        page = None if live or received else run.keep_page()
+        page = None if live or received or run.outputs is None else run.outputs.keep_page()
     if stats is not None:
         write_atomically(stats, json.dumps(run.summary(), indent=2).encode() + b"\n")
     status = 130 if received and not live else 0

@@ -116,7 +116,7 @@ class View:
             told = "" if surprise is None else f"   surprise {surprise:.1f} nats"
             state = f"[green]●[/] {age:.0f} ms old{told}" if there else "[yellow]○[/] missing"
             picture.add_row(modality, state)
-        seen = features(observation)
+        seen = features(observation, self._schemas)
         picture.add_row("head, gaze", Text(_head(seen)))
         picture.add_row("expressions", Text(_expressions(seen)))
         picture.add_row("voice", Text(_voice(seen)))

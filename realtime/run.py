@@ -17,9 +17,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ..bundle.bundle import Bundle
 from ..contracts.errors import UserError
 from . import describe
@@ -32,14 +29,12 @@ from .sources.files import open_source
 from .sources.source import Source, match
 from .statistics import Statistics
 from .streams.counts import Counts
-from .streams.samples import SECOND, Observation
+from .streams.samples import SECOND
 
 if TYPE_CHECKING:
+    from .page.observed import Landmarks
     from .page.server import PageServer
     from .recorder import Recorder
-
-# `[n, 2]`, shares of the picture's width and height, None without a face; and the picture's width / height.
-Landmarks = tuple[NDArray[np.float32] | None, float]
 
 
 class Run(Controls):
@@ -88,7 +83,7 @@ class Run(Controls):
         self.statistics = Statistics()
         self.to, self.record, self.timing = to, record, timing
         self._bundle, self._context, self._warn = bundle, context, warn
-        self._outputs: Outputs | None = None
+        self.outputs: Outputs | None = None
         self._recorder: Recorder | None = None
         self._thread: threading.Thread | None = None
         self._failure: BaseException | None = None
@@ -105,14 +100,14 @@ class Run(Controls):
             self.source.open(self.wanted, self.rate)
             stack.callback(self.source.close)
             live = self.source.clock is not None
-            self._outputs = stack.enter_context(Outputs(self.to, live=live, warn=self._warn))
+            self.outputs = stack.enter_context(Outputs(self.to, live=live, warn=self._warn))
             if self.record is not None:
                 from .recorder import Recorder  # which needs pyarrow
 
                 recorder = Recorder(self.record, describe.session(self), self.source)
                 self._recorder = stack.enter_context(recorder)
-            if self._outputs.page is not None:
-                self._outputs.page.observe(self)
+            if self.outputs.page is not None:
+                self.outputs.page.observe(self)
             self._stack = stack.pop_all()
         return self
 
@@ -137,18 +132,21 @@ class Run(Controls):
             raise self._failure
 
     def __iter__(self) -> Generator[Estimate]:
-        if self._outputs is None:
+        if self.outputs is None:
             raise RuntimeError("enter the run first: with Run(…) as run")
         self._engine.reset()
         for observation in self.source:
             self.observation = observation.masked() if self.paused else observation
             self.apply_marks(observation.time)
             self.apply_controls()
-            estimate = self._estimate(self.observation)
+            began = time.monotonic_ns()
+            step = self._engine.step({**self.observation.values, **self.context})
+            latency = latency_of(observation.timing, began, time.monotonic_ns())
+            estimate = estimate_of(self.observation, step, latency)
             self.statistics.add(estimate)
             if self._recorder is not None:
                 self._recorder.record(self.observation, estimate)
-            self._outputs.write(estimate if self.timing else estimate.without_timing(), self.observation)
+            self.outputs.write(estimate if self.timing else estimate.without_timing(), self.observation)
             self.continue_calibration(estimate)
             yield estimate
 
@@ -169,11 +167,7 @@ class Run(Controls):
     @property
     def page(self) -> "PageServer | None":
         """The server of the page, where an address asked for one."""
-        return None if self._outputs is None else self._outputs.page
-
-    def keep_page(self) -> "PageServer | None":
-        """The page's server, which the run no longer closes."""
-        return None if self._outputs is None else self._outputs.keep_page()
+        return None if self.outputs is None else self.outputs.page
 
     @property
     def counts(self) -> Mapping[str, Counts]:
@@ -183,26 +177,29 @@ class Run(Controls):
     @property
     def output_counts(self) -> Mapping[str, Counts]:
         """By address, what became of estimates and marks."""
-        return {} if self._outputs is None else self._outputs.counts
+        return {} if self.outputs is None else self.outputs.counts
 
     def summary(self) -> dict[str, Any]:
         """What the run was like, for programs: JSON can hold it."""
         return describe.summary(self) | ({} if self._recorder is None else self._recorder.media_counts)
 
-    def landmarks(self) -> Landmarks | None:
+    def description(self) -> dict[str, Any]:
+        """What the run is, for the page; see `describe`."""
+        return describe.description(self)
+
+    def status(self) -> dict[str, Any]:
+        """How the run is doing, for the page; see `describe`."""
+        return describe.status(self)
+
+    def landmarks(self) -> "Landmarks | None":
         """Of the face in the newest picture, where a preview of it was asked for."""
         return None
 
     def note(self, time: int, label: str) -> None:
         if self._recorder is not None:
             self._recorder.mark(time, label)
-        if self._outputs is not None:
-            self._outputs.mark(time / SECOND, label)
+        if self.outputs is not None:
+            self.outputs.mark(time / SECOND, label)
 
     def forget(self) -> None:
         self._engine.reset()
-
-    def _estimate(self, observation: Observation) -> Estimate:
-        began = time.monotonic_ns()
-        step = self._engine.step({**observation.values, **self.context})
-        return estimate_of(observation, step, latency_of(observation.timing, began, time.monotonic_ns()))

@@ -14,7 +14,8 @@ from typing import Any
 
 from ..contracts.errors import UserError
 from .features.face_model import find_face_model
-from .run import Landmarks, Run
+from .page.observed import Landmarks
+from .run import Run
 from .sources.camera_face import CameraFace
 from .sources.device import Device
 from .sources.live import LiveSource

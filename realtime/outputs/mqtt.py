@@ -171,6 +171,8 @@ def mqtt_destination(address: str) -> Destination:
         )
         if wrong or options.keys() != {"qos"} or options["qos"] not in ("0", "1", "2"):
             raise ValueError(address)
+        base, question, query = address.partition("?")
+        shown = without_password(base) + question + query  # with nothing but the option that was checked
         password = os.environ.get(PASSWORD) if parts.password is None else parts.password
         tls = address.partition(":")[0] == "mqtts"
         output = MqttOutput(shown, parts, password, int(options["qos"]), tls)

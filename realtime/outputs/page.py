@@ -15,7 +15,7 @@ PORT: Final = 8765
 
 @dataclass(frozen=True, slots=True)
 class PageOpening(Destination):
-    """A page's address. Its server never blocks, so it needs no thread to wait for it."""
+    """A page's address. Writing to its server does not block, so it needs no thread."""
 
     open: Callable[[], "PageServer"]
 
@@ -31,9 +31,9 @@ def page_opening(address: str, target: str) -> PageOpening:
     if (port or host) and not (port.isascii() and port.isdecimal() and int(port) < 65536):
         raise UserError(f"{address}: give ui, ui:PORT or ui:HOST:PORT")
 
-    def served() -> "PageServer":
+    def serve() -> "PageServer":
         from ..page.server import PageServer
 
         return PageServer(host or "127.0.0.1", int(port) if port else PORT)
 
-    return PageOpening(address, served, reopen=False)
+    return PageOpening(address, serve, reopen=False)

@@ -62,7 +62,7 @@ class SessionReader:
                     f"{path}: {modality} is of feature schema {names[modality]!r}, and this enrapt "
                     f"knows {', '.join(SCHEMAS)}; read it with enrapt {session.enrapt}, which recorded it"
                 )
-            self._tables = Tables(names, dims)
+            self._tables = _tables(path, names, dims)
             self.schemas = self._tables.schemas
         except (msgspec.DecodeError, ValueError, RecursionError):
             raise UserError(f"{path}: not a session's, or damaged") from None
@@ -152,6 +152,13 @@ class SessionReader:
         path = path_of(self._folder, table.name)
         with _readable(path), path.open("rb") as file:
             yield from messages(file, os.fstat(file.fileno()).st_size)
+
+
+def _tables(path: Path, names: dict[str, str | None], dims: dict[str, int]) -> Tables:
+    try:
+        return Tables(names, dims)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
 
 
 @contextlib.contextmanager

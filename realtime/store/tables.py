@@ -17,6 +17,7 @@ from .arrow import estimate_field, pa
 from .messages import UNCHECKED, sealed
 
 RESERVED: Final = ("observations", "estimates", "marks")  # tables that are not a modality's
+MAX_DIM: Final = 65_536  # numbers in a vector; more in a session.json is damage
 
 Row = TypeVar("Row")
 Cells = Sequence[Any]  # a row by column; a vector is written as its bytes and read as float32 [dim]
@@ -120,13 +121,17 @@ class Tables:
 
     Raises:
         UserError: an unknown feature schema without `dims`, or a known one of other dims.
-        ValueError: a modality's name cannot be that of a file, or a dim is not positive.
+        ValueError: a modality's name cannot be that of a file or column; its dims are out of range.
     """
 
     def __init__(self, names: Mapping[str, str | None], dims: Mapping[str, int]) -> None:
-        for modality in names:
-            if not modality.isidentifier() or modality in RESERVED or dims.get(modality, 1) < 1:
-                raise ValueError(f"{modality!r} cannot be the name of a modality, or has no numbers")
+        for modality, name in names.items():
+            if not modality.isidentifier() or modality in RESERVED:
+                raise ValueError(f"{modality!r} cannot be the name of a modality")
+            if name is None and modality not in dims:
+                raise ValueError(f"{modality!r} has no schema and no dims")
+            if not 0 < dims.get(modality, 1) <= MAX_DIM:
+                raise ValueError(f"{modality!r} is a vector of {dims[modality]} numbers")
         self.schemas = schemas = {
             modality: schema_of(name, dims[modality]) if modality in dims else known_schema(name or "")
             for modality, name in names.items()

@@ -200,10 +200,11 @@ def test_the_description_says_what_the_channels_are_and_recovers(python, name):
     def described():
         session, inlet = python(LIVE, name, 10, 2), python(INLET, name, 0.1)
         assert line(inlet) == "open"
-        told = [ElementTree.fromstring(xml) for xml in line(inlet)["xml"]]
-        session.wait(20)
-        inlet.wait(20)
-        return told
+        descriptions = [ElementTree.fromstring(xml) for xml in line(inlet)["xml"]]
+        for process in (session, inlet):
+            process.kill()
+            process.wait(20)
+        return descriptions
 
     numbers, marks = described()
     assert {tag: numbers.findtext(tag) for tag in ("name", "type", "channel_count", "channel_format")} == {

@@ -318,7 +318,7 @@ def test_a_broker_that_hangs_holds_up_nobody_for_long(tmp_path, monkeypatch):
     with Broker(tmp_path) as broker:
         d = Delivery(destination(f"mqtt://127.0.0.1:{broker.port}/room/1?qos=1"), lines.append)
         d.write(estimate(0), SEEN)
-        until(lambda: d.counts.used == 1)
+        until(lambda: d.state == "open")
         os.kill(broker._process.pid, 19)  # SIGSTOP
         try:
             for tick in range(1, mqtt._WINDOW + 10):
