@@ -160,7 +160,7 @@ class MediaSource(Source):
         self._came[tick] = self._due(sample.originating_time) if self._realtime else extracted.decoded
         if extracted.extract_ms is not None:
             self._extract_ms[tick] = {sample.modality: extracted.extract_ms}
-        if self.arrivals is not None:
+        if self.arrivals is not None and not self.paused:
             self.arrivals.append((sample, sample.originating_time))
         self._aligner.push(sample)
         self._aligner.advance(sample.modality, sample.originating_time)
