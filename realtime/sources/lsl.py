@@ -143,7 +143,7 @@ class LslStream(Device):
             self.restarts += info is not None
 
     def _receive(self, info: Any, silence: float) -> bool:
-        """Deliver from one inlet of LSL until its stream ends; True if it was silent for `silence` s instead."""
+        """Deliver from one inlet until its stream ends; True if it was silent for `silence` s instead."""
         # Without liblsl's own recovery: it waits for the same source id for ever, without notice.
         stream = pylsl.StreamInlet(info, max_buflen=_BUFFER, recover=False, as_numpy=True)
         self._expected = None

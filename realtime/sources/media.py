@@ -16,8 +16,9 @@ from ..streams.ahead import Ahead
 from ..streams.alignment import END, Aligner
 from ..streams.counts import Counts
 from ..streams.samples import SECOND, Frame, Observation, Sample, Timing
+from .demux import BrokenRecording
 from .reading import Material, Reading
-from .recording import BrokenRecording, Recording
+from .recording import Recording
 from .source import Offer, Source, Wanted
 
 _LONGEST_SLEEP: Final = 0.1  # s; so late `stop` takes effect at most

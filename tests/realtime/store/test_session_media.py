@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 
 from enrapt.contracts.errors import UserError
 from enrapt.realtime.features.resampling import RATE
-from enrapt.realtime.sources.recording import BrokenRecording, Recording
+from enrapt.realtime.sources.demux import BrokenRecording
+from enrapt.realtime.sources.recording import Recording
 from enrapt.realtime.store import media as session_media
 from enrapt.realtime.store.media import ROOM, MediaWriter
 from enrapt.realtime.streams.samples import SECOND, Frame, Sound
