@@ -8,7 +8,7 @@ from typing import Final
 from .calibration import Calibration
 from .engine.estimate import Estimate
 from .sources.source import Source
-from .streams.samples import Observation
+from .streams.samples import SECOND, Observation
 
 RESET: Final = "enrapt: reset"  # the mark at a tick before which the model forgot everything
 
@@ -20,6 +20,7 @@ class Controls(ABC):
         observation: what the model was shown for the latest estimate; None before the first.
         paused: whether the model is shown nothing; ticks go on.
         calibrated: the level that `calibrate` found; None before.
+        over: whether the last tick has been emitted.
     """
 
     source: Source
@@ -29,6 +30,7 @@ class Controls(ABC):
         self.observation: Observation | None = None
         self.paused = False
         self.calibrated: float | None = None
+        self.over = False
         self._noted = 0  # marks of the source
         self._calibration: Calibration | None = None
         self._asked: SimpleQueue[Callable[[], None]] = SimpleQueue()
@@ -64,8 +66,9 @@ class Controls(ABC):
         """Let the model forget everything it saw, for another person for instance."""
 
         def forget() -> None:
-            self.forget()
-            self.note(0 if self.observation is None else self.observation.time, RESET)
+            if not self.over:  # else no tick comes after it
+                self.forget()
+                self.note(0 if self.observation is None else self.observation.time, RESET)
 
         self._asked.put(forget)
 
@@ -105,4 +108,4 @@ class Controls(ABC):
         """ns on the source's axis."""
         if self.source.clock is not None:
             return self.source.clock()
-        return 0 if self.observation is None else self.observation.time
+        return round(self.source.start * SECOND) if self.observation is None else self.observation.time

@@ -1,4 +1,4 @@
-"""The page of a run: one HTML file with everything in it, to zoom into and to read values from."""
+"""The report of a run: one self-contained HTML page to zoom and to read values from."""
 
 import html
 import json
@@ -17,8 +17,8 @@ def write_report(estimates: Sequence[Estimate], path: Path, title: str, marks: S
     """Write a run as a page: engagement with its interval, presence, surprise, marks.
 
     Args:
-        estimates: of a whole run, at least one.
-        path: the page; it appears under its name only when it is whole.
+        estimates: of the complete run, at least one.
+        path: the page; written atomically.
         title: what was run.
 
     Raises:

@@ -119,12 +119,15 @@ class Run(Controls):
             self._thread.join()
         if kind is None and self._failure is not None:
             kind, error = type(self._failure), self._failure
+        self.over = True
         try:
             self.apply_controls()
-            self._stack.__exit__(kind, error, trace)
         finally:
-            if self._recorder is not None:
-                self._recorder.end(self.summary(), kind)
+            try:
+                self._stack.__exit__(kind, error, trace)
+            finally:
+                if self._recorder is not None:
+                    self._recorder.end(self.summary(), kind)
         if self._failure is not None and error is self._failure:
             raise self._failure
 
@@ -146,6 +149,8 @@ class Run(Controls):
             self.outputs.write(estimate if self.timing else estimate.without_timing(), self.observation)
             self.continue_calibration(estimate)
             yield estimate
+            if self.source.stopped:
+                return
 
     def start(self, callback: Callable[[Estimate], None]) -> None:
         """Call back with each estimate, from a thread of the run's own, until `stop` or the end of the

@@ -36,5 +36,7 @@ class Aligned:
             for sample in () if w.offer is None else self._samples.get(w.offer.name, ()):
                 self._aligner.push(replace(sample, modality=w.name))
             self._aligner.advance(w.name, END)
-        yield from self._aligner.release_until(self._last)
-        self._aligner.finish()
+        try:
+            yield from self._aligner.release_until(self._last)
+        finally:
+            self._aligner.finish()

@@ -71,7 +71,6 @@ class MediaSource(Source):
         self._began: int | None = None  # `time.monotonic_ns` when tick 0 was due
         if realtime:
             self.clock = self._now
-        self._stopped = False
         self._stack = ExitStack()
         # Of ticks not given yet: what extraction took, ms; when the newest material came, monotonic ns.
         self._extract_ms: dict[int, dict[str, float]] = {}
@@ -103,9 +102,6 @@ class MediaSource(Source):
     def counts(self) -> Mapping[str, Counts]:
         return self._aligner.counts
 
-    def stop(self) -> None:
-        self._stopped = True
-
     def close(self) -> None:
         self._stack.close()
 
@@ -125,8 +121,6 @@ class MediaSource(Source):
                     for piece in extracted:
                         self._take(piece)
                         yield from self._released()
-                        if self._stopped:
-                            return
                 except BrokenRecording as error:
                     broken = error
             for modality in self._running:
@@ -166,7 +160,7 @@ class MediaSource(Source):
         self._came[tick] = self._due(sample.originating_time) if self._realtime else extracted.decoded
         if extracted.extract_ms is not None:
             self._extract_ms[tick] = {sample.modality: extracted.extract_ms}
-        if self.arrivals is not None:
+        if self.arrivals is not None and not self.paused:
             self.arrivals.append((sample, sample.originating_time))
         self._aligner.push(sample)
         self._aligner.advance(sample.modality, sample.originating_time)
@@ -175,8 +169,6 @@ class MediaSource(Source):
 
     def _released(self) -> Iterator[Observation]:
         for observation in self._aligner.release():
-            if self._stopped:
-                return
             if self._realtime:
                 self._wait_until(observation.time)
             timing = Timing(
@@ -196,5 +188,5 @@ class MediaSource(Source):
         return self._t0 if self._began is None else time.monotonic_ns() - self._due(0)
 
     def _wait_until(self, time_: int) -> None:
-        while not self._stopped and (ns := self._due(time_) - time.monotonic_ns()) > 0:
+        while not self.stopped and (ns := self._due(time_) - time.monotonic_ns()) > 0:
             time.sleep(min(ns / 1e9, _LONGEST_SLEEP))
