@@ -16,13 +16,7 @@ _PAGE: Final = Path(__file__).with_name("report.html")
 def write_report(estimates: Sequence[Estimate], path: Path, title: str, marks: Sequence[Mark] = ()) -> None:
     """Write a run as a page: engagement with its interval, presence, surprise, marks.
 
-    Args:
-        estimates: of the complete run, at least one.
-        path: the page; written atomically.
-        title: what was run.
-
-    Raises:
-        UserError: the page cannot be written.
+    Arguments and errors are those of `draw_timeline`.
     """
     modalities = list(estimates[0].present)
     data: dict[str, Any] = {
