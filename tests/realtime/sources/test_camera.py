@@ -20,6 +20,8 @@ from tests.support import mjpeg
 from tests.support.camera import MODEL, Opened, StandIn
 from tests.support.inlet import FakeInlet, until
 
+pytestmark = pytest.mark.live
+
 
 @pytest.fixture(autouse=True)
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> type[StandIn]:

@@ -12,6 +12,8 @@ from enrapt.realtime.sources.pushed import Pushed
 from enrapt.realtime.streams.samples import SECOND
 from tests.support.inlet import FakeInlet, until
 
+pytestmark = pytest.mark.live
+
 
 @pytest.fixture
 def inlet() -> FakeInlet:

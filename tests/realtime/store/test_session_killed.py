@@ -15,6 +15,8 @@ from enrapt.realtime.store.reader import SessionReader
 from tests.support.full_disk import files_no_larger_than, needs_limits
 from tests.support.session_rows import ARROWS, DESCRIPTION, expected_rows, read, tick
 
+pytestmark = pytest.mark.live
+
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, UserError])
 def test_after_an_exception_nothing_is_lost_but_the_session_is_not_ended(tmp_path, stop):
