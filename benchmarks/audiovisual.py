@@ -41,13 +41,14 @@ def train(
             kept = {"audio": hidden >= ABSENT, "video": hidden < 1 - ABSENT}
             fed = {m: seen & kept[m] for m, seen in available.items()}
         ticks = next(iter(x.values())).shape[1]
-        losses = model.loss(x, available, fed, model.noise(streams, ticks), min(1.0, (step + 1) / warmup))
+        latents = model.encode(x, fed, model.noise(streams, ticks))
+        losses = model.costs(x, available, latents, min(1.0, (step + 1) / warmup))
         optimizer.zero_grad()
         losses.total.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 50.0)
         optimizer.step()
         schedule.step()
         if step % 250 == 249:
-            kl = "  ".join(f"{k} {v.item():.2f}" for k, v in losses.kl.items())
+            kl = "  ".join(f"{k} {v.item():.2f}" for k, v in model.kl(latents, available).items())
             print(f"step {step + 1}: loss {losses.total.item():.2f} nats/tick, KL {kl}", flush=True)
     return model

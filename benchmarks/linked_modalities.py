@@ -33,10 +33,10 @@ from enrapt.models.experts import precision
 from enrapt.models.generation import reconstruct
 from enrapt.models.metrics import rmse
 from enrapt.models.missing import Dropout, modality_dropout
-from enrapt.models.mlp import mlp
+from enrapt.models.mlp import he_initialise, mlp
 from enrapt.models.mm_vrnn import MMVRNN, MMVRNNConfig
 from enrapt.models.modality import Modality
-from enrapt.models.mvae import MVAE, MVAEConfig, he_initialise
+from enrapt.models.mvae import MVAE, MVAEConfig
 
 STREAMS, TICKS, RATE = 32, 30, 25
 STEPS = {"MM-VRNN": 300, "MVAE": 600}

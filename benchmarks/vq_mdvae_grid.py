@@ -149,8 +149,8 @@ def train_coder(
     vq = VQVAE(VQVAEConfig(tuple(samples.shape[1:])))
 
     def loss() -> Tensor:
-        losses = vq.loss((samples[torch.randint(len(samples), (batch,))] - center) / scale)
-        vq.codebook.update(losses.encoded)  # the graph has its own copy of the codes
+        losses, encoded = vq.loss((samples[torch.randint(len(samples), (batch,))] - center) / scale)
+        vq.codebook.update(encoded)  # the graph has its own copy of the codes
         return losses.total
 
     optimise(vq, steps, 1e-3, lambda _: loss())

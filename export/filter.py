@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch._higher_order_ops import scan
 
-from ..bundle.bundle import Graph
+from ..bundle.metadata import Graph
 from ..models.forward_filter import FilterState, ForwardFilter
 
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from ..bundle.bundle import Graph
+from ..bundle.metadata import Graph
 from ..models.dmvae import DMVAE
 from ..models.mvae import MVAE
 

@@ -11,10 +11,10 @@ with the posterior a product of experts in which the learned prior takes part (a
 With nothing present the posterior is the prior. The alternative, for comparison, is to concatenate φ_m of
 all modalities into one Gaussian, with zeros or a learned token in place of a missing one.
 
-The target has an expert, used in training when its label is shown, and never enters the recurrence except
-through z, so that live, where it is always missing, nothing is out of place.
+The target has an expert, used in training when its label is shown. It enters the recurrence only through z,
+so the model runs live without it.
 
-Whatever does not depend on z (encoders) or follows from z and h (decoders) is computed for a whole segment
+Encoders (which do not depend on z) and decoders (which follow from z and h) are computed for a whole segment
 at once; only the recurrence runs tick by tick.
 """
 
@@ -39,16 +39,17 @@ HEADS: Final[dict[str, type[EngagementHead] | type[BinaryHead]]] = {
     "logit_normal": EngagementHead,
     "bernoulli": BinaryHead,
 }
-CLIP = 10.0  # standard deviations; a wilder input moves an encoder no further
+CLIP = 10.0  # standard deviations; encoder inputs beyond it are clipped
 
 
 class MMVRNNConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="model", tag="mm_vrnn"):
     """Sizes of an MM-VRNN.
 
     Attributes:
-        fusion: of the modalities in the posterior: a product of `experts`, or a concatenation in which a
-            missing modality is `zeros` or a learned `token`.
-        free_nats: of a latent's KL, averaged over a segment, that cost nothing (Kingma et al. 2016).
+        fusion: posterior as a product of `experts`, or from a concatenation in which a missing modality is
+            `zeros` or a learned `token`.
+        free_nats: nats of each latent dimension's KL, averaged over a segment, that cost nothing (Kingma et
+            al. 2016).
     """
 
     modalities: tuple[Modality, ...]
@@ -65,7 +66,7 @@ class MMVRNNConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_
         if len(set(names)) != len(names):
             raise ValueError(f"modalities must have different names, found {names}")
         if len(self.of_role("target")) != 1 or not self.of_role("observed"):
-            raise ValueError("modalities must hold one target and at least one observed")
+            raise ValueError("modalities must contain one target and at least one observed")
         (target,) = self.of_role("target")
         if target.likelihood not in HEADS or target.dim != 1:
             raise ValueError(
@@ -78,10 +79,10 @@ class MMVRNNConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_
 
 
 class Latents(NamedTuple):
-    """What the recurrence gives for a segment; B streams, T ticks.
+    """Output of the recurrence for a segment; B streams, T ticks.
 
     Attributes:
-        h: `[B, T, H]`, h_{t-1}: what the decoders see.
+        h: `[B, T, H]`, h_{t-1}, the decoders' input.
         prior_mean, prior_precision, mean, precision: of z_t, `[B, T, Z]`.
         z: `[B, T, Z]`; a sample of the posterior, or its mean.
         state: `[B, H]`, h after the last tick.
@@ -99,15 +100,15 @@ class Latents(NamedTuple):
 class MMVRNN(Normalised):
     """A multimodal VRNN; see the module's docstring.
 
-    Inputs are dictionaries `{modality: [B, T, D]}` in raw units with masks `{modality: bool [B, T]}`; a
-    masked value may be anything, NaN included, and does not matter.
+    Inputs are dictionaries `{modality: [B, T, D]}` in raw units with masks `{modality: bool [B, T]}`. A
+    masked value may be anything, NaN included.
     """
 
     def __init__(self, config: MMVRNNConfig) -> None:
         super().__init__(config.modalities)
         self.config = config
         hidden, latent = config.hidden, config.latent
-        # In this order everywhere, masks and bundles included.
+        # The order of modalities everywhere, including masks and bundles.
         self.inputs = (*config.of_role("observed"), *config.of_role("context"))
         self.experts = (*self.inputs, *config.of_role("target"))
         self.decoded = config.of_role("observed")
@@ -153,7 +154,7 @@ class MMVRNN(Normalised):
         """Run the recurrence over a segment.
 
         Args:
-            x, mask: of any of the modalities; those left out are missing throughout.
+            x, mask: of any modalities; those left out are missing throughout.
             state: `[B, H]`.
             noise: `[B, T, Z]` from N(0, 1) to sample the posterior; None takes its mean.
         """
@@ -171,7 +172,7 @@ class MMVRNN(Normalised):
         weights = torch.stack([mask[name] for name in features], 2).to(parts.dtype)  # [B, T, M]
         columns = [i for i, m in enumerate(self.experts) if m.name in features]
 
-        # Taken apart once: indexing [:, t] in the loop would make its backward pass quadratic in T.
+        # Unbound once: indexing [:, t] in the loop would make the backward pass quadratic in T.
         by_tick = zip(gates.unbind(1), parts.unbind(1), weights.unbind(1), strict=True)
         draws = [None] * ticks if noise is None else noise.unbind(1)
         steps: list[tuple[Tensor, ...]] = []
@@ -197,14 +198,14 @@ class MMVRNN(Normalised):
     def stand_in(
         self, name: str, features: Mapping[str, Tensor], mask: Mapping[str, Tensor], batch: int, ticks: int
     ) -> Tensor:
-        """φ_m(x), and zeros or the token where the modality is missing, `[B, T, H]`."""
+        """φ_m(x), with zeros or the token where the modality is missing, `[B, T, H]`."""
         nothing = self.token[name] if self.config.fusion == "token" else torch.zeros(self.config.hidden)
         if name not in features:
             return nothing.expand(batch, ticks, -1)
         return torch.where(mask[name].unsqueeze(-1), features[name], nothing)
 
     def advance(self, gates_x: Tensor, z: Tensor, gates_h: Tensor, h: Tensor) -> Tensor:
-        """The GRU (Cho et al. 2014): h_t from its gates' parts `[B, 3 H]`."""
+        """The GRU (Cho et al. 2014): h_t from the parts of its gates, `[B, 3 H]`."""
         reset_x, update_x, new_x = (gates_x + self.gates_z(self.phi_z(z))).chunk(3, -1)
         reset_h, update_h, new_h = gates_h.chunk(3, -1)
         new = torch.tanh(new_x + torch.sigmoid(reset_x + reset_h) * new_h)
@@ -217,7 +218,7 @@ class MMVRNN(Normalised):
         return parameters
 
     def surprise(self, name: str, x: Tensor, mask: Tensor, z: Tensor, h: Tensor) -> Tensor:
-        """−log p(x_m | z, h) in nats, of x in standard deviations; 0 where masked; `[…]`."""
+        """−log p(x_m | z, h), nats, of the normalised x; 0 where masked; `[…]`."""
         (likelihood,) = (m.likelihood for m in self.decoded if m.name == name)
         parameters = self.decode(name, z, h)
         return nll(likelihood, parameters, self.normalised(name, x, mask)) * mask
@@ -233,15 +234,15 @@ class MMVRNN(Normalised):
     ) -> tuple[Losses, Tensor]:
         """The negative ELBO of a segment, and the state after it.
 
-        What is available and not fed is still reconstructed: that teaches prediction across modalities.
-        Each likelihood is summed over its dimensions and averaged over the ticks at which it is available,
-        the KL over the ticks up to a sequence's last available one, so that no weight depends on batch size,
-        length or padding.
+        A value that is available but not fed is still reconstructed, which teaches prediction across
+        modalities. Each likelihood is summed over its dimensions and averaged over the ticks at which its
+        modality is available, the KL over the ticks up to a sequence's last available one, so that no weight
+        depends on batch size, length or padding.
 
         Args:
             x: raw values by modality.
             available: where there is a value, bool `[B, T]` by modality.
-            fed: where the encoders see it; nowhere that it is not available.
+            fed: where the encoders see it; a subset of `available`.
         """
         latents = self.infer(x, fed, state, noise)
         kl = self.kl(latents, ahead(torch.stack(list(available.values())).any(0)))
@@ -260,8 +261,8 @@ class MMVRNN(Normalised):
         return Losses(total, kl, costs), latents.state
 
     def kl(self, latents: Latents, counted: Tensor) -> Tensor:
-        """KL(posterior ‖ prior), nats a tick over the counted ones, bool `[B, T]`, every latent's no less
-        than its free nats."""
+        """KL(posterior ‖ prior), nats per tick over the counted ones, bool `[B, T]`; per dimension at least
+        `free_nats`."""
         gaussians = (latents.mean, latents.precision, latents.prior_mean, latents.prior_precision)
         if not self.config.free_nats:
             return _mean(kl_divergence(*gaussians) * counted, counted)
@@ -271,9 +272,13 @@ class MMVRNN(Normalised):
     def predict(
         self, x: Mapping[str, Tensor], mask: Mapping[str, Tensor], state: Tensor
     ) -> tuple[Prediction, dict[str, Tensor], Tensor]:
-        """Filter a segment: engagement's predictive distribution `[B, T, 1]` at each tick given
-        everything up to it, the surprise `[B, T]` of each observed modality under the prediction made
-        before seeing it, and the state after the segment."""
+        """Filter a segment.
+
+        Returns:
+            the target's predictive distribution `[B, T, 1]` at each tick given everything up to it; the
+            surprise `[B, T]` of each observed modality under the prediction made before seeing it; and the
+            state after the segment.
+        """
         latents = self.infer(x, mask, state)
         return (*self.told(x, mask, latents), latents.state)
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..streams.samples import SECOND
 from .camera_process import HEADER
-from .recording import decoded_jpeg
+from .decoded import decode_jpeg
 
 _RATE_OVER: Final = 60  # pictures
 
@@ -29,7 +29,7 @@ class Picture:
     @property
     def image(self) -> NDArray[np.uint8] | None:
         """uint8 `[height, width, 3]`, RGB; None where it cannot be decoded. Decodes at each call."""
-        return decoded_jpeg(self.data) if isinstance(self.data, bytes) else self.data
+        return decode_jpeg(self.data) if isinstance(self.data, bytes) else self.data
 
 
 class Received(NamedTuple):
@@ -126,5 +126,5 @@ class Camera:
 
 def _jpeg_size(jpeg: bytes) -> tuple[int, int]:
     """Width and height; (0, 0) where it cannot be decoded."""
-    image = decoded_jpeg(jpeg)
+    image = decode_jpeg(jpeg)
     return (0, 0) if image is None else (image.shape[1], image.shape[0])

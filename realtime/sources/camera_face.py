@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ...contracts.addresses import without_password
 from ...contracts.schemas import FACE
 from ..features.face import FaceFeatures
+from ..features.face_model import find_face_model
 from ..streams.cadence import Cadence
 from ..streams.samples import Frame
 from .camera import Camera, Picture
@@ -41,11 +42,8 @@ class CameraFace(ProcessDevice):
         size: width and height in pixels to ask a device for; addresses give what they give.
         rate: frames/s, likewise.
         face_every: extract from every n-th picture.
-        model: `face_landmarker.task`; see `face_model.find_face_model`.
-        preview: keep the landmarks of the newest picture.
-
-    Attributes:
-        keep: called with every new picture that the inlet wants, before extraction; set it before `open`.
+        model: the face model's file, or a function that finds it when the camera is opened.
+        preview: whether to keep the landmarks of the newest picture.
 
     Raises:
         UserError: at construction, the source is not a camera.
@@ -55,6 +53,7 @@ class CameraFace(ProcessDevice):
     offer_name = "face"
     schema = FACE.name
     dim = FACE.dim
+    material = "pictures"
 
     def __init__(
         self,
@@ -63,14 +62,13 @@ class CameraFace(ProcessDevice):
         size: tuple[int, int] = (640, 480),
         rate: float = 30,
         face_every: int = 1,
-        model: Path,
+        model: Path | Callable[[], Path] = find_face_model,
         preview: bool = False,
     ) -> None:
         self._address = camera_of(source)
         super().__init__("camera_process", {"source": self._address, "size": size, "rate": rate}, OPENING)
         self.source = without_password(str(self._address))
-        self.keep: Callable[[Picture], None] | None = None
-        self._face_every, self._model, self._preview = face_every, model, preview
+        self._face_every, self._model, self.preview = face_every, model, preview
         self._camera = Camera()
         self._face: FaceFeatures | None = None
         self._using = threading.Lock()  # held from the check that it is open to the delivery of a sample
@@ -93,7 +91,8 @@ class CameraFace(ProcessDevice):
         return None if face is None else face.landmarks
 
     def _open(self) -> None:
-        self._face = FaceFeatures(self._model, self._preview)
+        model = self._model if isinstance(self._model, Path) else self._model()
+        self._face = FaceFeatures(model, self.preview)
         self._camera.shift = self._inlet.clock() - time.monotonic_ns()
         self._request["all"] = self.keep is not None
         super()._open()

@@ -1,6 +1,7 @@
 """The contract of live devices: each delivers samples of one modality, from a thread of its own."""
 
-from typing import Final, Literal, NamedTuple, Protocol
+from collections.abc import Callable
+from typing import Any, Final, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,10 @@ class Inlet(Protocol):
 
     All times are ns on the session's clock (`clock`); the live source subtracts the time of the first tick.
     """
+
+    @property
+    def modality(self) -> str:
+        """The bundle's name for it."""
 
     @property
     def dim(self) -> int:
@@ -89,7 +94,9 @@ class Device:
 
     Attributes:
         name: `camera`, `microphone`, or the modality that it feeds.
-        offer_name, schema, dim: see `Offer`.
+        offer_name, schema, dim, required: see `Offer`.
+        material: what it captures before extraction, which `keep` is called with; None for nothing.
+        keep: called with every `Picture` or `Sound` that is wanted, from any thread; set before `open`.
         source: what it was opened from, for display, without passwords: `/dev/video0`, `lsl:NAME`.
         format: what it delivers, for display: `640×480 at 30 frames/s, MJPG`.
         restarts: how often it was opened again, attempts included.
@@ -100,6 +107,9 @@ class Device:
     offer_name: str = ""
     schema: str | None = None
     dim: int | None = None
+    required: bool = False
+    material: Literal["pictures", "sound"] | None = None
+    keep: Callable[[Any], None] | None = None
 
     _inlet: Inlet
 

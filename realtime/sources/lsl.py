@@ -11,7 +11,7 @@ from ...contracts.errors import UserError
 from ..features.resampling import RATE
 from ..streams.cadence import Cadence
 from ..streams.lsl import pylsl
-from ..streams.samples import SECOND, Sound
+from ..streams.samples import SECOND
 from .device import AHEAD, BEHIND, Device
 from .process import BACK_OFF
 from .sound import SoundDelivery
@@ -43,7 +43,6 @@ class LslStream(Device):
 
     Attributes:
         kind: known once it is open.
-        keep: called with all sound that the inlet wants; set it before `open`.
 
     Raises:
         UserError: at construction, the address is not one of LSL.
@@ -55,9 +54,9 @@ class LslStream(Device):
         if scheme != "lsl" or not self._name or ("'" in self._name and '"' in self._name):
             raise UserError(f"{modality} {address}: give lsl:NAME, the name of a stream")
         self.name = self.offer_name = modality
+        self.required = True
         self.source = address
         self.kind: Kind = "features"
-        self.keep: Callable[[Sound], None] | None = None
         self._sound: SoundDelivery | None = None
         self._cadence = Cadence()
         self._newest: int | None = None  # ns; originating time of the newest sample of features
@@ -75,6 +74,7 @@ class LslStream(Device):
         self._shift = _shift(self._inlet.clock)
         self._info = self._find_first()
         if self.kind == "sound":
+            self.material = "sound"
             self._sound = SoundDelivery(self._inlet, self.keep)
         self._thread.start()
         self._tried.wait(OPENING)
@@ -141,7 +141,7 @@ class LslStream(Device):
             self.restarts += info is not None
 
     def _receive(self, info: Any, silence: float) -> bool:
-        """Deliver from one inlet of LSL until its stream ends; True if it was silent for `silence` s."""
+        """Deliver from one inlet until its stream ends; True if it was silent for `silence` s instead."""
         # Without liblsl's own recovery: it waits for the same source id for ever, without notice.
         stream = pylsl.StreamInlet(info, max_buflen=_BUFFER, recover=False, as_numpy=True)
         self._expected = None

@@ -2,13 +2,11 @@
 
 import math
 import time
-from collections.abc import Callable
 from typing import IO, Any, Final
 
 import numpy as np
 
 from ...contracts.schemas import AUDIO
-from ..streams.samples import Sound
 from .microphone_process import HEADER
 from .process import ProcessDevice
 from .sound import SoundDelivery
@@ -32,18 +30,17 @@ class MicrophoneAudio(ProcessDevice):
 
     Attributes:
         source: PortAudio's name of the device.
-        keep: called with all sound that the inlet wants; set it before `open`.
     """
 
     name = "microphone"
     offer_name = "audio"
     schema = AUDIO.name
     dim = AUDIO.dim
+    material = "sound"
 
     def __init__(self, name: str | None = None) -> None:
         super().__init__("microphone_process", {"name": name}, OPENING)
         self.source = name or "default"
-        self.keep: Callable[[Sound], None] | None = None
         self._shift = 0  # ns; from `perf_counter_ns` to the session's clock
         self._sound: SoundDelivery | None = None
 

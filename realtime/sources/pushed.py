@@ -37,7 +37,7 @@ class Pushed(Device):
     def __init__(self, modality: str, schema: str | None = None, dim: int | None = None) -> None:
         super().__init__()
         self.name = self.offer_name = modality
-        self.schema, self.dim = schema, dim
+        self.schema, self.dim, self.required = schema, dim, True
         self.source = "pushed"
         self._lock = threading.Lock()  # held while a sample is delivered
         self._opened = False

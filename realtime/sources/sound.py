@@ -74,7 +74,7 @@ class SoundDelivery:
     def __init__(self, inlet: Inlet, keep: Callable[[Sound], None] | None) -> None:
         self._inlet, self._keep = inlet, keep
         self._sound = DeviceSound()
-        self._features = AudioFeatures()
+        self._features = AudioFeatures(inlet.modality)
         self._dropped: Counter[str] = Counter()  # samples at 16 kHz that are not counted yet, by reason
         self.restart = self._sound.restart
 

@@ -1,6 +1,6 @@
-"""A bundle that takes a context: what it is given reaches the model at every tick of a live session."""
+"""A bundle with a context modality: its values reach the model at every tick, of any source."""
 
-import time
+import itertools
 from pathlib import Path
 
 import msgspec
@@ -8,25 +8,29 @@ import numpy as np
 import onnx
 import pytest
 
-from enrapt.bundle.bundle import KEY, Bundle, LatentSpec, ModalitySpec, StateSpec, digest, read_metadata
+from enrapt.bundle.bundle import Bundle
+from enrapt.bundle.metadata import KEY, LatentSpec, ModalitySpec, StateSpec, digest, read_metadata
+from enrapt.cli.demo import CLIP
 from enrapt.cli.main import main
 from enrapt.contracts.errors import UserError
 from enrapt.contracts.schemas import FACE
 from enrapt.realtime import LiveSession
 from enrapt.realtime.engine.engine import Engine
 from enrapt.realtime.engine.estimate import Latency, estimate_of
-from enrapt.realtime.sources.camera import Camera
-from enrapt.realtime.sources.live import LiveLoop
-from enrapt.realtime.sources.session_replay import SessionReplay
+from enrapt.realtime.run import Run
+from enrapt.realtime.sources.live import LiveSource
+from enrapt.realtime.sources.media import MediaSource
+from enrapt.realtime.sources.session import SessionSource
 from enrapt.realtime.store.reader import SessionReader
+from tests.support.devices import FakeDevice
 from tests.support.mjpeg import Server
 
 ROLE = (0.5, 1.25)
-TOLD = 0.25  # what the graph below makes of it
+EXPECTED = 0.25  # what the graph below adds for it
 TICKS = 15
 
-# Mean 0.1 with a face, and TOLD with the role of above; the standard deviation is a hundredth of what the
-# role has told since the start.
+# Mean 0.1 with a face, plus EXPECTED with ROLE; the standard deviation is a hundredth of the sum of what the
+# role has added since the start.
 GRAPH = """
 <ir_version: 9, opset_import: ["": 17]>
 role (float[batch, 57] face, float[batch, 2] role, float[batch, 2] mask, float[batch, 1] state_sum)
@@ -40,9 +44,9 @@ role (float[batch, 57] face, float[batch, 2] role, float[batch, 2] mask, float[b
     seen = MatMul(mask, of_face)
     said = MatMul(role, of_role)
     is_there = MatMul(mask, there)
-    told = Mul(said, is_there)
-    engagement_mean = Add(seen, told)
-    next_state_sum = Add(state_sum, told)
+    added = Mul(said, is_there)
+    engagement_mean = Add(seen, added)
+    next_state_sum = Add(state_sum, added)
     engagement_std = Mul(next_state_sum, hundredth)
     engagement_low = Identity(engagement_mean)
     engagement_high = Identity(engagement_mean)
@@ -57,7 +61,7 @@ role (float[batch, 57] face, float[batch, 2] role, float[batch, 2] mask, float[b
 
 @pytest.fixture(scope="module")
 def arithmetic(tiny_bundle, tmp_path_factory) -> Path:
-    """A bundle whose estimates tell which context it was given, and at how many ticks."""
+    """A bundle whose estimates show which context it was given, and at how many ticks."""
     model = onnx.parser.parse_model(GRAPH)
     for weights in model.graph.initializer:  # a bundle has them as bytes
         weights.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(weights), weights.name))
@@ -130,8 +134,7 @@ def stepped(path, observations, context):
     engine = Engine(Bundle.load(path))
     context = {name: np.array(values, np.float32) for name, values in context.items()}
     return [
-        estimate_of(o, engine.step(o.values | context), Latency(None, 0.0, None)).without_timing()
-        for o in observations
+        estimate_of(o, engine.step(o.values | context), Latency(0.0)).without_timing() for o in observations
     ]
 
 
@@ -140,64 +143,59 @@ def test_a_session_gives_what_the_engine_does_and_so_does_its_replay(bundle, ser
     session = LiveSession(
         server.address, None, bundle=bundle, context={"role": ROLE}, face_model=face_model, record=folder
     )
-    told = untimed(first_ticks(session))
-    assert [e.tick for e in told] == list(range(TICKS))
+    estimates = untimed(first_ticks(session))
+    assert [e.tick for e in estimates] == list(range(TICKS))
     reader = SessionReader(folder)
     observations = list(reader.observations())
-    assert told == stepped(bundle, observations, {"role": ROLE})
+    assert estimates == stepped(bundle, observations, {"role": ROLE})
     for other in ({}, {"role": (0.0, 1.0)}):
         without = stepped(bundle, observations, other)
-        assert all(a.engagement != b.engagement for a, b in zip(told, without, strict=True))
-    assert untimed(SessionReplay(reader, Engine(Bundle.load(bundle)))) == told
-    reassembled = untimed(SessionReplay(reader, Engine(Bundle.load(bundle)), reassemble=True))
-    assert [e.engagement for e in reassembled] == [e.engagement for e in told]  # no picture has a face
+        assert all(a.engagement != b.engagement for a, b in zip(estimates, without, strict=True))
+    with Run(folder, bundle) as run:
+        assert untimed(run) == estimates
+    with Run(SessionSource(folder, reassemble=True), bundle) as run:
+        # No picture has a face.
+        assert [e.engagement for e in run] == [e.engagement for e in estimates]
+    with Run(folder, bundle, context={"role": (0.0, 1.0)}) as run:
+        assert all(a.engagement != b.engagement for a, b in zip(run, estimates, strict=True))
 
 
-class Face:
+class EveryOther(FakeDevice):
     """Sees in every other picture a face that is unlike any other's."""
 
-    def __init__(self):
-        self.pictures = 0
+    pictures = 0
 
-    def extract(self, frame):
+    @property
+    def _values(self):
         self.pictures += 1
-        if self.pictures % 2:
-            return None
-        return np.random.default_rng(self.pictures).normal(size=FACE.dim).astype(np.float32)
+        rng = np.random.default_rng(self.pictures)
+        return None if self.pictures % 2 else rng.normal(size=FACE.dim).astype(np.float32)
 
-
-class Recorder:
-    def __init__(self):
-        self.observations = []
-
-    def sample(self, sample, arrived):
-        pass
-
-    def observation(self, observation):
-        self.observations.append(observation)
-
-    def estimate(self, estimate):
+    @_values.setter
+    def _values(self, values):
         pass
 
 
-def test_it_reaches_the_model_at_every_tick_with_and_without_a_face(arithmetic, server):
-    clock, recorder = time.monotonic_ns, Recorder()
-    with Camera(server.address, clock) as camera:
-        loop = LiveLoop(
-            Engine(Bundle.load(arithmetic)),
-            clock,
-            camera=camera,
-            face=Face(),
-            context={"role": ROLE},
-            listener=recorder,
-        )
-        told = first_ticks(loop)
-    assert untimed(told) == stepped(arithmetic, recorder.observations, {"role": ROLE})
-    assert {e.present["face"] for e in told} == {True, False}
-    assert [e.engagement.mean for e in told] == [round(TOLD + 0.1 * e.present["face"], 4) for e in told]
-    assert [e.engagement.std for e in told] == pytest.approx(
-        [TOLD * (n + 1) / 100 for n in range(TICKS)], abs=1e-4
+def test_it_reaches_the_model_at_every_tick_with_and_without_a_face(arithmetic):
+    observations, estimates = [], []
+    with Run(LiveSource([EveryOther(every_ms=40.0)]), arithmetic, context={"role": ROLE}) as run:
+        for estimate in itertools.islice(run, TICKS):
+            observations.append(run.observation)
+            estimates.append(estimate)
+    assert untimed(estimates) == stepped(arithmetic, observations, {"role": ROLE})
+    assert {e.present["face"] for e in estimates} == {True, False}
+    assert [e.engagement.mean for e in estimates] == [
+        round(EXPECTED + 0.1 * e.present["face"], 4) for e in estimates
+    ]
+    assert [e.engagement.std for e in estimates] == pytest.approx(
+        [EXPECTED * (n + 1) / 100 for n in range(TICKS)], abs=1e-4
     )
+
+
+def test_a_recording_takes_it_too(arithmetic, face_model):
+    source = MediaSource(CLIP, end=0.6, face_model=face_model)
+    with Run(source, arithmetic, context={"role": ROLE}) as run:
+        assert {round(e.engagement.mean - 0.1 * e.present["face"], 4) for e in run} == {EXPECTED}
 
 
 def test_the_commands_take_it(arithmetic, server, face_model, tmp_path, monkeypatch):
@@ -212,7 +210,7 @@ def test_the_commands_take_it(arithmetic, server, face_model, tmp_path, monkeypa
         [msgspec.json.decode(line) for line in (tmp_path / name).read_bytes().splitlines()]
         for name in ("live.jsonl", "again.jsonl")
     )
-    assert [e["engagement"]["mean"] for e in live] == [TOLD] * 11
+    assert [e["engagement"]["mean"] for e in live] == [EXPECTED] * 11
     assert [e["engagement"] for e in again] == [e["engagement"] for e in live]
 
 
@@ -236,21 +234,20 @@ def test_the_commands_take_it(arithmetic, server, face_model, tmp_path, monkeypa
         ),
     ],
 )
-def test_what_is_no_context_of_the_bundle_is_told_at_construction(context, said, arithmetic):
-    engine, clock = Engine(Bundle.load(arithmetic)), time.monotonic_ns
+def test_values_that_are_no_context_of_the_bundle_are_refused(context, said, arithmetic):
     with pytest.raises(UserError, match=said) as raised:
-        LiveLoop(engine, clock, camera=object(), face=Face(), context=context)
+        Run(LiveSource([FakeDevice()]), arithmetic, context=context).__enter__()
     assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize("given", ["role", "role=", "role=listener", "role=1;2", "role=1,,2"])
-def test_what_is_not_numbers_is_told_by_the_command(given, arithmetic, face_model, capsys):
+def test_the_command_refuses_what_is_not_numbers(given, arithmetic, face_model, capsys):
     arguments = ["--bundle", str(arithmetic), "--face-model", str(face_model), "--context", given]
     assert main(["live", *arguments]) == 2
     assert capsys.readouterr() == ("", f"enrapt: --context {given}: give NAME=X or NAME=X,Y,…\n")
 
 
-def test_another_bundles_context_is_told_by_the_command(arithmetic, server, face_model, capsys):
+def test_the_command_refuses_the_context_of_another_bundle(arithmetic, server, face_model, capsys):
     arguments = ["--bundle", str(arithmetic), "--camera", server.address, "--face-model", str(face_model)]
     assert main(["live", *arguments, "--context", "mood=1"]) == 2
-    assert capsys.readouterr() == ("", "enrapt: the bundle has no context 'mood'\n")
+    assert capsys.readouterr() == ("", "enrapt: the bundle has no context 'mood'; it has role\n")

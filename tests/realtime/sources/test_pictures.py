@@ -8,18 +8,19 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from enrapt.realtime.sources.recording import Recording, upright
+from enrapt.realtime.sources.decoded import upright
+from enrapt.realtime.sources.recording import Recording
 from enrapt.realtime.streams.samples import SECOND
 from tests.support.recordings import MS, create, every, picture, read, times, write
 
 
 @pytest.mark.parametrize("rate", [5, 25, 30, 120])
-def test_pictures_bear_their_presentation_times(tmp_path: Path, rate: int) -> None:
+def test_pictures_have_their_presentation_times(tmp_path: Path, rate: int) -> None:
     file = write(tmp_path / "a.mp4", pictures=every(1 / rate, 50), codec="libx264")
     recording = Recording(file)
     frames, sounds = read(recording)
     assert sounds == []
-    # Presentation times are kept in 12,000ths of a second.
+    # The file's time base is 1/12,000 s.
     assert times(frames) == [round(k * 12_000 / rate) * SECOND // 12_000 for k in range(50)]
     assert recording.frame_rate == pytest.approx(rate, rel=0.1)  # the last has no successor
     assert recording.duration == pytest.approx(50 / rate, rel=0.1)
@@ -48,7 +49,7 @@ def test_pictures_are_rgb_without_padding(tmp_path: Path, width: int) -> None:
 @pytest.mark.parametrize(
     "pixels", ["gray", "gray16le", "yuv420p10le", "yuv422p", "yuva420p", "bgra", "rgb48le", "gbrp10le"]
 )
-def test_every_pixel_format_comes_out_as_rgb(tmp_path: Path, pixels: str) -> None:
+def test_every_pixel_format_becomes_rgb(tmp_path: Path, pixels: str) -> None:
     file = write(tmp_path / "a.mkv", pictures=every(0.1, 60), pixels=pixels)
     frames, _ = read(Recording(file))
     for k, frame in enumerate(frames):
@@ -63,7 +64,7 @@ ONE = 1 << 16
     ("a", "b", "c", "d", "expected"),
     [
         (ONE, 0, 0, ONE, F),
-        (0, ONE, -ONE, 0, np.rot90(F, -1)),  # a telephone held upright: a quarter turn clockwise
+        (0, ONE, -ONE, 0, np.rot90(F, -1)),  # a phone held upright: a quarter turn clockwise
         (-ONE, 0, 0, -ONE, np.rot90(F, 2)),
         (0, -ONE, ONE, 0, np.rot90(F, 1)),
         (-ONE, 0, 0, ONE, F[:, ::-1]),  # a mirror
@@ -79,7 +80,7 @@ def test_upright(a: int, b: int, c: int, d: int, expected: NDArray[np.uint8]) ->
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
-def test_a_recording_that_says_so_is_turned_upright(tmp_path: Path, suffix: str) -> None:
+def test_the_display_matrix_is_applied(tmp_path: Path, suffix: str) -> None:
     matrix = [0, ONE, 0, -ONE, 0, 0, 0, 0, 1 << 30]
     codec = "libx264" if suffix == "mp4" else "ffv1"
     file = write(tmp_path / f"a.{suffix}", pictures=[0, 0.1], size=(48, 32), matrix=matrix, codec=codec)
@@ -91,7 +92,7 @@ def test_a_recording_that_says_so_is_turned_upright(tmp_path: Path, suffix: str)
 
 
 def test_duplicate_and_backward_pictures_are_dropped_and_counted(tmp_path: Path) -> None:
-    # Of raw pictures in Matroska, presentation times may be anything.
+    # Matroska accepts any presentation times of raw pictures.
     file = tmp_path / "a.mkv"
     with create(file) as container:
         video = container.add_stream("rawvideo", rate=1000)
@@ -129,6 +130,3 @@ def test_cover_art_is_not_video(tmp_path: Path) -> None:
     recording = Recording(file)
     assert (recording.has_video, recording.has_audio) == (False, True)
     assert read(recording)[0] == []
-
-
-# Sound

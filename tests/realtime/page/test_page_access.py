@@ -5,17 +5,17 @@ from http.cookies import SimpleCookie
 import pytest
 from starlette.responses import PlainTextResponse
 
-from enrapt.realtime.page.safety import Safety, is_loopback
+from enrapt.realtime.page.access import AccessControl, is_loopback
 from enrapt.realtime.page.server import PageServer
-from tests.support.served import HANDSHAKE, ask, listen, port_of, tick, told
+from tests.support.served import HANDSHAKE, port_of, receive, request, tick, websocket
 
 
-def answer(listens, token=None, path="/", kind="http", **headers):
-    """Status of what `Safety` says for a server that listens at `listens`:8765."""
-    said = []
+def status_of(listens, token=None, path="/", kind="http", **headers):
+    """Status of the response to a request of a server that listens at `listens`:8765."""
+    sent = []
 
     async def send(message):
-        said.append(message)
+        sent.append(message)
 
     scope = {
         "type": kind,
@@ -25,14 +25,14 @@ def answer(listens, token=None, path="/", kind="http", **headers):
         "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
         "extensions": {"websocket.http.response": {}},
     }
-    safety = Safety(PlainTextResponse("yes"), listens, 8765, token)
-    asyncio.run(safety(scope, None, send))
-    return said[0]["status"]
+    access = AccessControl(PlainTextResponse("yes"), listens, 8765, token)
+    asyncio.run(access(scope, None, send))
+    return sent[0]["status"]
 
 
 @pytest.mark.parametrize("kind", ["http", "websocket"])
 @pytest.mark.parametrize(
-    ("listens", "asked", "status"),
+    ("listens", "host", "status"),
     [
         ("127.0.0.1", "127.0.0.1:8765", 200),
         ("127.0.0.1", "127.0.0.1", 200),
@@ -56,12 +56,12 @@ def answer(listens, token=None, path="/", kind="http", **headers):
         ("0.0.0.0", ":8765", 403),
     ],
 )
-def test_the_host_that_is_asked_for_must_be_this(listens, asked, status, kind):
-    assert answer(listens, kind=kind, host=asked) == status
+def test_host_header_must_name_the_server(listens, host, status, kind):
+    assert status_of(listens, kind=kind, host=host) == status
 
 
-def test_without_a_host_nothing_is_answered():
-    assert answer("127.0.0.1") == 403
+def test_request_without_host_is_refused():
+    assert status_of("127.0.0.1") == 403
 
 
 @pytest.mark.parametrize("kind", ["http", "websocket"])
@@ -69,7 +69,7 @@ def test_without_a_host_nothing_is_answered():
     ("origin", "status"),
     [
         ("http://127.0.0.1:8765", 200),
-        ("http://localhost:8765", 403),  # is another origin
+        ("http://localhost:8765", 403),  # another origin
         ("http://127.0.0.1", 403),
         ("http://127.0.0.1:8766", 403),
         ("https://127.0.0.1:8765", 403),
@@ -78,8 +78,8 @@ def test_without_a_host_nothing_is_answered():
         ("", 403),
     ],
 )
-def test_an_origin_must_be_this(origin, status, kind):
-    assert answer("127.0.0.1", kind=kind, host="127.0.0.1:8765", origin=origin) == status
+def test_origin_must_be_the_server(origin, status, kind):
+    assert status_of("127.0.0.1", kind=kind, host="127.0.0.1:8765", origin=origin) == status
 
 
 @pytest.mark.parametrize("kind", ["http", "websocket"])
@@ -104,17 +104,17 @@ def test_an_origin_must_be_this(origin, status, kind):
         ("/", {"cookie": "a=b; enrapt_8765=secret"}, 200),
     ],
 )
-def test_where_others_can_connect_the_token_is_needed(path, headers, status, kind):
-    assert answer("0.0.0.0", "secret", path, kind, host="192.168.1.5:8765", **headers) == status
+def test_token_is_required_where_other_machines_can_connect(path, headers, status, kind):
+    assert status_of("0.0.0.0", "secret", path, kind, host="192.168.1.5:8765", **headers) == status
 
 
-def test_a_token_does_not_let_another_origin_in():
-    asked = {"host": "192.168.1.5:8765", "cookie": "enrapt_8765=secret", "origin": "http://evil.example"}
-    assert answer("0.0.0.0", "secret", **asked) == 403
+def test_token_does_not_admit_another_origin():
+    headers = {"host": "192.168.1.5:8765", "cookie": "enrapt_8765=secret", "origin": "http://evil.example"}
+    assert status_of("0.0.0.0", "secret", **headers) == 403
 
 
 @pytest.mark.parametrize(
-    ("host", "alone"),
+    ("host", "loopback"),
     [
         ("127.0.0.1", True),
         ("127.8.9.1", True),
@@ -126,43 +126,45 @@ def test_a_token_does_not_let_another_origin_in():
         ("localhost.example", False),
     ],
 )
-def test_who_can_connect(host, alone):
-    assert is_loopback(host) is alone
+def test_loopback(host, loopback):
+    assert is_loopback(host) is loopback
 
 
-def test_the_server_itself_refuses_over_http_and_websocket(server):
-    assert ask(server, "/estimate", Host="evil.example")[0] == 403
-    assert ask(server, "/estimate", Origin="http://evil.example")[0] == 403
-    assert ask(server, "/page", **HANDSHAKE)[0] == 101
-    assert ask(server, "/page", Host="evil.example", **HANDSHAKE)[0] == 403
-    assert ask(server, "/page", Origin="http://evil.example", **HANDSHAKE)[0] == 403
-    with listen(server, "/ws", origin=f"http://127.0.0.1:{port_of(server)}") as client:
+def test_server_refuses_other_hosts_and_origins_over_http_and_websocket(server):
+    assert request(server, "/estimate", Host="evil.example")[0] == 403
+    assert request(server, "/estimate", Origin="http://evil.example")[0] == 403
+    assert request(server, "/page", **HANDSHAKE)[0] == 101
+    assert request(server, "/page", Host="evil.example", **HANDSHAKE)[0] == 403
+    assert request(server, "/page", Origin="http://evil.example", **HANDSHAKE)[0] == 403
+    with websocket(server, "/ws", origin=f"http://127.0.0.1:{port_of(server)}") as client:
         server.write(*tick(0))
-        assert told(client)["tick"] == 0
+        assert receive(client)["tick"] == 0
 
 
-def test_on_loopback_there_is_no_token(server):
+def test_no_token_on_loopback(server):
     assert server.address == f"http://127.0.0.1:{port_of(server)}/"
 
 
-def test_the_address_lets_a_browser_in_for_good_and_nothing_else_does():
+def test_address_with_token_sets_a_cookie_that_admits_the_browser():
     server = PageServer("0.0.0.0", 0)
     try:
         where, _, token = server.address.partition("/?token=")
         assert where == f"http://0.0.0.0:{port_of(server)}"
         assert len(token) >= 22  # 128 bits
-        status, headers, _ = ask(server, "/")
+        status, headers, _ = request(server, "/")
         assert (status, headers["www-authenticate"], headers["set-cookie"]) == (401, "Bearer", None)
-        assert ask(server, "/ws", **HANDSHAKE)[0] == 401
-        status, headers, _ = ask(server, f"/?token={token}")
+        assert request(server, "/ws", **HANDSHAKE)[0] == 401
+        status, headers, _ = request(server, f"/?token={token}")
         assert status == 200
         cookie = SimpleCookie(headers["set-cookie"])[f"enrapt_{port_of(server)}"]
         assert cookie["httponly"]
         assert cookie["samesite"] == "Strict"
-        with listen(server, "/ws", additional_headers={"Cookie": f"{cookie.key}={cookie.value}"}) as client:
+        with websocket(
+            server, "/ws", additional_headers={"Cookie": f"{cookie.key}={cookie.value}"}
+        ) as client:
             server.write(*tick(0))
-            assert told(client)["tick"] == 0
-        assert ask(server, "/openapi.json", Authorization=f"Bearer {token}")[0] == 200
+            assert receive(client)["tick"] == 0
+        assert request(server, "/openapi.json", Authorization=f"Bearer {token}")[0] == 200
     finally:
         server.close(True)
     other = PageServer("0.0.0.0", 0)
