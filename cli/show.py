@@ -33,7 +33,7 @@ def show(
         stats: where to write the summary as JSON, too.
         each: called with every estimate.
     """
-    from ..realtime.sources.recording import BrokenRecording
+    from ..realtime.sources.demux import BrokenRecording
     from .summary import summary
     from .view import View, devices
 

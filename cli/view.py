@@ -1,4 +1,4 @@
-"""What a run looks like while it runs."""
+"""A run on the terminal."""
 
 import time
 from collections import deque
@@ -113,8 +113,8 @@ class View:
         for modality, there in estimate.present.items():
             age = estimate.age_ms[modality]
             surprise = estimate.surprise[modality]
-            told = "" if surprise is None else f"   surprise {surprise:.1f} nats"
-            state = f"[green]●[/] {age:.0f} ms old{told}" if there else "[yellow]○[/] missing"
+            nats = "" if surprise is None else f"   surprise {surprise:.1f} nats"
+            state = f"[green]●[/] {age:.0f} ms old{nats}" if there else "[yellow]○[/] missing"
             picture.add_row(modality, state)
         seen = features(observation, self._schemas)
         picture.add_row("head, gaze", Text(_head(seen)))
@@ -160,11 +160,11 @@ def _voice(seen: dict[str, Any]) -> str:
 
 
 def _dropped(counts: Mapping[str, Counts]) -> str:
-    told = []
+    dropped = []
     for modality, count in counts.items():
         if reasons := [f"{n} {reason.replace('_', ' ')}" for reason, n in count.dropped.items() if n]:
-            told.append(f"{modality} {', '.join(reasons)}")
-    return "   ".join(told)
+            dropped.append(f"{modality} {', '.join(reasons)}")
+    return "   ".join(dropped)
 
 
 def _interval(engagement: Engagement, width: int) -> Text:

@@ -12,9 +12,9 @@ _HIDDEN: Final = "…"
 def without_password(address: str) -> str:
     """The address with everything replaced by `…` that may be a secret.
 
-    Removed are user and password, up to the last `@`: people write passwords with any characters in them.
-    Hidden is what follows the first `?`, `#` or `=`. Where an `@` comes after one of these, or what should be
-    a host is none, nobody can say which part is the password: only the scheme is shown.
+    User and password are removed: everything up to the last `@`, because passwords are written with any
+    characters. What follows the first `?`, `#` or `=` is hidden. Where an `@` comes after one of these, or
+    there is no valid host, the password cannot be located, and only the scheme is shown.
     """
     scheme = _SCHEME.match(address)
     start = scheme.end() if scheme else 0

@@ -149,6 +149,8 @@ class Run(Controls):
             self.outputs.write(estimate if self.timing else estimate.without_timing(), self.observation)
             self.continue_calibration(estimate)
             yield estimate
+            if self.source.stopped:
+                return
 
     def start(self, callback: Callable[[Estimate], None]) -> None:
         """Call back with each estimate, from a thread of the run's own, until `stop` or the end of the

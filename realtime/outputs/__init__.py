@@ -44,7 +44,7 @@ class Outputs:
     def __init__(self, addresses: Sequence[str], *, live: bool, warn: Callable[[str], None]) -> None:
         destinations = [destination(address) for address in addresses]
         if sum(isinstance(one, PageOpening) for one in destinations) > 1:
-            raise UserError("ui, ws and http name the same server; give one of them, once")
+            raise UserError("ui, ws and http name one server; give one of them, once")
         self.page: PageServer | None = None
         self._deliveries: list[Delivery] = []
         self._outputs: list[Output] = []

@@ -90,7 +90,7 @@ class MqttOutput:
             self._end()
             if str(answer) in _REFUSED:
                 raise UserError(f"{self._shown}: the broker refuses user or password ({answer})")
-            raise ConnectionRefusedError(f"the broker says: {answer}")
+            raise ConnectionRefusedError(f"the broker answers: {answer}")
         self._client.publish(f"{self._topic}/status", "online", qos=1, retain=True)
         if self._qos:
             for message in self._in_flight:

@@ -1,4 +1,4 @@
-"""Why a camera does not open, in one line that says what to do."""
+"""Why a camera does not open, and what to do about it."""
 
 import http.client
 import os

@@ -40,7 +40,7 @@ _READ: Final = 2.0  # s; addresses. The parent has killed this process before
 _MAX_DELAY: Final = 1_000_000_000  # ns; a time stamp that is older is of another clock
 _MS: Final = 1_000_000  # ns
 _JPEG: Final = b"\xff\xd8"  # its first bytes
-# FFmpeg keeps pictures back to smooth them; a picture now is worth more than two later.
+# FFmpeg buffers pictures for smooth playback; here low delay matters more.
 _LIVE: Final = "fflags;nobuffer|flags;low_delay|rtsp_flags;prefer_tcp"
 
 
@@ -64,7 +64,7 @@ def main() -> NoReturn:
     threading.Thread(target=_read_credit, args=(requests, credit), daemon=True).start()
     sender = threading.Thread(target=send_pictures, args=(pictures, credit, out), daemon=True)
     sender.start()
-    with contextlib.suppress(OSError):  # nobody reads any more
+    with contextlib.suppress(OSError):  # the parent reads no more
         capture(request["source"], request["size"], request["rate"], pictures, out)
         pictures.close()
         sender.join()
@@ -79,7 +79,7 @@ def mailbox(keep_all: bool) -> Mailbox[Captured]:
 
 
 def send_pictures(pictures: Mailbox[Captured], credit: threading.Semaphore, out: int) -> None:
-    """Send a picture for each credit, until the mailbox is closed and empty or nobody reads any more."""
+    """Send a picture for each credit, until the mailbox is closed and empty, or the pipe is."""
     superseded = 0  # reported so far
     with contextlib.suppress(OSError):
         while credit.acquire() and (picture := pictures.get()) is not None:
@@ -100,7 +100,7 @@ def _read_credit(requests: RawIOBase, credit: threading.Semaphore) -> None:
 def capture(
     source: int | str, size: tuple[int, int], rate: float, pictures: Mailbox[Captured], out: int
 ) -> None:
-    """Put pictures into the mailbox until the camera gives no more; send the line that comes first."""
+    """Put pictures into the mailbox until the camera gives no more; send the first line."""
     try:
         import cv2  # late: the parent imports HEADER
     except ImportError as error:
@@ -188,7 +188,7 @@ def _codec(fourcc: float) -> str:
 
 
 def _rate(cv2: Any, device: Any, address: bool) -> float | None:
-    """Frames/s by the driver; FFmpeg says 25 where it knows nothing."""
+    """Frames/s by the driver; None if unknown: FFmpeg then reports 25."""
     rate = float(device.get(cv2.CAP_PROP_FPS))
     return rate if not address and 0 < rate < 1000 else None
 

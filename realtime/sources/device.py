@@ -91,8 +91,8 @@ class Device:
         offer_name, schema, dim, required: see `Offer`.
         material: what it captures before extraction, which `keep` is called with; None for nothing.
         keep: called with every `Picture` or `Sound` that is wanted, from any thread; set before `open`.
-        source: what it was opened from, for people, without passwords: `/dev/video0`, `lsl:NAME`.
-        format: what it delivers, for people: `640×480 at 30 frames/s, MJPG`.
+        source: what it was opened from, for display, without passwords: `/dev/video0`, `lsl:NAME`.
+        format: what it delivers, for display: `640×480 at 30 frames/s, MJPG`.
         restarts: how often it was opened again, attempts included.
         overflows: how often an unknown amount of data was lost before it got here.
     """

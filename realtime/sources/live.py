@@ -48,7 +48,6 @@ class LiveSource(Source):
         self._media: MediaWriter | None = None
         self.changed = threading.Condition()  # guards what follows, and the pacing and aligner
         self.zero: int | None = None  # ns on the session's clock; the time of the first tick
-        self.ended = False
         self.failure: BaseException | None = None
         self.arrivals: list[tuple[Sample, int]] | None = None
         self.extract: dict[str, dict[int, float]] = {}  # ms, by modality and tick
@@ -104,7 +103,7 @@ class LiveSource(Source):
         """The next observation, when it is due; None after the end."""
         assert self.zero is not None
         with self.changed:
-            while not self.ended:
+            while not self.stopped:
                 if self.failure is not None:
                     raise self.failure
                 for name, device in self._running.items():
@@ -132,7 +131,7 @@ class LiveSource(Source):
 
     def stop(self) -> None:
         with self.changed:
-            self.ended = True
+            self.stopped = True
             self.changed.notify_all()
 
     def close(self) -> None:
@@ -165,7 +164,7 @@ class LiveInlet:
         source = self._source
         if source.zero is None:
             return "before_start"
-        return "after_end" if source.ended else "paused" if source.paused else None
+        return "after_end" if source.stopped else "paused" if source.paused else None
 
     def clock(self) -> int:
         return self._source.session_clock()

@@ -20,14 +20,14 @@ from .stream_kind import Kind, Shape, accepted, kind_of, mono, vector
 FINDING: Final = 4  # s for a stream of that name to answer, and
 LISTING: Final = 1.0  # s for the others, to name them
 OPENING: Final = 5.0  # s to connect and to compare the clocks
-SILENT: Final = 2.0  # s without a sample: it may have moved, so it is looked for again; doubled up to
+SILENT: Final = 2.0  # s without a sample until it is resolved again, for it may have moved; doubled up to
 LONG_SILENT: Final = 30.0
 AHEAD: Final = SECOND // 10  # ns; clocks are compared to a millisecond: a sample from later is wrong
 BEHIND: Final = 10 * SECOND  # ns
 GAP: Final = SECOND // 5  # ns between the stamps of two pieces of sound, beyond its duration: some is lost
 
 _PULL: Final = 0.05  # s
-_BUFFER: Final = 10  # s that liblsl keeps while nobody pulls
+_BUFFER: Final = 10  # s that liblsl buffers
 
 
 class LslStream(Device):
@@ -87,7 +87,7 @@ class LslStream(Device):
             self._thread.join(OPENING)
 
     def _find_first(self) -> Any:
-        """The stream's description, and its kind; what is there instead is in the error."""
+        """Resolve the stream and set `kind`; the error lists the streams there are."""
         for _ in range(FINDING):
             infos = _resolved(self._name, 1.0)
             if infos:
@@ -143,7 +143,7 @@ class LslStream(Device):
             self.restarts += info is not None
 
     def _receive(self, info: Any, silence: float) -> bool:
-        """Deliver what one inlet of LSL brings, until its stream ends; True if nothing came for so many s."""
+        """Deliver from one inlet until its stream ends; True if it was silent for `silence` s instead."""
         # Without liblsl's own recovery: it waits for the same source id for ever, without notice.
         stream = pylsl.StreamInlet(info, max_buflen=_BUFFER, recover=False, as_numpy=True)
         self._expected = None

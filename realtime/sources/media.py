@@ -16,8 +16,9 @@ from ..streams.ahead import Ahead
 from ..streams.alignment import END, Aligner
 from ..streams.counts import Counts
 from ..streams.samples import SECOND, Frame, Observation, Sample, Timing
+from .demux import BrokenRecording
 from .reading import Material, Reading
-from .recording import BrokenRecording, Recording
+from .recording import Recording
 from .source import Offer, Source, Wanted
 
 _LONGEST_SLEEP: Final = 0.1  # s; so late `stop` takes effect at most
@@ -71,7 +72,6 @@ class MediaSource(Source):
         self._began: int | None = None  # `time.monotonic_ns` when tick 0 was due
         if realtime:
             self.clock = self._now
-        self._stopped = False
         self._stack = ExitStack()
         # Of ticks not given yet: what extraction took, ms; when the newest material came, monotonic ns.
         self._extract_ms: dict[int, dict[str, float]] = {}
@@ -103,9 +103,6 @@ class MediaSource(Source):
     def counts(self) -> Mapping[str, Counts]:
         return self._aligner.counts
 
-    def stop(self) -> None:
-        self._stopped = True
-
     def close(self) -> None:
         self._stack.close()
 
@@ -125,8 +122,6 @@ class MediaSource(Source):
                     for piece in extracted:
                         self._take(piece)
                         yield from self._released()
-                        if self._stopped:
-                            return
                 except BrokenRecording as error:
                     broken = error
             for modality in self._running:
@@ -175,8 +170,6 @@ class MediaSource(Source):
 
     def _released(self) -> Iterator[Observation]:
         for observation in self._aligner.release():
-            if self._stopped:
-                return
             if self._realtime:
                 self._wait_until(observation.time)
             timing = Timing(
@@ -196,5 +189,5 @@ class MediaSource(Source):
         return self._t0 if self._began is None else time.monotonic_ns() - self._due(0)
 
     def _wait_until(self, time_: int) -> None:
-        while not self._stopped and (ns := self._due(time_) - time.monotonic_ns()) > 0:
+        while not self.stopped and (ns := self._due(time_) - time.monotonic_ns()) > 0:
             time.sleep(min(ns / 1e9, _LONGEST_SLEEP))

@@ -11,7 +11,7 @@ from .microphone_process import HEADER
 from .process import ProcessDevice
 from .sound import SoundDelivery
 
-OPENING: Final = 10.0  # s; PortAudio asks every device there is, and some are slow to answer
+OPENING: Final = 10.0  # s; PortAudio queries every device, and some are slow to answer
 FIRST: Final = 5.0  # s; from the opened device to its first block: Bluetooth takes its time
 SILENT: Final = 0.5  # s of waiting without a block: the device is lost
 

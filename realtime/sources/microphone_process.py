@@ -27,7 +27,7 @@ from ..streams.mailbox import Mailbox
 HEADER: Final = struct.Struct("<qqqiB3x")
 BLOCKS: Final = 100  # a second
 
-_WAITING: Final = 5 * BLOCKS  # blocks kept while nobody reads
+_WAITING: Final = 5 * BLOCKS  # blocks kept while the parent does not read
 _MAX_DELAY: Final = 2.0  # s; a driver that reports an older sample reports nonsense
 
 Device = dict[str, Any]
@@ -45,7 +45,7 @@ def main() -> NoReturn:
         _capture(name, out)
     except UserError as error:
         _send(out, json.dumps({"error": str(error)}).encode() + b"\n")
-    except OSError:  # nobody reads any more
+    except OSError:  # the parent reads no more
         pass
     os._exit(1)  # nothing is worth waiting for a driver that hangs
 

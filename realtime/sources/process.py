@@ -142,7 +142,7 @@ class ProcessDevice(Device):
         while not self._stopped.wait(_WATCH):
             before, woke = woke, time.monotonic()
             if woke - before > 3 * _WATCH:
-                continue  # the whole program was suspended, which says nothing about the device
+                continue  # the whole program was suspended, not only the device
             if woke > self._deadline:
                 self._kill()
 

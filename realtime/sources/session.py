@@ -33,7 +33,6 @@ class SessionSource(Source):
         self.marks = list(self._reader.marks())
         self.context = self._reader.description.get("context") or {}
         self._counts: Mapping[str, Counts] = {}
-        self._stopped = False
 
     @property
     def problems(self) -> Sequence[str]:
@@ -62,13 +61,7 @@ class SessionSource(Source):
             self._observations = (_renamed(o, names) for o in self._reader.observations())
 
     def __iter__(self) -> Iterator[Observation]:
-        for observation in self._observations:
-            yield observation
-            if self._stopped:
-                return
-
-    def stop(self) -> None:
-        self._stopped = True
+        return iter(self._observations)
 
 
 def _renamed(observation: Observation, names: Mapping[str, str | None]) -> Observation:

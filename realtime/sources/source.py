@@ -70,6 +70,7 @@ class Source:
         marks: what a recording holds of them, in order: time (ns) and label.
         context: recorded values of context modalities, by name.
         paused: while True, nothing is extracted or kept.
+        stopped: set by `stop`.
         warn: called with a line for people, from any thread.
         keeps_media: whether captured pictures and sound are to be kept; set before `open`.
         arrivals: samples and the time at which each came (ns), since the run last took them; None, as at
@@ -84,6 +85,7 @@ class Source:
     marks: Sequence[tuple[int, str]] = ()
     context: Mapping[str, Sequence[float]] = {}
     paused: bool = False
+    stopped: bool = False
     keeps_media: bool = False
     warn: Callable[[str], None] = print
     arrivals: list[tuple[Sample, int]] | None = None
@@ -122,8 +124,8 @@ class Source:
         return ()
 
     def stop(self) -> None:
-        """End the iteration after the current tick; from any thread or signal handler."""
-        raise NotImplementedError
+        """End the iteration soon; from any thread or signal handler. The run takes no further observation."""
+        self.stopped = True
 
     def close(self) -> None:
         """Release everything; threads and processes have ended after it."""

@@ -1,4 +1,4 @@
-"""What a stream of others can be to a modality: features or sound, by its channels and rate."""
+"""Whether a stream carries features or sound for a modality, by its channels and rate."""
 
 from typing import Any, Final, Literal, NamedTuple
 
@@ -29,7 +29,7 @@ class Shape(NamedTuple):
 
 
 def kind_of(shape: Shape, dim: int, schema: str | None) -> Kind | None:
-    """What a stream is to a modality of `dim` numbers of that schema; None where it does not fit.
+    """What a stream carries for a modality of `dim` numbers of that schema; None where it does not fit.
 
     Features are streams of `dim` channels, for any schema. Sound is possible for `audio/1` only.
     """
@@ -41,7 +41,7 @@ def kind_of(shape: Shape, dim: int, schema: str | None) -> Kind | None:
 
 
 def accepted(dim: int, schema: str | None) -> str:
-    """For people, what `kind_of` accepts."""
+    """What `kind_of` accepts, for messages."""
     features = f"{_channels(dim)} of numbers{f' ({schema})' if schema else ''}"
     sound = f", or sound: 1 or 2 channels at {MIN_RATE} Hz or more"
     return features + (sound if schema == AUDIO.name else "")

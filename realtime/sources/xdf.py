@@ -42,7 +42,6 @@ class XdfSource(Source):
         self._contents = read_contents(path)
         self._chosen: dict[str, tuple[StreamHeader, Kind]] = {}
         self._counts: Mapping[str, Counts] = {}
-        self._stopped = False
 
     @property
     def problems(self) -> Sequence[str]:
@@ -90,13 +89,7 @@ class XdfSource(Source):
         self._counts = self._observations.counts
 
     def __iter__(self) -> Iterator[Observation]:
-        for observation in self._observations:
-            yield observation
-            if self._stopped:
-                return
-
-    def stop(self) -> None:
-        self._stopped = True
+        return iter(self._observations)
 
     @property
     def _all(self) -> str:

@@ -105,7 +105,7 @@ class _Log(Generic[Row]):
 class SessionWriter:
     """Records a session. A context manager, used by one thread.
 
-    Rows are given to the operating system within a second of session time, in whole batches: a killed
+    Rows are given to the operating system within a second of session time, in complete batches: a killed
     process loses no more. They are not synchronised with the disk, so a power failure can lose what the
     system had not written yet.
 

@@ -42,8 +42,8 @@ class MediaWriter:
     millisecond; they increase, and gaps are kept. Only the file's owner may read it.
 
     `picture` and `sound` never wait for the disk, nor raise its errors: a thread writes. The file grows by
-    whole clusters: a killed process loses at most the last second of each stream, and the rest is readable,
-    without index and duration (a replay reports that the file breaks off). Without data no file is left.
+    complete clusters: a killed process loses at most the last second of each stream, and the rest is
+    readable, without index and duration (a replay reports that it breaks off). Without data no file is left.
 
     After a write error, which `check` or `close` raises once, nothing more is kept: all that was written
     before stays readable, and further calls only count.

@@ -232,7 +232,7 @@ def _bytes(modality: str, values: Any, schema: Schema) -> bytes | None:
         return None
     if values.dtype != np.float32 or values.shape != (schema.dim,):
         given = f"{values.dtype}{list(values.shape)}"
-        expected = f"float32[{schema.dim}]" + (f" as {schema.name} says" if schema.name else "")
+        expected = f"float32[{schema.dim}]" + (f" as {schema.name} requires" if schema.name else "")
         raise ValueError(f"{modality} is {given}, not {expected}")
     data: bytes = values.tobytes()
     return data
@@ -242,7 +242,7 @@ def _check_modalities(expected: tuple[str, ...], *given: Mapping[str, Any]) -> N
     """The order counts, too: it is that of the JSON that is read back."""
     for each in given:
         if tuple(each) != expected:
-            raise ValueError(f"modalities are {tuple(each)}, not {expected} as the session's schemas say")
+            raise ValueError(f"modalities are {tuple(each)}, not {expected} as the session's schemas require")
 
 
 def _schema(fields: list[Any], schemas: Mapping[str, Schema]) -> Any:

@@ -19,7 +19,7 @@ from .samples import SECOND
 
 INTERVAL: Final = 2 * SECOND  # of which the pair of least delay counts
 INTERVALS: Final = 60  # two minutes: short enough for a crystal that warms up
-FIT_FROM: Final = 15  # intervals; a slope over less than 30 s says more of the host's delays than of crystals
+FIT_FROM: Final = 15  # intervals; a slope over less than 30 s measures the host's delays, not the crystal
 TOO_EARLY: Final = 0.25  # of the intervals; that many may be wrong in the rare direction
 AWAY: Final = 3  # intervals in a row; a busy host may be late by more than a step in two
 STEP: Final = SECOND // 50  # 20 ms; the jitter that resampling and features allow, too
@@ -32,7 +32,7 @@ class DeviceClock:
     """Maps a device's time to the session's; both in ns, both integers.
 
     Constant time for each pair, constant memory. Samples that a device lost without reporting it (its count
-    stands still while time goes on) show as three intervals in a row away from the line by more than 20 ms,
+    stands still while time passes) show as three intervals in a row away from the line by more than 20 ms,
     on the same side: the line restarts there with its present slope.
 
     Attributes:

@@ -42,7 +42,7 @@ def test_a_file_that_is_missing_is_named(folder):
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"not a gzip file", gzip.compress(b"no idx", mtime=0), gzip.compress(b"")[:9]]
+    "content", [b"", b"not a gzip file", gzip.compress(b"no idx", mtime=0), gzip.compress(b"", mtime=0)[:9]]
 )
 def test_a_file_that_is_none_of_mnist_is_named(folder, content):
     (folder / "train-images-idx3-ubyte.gz").write_bytes(content)

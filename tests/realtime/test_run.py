@@ -17,9 +17,9 @@ from enrapt.contracts.schemas import AUDIO, FACE
 from enrapt.realtime.controls import RESET
 from enrapt.realtime.engine.estimate import Estimate
 from enrapt.realtime.run import Run
+from enrapt.realtime.sources.demux import BrokenRecording
 from enrapt.realtime.sources.live import LiveSource
 from enrapt.realtime.sources.media import MediaSource
-from enrapt.realtime.sources.recording import BrokenRecording
 from enrapt.realtime.sources.session import SessionSource
 from enrapt.realtime.sources.source import Offer, Source
 from enrapt.realtime.store.reader import SessionReader

@@ -21,7 +21,7 @@ class Delivered(NamedTuple):
 
 
 class FakeInlet:
-    """Everything is wanted until `unwanted` says otherwise. Its clock began 5 s before it was made.
+    """Samples are wanted unless `unwanted` is set. Its clock started 5 s before it was made.
 
     Attributes:
         samples: those delivered, in order.

@@ -198,7 +198,7 @@ def test_a_firewall_that_drops_packets_costs_one_time_out(monkeypatch: pytest.Mo
         start = time.monotonic()
         with pytest.raises(TimeoutError, match="no connection"):
             face_model._from_maker(lambda done, total: None)
-        assert 0.2 <= time.monotonic() - start < 0.4
+        assert 0.2 <= time.monotonic() - start < 2  # 20 time-outs would take 4 s
 
 
 @pytest.fixture

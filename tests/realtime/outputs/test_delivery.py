@@ -1,4 +1,4 @@
-"""Whoever writes neither waits nor hears of errors; what became of everything is counted."""
+"""The caller neither waits nor gets errors, and every item is counted."""
 
 import threading
 import time
@@ -63,7 +63,7 @@ def begun(place: Place, lines: list[str], **options) -> Delivery:
     return Delivery(Destination("there://", place.open, True), lines.append, **options)
 
 
-def test_everything_is_handed_over_in_order_also_at_the_end():
+def test_everything_is_delivered_in_order_also_at_the_end():
     place, lines = Place(), []
     d = begun(place, lines)
     for tick in range(50):
@@ -76,7 +76,7 @@ def test_everything_is_handed_over_in_order_also_at_the_end():
     assert lines == []
 
 
-def test_one_that_is_too_slow_loses_the_oldest_and_holds_up_nobody():
+def test_a_slow_output_drops_the_oldest_and_never_blocks():
     place = Place()
     d = begun(place, [])
     place.free.clear()
@@ -91,7 +91,7 @@ def test_one_that_is_too_slow_loses_the_oldest_and_holds_up_nobody():
     assert d.counts.waiting == 0
 
 
-def test_one_that_hangs_is_left_at_the_end():
+def test_an_output_that_hangs_is_abandoned_at_the_end():
     place = Place()
     d = begun(place, [])
     place.free.clear()
@@ -104,7 +104,7 @@ def test_one_that_hangs_is_left_at_the_end():
     place.free.set()
 
 
-def test_in_a_replay_everybody_waits_and_nothing_is_dropped():
+def test_under_the_policy_all_nothing_is_dropped():
     place = Place()
     d = begun(place, [], policy="all")
     place.free.clear()
@@ -115,7 +115,7 @@ def test_in_a_replay_everybody_waits_and_nothing_is_dropped():
     assert place.got == list(range(WAITING + 100))
 
 
-def test_lost_it_is_opened_again_and_told_once_each_way():
+def test_a_lost_output_is_opened_again_with_one_warning_each_way():
     place, lines = Place(), []
     place.away = True
     d = begun(place, lines)
@@ -139,7 +139,7 @@ def test_lost_it_is_opened_again_and_told_once_each_way():
     assert d.counts.dropped["failed"] >= 1
 
 
-def test_of_several_outputs_one_that_fails_is_alone(tmp_path):
+def test_an_output_that_fails_does_not_affect_the_others(tmp_path):
     lines = []
     with Outputs([f"jsonl:{tmp_path / 'a'}", "jsonl:/dev/full"], live=True, warn=lines.append) as outputs:
         for tick in range(10):

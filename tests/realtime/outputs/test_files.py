@@ -61,7 +61,7 @@ def test_json_lines(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_csv_has_a_row_a_tick_and_units_in_its_columns(tmp_path):
+def test_csv_has_a_row_per_tick_and_units_in_its_columns(tmp_path):
     path = tmp_path / "out.csv"
     with open_output(f"csv:{path}") as output:
         for e in ESTIMATES:
@@ -114,7 +114,7 @@ def test_stopped_before_the_first_estimate_what_was_there_stays(tmp_path, stop):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_after_a_fault_the_part_stays(tmp_path):
+def test_after_a_failure_the_part_stays(tmp_path):
     with pytest.raises(ZeroDivisionError):
         one_estimate_then(ZeroDivisionError, f"csv:{tmp_path / 'out.csv'}")
     assert [path.name for path in tmp_path.iterdir()] == ["out.csv.part"]
@@ -153,7 +153,7 @@ def test_a_pipe_is_written_in_place(tmp_path):
         ("csv:.", "is a folder"),
     ],
 )
-def test_an_output_that_cannot_be_is_refused_at_once(tmp_path, monkeypatch, address, complaint):
+def test_an_impossible_output_is_refused_at_once(tmp_path, monkeypatch, address, complaint):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=complaint) as caught:
         open_output(address)

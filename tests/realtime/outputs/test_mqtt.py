@@ -132,7 +132,7 @@ def quick(monkeypatch):
 @needs_broker
 @pytest.mark.parametrize("qos", [0, 1, 2])
 @pytest.mark.parametrize("live", [True, False])
-def test_a_message_a_tick_marks_and_a_retained_status(tmp_path, qos, live):
+def test_a_message_per_tick_marks_and_a_retained_status(tmp_path, qos, live):
     with Broker(tmp_path) as broker, Listener(broker.port) as listener:
         address = f"mqtt://127.0.0.1:{broker.port}/room/1?qos={qos}"
         with Outputs([address], live=live, warn=pytest.fail) as outputs:
@@ -158,7 +158,7 @@ def test_a_message_a_tick_marks_and_a_retained_status(tmp_path, qos, live):
 
 
 @needs_broker
-def test_a_broker_that_goes_is_told_counted_and_found_again(tmp_path):
+def test_a_lost_broker_is_reported_counted_and_reconnected(tmp_path):
     lines = []
     with Broker(tmp_path) as broker, Listener(broker.port) as listener:
         address = f"mqtt://127.0.0.1:{broker.port}/room/1?qos=1"
@@ -194,7 +194,7 @@ def test_a_broker_that_goes_is_told_counted_and_found_again(tmp_path):
 
 
 @needs_broker
-def test_one_that_is_away_at_first_is_waited_for(tmp_path):
+def test_a_broker_may_start_later(tmp_path):
     broker, lines = Broker(tmp_path), []
     with Outputs([f"mqtt://127.0.0.1:{broker.port}/room/1"], live=True, warn=lines.append) as outputs:
         outputs.write(estimate(0), SEEN)
@@ -206,7 +206,7 @@ def test_one_that_is_away_at_first_is_waited_for(tmp_path):
 
 @needs_broker
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
-def test_of_a_run_that_was_killed_the_broker_says_offline(tmp_path):
+def test_the_broker_publishes_offline_after_a_killed_run(tmp_path):
     program = (
         "import time\n"
         "from enrapt.realtime.outputs import Outputs\n"
@@ -238,25 +238,25 @@ def test_user_and_password(tmp_path, monkeypatch):
     ):
         place = f"127.0.0.1:{broker.port}/room/1"
 
-        def told(address):
+        def attempt(address):
             lines = []
             with Outputs([address], live=True, warn=lines.append) as outputs:
                 outputs.write(estimate(0), SEEN)
             return lines, next(iter(outputs.counts))
 
-        assert told(f"mqtt://anna:p%40ss%2Fword@{place}") == ([], f"mqtt://{place}")
+        assert attempt(f"mqtt://anna:p%40ss%2Fword@{place}") == ([], f"mqtt://{place}")
         until(lambda: listener.ticks() == [0])
         for address, shown in (
             (f"mqtt://anna:wrong@{place}", f"mqtt://{place}"),
             (f"mqtt://anna@{place}", f"mqtt://{place}"),
             (f"mqtt://{place}", f"mqtt://{place}"),
         ):
-            lines, told_as = told(address)
-            assert told_as == shown
+            lines, shown_address = attempt(address)
+            assert shown_address == shown
             assert len(lines) == 1
             assert lines[0].startswith(f"{shown}: the broker refuses user or password (")
         monkeypatch.setenv("ENRAPT_MQTT_PASSWORD", "p@ss/word")
-        assert told(f"mqtt://anna@{place}") == ([], f"mqtt://{place}")
+        assert attempt(f"mqtt://anna@{place}") == ([], f"mqtt://{place}")
         until(lambda: listener.ticks() == [0, 0])
 
 
@@ -297,7 +297,7 @@ def test_tls_with_a_certificate_that_is_trusted_and_one_that_is_not(tmp_path, mo
         assert outputs.counts[address].used == 1
         with Outputs([address.replace("mqtts", "mqtt")], live=True, warn=lines.append) as outputs:
             outputs.write(estimate(0), SEEN)
-        assert outputs.counts.popitem()[1].used == 0  # nothing is said in the open where TLS is spoken
+        assert outputs.counts.popitem()[1].used == 0  # nothing is sent in clear text to a TLS port
 
 
 def test_a_server_that_does_not_answer_is_given_up(monkeypatch):
@@ -311,7 +311,7 @@ def test_a_server_that_does_not_answer_is_given_up(monkeypatch):
 
 
 @needs_broker
-def test_a_broker_that_hangs_holds_up_nobody_for_long(tmp_path, monkeypatch):
+def test_a_broker_that_hangs_delays_the_end_only_briefly(tmp_path, monkeypatch):
     monkeypatch.setattr(mqtt, "_ANSWERING", 0.5)
     monkeypatch.setattr(mqtt, "_LEAVING", 0.2)
     lines = []
@@ -357,7 +357,7 @@ def test_a_broker_that_hangs_holds_up_nobody_for_long(tmp_path, monkeypatch):
         "mqqt://anna:se@c/ret@host/room",
     ],
 )
-def test_a_wrong_address_is_one_line_that_says_what_is_right(address):
+def test_a_wrong_address_is_one_line_with_the_right_form(address):
     with pytest.raises(UserError, match=r"mqtt://HOST/TOPIC") as caught:
         destination(address)
     assert "\n" not in str(caught.value)

@@ -84,7 +84,7 @@ def test_a_message_of_floats_a_tick_and_one_of_each_mark(live):
     assert outputs.counts[address].used == 3
 
 
-def test_where_nobody_listens_messages_are_lost_and_a_server_may_come_later():
+def test_without_a_receiver_messages_are_lost_and_one_may_start_later():
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
         one.bind(("127.0.0.1", 0))
         port = one.getsockname()[1]
@@ -97,11 +97,11 @@ def test_where_nobody_listens_messages_are_lost_and_a_server_may_come_later():
         assert server.got[0][0] == "/x"
 
 
-def test_a_host_without_an_address_is_told_and_tried_again(monkeypatch):
+def test_a_host_without_an_address_is_reported_and_tried_again(monkeypatch):
     def unknown(*_, **__):
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-    monkeypatch.setattr(socket, "getaddrinfo", unknown)  # nobody need be asked for it
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)  # without a query to a name server
     lines = []
     with Outputs(["osc://nobody.invalid:9000/x"], live=True, warn=lines.append) as outputs:
         outputs.write(BOTH, SEEN)
@@ -131,7 +131,7 @@ def test_a_host_without_an_address_is_told_and_tried_again(monkeypatch):
         "osc://anna:secret@host:9000/x",
     ],
 )
-def test_a_wrong_address_is_one_line_that_says_what_is_right(address):
+def test_a_wrong_address_is_one_line_with_the_right_form(address):
     with pytest.raises(UserError, match=r"give osc://HOST:PORT/PATH, such as") as caught:
         destination(address)
     assert "\n" not in str(caught.value)

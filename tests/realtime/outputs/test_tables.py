@@ -1,4 +1,4 @@
-"""A table says what the JSON Lines say, to whoever reads it with pandas or pyarrow."""
+"""CSV and Parquet have the values of the JSON Lines, read with pandas or pyarrow."""
 
 import json
 import random
@@ -58,7 +58,7 @@ def written(folder, estimates) -> None:
             outputs.mark(e.t, "smiles")
 
 
-def told(folder) -> pd.DataFrame:
+def expected_table(folder) -> pd.DataFrame:
     """The JSON Lines as a table."""
     rows = []
     for line in (folder / "out.jsonl").read_text().splitlines():
@@ -81,11 +81,11 @@ def told(folder) -> pd.DataFrame:
 
 @pytest.mark.parametrize("timing", [True, False])
 @pytest.mark.parametrize("group", [parquet._GROUP, 7])
-def test_parquet_and_csv_say_what_the_json_lines_say(tmp_path, monkeypatch, timing, group):
+def test_parquet_and_csv_have_the_values_of_json_lines(tmp_path, monkeypatch, timing, group):
     monkeypatch.setattr(parquet, "_GROUP", group)
     estimates = [estimate(tick) for tick in range(100)]
     written(tmp_path, estimates if timing else [e.without_timing() for e in estimates])
-    expected = told(tmp_path)
+    expected = expected_table(tmp_path)
     assert expected.isna().sum().sum() > 50  # there is something to get wrong
     columns = [name for name in UNITS if timing or not TIMING.search(name)]
     assert set(expected) == set(columns)
@@ -99,7 +99,7 @@ def test_parquet_and_csv_say_what_the_json_lines_say(tmp_path, monkeypatch, timi
     assert pq.read_schema(tmp_path / "out.parquet").names == header
 
 
-def test_the_schema_says_units_and_types(tmp_path):
+def test_the_schema_has_units_and_types(tmp_path):
     written(tmp_path, [estimate(0)])
     schema = pq.read_schema(tmp_path / "out.parquet")
     assert {f.name: (f.metadata or {}).get(b"unit", b"").decode() or None for f in schema} == UNITS
@@ -118,7 +118,7 @@ def test_without_an_estimate_it_is_an_empty_table(tmp_path):
     assert pq.read_table(tmp_path / "out.parquet").num_rows == 0
 
 
-def test_until_it_is_whole_it_is_a_part_and_after_a_fault_that_can_be_read(tmp_path):
+def test_until_the_end_it_is_a_part_which_after_a_failure_can_be_read(tmp_path):
     output = destination(f"parquet:{tmp_path / 'out.parquet'}").open()
     for tick in range(10):
         output.write(estimate(tick), SEEN)
@@ -148,7 +148,7 @@ def test_stopped_before_the_first_estimate_what_was_there_stays(tmp_path):
         ("parquet:no/such/folder/out.parquet", "No such file or directory"),
     ],
 )
-def test_a_file_that_cannot_be_is_refused_at_once(tmp_path, monkeypatch, address, complaint):
+def test_an_impossible_file_is_refused_at_once(tmp_path, monkeypatch, address, complaint):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=complaint) as caught:
         Outputs([address], live=True, warn=pytest.fail)

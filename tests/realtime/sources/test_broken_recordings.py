@@ -13,7 +13,8 @@ import pytest
 
 from enrapt.contracts.errors import UserError
 from enrapt.realtime.features.resampling import RATE
-from enrapt.realtime.sources.recording import BrokenRecording, Recording
+from enrapt.realtime.sources.demux import BrokenRecording
+from enrapt.realtime.sources.recording import Recording
 from enrapt.realtime.streams.samples import SECOND, Frame
 from tests.support.recordings import MS, content, create, every, joined, read, times, write
 
@@ -41,14 +42,14 @@ def test_a_file_that_is_no_recording_is_an_error_of_one_line(tmp_path: Path) -> 
     empty = tmp_path / "empty.mp4"
     empty.touch()
     for path, expected in [
-        (tmp_path / "none.mp4", "there is no such file"),
+        (tmp_path / "none.mp4", "no such file"),
         (tmp_path, "not a file"),
         (empty, "empty"),
-        (text, "can't be read as a recording"),
-        (broken_header, "can't be read as a recording"),
+        (text, "not a recording, or its beginning is damaged"),
+        (broken_header, "not a recording, or its beginning is damaged"),
         (readme, "text, not a recording"),
         (subtitles, "no video and no sound"),
-        (tmp_path / ("a" * 300), "can't be opened"),
+        (tmp_path / ("a" * 300), "cannot be opened"),
     ]:
         error = message(path)
         assert error.startswith(f"{path}: ")

@@ -1,10 +1,5 @@
-"""The camera with FFmpeg's and OpenCV's real reading of MJPEG over HTTP; its face is extracted by a
-stand-in."""
+"""A camera's delivery: OpenCV reads MJPEG over HTTP, and a stand-in extracts the face."""
 
-import io
-import json
-import os
-import pty
 import signal
 import subprocess
 import sys
@@ -13,95 +8,28 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import cv2
 import numpy as np
 import psutil
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from enrapt.contracts.errors import UserError
 from enrapt.contracts.schemas import FACE
-from enrapt.realtime.sources import camera_face
-from enrapt.realtime.sources.camera import Camera, Picture, Received
-from enrapt.realtime.sources.camera_diagnosis import camera_of, diagnose_camera
+from enrapt.realtime.sources.camera import Picture
 from enrapt.realtime.sources.camera_face import FROZEN, CameraFace
-from enrapt.realtime.sources.camera_process import (
-    HEADER,
-    Captured,
-    capture,
-    mailbox,
-    originating,
-    send_pictures,
-)
-from enrapt.realtime.streams.samples import SECOND, Frame
+from enrapt.realtime.streams.samples import SECOND
 from tests.support import mjpeg
+from tests.support.camera import MODEL, Opened, StandIn
 from tests.support.inlet import FakeInlet, until
-
-MODEL = Path("no such model")
-
-
-class StandIn:
-    """Extracts the age of the picture, s, and its originating time, in as much time as it is given.
-
-    Attributes:
-        delay: s.
-        frames: what was extracted.
-    """
-
-    made: list["StandIn"]
-    delay = 0.0
-
-    def __init__(self, model: Path, landmarks: bool) -> None:
-        self.landmarks, self.frames, self.closed = None, [], False
-        StandIn.made.append(self)
-
-    def extract(self, frame: Frame) -> np.ndarray:
-        assert not self.closed
-        values = np.zeros(FACE.dim, np.float32)
-        values[0] = mjpeg.age(frame.image, time.monotonic_ns())
-        self.frames.append(frame)
-        time.sleep(self.delay)
-        assert not self.closed
-        return values
-
-    def close(self) -> None:
-        self.closed = True
 
 
 @pytest.fixture(autouse=True)
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> type[StandIn]:
-    monkeypatch.setattr(StandIn, "made", [], raising=False)
-    monkeypatch.setattr(StandIn, "delay", 0.0)
-    monkeypatch.setattr(camera_face, "FaceFeatures", StandIn)
-    return StandIn
+    return StandIn.install(monkeypatch)
 
 
 @pytest.fixture
 def server() -> Iterator[mjpeg.Server]:
     with mjpeg.Server() as server:
         yield server
-
-
-class Opened:
-    """A context manager: a camera and its inlet."""
-
-    def __init__(self, source: str | int, unwanted: str | None = None, **options) -> None:
-        keep = options.pop("keep", None)
-        self.camera = CameraFace(source, model=MODEL, **options)
-        self.camera.keep = keep
-        self.inlet = FakeInlet(FACE.dim, FACE.name, unwanted=unwanted)
-
-    def __enter__(self) -> tuple[CameraFace, FakeInlet]:
-        self.camera.open(self.inlet)
-        return self.camera, self.inlet
-
-    def __exit__(self, *_: object) -> None:
-        self.camera.close()
-        captured = self.inlet.captured
-        time.sleep(0.05)
-        assert self.inlet.captured == captured  # nothing is delivered after it
-        assert not self.inlet.errors
 
 
 def ages(inlet: FakeInlet) -> np.ndarray:
@@ -121,9 +49,9 @@ def test_the_newest_picture_becomes_a_sample(server, stand_in, capfd):
     assert max(ages(inlet)) < 0.2
     times = np.array([sample.time for sample in inlet.samples])
     assert (np.diff(times) > 0).all()
-    assert [frame.originating_time for frame in face.frames] == times.tolist()
+    assert face.times == times.tolist()
     assert 4.9 * SECOND < times[0] < inlet.clock()
-    image = face.frames[-1].image
+    image = face.image
     assert image.dtype == np.uint8
     assert image.shape == (240, 320, 3)
     assert image.flags.c_contiguous
@@ -183,7 +111,7 @@ def test_frozen_while_a_picture_is_extracted_it_is_noticed_after_it(server, stan
         server.stop()
         until(lambda: camera.state.name == "lost", 2 * stand_in.delay + FROZEN + 0.5)
         stand_in.delay = 0.0
-        server.carry_on()
+        server.resume()
         until(lambda: camera.state.name == "open", 5)
 
 
@@ -243,7 +171,7 @@ def unplug(camera: CameraFace, inlet: FakeInlet, server: mjpeg.Server, kill: boo
     samples = len(inlet.samples)
     time.sleep(0.3)
     assert len(inlet.samples) == samples
-    (server.start if kill else server.carry_on)()
+    (server.start if kill else server.resume)()
     returned = inlet.clock()
     back = until(lambda: camera.state.name == "open", 5)
     until(lambda: len(inlet.samples) > samples, 0.5)
@@ -351,292 +279,3 @@ def test_a_broken_jpeg_writes_nothing_on_the_terminal(capfd):
     with mjpeg.Server("damaged") as server, Opened(server.address) as (_, inlet):
         until(lambda: inlet.captured > 10, 2)
     assert tuple(capfd.readouterr()) == ("", "")
-
-
-# Mistakes of users
-
-
-def refusal(source: int | str) -> str:
-    began = time.monotonic()
-    with pytest.raises(UserError) as refused, Opened(source):
-        pass
-    assert time.monotonic() - began < 10
-    text = str(refused.value)
-    assert "\n" not in text
-    return text
-
-
-@pytest.mark.parametrize("source", [99, "99", "/dev/video99"])
-def test_no_such_camera(source, capfd):
-    threads = threading.enumerate()
-    assert refusal(source).startswith("camera /dev/video99: no such camera; there ")
-    assert threading.enumerate() == threads
-    assert tuple(capfd.readouterr()) == ("", "")
-
-
-@pytest.mark.parametrize(
-    ("kind", "said"),
-    [
-        ("html", "answers with text/html, not with pictures; give the address of the MJPEG stream itself"),
-        ("missing", "answers “404 Not Found”; check the path"),
-        ("locked", "answers “401 Unauthorized”; check user and password (http://user:password@…)"),
-        ("silent", "does not answer; is the camera switched on and in this network?"),
-    ],
-)
-def test_address_that_answers_otherwise(kind, said, capfd):
-    with mjpeg.Server(kind) as server:
-        assert refusal(server.address) == f"camera {server.address}: {said}"
-    assert tuple(capfd.readouterr()) == ("", "")
-
-
-def test_nobody_listens_and_passwords_are_not_shown():
-    port = mjpeg.free_port()
-    for scheme in ("http", "rtsp"):
-        place = f"127.0.0.1:{port}/video"
-        said = "connection refused; is the camera's server running, and is this its port?"
-        assert refusal(f"{scheme}://me:secret@{place}") == f"camera {scheme}://{place}: {said}"
-
-
-def test_password_reaches_the_camera_and_no_list_of_processes():
-    with mjpeg.Server("locked") as server:
-        address = server.address.replace("http://", "http://me:secret@")
-        with Opened(address) as (camera, inlet):
-            inlet.wait(1)
-            assert "secret" not in camera.source
-            for child in psutil.Process().children():
-                assert "secret" not in " ".join(child.cmdline())
-
-
-@pytest.mark.parametrize(
-    ("address", "said"),
-    [
-        ("http://nosuch.invalid/", "nosuch.invalid/: unknown host; check the address and the network"),
-        ("http://127.0.0.1:99999/", "the port is not a number from 0 to 65535"),
-        ("http:///video", "the address has no host"),
-    ],
-)
-def test_impossible_addresses(address, said):
-    assert said in diagnose_camera(address, "closed")
-
-
-def test_recordings_are_not_cameras(tmp_path):
-    recording = tmp_path / "talk.mp4"
-    recording.touch()
-    with pytest.raises(UserError, match=f"{recording}: a recording, .* enrapt replay {recording}"):
-        CameraFace(str(recording), model=MODEL)
-    with pytest.raises(UserError, match="camera garden: give an index"):
-        CameraFace("garden", model=MODEL)
-    with pytest.raises(UserError, match="give an index"):
-        CameraFace(-1, model=MODEL)
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="devices are files")
-def test_index_in_digits_is_a_device():
-    assert camera_of(2) == camera_of("2") == camera_of("02") == "/dev/video2"
-
-
-# A terminal stands for a device: it has an owner, and can be open elsewhere.
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="asks /proc")
-def test_busy():
-    there, device = pty.openpty()
-    path = os.ttyname(device)
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=device) as other:
-        try:
-            until(lambda: "python" in psutil.Process(other.pid).name(), 2)
-            text = refusal(path)
-        finally:
-            os.close(device)
-            os.close(there)
-            other.kill()
-    assert text.startswith(f"camera {path}: busy; close ")
-    assert f"(process {other.pid})" in text
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
-def test_permission_denied():
-    there, device = pty.openpty()
-    path = os.ttyname(device)
-    os.chmod(path, 0o600)  # noqa: PTH101  (a device)
-    asking = os.fork()
-    if asking == 0:
-        os.seteuid(0)
-        os.setuid(65534)
-        said = diagnose_camera(path, "closed")
-        os._exit(said != f"camera {path}: permission denied; sudo usermod -aG video $USER, and log in again")
-    _, status = os.waitpid(asking, 0)
-    os.close(device)
-    os.close(there)
-    assert os.waitstatus_to_exitcode(status) == 0
-
-
-# What the process sends
-
-
-def message(moment: int, stamp: int, gray: int, superseded: int = 0, waiting: int = 0) -> bytes:
-    """A picture of one gray; −1 is a broken one."""
-    size = (0, 0) if gray < 0 else (4, 2)
-    pixels = bytes([max(gray, 0)]) * (3 * size[0] * size[1])
-    return HEADER.pack(moment, stamp, *size, len(pixels), superseded, waiting) + pixels
-
-
-def read(camera: Camera, data: bytes) -> list[Received]:
-    """All that one process sends, on the pipe of which is `data`."""
-    pipe = io.BytesIO(data)
-    camera.restart({"codec": "MJPG", "rate": 30.0})
-    received = []
-    while (one := camera.read(pipe)) is not None:
-        received.append(one)
-    return received
-
-
-def problems(*processes: list[tuple[int, int, int]]) -> list[str | None]:
-    camera = Camera()
-    data = [b"".join(message(*picture) for picture in pictures) for pictures in processes]
-    return [received.problem for each in data for received in read(camera, each)]
-
-
-def test_stale_buffer_and_closed_shutter_differ_by_the_stamp():
-    assert problems([(1, 10, 0), (2, 20, 0), (3, 30, 0)]) == [None] * 3  # black, and the stamp advances
-    assert problems([(1, 10, 0), (2, 10, 0), (3, 10, 0)]) == [None, "repeated", "repeated"]
-    assert problems([(1, -1, 7), (2, -1, 7), (3, -1, 8)]) == [None, "repeated", None]
-
-
-def test_the_same_picture_after_a_restart_is_still_the_same_without_a_stamp():
-    assert problems([(1, -1, 7)], [(2, -1, 7)]) == [None, "repeated"]
-    assert problems([(1, 900, 7)], [(2, 5, 7)]) == [None, None]
-
-
-def test_a_picture_cut_by_the_end_of_the_process_was_never_captured():
-    whole = message(1, -1, 7) + message(2, -1, 8)
-    for cut in range(1, len(message(2, -1, 8)) + 1):
-        assert len(read(Camera(), whole[:-cut])) == 1
-
-
-def test_format_by_the_driver_before_there_is_anything_to_measure():
-    camera = Camera()
-    read(camera, message(1, 10, 0))
-    assert camera.format == "4×2 at 30 frames/s, MJPG"
-    every_third = [message(k * SECOND // 10, k, 0, superseded=2) for k in range(60)]
-    read(camera, b"".join(every_third))
-    assert camera.format == "4×2 at 30 frames/s, MJPG"
-    read(camera, b"".join(message(k * SECOND // 12, k, 0) for k in range(60)))
-    assert camera.format == "4×2 at 12 frames/s, MJPG"
-
-
-PICTURES = st.tuples(
-    st.integers(0, 50),
-    st.sampled_from([-1, 1, 2, 3]),
-    st.integers(-1, 2),
-    st.integers(0, 3),
-    st.integers(0, 1),
-)
-
-
-@settings(max_examples=50)
-@given(st.lists(st.tuples(PICTURES, st.sampled_from([None, "paused"])), max_size=30))
-def test_conservation(pictures):
-    camera, inlet = CameraFace(0, model=MODEL), FakeInlet(FACE.dim)
-    camera._inlet, camera._face = inlet, StandIn(MODEL, False)
-    camera._face.extract = lambda frame: None
-    for picture, inlet.unwanted in pictures:
-        camera._read({"codec": "MJPG", "rate": 30.0}, io.BytesIO(message(*picture)))
-    assert inlet.captured == sum(1 + superseded for (_, _, _, superseded, _), _ in pictures)
-    assert inlet.dropped["broken"] == sum(gray < 0 for (_, _, gray, _, _), _ in pictures)
-    times = [sample.time for sample in inlet.samples]
-    assert times == sorted(set(times))
-
-
-# The process itself
-
-
-def captured(gray: int) -> Captured:
-    return Captured(gray, -1, (4, 2), bytes([gray]) * 24)
-
-
-def received_from(pipe: int, camera: Camera) -> Received:
-    with os.fdopen(os.dup(pipe), "rb", buffering=0) as file:
-        received = camera.read(file)
-    assert received is not None
-    return received
-
-
-@pytest.mark.parametrize("keep_all", [False, True])
-def test_one_picture_for_each_credit(keep_all):
-    pictures, credit, camera = mailbox(keep_all), threading.Semaphore(0), Camera()
-    pipe, out = os.pipe()
-    sender = threading.Thread(target=send_pictures, args=(pictures, credit, out))
-    sender.start()
-    for gray in range(3):
-        pictures.put(captured(gray))
-    credit.release()
-    first = received_from(pipe, camera)
-    assert (first.superseded, first.waiting) == ((0, 2) if keep_all else (2, 0))
-    assert first.picture is not None
-    assert first.picture.originating_time == (0 if keep_all else 2)
-    os.set_blocking(pipe, False)
-    time.sleep(0.05)
-    with pytest.raises(BlockingIOError):
-        os.read(pipe, 1)  # nothing without credit
-    os.set_blocking(pipe, True)
-    pictures.close()
-    for waiting in (1, 0) if keep_all else ():
-        credit.release()
-        assert received_from(pipe, camera).waiting == waiting
-    credit.release()
-    sender.join(1)
-    assert not sender.is_alive()
-    os.close(out)
-    os.close(pipe)
-
-
-def test_pictures_beyond_the_room_are_dropped_and_counted(monkeypatch):
-    monkeypatch.setattr("enrapt.realtime.sources.camera_process.ROOM", 5 * 24)
-    pictures, camera = mailbox(keep_all=True), Camera()
-    for gray in range(12):
-        pictures.put(captured(gray))
-    pictures.close()
-    credit = threading.Semaphore(100)
-    pipe, out = os.pipe()
-    send_pictures(pictures, credit, out)
-    os.close(out)
-    with os.fdopen(pipe, "rb") as file:
-        received = read(camera, file.read())
-    assert [one.picture.originating_time for one in received if one.picture] == [7, 8, 9, 10, 11]
-    assert [one.superseded for one in received] == [7, 0, 0, 0, 0]
-
-
-def test_a_device_that_is_a_file(tmp_path, monkeypatch):
-    """A recording has stamps, a codec and a rate, as V4L2 has; only its size cannot be asked for."""
-    black = tmp_path / "black.avi"
-    writer = cv2.VideoWriter(str(black), cv2.VideoWriter.fourcc(*"MJPG"), 25, (64, 48))
-    for _ in range(10):
-        writer.write(np.zeros((48, 64, 3), np.uint8))
-    writer.release()
-    monkeypatch.setattr(sys, "platform", "any")  # where OpenCV chooses who reads
-    output = tmp_path / "output"
-    pictures = mailbox(keep_all=True)
-    with output.open("wb") as out:
-        capture(str(black), (640, 480), 30, pictures, out.fileno())
-        pictures.close()
-        send_pictures(pictures, threading.Semaphore(100), out.fileno())
-    began = time.monotonic_ns()
-    camera = Camera()
-    with output.open("rb") as pipe:
-        camera.restart(json.loads(pipe.readline()))
-        received = [camera.read(pipe) for _ in range(10)]
-        assert camera.read(pipe) is None
-    assert camera.format == "64×48 at 25 frames/s, MJPG"
-    assert [one.problem for one in received if one] == [None] * 10
-    assert received[-1] is not None
-    assert received[-1].picture is not None
-    moment = received[-1].picture.originating_time
-    assert began - SECOND < moment < began  # 0.4 s, its stamp, is of no clock
-
-
-def test_drivers_stamp_where_it_is_of_the_monotonic_clock():
-    assert originating(95 * SECOND, 95 * SECOND + 33_000_000) == 95 * SECOND
-    assert originating(0, 95 * SECOND) == 95 * SECOND  # none
-    assert originating(1_700_000_000 * SECOND, 95 * SECOND) == 95 * SECOND  # the wall clock
-    assert originating(90 * SECOND, 95 * SECOND) == 95 * SECOND

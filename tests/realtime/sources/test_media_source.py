@@ -20,8 +20,8 @@ from enrapt.contracts.schemas import AUDIO, FACE
 from enrapt.realtime.engine.estimate import Estimate, Latency
 from enrapt.realtime.run import Run
 from enrapt.realtime.sources import media
+from enrapt.realtime.sources.demux import BrokenRecording
 from enrapt.realtime.sources.media import MediaSource
-from enrapt.realtime.sources.recording import BrokenRecording
 from enrapt.realtime.streams.samples import SECOND, Frame, Sound
 from tests.support.bundles import make_bundle
 

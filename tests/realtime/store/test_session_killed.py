@@ -13,7 +13,7 @@ from enrapt.contracts.errors import UserError
 from enrapt.realtime.store.folder import SessionWriter
 from enrapt.realtime.store.reader import SessionReader
 from tests.support.full_disk import files_no_larger_than, needs_limits
-from tests.support.session_rows import ARROWS, DESCRIPTION, read, tick, told
+from tests.support.session_rows import ARROWS, DESCRIPTION, expected_rows, read, tick
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, UserError])
@@ -34,7 +34,7 @@ def test_after_an_exception_nothing_is_lost_but_the_session_is_not_ended(tmp_pat
 
 REPOSITORY = Path(__file__).parents[3]  # a `python -c` imports from where it runs
 
-# A process of its own that records in real time, and says up to which tick it has told the writer.
+# A process that records in real time, and prints the ticks that it has given to the writer.
 CHILD = """
 import sys, time
 from pathlib import Path
@@ -63,7 +63,7 @@ def test_a_killed_process_loses_at_most_the_last_second(tmp_path, seconds):
         ticks += map(int, child.stdout.read().split())
     reader = SessionReader(folder)
     found = read(reader)
-    expected = told([call for n in range(ticks[-1] + 2) for call in tick(n)])
+    expected = expected_rows([call for n in range(ticks[-1] + 2) for call in tick(n)])
     for name, rows in found.items():
         assert rows == expected[name][: len(rows)]
     for name in set(ARROWS) - {"marks.arrows"}:
@@ -90,7 +90,7 @@ def test_on_a_full_disk_the_session_up_to_then_is_kept(tmp_path):
         "the session up to here is kept, nothing after it"
     )
     reader = SessionReader(tmp_path)
-    found, expected = read(reader), told(calls)
+    found, expected = read(reader), expected_rows(calls)
     for name, rows in found.items():
         assert rows == expected[name][: len(rows)]
     assert 40 <= len(found["face.arrows"]) < 100
@@ -101,14 +101,14 @@ def test_on_a_full_disk_the_session_up_to_then_is_kept(tmp_path):
 
 
 @needs_limits
-def test_where_there_is_no_room_to_begin_nothing_is_left(tmp_path):
+def test_without_room_to_begin_nothing_is_left(tmp_path):
     with files_no_larger_than(1000), pytest.raises(UserError, match="cannot be written"):
         SessionWriter(tmp_path / "session", DESCRIPTION)
     assert list((tmp_path / "session").iterdir()) == []
 
 
 @needs_limits
-def test_a_disk_that_is_full_at_the_end_is_told_once(tmp_path):
+def test_a_disk_that_is_full_at_the_end_is_reported_once(tmp_path):
     writer = SessionWriter(tmp_path, DESCRIPTION)
     calls = [call for n in range(20) for call in tick(n)]
     for name, *arguments in calls:

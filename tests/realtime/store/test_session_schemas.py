@@ -87,7 +87,7 @@ def test_what_cannot_be_recorded_is_one_line_before_there_is_a_folder(tmp_path, 
 
 def test_vectors_of_another_size_are_refused(tmp_path):
     with SessionWriter(tmp_path, DESCRIPTION_OF_ANY) as writer:
-        for name, schema in (("pulse", " as pulse/3 says"), ("gaze", "")):
+        for name, schema in (("pulse", " as pulse/3 requires"), ("gaze", "")):
             with pytest.raises(ValueError, match=rf"not float32\[{DIMS[name]}\]{schema}$"):
                 writer.sample(Sample(name, 0, np.zeros(7, np.float32), 0), 0)
 
