@@ -139,14 +139,14 @@ class ForwardFilter(nn.Module):
         """
         features, anything = self.encode(x, mask)
         hs, _ = self.gru(features, state.h.unsqueeze(0))  # [B, T, H]
-        return self.believe(hs, anything, state)
+        return self.segment_beliefs(hs, anything, state)
 
     def encode(self, x: Mapping[str, Tensor], mask: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """What the recurrence sees, `[B, T, I]`, and where anything is present, bool `[B, T]`."""
         features, present = self.inputs(x, mask)
         return torch.cat(list(features.values()), -1), torch.stack(list(present.values())).any(0)
 
-    def believe(
+    def segment_beliefs(
         self, hs: Tensor, anything: Tensor, state: FilterState
     ) -> tuple[Beliefs, Beliefs, FilterState]:
         """What `forward` gives, from the recurrence's h `[B, T, H]`."""
@@ -169,11 +169,11 @@ class ForwardFilter(nn.Module):
         added = precision(raw) * anything.unsqueeze(-1)
         return added, added * mean
 
-    def beliefs(self, state: FilterState, told_by: nn.Module | None = None) -> Beliefs:
+    def beliefs(self, state: FilterState, network: nn.Module | None = None) -> Beliefs:
         """About each latent, from states `[…, ·]`; the dynamic ones by `belief` if nothing else is said."""
         w = Belief(state.w_shift / state.w_precision, state.w_precision)
         context = torch.cat([state.h, w.mean, torch.rsqrt(w.precision)], -1)
-        mean, raw = (told_by or self.belief)(context).chunk(2, -1)
+        mean, raw = (network or self.belief)(context).chunk(2, -1)
         lam, sizes = precision(raw), [*self.sizes.values()]
         parts = zip(self.sizes, mean.split(sizes, -1), lam.split(sizes, -1), strict=True)
         dynamic = {name: Belief(*part) for name, *part in parts}
@@ -188,9 +188,9 @@ class ForwardFilter(nn.Module):
         beliefs, expected, state = self(x, mask, state)
         named = [m for m in self.observed if m.name in x]
         surprise = {m.name: self.surprise(m, x[m.name], mask[m.name], expected) for m in named}
-        return self.told(beliefs), surprise, state
+        return self.target_distribution(beliefs), surprise, state
 
-    def told(self, beliefs: Beliefs) -> Prediction:
+    def target_distribution(self, beliefs: Beliefs) -> Prediction:
         """The target's predictive distribution, `[B, T, 1]`."""
         return predictive(*self.logit(beliefs))
 
@@ -204,7 +204,7 @@ class ForwardFilter(nn.Module):
         )
         return linear_logit(self.decoder, mean, variance)
 
-    def side_by_side(self, beliefs: Beliefs) -> tuple[Tensor, Tensor]:
+    def concatenated(self, beliefs: Beliefs) -> tuple[Tensor, Tensor]:
         """Means and standard deviations of all latents, `[…, Z]`, in the order of the smoother's sizes."""
         every = [beliefs[name] for name in self.smoother.sizes]
         return torch.cat([b.mean for b in every], -1), torch.rsqrt(
