@@ -1,4 +1,4 @@
-"""What the benchmarks of MDVAE on audio and video share: training, in which either modality may be hidden."""
+"""Shared by the MDVAE benchmarks on audio and video: training in which either modality may be hidden."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from enrapt.models.mdvae import MDVAE
 
-ABSENT = 0.15  # share of sequences in which one modality is hidden from the encoders, and as many the other
+ABSENT = 0.15  # share of sequences in which audio is hidden from the encoders; video in another such share
 Sequences = dict[str, Tensor]  # `[B, T, D]` by modality
 
 
@@ -27,7 +27,7 @@ def train(
     warmup: int,
     rate: float,
 ) -> MDVAE:
-    """Train on fresh sequences: `draw` gives so many; β rises to 1 over `warmup` steps, `rate` falls to 0."""
+    """Train on new sequences from `draw`; β rises to 1 over `warmup` steps, the learning rate falls to 0."""
     for name, x in draw(1000).items():
         model.normalise(name, x.mean((0, 1)), x.std((0, 1)))
     optimizer = torch.optim.Adam(model.parameters(), lr=rate)
@@ -41,13 +41,14 @@ def train(
             kept = {"audio": hidden >= ABSENT, "video": hidden < 1 - ABSENT}
             fed = {m: seen & kept[m] for m, seen in available.items()}
         ticks = next(iter(x.values())).shape[1]
-        losses = model.loss(x, available, fed, model.noise(streams, ticks), min(1.0, (step + 1) / warmup))
+        latents = model.encode(x, fed, model.noise(streams, ticks))
+        losses = model.costs(x, available, latents, min(1.0, (step + 1) / warmup))
         optimizer.zero_grad()
         losses.total.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 50.0)
         optimizer.step()
         schedule.step()
         if step % 250 == 249:
-            kl = "  ".join(f"{k} {v.item():.2f}" for k, v in losses.kl.items())
+            kl = "  ".join(f"{k} {v.item():.2f}" for k, v in model.kl(latents, available).items())
             print(f"step {step + 1}: loss {losses.total.item():.2f} nats/tick, KL {kl}", flush=True)
     return model

@@ -19,7 +19,8 @@ import msgspec
 import numpy as np
 import torch
 
-from enrapt.bundle.bundle import Bundle, digest
+from enrapt.bundle.bundle import Bundle
+from enrapt.bundle.metadata import digest
 from enrapt.bundle.sequence import initial_states
 from enrapt.export.step import Blocks, StepGraph
 from enrapt.export.write import describe, graph_of, with_metadata

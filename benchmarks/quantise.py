@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from enrapt.bundle.bundle import Bundle, digest
+from enrapt.bundle.bundle import Bundle
+from enrapt.bundle.metadata import digest
 from enrapt.bundle.sequence import initial_states
 from enrapt.export.layout import exportable
 from enrapt.export.quality import measure

@@ -1,1 +1,1 @@
-"""The bundle: one self-describing ONNX file. Reads, checks and runs it; never torch."""
+"""The bundle, one self-describing ONNX file: reads, checks, describes and runs it. Never imports torch."""

@@ -1,10 +1,10 @@
-"""What the ONNX model of a bundle may hold: plain operators and finite weights, all in the one file.
+"""What the ONNX model of a bundle may contain: plain operators and finite weights, all in one file.
 
-Checked on the bytes, before ONNX Runtime sees them: what it would read of other files, or allocate for a
-shape that the weights do not fill, is never asked of it. Numbers of fields are those of onnx.proto.
+The bytes are checked before ONNX Runtime reads them, so it never opens other files, nor allocates a shape
+that the weights do not fill. Field numbers are those of onnx.proto.
 
-Not stopped: operators that make large tensors of small ones. Whoever builds a bundle to exhaust the memory of
-the computer that loads it can; damage and mistakes are what is looked for.
+Not covered: operators that make large tensors from small ones. The checks find damage and mistakes; they do
+not stop a bundle that was built to exhaust memory.
 """
 
 import math
@@ -16,12 +16,12 @@ from ..contracts.errors import UserError
 from .protobuf import integers, nested
 
 OPSETS: Final = range(13, 22)  # 21 is the newest of ONNX Runtime 1.20, the oldest that enrapt runs on
-_DOMAINS: Final = ("", "ai.onnx")  # two names of ONNX's own operators
+_DOMAINS: Final = ("", "ai.onnx")  # two names of the same domain
 
-# onnx.TensorProto.DataType: the kinds of numbers that a step may have as weights, sizes and axes.
+# onnx.TensorProto.DataType: types allowed for weights, sizes and axes.
 _TYPES: Final = {1: "<f4", 2: "u1", 3: "i1", 6: "<i4", 7: "<i8", 9: "?", 10: "<f2", 11: "<f8"}
 
-_MAX_DIMS: Final = 8  # ONNX Runtime's operators take no more
+_MAX_DIMS: Final = 8  # the limit of ONNX Runtime's operators
 
 # ModelProto
 _GRAPH, _OPSET_IMPORT, _TRAINING_INFO, _FUNCTIONS = 7, 8, 20, 25
@@ -34,25 +34,25 @@ _DIMS, _DATA_TYPE, _NAME, _RAW_DATA, _EXTERNAL_DATA, _DATA_LOCATION = 1, 2, 8, 9
 
 
 def check_model(model: memoryview, name: str) -> None:
-    """Refuse what a step has no use for, and weights that are not whole or not finite.
+    """Refuse what a step does not need, and weights that are incomplete or not finite.
 
     Raises:
-        UserError: names `name`, and what is wrong.
-        ValueError: these bytes are no ONNX model.
+        UserError: one line that begins with `name`.
+        ValueError: the bytes are not an ONNX model.
     """
     opset = 0
-    for imported in nested(model, 8):
+    for imported in nested(model, _OPSET_IMPORT):
         domain, version = _text(imported, 1), _integer(imported, 2)
         if domain not in _DOMAINS:
             raise UserError(f"{name}: its graph uses operators of {domain!r}; only ONNX's own are allowed")
         opset = version
     if opset not in OPSETS:
         raise UserError(
-            f"{name}: opset {opset}, but this enrapt runs {OPSETS[0]} to {OPSETS[-1]}; export it anew"
+            f"{name}: opset {opset}, but this enrapt runs {OPSETS[0]} to {OPSETS[-1]}; export it again"
         )
     for number, what in ((_FUNCTIONS, "functions"), (_TRAINING_INFO, "training steps")):
         if [*nested(model, number)]:
-            raise UserError(f"{name}: its model has {what} of its own; a bundle is one plain graph")
+            raise UserError(f"{name}: its model has {what} of its own; a bundle has one plain graph")
     for graph in nested(model, _GRAPH):
         _check_graph(graph, name)
 
@@ -72,8 +72,8 @@ def _check_node(node: memoryview, name: str) -> None:
         raise UserError(f"{name}: operator {kind!r} is of {domain!r}; only ONNX's own are allowed")
     for attribute in nested(node, _ATTRIBUTE):
         for body in (*nested(attribute, _SUBGRAPH), *nested(attribute, _SUBGRAPHS)):
-            if kind != "Scan":  # which goes through its input once and ends; a Loop need not
-                raise UserError(f"{name}: operator {kind!r} holds a graph, which a bundle may in a Scan only")
+            if kind != "Scan":  # a Scan ends with its input; a Loop need not end
+                raise UserError(f"{name}: operator {kind!r} contains a graph; only Scan may")
             _check_graph(body, name)
         if [*nested(attribute, _SPARSE), *nested(attribute, _SPARSES)]:
             raise UserError(f"{name}: operator {kind!r} has sparse weights; a bundle's are all dense")
@@ -82,27 +82,29 @@ def _check_node(node: memoryview, name: str) -> None:
 
 
 def _check_tensor(tensor: memoryview, name: str) -> None:
-    called = _text(tensor, _NAME)
+    label = _text(tensor, _NAME)
     if _integer(tensor, _DATA_LOCATION) or [*nested(tensor, _EXTERNAL_DATA)]:
-        raise UserError(f"{name}: weights {called!r} are in another file; a bundle is one file")
+        raise UserError(f"{name}: weights {label!r} are in another file; a bundle is one file")
     kind = _integer(tensor, _DATA_TYPE)
     if kind not in _TYPES:
-        raise UserError(f"{name}: weights {called!r} are of ONNX's type {kind}, which no step has")
+        raise UserError(f"{name}: weights {label!r} are of ONNX type {kind}, which is not allowed")
     raw = _last(tensor, _RAW_DATA)
     shape = integers(tensor, _DIMS)
     if len(shape) > _MAX_DIMS or len(raw) != math.prod(shape) * np.dtype(_TYPES[kind]).itemsize:
-        raise UserError(f"{name}: weights {called!r} have {len(raw)} bytes of raw_data, not what they need")
+        raise UserError(
+            f"{name}: weights {label!r} have {len(raw)} bytes of raw_data, not what its shape needs"
+        )
     if not np.isfinite(np.frombuffer(raw, _TYPES[kind])).all():
-        raise UserError(f"{name}: weights {called!r} have NaN or infinite numbers; export it anew")
+        raise UserError(f"{name}: weights {label!r} are NaN or infinite; export it again")
 
 
 def _last(message: memoryview, number: int) -> memoryview:
-    """The value of that field; if it is there twice, the last counts, as everywhere in Protocol Buffers."""
+    """The value of that field, the last one if repeated, as Protocol Buffers define; empty if missing."""
     return next(reversed([*nested(message, number)]), memoryview(b""))
 
 
 def _text(message: memoryview, number: int) -> str:
-    return bytes(_last(message, number)[:200]).decode("utf-8", "replace")  # enough to tell and to say it
+    return bytes(_last(message, number)[:200]).decode("utf-8", "replace")  # enough for a message
 
 
 def _integer(message: memoryview, number: int) -> int:

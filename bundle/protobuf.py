@@ -1,14 +1,14 @@
-"""Protocol Buffers, read only: the fields of a serialised message, whatever they mean.
+"""Read Protocol Buffers: the fields of a serialised message, without its definition.
 
-Enough to look into an ONNX file without the onnx package, and without copying its weights. The wire format
-is that of protobuf.dev/programming-guides/encoding, less the groups, which ONNX does not have.
+Enough to read an ONNX file without the onnx package and without copying its weights. The wire format is
+that of protobuf.dev/programming-guides/encoding, without groups, which ONNX does not use.
 """
 
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 VARINT: Final = 0
-LENGTH: Final = 2  # bytes, text, a message, or numbers in a row
+LENGTH: Final = 2  # bytes, text, a message, or packed numbers
 _FIXED: Final = {1: 8, 5: 4}  # bytes
 
 
@@ -16,10 +16,10 @@ class Field(NamedTuple):
     """One field of a message.
 
     Attributes:
-        number: its number in the message's definition.
-        wire_type: how its value is written.
-        whole: all of its bytes.
-        value: those of its value.
+        number: its field number.
+        wire_type: how its value is encoded.
+        whole: all of its bytes, tag included.
+        value: the bytes of its value.
     """
 
     number: int
@@ -32,7 +32,7 @@ def fields(message: memoryview) -> Iterator[Field]:
     """The fields of a message, in the order of its bytes.
 
     Raises:
-        ValueError: these bytes are no message, or less than a whole one.
+        ValueError: the bytes are not a complete message.
     """
     start = 0
     while start < len(message):
@@ -55,12 +55,12 @@ def fields(message: memoryview) -> Iterator[Field]:
 
 
 def nested(message: memoryview, number: int) -> Iterator[memoryview]:
-    """The values of every field of that number that holds bytes, text or a message."""
+    """The value of every field of that number that holds bytes, text or a message."""
     return (f.value for f in fields(message) if f.number == number and f.wire_type == LENGTH)
 
 
 def integers(message: memoryview, number: int) -> list[int]:
-    """All whole numbers, not negative, in the fields of that number, one by one or in a row."""
+    """All unsigned integers in the fields of that number, packed or not."""
     found = []
     for field in fields(message):
         if field.number == number and field.wire_type in (VARINT, LENGTH):
@@ -72,7 +72,7 @@ def integers(message: memoryview, number: int) -> list[int]:
 
 
 def _varint(data: memoryview, at: int) -> tuple[int, int]:
-    """The number that begins there, and where it ends."""
+    """The variable-length integer at that offset, and the offset after it."""
     result = 0
     for shift in range(0, 64, 7):
         if at >= len(data):

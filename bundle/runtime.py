@@ -1,9 +1,9 @@
-"""ONNX Runtime, sending nothing to anybody.
+"""ONNX Runtime, with its telemetry off.
 
-From version 1.29 its official packages report what they do to its maker: on Linux and macOS they keep an
-identifier of the machine and a database of events in the user's cache and upload them, unless this variable
-is set before the library is loaded (microsoft/onnxruntime, pull request 27379). The call is for Windows, and
-for a program that has loaded it before.
+From version 1.29 the official packages report usage to Microsoft: on Linux and macOS they keep a machine
+identifier and a database of events in the user's cache and upload them, unless this variable is set before
+the library is loaded (microsoft/onnxruntime, pull request 27379). The function call covers Windows, and
+programs that loaded the library earlier.
 """
 
 import os

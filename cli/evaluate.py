@@ -1,4 +1,4 @@
-"""`enrapt evaluate`: how well a trained model does, for every pattern of missing modalities."""
+"""`enrapt evaluate`: scores of a trained model by pattern of missing modalities."""
 
 import argparse
 import json
@@ -8,18 +8,18 @@ from pathlib import Path
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser = subparsers.add_parser(
         "evaluate",
-        help="how well a trained model does (needs enrapt[train])",
+        help="score a trained model on held-out people (needs enrapt[train])",
         description="Scores a trained model on held-out people: with everything present, with each modality "
-        "alone, and under bursts of missing data.",
+        "alone, and with bursts of missing data.",
     )
-    parser.add_argument("run_folder", metavar="RUN", type=Path, help="the folder of `enrapt train`")
+    parser.add_argument("run_folder", metavar="RUN", type=Path, help="output folder of `enrapt train`")
     parser.add_argument(
         "--people",
         choices=("validation", "test"),
         default="test",
-        help="validation to choose between models, test to report the one chosen (%(default)s)",
+        help="use validation to select a model, test to report its scores (%(default)s)",
     )
-    parser.add_argument("--json", action="store_true", help="print it as JSON")
+    parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
 
 
@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def table(results: dict[str, dict[str, float]]) -> list[str]:
-    """A line a pattern, a column a score; what only one pattern has below."""
+    """One line per pattern, one column per score; scores of a single pattern below."""
     first, *others = results.values()
     columns = [name for name in first if all(name in scores for scores in others)]
     width = max(len("pattern"), *map(len, results))

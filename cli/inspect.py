@@ -1,4 +1,4 @@
-"""`enrapt inspect`: what a bundle says of itself."""
+"""`enrapt inspect`: print a bundle's description."""
 
 import argparse
 import shutil
@@ -7,18 +7,18 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..bundle.bundle import Metadata
+    from ..bundle.metadata import Metadata
 
 
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser = subparsers.add_parser(
         "inspect",
-        help="what a bundle says of itself",
-        description="Prints the model card that a bundle carries: what it takes, what it was trained on, "
-        "how good it is, how fast it is here, and what it is not for.",
+        help="print the model card of a bundle",
+        description="Prints the model card of a bundle: inputs, training data, limits, measured quality, and its "
+        "speed on this machine.",
     )
-    parser.add_argument("bundle", metavar="BUNDLE", help="a bundle's file, or a shipped one's name: default")
-    parser.add_argument("--json", action="store_true", help="print it as JSON")
+    parser.add_argument("bundle", metavar="BUNDLE", help="a file, or a shipped bundle: default, mdvae")
+    parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
 
 
@@ -26,13 +26,13 @@ def run(args: argparse.Namespace) -> int:
     import msgspec
 
     from ..bundle.bundle import Bundle
-    from ..bundle.sequence import seconds_a_tick
+    from ..bundle.sequence import seconds_per_tick
 
     bundle = Bundle.load(args.bundle)
-    size, tick = bundle.path.stat().st_size, seconds_a_tick(bundle)
+    size, tick = bundle.path.stat().st_size, seconds_per_tick(bundle)
     if args.json:
-        told = msgspec.to_builtins(bundle.metadata) | {"bytes": size, "tick_us": round(tick * 1e6, 1)}
-        print(msgspec.json.format(msgspec.json.encode(told), indent=2).decode())
+        description = msgspec.to_builtins(bundle.metadata) | {"bytes": size, "tick_us": round(tick * 1e6, 1)}
+        print(msgspec.json.format(msgspec.json.encode(description), indent=2).decode())
     else:
         print("\n".join(_card(bundle.metadata, size, tick)))
     return 0
@@ -41,26 +41,28 @@ def run(args: argparse.Namespace) -> int:
 def _card(bundle: "Metadata", size: int, tick: float) -> Iterator[str]:
     width = min(shutil.get_terminal_size().columns, 100)
 
-    def say(name: str, text: str) -> str:
+    def row(name: str, text: str) -> str:
         return textwrap.fill(text, width, initial_indent=f"{name:<14}", subsequent_indent=" " * 14)
 
     yield f"{bundle.name} {bundle.version}"
     yield ""
-    yield say("model", f"{bundle.model}: {', '.join(f'{k} {v}' for k, v in bundle.config.items())}")
-    yield say("file", f"{size / 1e6:.2f} MB, graph: {bundle.graph}")
-    yield say("speed", f"{tick * 1e6:.0f} µs a tick on this machine, one stream, one thread")
-    yield say("ticks", f"{bundle.rate} a second, {f'{bundle.lag} ticks late' if bundle.lag else 'causal'}")
-    yield say("state", ", ".join(f"{s.name} {list(s.shape)}" for s in bundle.states) or "none")
-    yield say("z", ", ".join(f"{latent.name} {latent.dim}" for latent in bundle.latents))
+    yield row("model", f"{bundle.model}: {', '.join(f'{k} {v}' for k, v in bundle.config.items())}")
+    yield row("file", f"{size / 1e6:.2f} MB, graph: {bundle.graph}")
+    yield row("speed", f"{tick * 1e6:.0f} µs per tick on this machine, one stream, one thread")
+    yield row("ticks", f"{bundle.rate} per second, {f'{bundle.lag} ticks late' if bundle.lag else 'causal'}")
+    yield row("state", ", ".join(f"{s.name} {list(s.shape)}" for s in bundle.states) or "none")
+    yield row("z", ", ".join(f"{latent.name} {latent.dim}" for latent in bundle.latents))
     for modality in bundle.modalities:
         schema = f", {modality.schema}" if modality.schema else ""
-        yield say(modality.role, f"{modality.name}: {modality.dim} numbers{schema}, {modality.likelihood}")
+        age = f", present for {modality.max_age_at(bundle.rate):g} s" if modality.role == "observed" else ""
+        text = f"{modality.name}: {modality.dim} numbers{schema}, {modality.likelihood}{age}"
+        yield row(modality.role, text)
     data = bundle.training_data
-    yield say("trained on", f"{data.name}, {data.ticks:,} ticks, seed {data.seed}. {data.description}")
-    yield say("limits", data.limits)
-    yield say("licence", bundle.licence)
-    yield say("sha256", bundle.sha256)
+    yield row("trained on", f"{data.name}, {data.ticks:,} ticks, seed {data.seed}. {data.description}")
+    yield row("limits", data.limits)
+    yield row("licence", bundle.licence)
+    yield row("sha256", bundle.sha256)
     yield ""
     yield "measured"
     for pattern, figures in bundle.quality.items():
-        yield say(f"  {pattern}", ", ".join(f"{name} {x:.3g}" for name, x in figures.items()))
+        yield row(f"  {pattern}", ", ".join(f"{name} {x:.3g}" for name, x in figures.items()))

@@ -1,4 +1,4 @@
-"""`enrapt train`: a configuration becomes a trained model."""
+"""`enrapt train`: train a model from a configuration."""
 
 import argparse
 import sys
@@ -16,20 +16,22 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     parser = subparsers.add_parser(
         "train",
         help="train a model (needs enrapt[train])",
-        description="Trains a model. A run that was stopped goes on where it was when the same command is "
-        "given again, and ends in the same weights.",
+        description="Trains a model. Repeat the command to resume an interrupted run; it ends in the same "
+        "weights.",
     )
-    parser.add_argument("config", metavar="CONFIG", help="a .toml file, or a preset's name (default, mdvae)")
+    parser.add_argument("config", metavar="CONFIG", help="a .toml file, or a preset: default, mdvae")
     add_training(parser)
     parser.set_defaults(run=run)
 
 
 def add_training(parser: argparse.ArgumentParser) -> None:
-    """What every training is told."""
-    parser.add_argument("-o", "--output", metavar="FOLDER", type=Path, required=True, help="of the run")
-    parser.add_argument("--seed", type=int, default=0, help="same seed, same weights (%(default)s)")
+    """Options of every training."""
     parser.add_argument(
-        "--threads", type=int, default=2, help="of PyTorch; another number, other roundings (%(default)s)"
+        "-o", "--output", metavar="FOLDER", type=Path, required=True, help="run folder"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="random seed (%(default)s)")
+    parser.add_argument(
+        "--threads", type=int, default=2, help="PyTorch threads; their number affects rounding (%(default)s)"
     )
 
 
@@ -44,7 +46,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def use_threads(threads: int) -> None:
-    """Set PyTorch up so that the same seed and number of threads give the same weights."""
+    """Configure PyTorch: the same seed and number of threads give the same weights.
+
+    Raises:
+        UserError: fewer than one thread.
+    """
     import torch
 
     if threads < 1:
@@ -54,7 +60,7 @@ def use_threads(threads: int) -> None:
 
 
 def train(trainer: "Trainer") -> None:
-    """Train to the end, and say on the way how it goes."""
+    """Train to the end with a progress bar and TensorBoard logs."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -78,26 +84,26 @@ def train(trainer: "Trainer") -> None:
         TimeRemainingColumn(),
     )
     console, folder = Console(file=sys.stderr), trainer.folder
-    # What an interrupted run wrote of rounds that are done again is hidden.
+    # Hides what an interrupted run logged of rounds that are repeated.
     board = SummaryWriter(str(folder / "tensorboard"), purge_step=trainer.round + 1)
     with board, Bar(*columns, console=console) as bar:
         task = bar.add_task("training", total=trainer.config.training.rounds, completed=trainer.round)
 
         def show(progress: Progress) -> None:
-            said = f"loss {progress.metrics['loss']:.1f}, nats: " + ", ".join(
+            description = f"loss {progress.metrics['loss']:.1f}, nats: " + ", ".join(
                 f"{name.removeprefix('nll_')} {nats:.2f}"
                 for name, nats in progress.metrics.items()
                 if name not in ("loss", "kl", "beta", "skipped", "validation")
             )
-            bar.update(task, completed=progress.round, description=said)
+            bar.update(task, completed=progress.round, description=description)
             for name, value in progress.metrics.items():
                 board.add_scalar(name, value, progress.round)
             if not console.is_terminal:
-                console.print(f"round {progress.round} of {progress.rounds}: {said}")
+                console.print(f"round {progress.round} of {progress.rounds}: {description}")
 
         trainer.run(show)
     if trainer.stopped():
-        print(f"stopped after round {trainer.round}: the loss on validation people no longer falls")
+        print(f"stopped early after round {trainer.round}: the validation loss no longer improves")
     following = (
         f"enrapt distil {folder} -o FOLDER"
         if isinstance(trainer.model, MDVAE)
@@ -107,7 +113,11 @@ def train(trainer: "Trainer") -> None:
 
 
 def require_training() -> None:
-    """Raise unless what `enrapt[train]` brings is there."""
+    """Check that the packages of `enrapt[train]` are installed.
+
+    Raises:
+        UserError: names the missing ones.
+    """
     missing = [
         name
         for name in ("torch", "onnx", "onnxscript", "safetensors", "scipy", "tensorboard")

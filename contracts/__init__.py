@@ -1,1 +1,1 @@
-"""What the rooms agree on: the meaning of feature vectors, and the error that a person can mend."""
+"""Shared by all rooms: feature schemas, the user's error, atomic files. Imports nothing of enrapt."""

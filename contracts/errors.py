@@ -1,8 +1,13 @@
-"""The one error whose text is meant for a person."""
+"""Errors whose text is shown to the user."""
 
 
 class UserError(Exception):
-    """Something a person can mend. Its text is one line: what is wrong, and what to do about it.
+    """An error that the user can fix. Its text is one line: what is wrong, and what to do.
 
-    The command line prints it and exits with status 2, without a traceback.
+    The command line prints it without a traceback and exits with status 2.
     """
+
+
+def one_line(text: object) -> str:
+    """Text from outside as part of one line: control characters become spaces; at most 200 characters."""
+    return "".join(c if c.isprintable() else " " for c in str(text))[:200]

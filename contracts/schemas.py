@@ -1,8 +1,9 @@
 """Feature schemas: what each number of an observed vector means.
 
-A schema is a name and a version (`face/1`). Extractors produce vectors in a schema's order, data sets
+A schema has a name with a version (`face/1`). Extractors produce vectors in a schema's order, data sets
 simulate or store them in it, and a bundle names the schema that each of its inputs expects. A change of
-order, unit or definition is a new version; a bundle of another version is refused.
+order, unit or definition is a new version. A bundle may name a schema that this version of enrapt does not
+know, or none: its values then come from a source that declares the same schema, or the modality's name.
 """
 
 from dataclasses import dataclass
@@ -13,19 +14,20 @@ from .errors import UserError
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """A named vector per sample.
+    """The meaning of a feature vector.
 
     Attributes:
-        name: schema and version, `face/1`.
+        name: schema and version, `face/1`; empty for a vector without a schema.
         features: the name of each dimension, in order.
-        units: the unit of each dimension, in order.
-        max_age: seconds after its originating time during which a sample still counts as present.
+        units: the unit of each dimension, in order; empty where unknown.
+        max_age: seconds after its originating time during which a sample counts as present; None if the
+            schema does not define it.
     """
 
     name: str
     features: tuple[str, ...]
     units: tuple[str, ...]
-    max_age: float
+    max_age: float | None = None
 
     @property
     def dim(self) -> int:
@@ -59,7 +61,7 @@ FACE: Final = Schema(
     name="face/1",
     features=(*BLENDSHAPES, "yaw", "pitch", "roll", "x", "y", "z"),
     units=("0..1",) * len(BLENDSHAPES) + ("rad",) * 3 + ("cm",) * 3,
-    max_age=0.25,  # one frame of the slowest camera supported (5 frames/s), and a quarter of it over
+    max_age=0.25,  # 1.25 frames of the slowest supported camera, 5 frames/s
 )
 
 MEL_BINS: Final = 40
@@ -67,14 +69,15 @@ AUDIO: Final = Schema(
     name="audio/1",
     features=(*(f"mel{i:02d}" for i in range(MEL_BINS)), "level", "f0", "voicing", "speech"),
     units=("ln power",) * MEL_BINS + ("dBFS", "semitones re 100 Hz", "0..1", "0..1"),
-    max_age=0.1,  # two and a half ticks of 40 ms
+    max_age=0.1,  # 2.5 ticks of 40 ms
 )
 
 SCHEMAS: Final = {schema.name: schema for schema in (FACE, AUDIO)}
+DEFAULT_MAX_AGE: Final = 2.5  # ticks; where neither bundle nor schema defines one. A late sample is tolerated
 
 
 def schema(name: str) -> Schema:
-    """The schema of that name.
+    """The known schema of that name.
 
     Raises:
         UserError: this version of enrapt does not know it.
@@ -83,6 +86,21 @@ def schema(name: str) -> Schema:
         return SCHEMAS[name]
     except KeyError:
         raise UserError(
-            f"unknown feature schema {name!r}: this version of enrapt knows {', '.join(SCHEMAS)}; "
-            "use a bundle made for one of these, or another version of enrapt"
+            f"unknown feature schema {name!r}; this version of enrapt knows {', '.join(SCHEMAS)}"
         ) from None
+
+
+def schema_of(name: str | None, dim: int) -> Schema:
+    """The schema of a vector of `dim` numbers, known or not.
+
+    An unknown schema, or none (None, empty), gets generated feature names `x0`, `x1`, … and no units.
+
+    Raises:
+        UserError: a known schema has another number of features.
+    """
+    known = SCHEMAS.get(name or "")
+    if known is None:
+        return Schema(name or "", tuple(f"x{i}" for i in range(dim)), ("",) * dim)
+    if known.dim != dim:
+        raise UserError(f"{known.name} has {known.dim} numbers, not {dim}")
+    return known

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch._higher_order_ops import scan
 from torch.nn.functional import pad
 
-from ..bundle.bundle import Graph
+from ..bundle.metadata import Graph
 from ..models.dmvae import DMVAE
 from ..models.engagement import Prediction
 from ..models.forward_filter import FilterState, ForwardFilter

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from ..bundle.bundle import LatentSpec, StateSpec
+from ..bundle.metadata import LatentSpec, StateSpec
 from ..contracts.errors import UserError
 from ..models.config import Model
 from ..models.dmvae import DMVAE

@@ -22,7 +22,7 @@ SEGMENT: Final = 250  # ticks compared at a time
 
 
 def check_parity(model: Exportable, bundle: Bundle, ticks: int = 10_000, seed: int = 0) -> float:
-    """Compare a bundle in ONNX Runtime with its model in PyTorch over whole sequences, each with its own state.
+    """Compare a bundle in ONNX Runtime with its model in PyTorch over whole sequences, each with its state.
 
     Inputs and masks are random, with bursts of missing data and NaN under the masks. A step graph is stepped
     and a block graph takes segments; the model takes segments by its public methods. So step and block agree
@@ -113,6 +113,8 @@ def _pytorch(
     outputs = {f"engagement_{k}": v for k, v in prediction._asdict().items()} | {"z_mean": mean, "z_std": std}
     shape = mask.shape[:2]
     nothing = torch.zeros(shape)
-    outputs["surprise"] = torch.stack([surprise.get(m.name, nothing).reshape(shape) for m in content.inputs], -1)
+    outputs["surprise"] = torch.stack(
+        [surprise.get(m.name, nothing).reshape(shape) for m in content.inputs], -1
+    )
     outputs |= {f"reconstruction_{m.name}": means[m.name] for m in content.decoded}
     return {k: v.reshape(*shape, -1).numpy() for k, v in outputs.items()}, state

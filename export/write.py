@@ -11,17 +11,8 @@ import onnx
 import onnxscript
 import torch
 
-from ..bundle.bundle import (
-    ESTIMATES,
-    KEY,
-    VERSION,
-    Bundle,
-    Graph,
-    Metadata,
-    ModalitySpec,
-    TrainingData,
-    digest,
-)
+from ..bundle.bundle import Bundle
+from ..bundle.metadata import ESTIMATES, KEY, VERSION, Graph, Metadata, ModalitySpec, TrainingData, digest
 from ..contracts.files import atomic_file
 from ..contracts.schemas import schema
 from ..models.config import Config

@@ -1,1 +1,1 @@
-"""What is learned (PyTorch): multimodal variational models, their training, their data."""
+"""Multimodal variational models in PyTorch, their data, training and evaluation."""

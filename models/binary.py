@@ -1,7 +1,7 @@
-"""The decoder of a target that is 0 or 1: Bernoulli, its logit Gaussian once z is.
+"""The decoder of a binary target: Bernoulli, with a logit that is Gaussian if z is.
 
-The logit is linear in z and any function of h, as in `engagement`; with z ~ N(μ, σ²) it is Gaussian with
-variance Σ w_i² σ_i², and the probability with z integrated out is a one-dimensional integral.
+The logit is linear in z plus any function of h, as in `engagement`. With z ~ N(μ, σ²) it is Gaussian with
+variance Σ w_i² σ_i², and integrating z out of the probability is a one-dimensional integral.
 """
 
 import torch
@@ -26,8 +26,8 @@ class BinaryHead(nn.Module):
         return (softplus(logit) - y * logit).squeeze(-1)
 
     def predict(self, z_mean: Tensor, z_variance: Tensor, h: Tensor) -> Prediction:
-        """`mean` is p(y = 1) with z integrated out; the rest is about p(y = 1 | z), for z as uncertain as it
-        is: its standard deviation and its central 90 %. What y itself will be is not in them."""
+        """`mean` is p(y = 1) with z integrated out. `std` and the central 90 % are those of p(y = 1 | z) over
+        z; they do not include the variance of y itself."""
         location = self.of_h(h) + self.of_z(z_mean)
         scale = torch.sqrt(z_variance @ self.of_z.weight.square().T)
         p = torch.sigmoid(location + scale * NODES)

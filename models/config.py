@@ -1,6 +1,6 @@
-"""What a model is built from: plain, versioned, readable.
+"""Configuration of a model and its training, and the model built from it.
 
-A configuration is a TOML preset or the `config.json` of a run; unknown keys are errors.
+A configuration is a TOML file or preset, or the `config.json` of a run. Unknown keys are errors.
 """
 
 import tomllib
@@ -20,18 +20,18 @@ from .mm_vrnn import MMVRNN, MMVRNNConfig
 from .mvae import MVAE, MVAEConfig
 from .vq_vae import VQVAE, VQVAEConfig
 
-ModelConfig = (  # told apart by `model`
+ModelConfig = (  # distinguished by `model`
     MMVRNNConfig | MDVAEConfig | ForwardFilterConfig | MVAEConfig | DMVAEConfig
 )
 Model = MMVRNN | MDVAE | ForwardFilter | MVAE | DMVAE
 
 
 class EarlyStopping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """When training ends before its last round: the loss on validation people has not improved.
+    """Training ends early when the loss on validation people stops improving.
 
     Attributes:
-        every: rounds between two looks at them.
-        patience: looks without improvement; the weights of the best one are kept.
+        every: rounds between validations.
+        patience: validations without improvement; the weights of the best validation are kept.
     """
 
     every: int = 5
@@ -45,21 +45,21 @@ class EarlyStopping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Training(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How a model is trained: truncated back-propagation through time over whole sessions.
 
-    MDVAE takes each segment as a sequence of its own, while its forward filter goes on from one to the next;
-    MVAE and DMVAE take each tick as a sample.
+    MDVAE takes each segment as a separate sequence; MM-VRNN and the forward filter carry their state from one
+    to the next; MVAE and DMVAE take each tick as a sample.
     """
 
     data: str = "conversation"  # the simulator, or a folder of recorded sessions
-    rounds: int = 240  # rounds of sessions, fresh ones with the simulator
-    streams: int = 32  # sessions side by side
+    rounds: int = 240  # passes over `streams` sessions; the simulator draws new ones every round
+    streams: int = 32  # sessions in parallel
     session_seconds: float = 100.0
-    segment_ticks: int = 125  # ticks that one gradient sees
+    segment_ticks: int = 125  # ticks per gradient step
     learning_rate: float = 2e-3
     warmup_rounds: int = 8
     annealing: Annealing = Annealing()
-    clip: float = 200.0  # of the gradient's norm, which is some tens to hundreds
+    clip: float = 200.0  # maximum gradient norm; typical norms are tens to hundreds
     dropout: Dropout = Dropout()
-    early_stopping: EarlyStopping | None = None  # simulated people are new in every round: nothing to overfit
+    early_stopping: EarlyStopping | None = None  # the simulator draws new people every round: no need
 
     def __post_init__(self) -> None:
         if min(self.rounds, self.streams, self.segment_ticks) < 1:
@@ -71,7 +71,7 @@ class Training(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Everything that, with a seed, determines a trained model."""
+    """With a seed, this determines a trained model."""
 
     version: Literal[1]
     name: str
@@ -90,7 +90,7 @@ def build(config: ModelConfig) -> Model: ...
 @overload
 def build(config: VQVAEConfig) -> VQVAE: ...
 def build(config: ModelConfig | VQVAEConfig) -> Model | VQVAE:
-    """A model of that configuration, its weights untrained."""
+    """An untrained model of that configuration."""
     match config:
         case MMVRNNConfig():
             return MMVRNN(config)
@@ -113,7 +113,7 @@ def load_config(source: str | Path) -> Config:
     """Read a configuration: a TOML or JSON file, or the name of a preset.
 
     Raises:
-        UserError: no such file or preset, or a wrong key or value, named with the expected and the found.
+        UserError: no such file or preset, or an unknown key or invalid value.
     """
     preset = PRESETS / f"{source}.toml"
     path = preset if preset.is_file() and not Path(source).exists() else Path(source)

@@ -1,6 +1,6 @@
 """Sequences for training and evaluation: simulated conversations, or recorded sessions.
 
-Everything random follows from a seed and a number, so that a run repeats bit for bit.
+Everything random follows from a seed and a number, so a run repeats bit for bit.
 """
 
 from collections.abc import Iterator
@@ -14,18 +14,18 @@ from torch import Tensor
 from .config import Config
 from .datasets import conversation, recordings
 
-People = Literal["validation", "test"]  # for choosing; for reporting, once
+People = Literal["validation", "test"]  # to choose between models; to report the chosen one
 
-# Of simulated people: numbers that no training round has.
+# Number of the first held-out group; no training round has such a number.
 FIRST: Final = {"validation": 2**31 - 2_000, "test": 2**31 - 1_000}
 MOMENTS: Final = 2**31 - 1
-MOMENT_SESSIONS: Final = 256  # from which means and spreads are taken
-GROUPS: Final = 6  # of held-out people; engagement is slow, so a few more or less are soon worth 0.05 of CCC
-PEOPLE: Final = 128  # in a group
+MOMENT_SESSIONS: Final = 256  # sessions for the normalisation
+GROUPS: Final = 6  # of held-out people; engagement is slow, so with fewer the CCC varies by 0.05
+PEOPLE: Final = 128  # per group
 
 
 class Batch(NamedTuple):
-    """Sessions side by side: raw values `[B, T, D]` and availability bool `[B, T]`, by modality."""
+    """Sessions in parallel: raw values `[B, T, D]` and availability, bool `[B, T]`, by modality."""
 
     x: dict[str, Tensor]
     available: dict[str, Tensor]
@@ -47,7 +47,7 @@ class Batch(NamedTuple):
 
 
 class Conversations:
-    """Simulated people, new ones in every round."""
+    """Simulated people, new ones every round."""
 
     def __init__(self, config: Config) -> None:
         self.ticks, self.rate = round(config.training.session_seconds * config.rate), config.rate
@@ -66,31 +66,31 @@ class Conversations:
         return self.people(seed, round_, streams)
 
     def moments(self, seed: int) -> Batch:
-        """Sessions to take means and spreads from."""
+        """Sessions for the normalisation."""
         return self.people(seed, MOMENTS, MOMENT_SESSIONS)
 
     def held_out(self, seed: int, people: People, groups: int = GROUPS) -> Iterator[tuple[int, Batch]]:
-        """Groups of people of whom training has seen none, with their numbers."""
+        """Groups of people not used in training, with their numbers."""
         for number in range(FIRST[people], FIRST[people] + groups):
             yield number, self.people(seed, number, PEOPLE)
 
 
 class Recordings:
-    """Sessions of a folder, see `datasets.recordings`; a round takes stretches of them at random.
+    """Recorded sessions of a folder, see `datasets.recordings`; a round takes random excerpts.
 
     Raises:
-        UserError: no sessions for training or validation, or one that does not fit.
+        UserError: no sessions for training or validation, or an invalid one.
     """
 
     def __init__(self, config: Config) -> None:
         self.folder, self.modalities = Path(config.training.data), config.model.modalities
         self.ticks = round(config.training.session_seconds * config.rate)
         self.sessions = recordings.read(self.folder, "train", self.modalities)
-        if config.training.early_stopping:  # said now rather than after some rounds
+        if config.training.early_stopping:  # fail now rather than after some rounds
             recordings.read(self.folder, "validation", self.modalities)
 
     def batch(self, sessions: list[recordings.Session]) -> Batch:
-        """Sessions side by side; the ends of shorter ones are not available."""
+        """Sessions in parallel; the ends of shorter ones are not available."""
         length = max(len(v) for session in sessions for v in session.values())
         x, available = {}, {}
         for m in self.modalities:
@@ -102,21 +102,21 @@ class Recordings:
         return Batch(x, available)
 
     def training(self, seed: int, round_: int, streams: int) -> Batch:
-        """`streams` stretches: a session by its length, a start within it, from there as long as it goes."""
+        """`streams` excerpts: sessions drawn in proportion to their length, each with a random start."""
         rng = np.random.default_rng((seed, round_))
         lengths = np.array([len(next(iter(s.values()))) for s in self.sessions])
-        stretches = []
+        excerpts = []
         for index in rng.choice(len(lengths), streams, p=lengths / lengths.sum()):
             start = rng.integers(max(lengths[index] - self.ticks, 0) + 1)
-            stretches.append({k: v[start : start + self.ticks] for k, v in self.sessions[index].items()})
-        return self.batch(stretches)
+            excerpts.append({k: v[start : start + self.ticks] for k, v in self.sessions[index].items()})
+        return self.batch(excerpts)
 
     def moments(self, seed: int) -> Batch:
-        """All sessions of training."""
+        """All training sessions."""
         return self.batch(self.sessions)
 
     def held_out(self, seed: int, people: People, groups: int = 1) -> Iterator[tuple[int, Batch]]:
-        """The sessions of a folder, in one group."""
+        """The folder's held-out sessions, as one group."""
         yield FIRST[people], self.batch(recordings.read(self.folder, people, self.modalities))
 
 
@@ -124,7 +124,7 @@ Data = Conversations | Recordings
 
 
 def load_data(config: Config) -> Data:
-    """What a configuration is trained on.
+    """The data that a configuration names.
 
     Raises:
         UserError: as `Recordings`.

@@ -1,4 +1,4 @@
-"""DMVAE: what modalities share in one latent, what each has to itself in another (Lee & Pavlovic 2021).
+"""DMVAE: one latent shared by all modalities, one private latent each (Lee & Pavlovic 2021).
 
     prior      p(z_s) = N(0, I),  p(z_m) = N(0, I)                      every modality m
     posterior  q(z_s | X) ∝ p(z_s) · Π_m q_m(z_s | x_m)   m in X,   q(z_m | x_m)
@@ -6,17 +6,17 @@
     ELBO(X)    Σ_m [E λ_m log p(x_m | z_s, z_m) − βγ KL(q(z_m | x_m) ‖ p)] − β KL(q(z_s | X) ‖ p)
     loss       −ELBO(all) − Σ_j ELBO(x_j)
 
-In every ELBO all modalities are reconstructed, each with its own private latent: jointly with z_s from the
-product of experts, and across with z_s from one modality alone, so that nothing which the others need can
-hide in a private latent. A sample counts for ELBO(x_j) where x_j is present, and a modality that is missing
-has the prior as its private posterior.
+Every ELBO reconstructs all modalities, each with its own private latent: jointly, with z_s from the product
+of experts, and across, with z_s from one modality alone, so that information that other modalities need
+cannot stay in a private latent. A sample counts for ELBO(x_j) where x_j is present. The private posterior of
+a missing modality is the prior.
 
-The paper has β = γ = 1. Ours may make a private nat dearer by γ: a private latent can tell all of its
-modality, and where it learns to first, nothing is left for z_s to tell. A large γ at first prevents it.
+The paper has β = γ = 1. Here γ may raise the cost of a private nat: a private latent can encode all of its
+modality, and if it learns to do so first, z_s stays empty. A large γ at the start prevents that.
 
-A target, which the paper has not, has no private latent, and its decoder is linear in z_s.
+A target (not in the paper) has no private latent; its decoder is linear in z_s.
 
-The latents lie side by side in one z: shared, then private in the configuration's order.
+The latents are concatenated in one z: shared, then private in the configuration's order.
 """
 
 from collections.abc import Mapping
@@ -29,10 +29,9 @@ from .engagement import Prediction, linear_logit, predictive
 from .experts import kl_divergence, precision, product
 from .importance import log_normal
 from .likelihoods import mean, nll, width
-from .losses import Losses
-from .mlp import mlp
+from .losses import Losses, masked_mean
+from .mlp import he_initialise, mlp
 from .modality import Modality, check_target
-from .mvae import he_initialise, masked_mean
 from .normalised import Normalised
 from .subsets import Subset
 
@@ -41,7 +40,7 @@ class DMVAEConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_f
     """Sizes of a DMVAE.
 
     Attributes:
-        private: dimensions of the private latents, one number per modality; 0 for none.
+        private: size of each modality's private latent, in order; 0 for none.
         hidden: widths of the encoders' hidden layers; the decoders' are the same in reverse.
     """
 
@@ -62,7 +61,7 @@ class DMVAEConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_f
             raise ValueError(f"a dmvae's modalities must be observed, or one the target, found {roles}")
         check_target(self.modalities)
         if any(m.role == "target" and size for m, size in zip(self.modalities, self.private, strict=True)):
-            raise ValueError("private must be 0 for the target, which is told from what is shared")
+            raise ValueError("private must be 0 for the target, which is predicted from the shared latent")
         if min(self.shared, *self.hidden, *(m.dim for m in self.modalities)) < 1:
             raise ValueError("shared, hidden and every dim must be at least 1")
 
@@ -70,8 +69,8 @@ class DMVAEConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_f
 class DMVAE(Normalised):
     """A private-shared multimodal VAE; see the module's docstring.
 
-    Inputs are dictionaries `{modality: [B, D]}` with masks `{modality: bool [B]}`; a modality left out is
-    masked throughout, and a masked value may be anything, NaN included.
+    Inputs are dictionaries `{modality: [B, D]}` with masks `{modality: bool [B]}`. A modality left out is
+    masked; a masked value may be anything, NaN included.
     """
 
     def __init__(self, config: DMVAEConfig) -> None:
@@ -94,7 +93,7 @@ class DMVAE(Normalised):
     def experts(
         self, x: Mapping[str, Tensor], mask: Mapping[str, Tensor]
     ) -> dict[str, tuple[Tensor, Tensor]]:
-        """The experts of the modalities given: mean and precision `[B, S + P_m]`, of z_s and then of z_m."""
+        """Experts of the given modalities: mean and precision `[B, S + P_m]`, of z_s, then of z_m."""
         experts = {}
         for m in self.modalities:
             if m.name in x:
@@ -106,7 +105,8 @@ class DMVAE(Normalised):
     def combine(
         self, experts: Mapping[str, tuple[Tensor, Tensor]], mask: Mapping[str, Tensor], source: Subset
     ) -> tuple[Tensor, Tensor]:
-        """Mean and precision of q(z), `[B, Z]`: z_s from the experts of the source, each z_m from its own."""
+        """Mean and precision of q(z), `[B, Z]`: z_s from the experts in `source`, z_m from its own
+        modality."""
         size = self.config.shared
         batch = next(iter(experts.values()))[0].shape[0]
         shared_mean, shared_precision = product(
@@ -139,14 +139,13 @@ class DMVAE(Normalised):
         beta: float = 1.0,
         gamma: float = 1.0,
     ) -> Losses:
-        """The joint and the cross ELBOs, negative, summed.
+        """The sum of the negative joint and cross ELBOs.
 
-        Means are over the samples of which the source and the modality are present, so that no weight
-        depends on batch size.
+        Means are over the samples with source and modality present, so that no weight depends on batch size.
 
         Args:
-            noise: `[E, B, Z]` from N(0, 1), one for each of the `sources`.
-            gamma: γ, how much dearer a nat of a private latent is than one of the shared.
+            noise: `[E, B, Z]` from N(0, 1), one draw for each of `sources`.
+            gamma: γ, the cost of a private nat relative to a shared one.
         """
         experts = self.experts(x, mask)
         shared = private = torch.zeros(())
@@ -159,7 +158,7 @@ class DMVAE(Normalised):
             z = q_mean + draw * torch.rsqrt(q_precision)
             for name in experts:
                 both = seen & mask[name]
-                costs[name] = costs[name] + masked_mean(self.nll(name, x[name], both, z), both)
+                costs[name] = costs[name] + masked_mean(self.nll(name, x[name], both, z), both, 0)
         total = beta * (shared + gamma * private)
         for m in self.modalities:
             if m.name in costs:
@@ -169,21 +168,21 @@ class DMVAE(Normalised):
     def kl(
         self, q_mean: Tensor, q_precision: Tensor, seen: Tensor, mask: Mapping[str, Tensor]
     ) -> tuple[Tensor, Tensor]:
-        """KL(q ‖ N(0, I)): of z_s over the samples seen, of all z_m over those in which m is present too."""
+        """KL(q ‖ N(0, I)): of z_s over the samples seen; of all z_m, each over those with m present too."""
         means = q_mean.split(self.widths, -1)
         precisions = q_precision.split(self.widths, -1)
         kl = []
         counted = [seen, *(seen & mask.get(m.name, torch.zeros_like(seen)) for m in self.modalities)]
         for mu, lam, where in zip(means, precisions, counted, strict=True):
             nats = kl_divergence(mu, lam, torch.zeros_like(mu), torch.ones_like(lam))
-            kl.append(masked_mean(nats, where))
+            kl.append(masked_mean(nats, where, 0))
         return kl[0], torch.stack(kl[1:]).sum()
 
     def predict(
         self, x: Mapping[str, Tensor], mask: Mapping[str, Tensor]
     ) -> tuple[Prediction, dict[str, Tensor]]:
-        """The target's predictive distribution `[B, 1]` given what is present, z_s integrated out, and the
-        surprise `[B]` of what is given under the decoders at the prior's mean."""
+        """The target's predictive distribution `[B, 1]` given what is present, with z_s integrated out, and
+        the surprise `[B]` of each given modality under its decoder at the prior's mean."""
         (target,) = (m for m in self.modalities if m.role == "target")
         mean, lam = (part[:, : self.config.shared] for part in self.posterior(x, mask))
         surprise = {name: self.nll(name, x[name], mask[name], torch.zeros(self.latent)) for name in x}
@@ -197,13 +196,15 @@ class DMVAE(Normalised):
         return parameters
 
     def decode(self, z: Tensor) -> dict[str, Tensor]:
-        """The mean of p(x_m | z), `[…, D]`, by modality. Of z from N(0, I): a sample of the prior; of z
-        from a posterior: every modality given what it has seen, in a style of its own choice."""
+        """The mean of p(x_m | z), `[…, D]`, by modality.
+
+        With z from N(0, I) these are samples of the prior; with z from a posterior, every modality given what
+        was present, missing ones with a private latent from the prior."""
         means = {m.name: mean(m.likelihood, self.parameters_of(m.name, z)) for m in self.modalities}
         return {m.name: self.in_raw_units(m, means[m.name]) for m in self.modalities}
 
     def swap(self, z: Tensor, other: Tensor) -> Tensor:
-        """The shared latent of one, the private latents of another, `[…, Z]`."""
+        """The shared latent of `z` with the private latents of `other`, `[…, Z]`."""
         shared = self.config.shared
         return torch.cat([z[..., :shared], other[..., shared:]], -1)
 

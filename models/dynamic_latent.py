@@ -1,10 +1,10 @@
-"""A latent sequence: what it does by itself, and how a sequence of inputs, some of them ahead, informs it.
+"""A dynamic latent: its prior, and its posterior given present and future inputs.
 
     prior       p(z_t | z_{1:t-1})
     posterior   q(z_t | z_{1:t-1}, inputs_{t:T}) ∝ p(z_t | z_{1:t-1}) · e(z_t | z_{1:t-1}, inputs_{t:T})
 
-As in the structured inference networks of Krishnan, Shalit & Sontag (2017): given z_{1:t-1}, the past of the
-inputs has no more to say, and their future comes through a recurrence that runs backwards. As in an exact
+As in the structured inference networks of Krishnan, Shalit & Sontag (2017), the posterior does not depend on
+past inputs given z_{1:t-1}, and the future comes through a recurrence that runs backwards. As in an exact
 smoother, where e is p(inputs_{t:T} | z_t) up to a constant, the expert multiplies the prior.
 """
 
@@ -17,10 +17,10 @@ from .experts import precision, product
 
 
 class Latent(NamedTuple):
-    """One latent's posterior beside its prior; `[B, S]` for w, `[B, T, Z]` for the others.
+    """One latent's posterior and prior; `[B, S]` for w, `[B, T, Z]` for the others.
 
     Attributes:
-        sample: of the posterior, or its mean; what the prior and the posterior of the next tick follow.
+        sample: of the posterior, or its mean; the next tick's prior and posterior condition on it.
     """
 
     mean: Tensor
@@ -38,15 +38,16 @@ class DynamicLatent(nn.Module):
         self.size, self.hidden = size, hidden
         self.ahead = nn.GRU(inputs, hidden, batch_first=True)  # runs backwards to t
         self.behind = nn.GRUCell(size, hidden)  # runs over z_{1:t-1}
-        self.prior = nn.Linear(hidden + size, 2 * size)  # with a straight road from z_{t-1}
+        self.prior = nn.Linear(hidden + size, 2 * size)  # with a direct connection from z_{t-1}
         self.from_ahead = nn.Linear(hidden, hidden)
         self.from_behind = nn.Linear(hidden, hidden)
         self.expert = nn.Linear(hidden, 2 * size)
 
     def forward(self, inputs: Tensor, present: Tensor, noise: Tensor | None) -> Latent:
-        """Infer z from inputs `[B, T, I]`, present bool `[B, T]`, and noise `[B, T, Z]` or at the means."""
+        """Infer z from inputs `[B, T, I]` and `present`, bool `[B, T]`; sampled with noise `[B, T, Z]`, or at
+        the means."""
         evidence = self.from_ahead(backwards(self.ahead, inputs, present))  # [B, T, H]
-        weights = ahead(present).to(inputs.dtype).unsqueeze(-1)  # [B, T, 1]: there is one expert
+        weights = ahead(present).to(inputs.dtype).unsqueeze(-1)  # [B, T, 1]: one expert
         h = torch.zeros(inputs.shape[0], self.hidden)
         z = torch.zeros(inputs.shape[0], self.size)
         draws = [None] * inputs.shape[1] if noise is None else noise.unbind(1)
@@ -64,12 +65,12 @@ class DynamicLatent(nn.Module):
 
 
 def ahead(present: Tensor) -> Tensor:
-    """Whether anything is present at a tick or later; bool `[B, T]`."""
+    """Whether anything is present at or after each tick; bool `[B, T]`."""
     return present.flip(1).int().cumsum(1).flip(1) > 0
 
 
 def backwards(gru: nn.GRU, inputs: Tensor, present: Tensor) -> Tensor:
-    """A recurrence's states `[B, T, H]`, run from each sequence's last present tick to its first."""
+    """States `[B, T, H]` of a recurrence that runs from each sequence's last present tick to its first."""
     length = ahead(present).sum(1, keepdim=True)
     turn = (length - 1 - torch.arange(inputs.shape[1])) % inputs.shape[1]  # its own inverse
     states: Tensor = gru(inputs.take_along_dim(turn.unsqueeze(-1), 1))[0]

@@ -1,8 +1,8 @@
-"""The decoder of a target on [0, 1]: a logit-normal whose predictive distribution is exact.
+"""The decoder of a target on [0, 1]: a logit-normal with an exact predictive distribution.
 
-u = logit(y) is Gaussian given z and h: its location is linear in z and any function of h, its scale a
-function of h alone. So, with z ~ N(μ, σ²), u's distribution with z integrated out is Gaussian again, with
-variance s(h)² + Σ w_i² σ_i²: what the model does not know of z is in the interval, without sampling.
+u = logit(y) is Gaussian given z and h: its location is linear in z plus any function of h, its scale a
+function of h alone. With z ~ N(μ, σ²) integrated out, u is Gaussian again with variance s(h)² + Σ w_i² σ_i²:
+the interval includes the uncertainty about z, without sampling.
 """
 
 from typing import Final, NamedTuple
@@ -16,7 +16,7 @@ HALF_WIDTH: Final = 1.6448536269514722  # of the central 90 % of N(0, 1)
 
 
 class Prediction(NamedTuple):
-    """Engagement's predictive distribution: mean, standard deviation, central 90 %; each `[…, 1]`."""
+    """The target's predictive distribution: mean, standard deviation, central 90 %; each `[…, 1]`."""
 
     mean: Tensor
     std: Tensor
@@ -43,7 +43,7 @@ class EngagementHead(nn.Module):
         return self.integrated(location, raw, z_mean, z_variance)
 
     def integrated(self, location: Tensor, raw: Tensor, z_mean: Tensor, z_variance: Tensor) -> Prediction:
-        """The same from what `of_h` gave, `[…, 1]` each."""
+        """The same from the outputs of `of_h`, `[…, 1]` each."""
         return predictive(*self.logit(location, raw, z_mean, z_variance))
 
     def logit(
@@ -51,17 +51,18 @@ class EngagementHead(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Location and scale of logit(y) with z integrated out."""
         own = logit_scale(raw)
-        # Squares as products: as powers they are slow in ONNX Runtime.
+        # Squares as products: powers are slow in ONNX Runtime.
         scale = torch.sqrt(own * own + z_variance @ (self.of_z.weight * self.of_z.weight).T)
         return location + self.of_z(z_mean), scale
 
 
 def linear_logit(decoder: nn.Module, z_mean: Tensor, z_variance: Tensor) -> tuple[Tensor, Tensor]:
-    """Location and scale of logit(y), `[…, 1]`, with z ~ N(z_mean, z_variance) integrated out of the former.
+    """Location and scale of logit(y), `[…, 1]`, with z ~ N(z_mean, z_variance) integrated out of the
+    location.
 
     Args:
-        decoder: an `mlp` of one layer, so that location and raw scale are linear in z. The scale is taken at
-            z's mean.
+        decoder: an `mlp` of one layer, so location and raw scale are linear in z. The raw scale is evaluated
+            at the mean of z.
     """
     location, raw = decoder(z_mean).chunk(2, -1)
     own, of_z = logit_scale(raw), decoder.get_parameter("0.weight")[:1]

@@ -1,4 +1,4 @@
-"""How well a model does on people whom it has not seen, for every pattern of missing modalities."""
+"""Scores of a model on held-out people, by pattern of missing modalities."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -24,12 +24,12 @@ from .modality import Modality
 from .mvae import MVAE
 
 BURST_SECONDS, GAP_SECONDS = 3.0, 6.0
-Scores = dict[str, dict[str, float]]  # by pattern, by name
-Patterns = dict[str, dict[str, Tensor]]  # what is seen, bool `[P, T]` by input, by pattern
+Scores = dict[str, dict[str, float]]  # by pattern, by metric
+Patterns = dict[str, dict[str, Tensor]]  # masks, bool `[P, T]` by input, by pattern
 
 
 class Predictions(NamedTuple):
-    """Of the target, in one pattern, all `[P, T]`; surprise by modality, NaN where missing."""
+    """Predictions of the target under one pattern, `[P, T]`; surprise by modality, NaN where missing."""
 
     mean: Array
     low: Array
@@ -37,19 +37,19 @@ class Predictions(NamedTuple):
     surprise: dict[str, Array]
 
 
-Live = MMVRNN | ForwardFilter | MVAE | DMVAE  # whose target can be told at once
-Predict = Callable[[Batch, dict[str, Tensor]], Predictions]  # of people, and what is seen of them
+Live = MMVRNN | ForwardFilter | MVAE | DMVAE  # models that predict the target causally
+Predict = Callable[[Batch, dict[str, Tensor]], Predictions]  # of a batch, under masks
 
 
 class Group(NamedTuple):
-    """Held-out people, and what is seen of them by pattern."""
+    """Held-out people, and masks by pattern."""
 
     batch: Batch
     seen: Patterns
 
 
 def patterns(config: Config, batch: Batch, rng: np.random.Generator) -> Patterns:
-    """Everything (as far as the sensors gave it), each modality alone, and bursts in which any may miss."""
+    """Masks: everything that is available, each modality alone, and bursts of missing modalities."""
     inputs = [m.name for m in config.model.modalities if m.role != "target"]
     burst, gap = BURST_SECONDS * config.rate, GAP_SECONDS * config.rate
     there = {name: batch.available[name] for name in inputs}
@@ -63,24 +63,24 @@ def patterns(config: Config, batch: Batch, rng: np.random.Generator) -> Patterns
 
 
 def held_out(config: Config, data: Data, seed: int, people: People, groups: int = GROUPS) -> Iterator[Group]:
-    """Groups of people of whom no model has seen any."""
+    """Groups of people not used in training."""
     for number, batch in data.held_out(seed, people, groups):
         yield Group(batch, patterns(config, batch, np.random.default_rng((seed, number, 1))))
 
 
 def evaluate(model: Model, config: Config, seed: int, people: People = "test") -> Scores:
-    """Scores by pattern on held-out people: of its target where the model tells one live, of every modality
-    where not."""
+    """Scores by pattern on held-out people: of the target if the model predicts it causally, else of every
+    modality."""
     groups = held_out(config, load_data(config), seed, people)
     target = next((m for m in config.model.modalities if m.role == "target"), None)
-    if target is None or isinstance(model, MDVAE):  # which looks ahead
+    if target is None or isinstance(model, MDVAE):  # not causal
         return modality_scores(model, config, groups)
     return target_scores(target, groups, partial(predict, model))
 
 
 @torch.no_grad()
 def predict(model: Live, batch: Batch, seen: dict[str, Tensor]) -> Predictions:
-    """Whole sessions as they would be told live."""
+    """Predict whole sessions causally, as in a live run."""
     x, people = {k: batch.x[k] for k in seen}, len(next(iter(seen.values())))
     match model:
         case MMVRNN():
@@ -98,7 +98,7 @@ def predict(model: Live, batch: Batch, seen: dict[str, Tensor]) -> Predictions:
 
 
 def logit_normal_nll(y: Array, low: Array, high: Array) -> Array:
-    """−log of the density at y of the logit-normal whose central 90 % is this interval."""
+    """−log density at y of the logit-normal whose central 90 % is this interval."""
     y = y.clip(EDGE, 1 - EDGE).astype(np.float64)
     a, b = (logit(v.astype(np.float64).clip(1e-9, 1 - 1e-7)) for v in (low, high))
     location, scale = (a + b) / 2, (b - a) / 2 / HALF_WIDTH
@@ -107,15 +107,15 @@ def logit_normal_nll(y: Array, low: Array, high: Array) -> Array:
 
 
 def bernoulli_nll(y: Array, mean: Array) -> Array:
-    """−log of the chance of y, which is 0 or 1."""
+    """−log probability of y, which is 0 or 1."""
     p = mean.astype(np.float64).clip(1e-6, 1 - 1e-6)
     nats: Array = -xlogy(y, p) - xlogy(1 - y, 1 - p)
     return nats
 
 
 def target_scores(target: Modality, groups: Iterator[Group], predict: Predict) -> Scores:
-    """Of the target where it is known: negative log-likelihood in nats; CCC, Pearson, RMSE and how much the
-    90 % interval holds, or AUC and RMSE where it is 0 or 1. With everything present also the 99th percentile
+    """Scores where the target is known: negative log-likelihood in nats; CCC, Pearson, RMSE and coverage of
+    the 90 % interval, or AUC and RMSE for a binary target. With everything present, also the 99th percentile
     of each modality's surprise."""
     truths: list[Array] = []
     predicted: dict[str, list[tuple[Array, ...]]] = {}
@@ -152,10 +152,10 @@ def target_scores(target: Modality, groups: Iterator[Group], predict: Predict) -
 
 
 def modality_scores(model: Model, config: Config, groups: Iterator[Group]) -> Scores:
-    """Of every modality, told from what the pattern shows: RMSE (in standard deviations of its own where it
-    has a location and a scale) and Pearson, or AUC where it is 0 or 1."""
+    """Scores of every modality, reconstructed under each pattern: RMSE (in its standard deviations if its
+    likelihood has a location and a scale) and Pearson, or AUC where it is 0 or 1."""
     truths: dict[str, list[Array]] = {m.name: [] for m in config.model.modalities}
-    told: dict[str, dict[str, list[Array]]] = {}
+    estimates: dict[str, dict[str, list[Array]]] = {}
     for batch, seen in groups:
         for m in config.model.modalities:
             truths[m.name].append(batch.x[m.name][batch.available[m.name]].numpy())
@@ -163,9 +163,9 @@ def modality_scores(model: Model, config: Config, groups: Iterator[Group]) -> Sc
             means = reconstruct(model, {k: batch.x[k] for k in masks}, masks)
             for m in config.model.modalities:
                 found = means[m.name][batch.available[m.name]].numpy()
-                told.setdefault(pattern, {}).setdefault(m.name, []).append(found)
+                estimates.setdefault(pattern, {}).setdefault(m.name, []).append(found)
     results: Scores = {}
-    for pattern, by_name in told.items():
+    for pattern, by_name in estimates.items():
         scores = results.setdefault(pattern, {})
         for m in config.model.modalities:
             scores |= _scores(m, np.concatenate(truths[m.name]), np.concatenate(by_name[m.name]))
@@ -186,7 +186,7 @@ def _scores(m: Modality, truth: Array, estimate: Array) -> dict[str, float]:
 
 @torch.no_grad()
 def reconstruct(model: Model, x: dict[str, Tensor], mask: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The mean of every modality, `[P, T, D]` in raw units, told from what is present."""
+    """The mean of every modality, `[P, T, D]` in raw units, given what is present."""
     assert not isinstance(model, MMVRNN)  # `generation.reconstruct`
     if isinstance(model, MDVAE):
         return model.decode({name: latent.sample for name, latent in model.encode(x, mask).items()})

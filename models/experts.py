@@ -13,14 +13,14 @@ CAP = 1e4
 
 
 def precision(raw: Tensor) -> Tensor:
-    """A precision from an unbounded number: softplus plus a floor, capped, so that no scale explodes."""
+    """A precision from an unbounded number: softplus plus a floor, capped for stability."""
     return (softplus(raw) + FLOOR).clamp(max=CAP)
 
 
 def product(
     prior_mean: Tensor, prior_precision: Tensor, means: Tensor, precisions: Tensor, mask: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The product of a prior expert and those experts that are present.
+    """The product of a prior expert and the experts that are present.
 
     Args:
         prior_mean, prior_precision: `[…, Z]`.
@@ -32,7 +32,7 @@ def product(
     """
     weights = precisions * mask.unsqueeze(-1)
     total = prior_precision + weights.sum(-2)
-    # Written as a shift of the prior's mean, so that with no expert present it is that mean to the bit.
+    # As a shift of the prior's mean, so that without experts it is that mean bit for bit.
     shift = (weights * (means - prior_mean.unsqueeze(-2))).sum(-2)
     return prior_mean + shift / total, total
 

@@ -27,6 +27,7 @@ from .dynamic_latent import Latent, ahead
 from .engagement import Prediction, linear_logit, predictive
 from .experts import kl_divergence, precision
 from .likelihoods import logit_normal, nll
+from .losses import masked_mean
 from .mdvae import MDVAE, Inputs, MDVAEConfig
 from .mlp import mlp
 from .modality import Modality
@@ -257,22 +258,17 @@ class ForwardFilter(nn.Module):
         for name, belief in beliefs.items():
             mean, lam = latents[name].mean, latents[name].precision
             if name == "w":  # the same at every tick
-                costs[name] = _mean(kl_divergence(mean.unsqueeze(1), lam.unsqueeze(1), *belief), ticks)
+                costs[name] = masked_mean(kl_divergence(mean.unsqueeze(1), lam.unsqueeze(1), *belief), ticks)
                 continue
             end = mean.shape[1] - self.lag
             late = (part[:, self.lag :] for part in belief)
-            costs[name] = _mean(kl_divergence(mean[:, :end], lam[:, :end], *late), ticks[:, self.lag :])
-            ahead_of = _mean(kl_divergence(mean, lam, *expected[name]), ticks)
+            costs[name] = masked_mean(kl_divergence(mean[:, :end], lam[:, :end], *late), ticks[:, self.lag :])
+            ahead_of = masked_mean(kl_divergence(mean, lam, *expected[name]), ticks)
             costs["expected"] = costs.get("expected", torch.zeros(())) + ahead_of
         if self.target is not None and self.target.name in available:
             end = ticks.shape[1] - self.lag
             known = available[self.target.name][:, :end]
             y = torch.where(known.unsqueeze(-1), x[self.target.name][:, :end], torch.tensor(0.5))
             nats = logit_normal(y, *(part[:, self.lag :] for part in self.logit(beliefs))).squeeze(-1)
-            costs["target"] = self.target.factor * _mean(nats * known, known)
+            costs["target"] = self.target.factor * masked_mean(nats, known)
         return costs, state
-
-
-def _mean(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean over the ticks where the mask is set; 0 where it is set nowhere."""
-    return (values * mask).sum() / mask.sum().clamp(min=1)

@@ -1,7 +1,4 @@
-"""An MM-VRNN as a generative model: any modality from any other, new sequences, log p(x).
-
-Live, only the target is asked for; here every modality is.
-"""
+"""An MM-VRNN as a generative model: any modality from any other, new sequences, log p(x)."""
 
 import math
 from collections.abc import Mapping
@@ -23,9 +20,10 @@ def reconstruct(
     noise: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """Every observed modality, in raw units, and the target, `[B, T, D]`, given what is present up to each
-    tick: the means of p(x_t^m | z_t, h_{t-1}), z_t the posterior's mean or, by `noise` `[B, T, Z]`, a sample.
+    tick: the means of p(x_t^m | z_t, h_{t-1}) at the posterior's mean of z_t or, with `noise` `[B, T, Z]`, at
+        a sample.
 
-    Mask a modality to have it from the others; mask all to have what is expected of nothing.
+    Mask a modality to predict it from the others; mask all for the unconditional prediction.
     """
     latents = model.infer(x, mask, state, noise)
     means = {}
@@ -39,8 +37,9 @@ def reconstruct(
 
 @torch.no_grad()
 def generate(model: MMVRNN, batch: int, ticks: int, generator: torch.Generator) -> dict[str, Tensor]:
-    """New sequences, `[B, T, D]` by modality, in raw units: each tick's z drawn from the prior, x from its
-    decoders, and both fed back (ancestral sampling). The target's is its mean; contexts are missing.
+    """New sequences, `[B, T, D]` by modality in raw units, by ancestral sampling: each tick draws z from the
+    prior and x from the decoders, and both enter the recurrence. The target is its mean; contexts are
+    missing.
     """
     state = model.initial_state(batch)
     columns: dict[str, list[Tensor]] = {m.name: [] for m in (*model.decoded, model.target)}
@@ -57,7 +56,7 @@ def generate(model: MMVRNN, batch: int, ticks: int, generator: torch.Generator) 
             columns[m.name].append(drawn[m.name])
         y = model.head.predict(prior.z, torch.zeros_like(prior.z), prior.h).mean
         columns[model.target.name].append(y)
-        # The posterior of what was drawn has its own z; the one that it was drawn from goes on.
+        # `infer` would sample a posterior given x; the recurrence takes the z that x was drawn from.
         gates = sum(
             (model.gates_x[m.name](model.encode(m.name, drawn[m.name], here)) for m in model.decoded),
             torch.zeros(batch, 1, 3 * model.config.hidden),
@@ -75,11 +74,11 @@ def log_likelihood(
     samples: int,
     generator: torch.Generator,
 ) -> Tensor:
-    """log p of everything given, where present, `[B]`, nats of standardised units, by importance sampling
-    (Burda et al. 2016, equation 8) with whole sequences of z drawn from the posterior.
+    """log p of all present values, `[B]`, nats in normalised units, by importance sampling (Burda et al.
+    2016, equation 8) with whole sequences of z drawn from the posterior.
 
-    With the target among x it is log p(x, y); log p(x | y) is that less log p(y), of y alone. Below the truth
-    in expectation, the more so the longer the sequence and the fewer the samples.
+    With the target y in `x` this is log p(x, y); subtract log p(y) for log p(x | y). In expectation it is a
+    lower bound, looser for longer sequences and fewer samples.
     """
     batch, ticks = next(iter(mask.values())).shape
     total = torch.full((batch,), -torch.inf)

@@ -2,8 +2,8 @@
 
     log p(x) ≈ log 1/K Σ_k p(x, z_k) / q(z_k)   z_k ~ q
 
-It is below log p(x) in expectation, tends to it as K grows, and is exact for any K where q is p(z | x). A
-model with several latents gives them side by side as one z.
+In expectation this is below log p(x); it converges to it as K grows, and is exact for any K where q is
+p(z | x). A model with several latents concatenates them into one z.
 """
 
 import math
@@ -29,12 +29,12 @@ def log_likelihood(
 
     Args:
         samples: K.
-        chunk: how many samples are held at a time; the draws, and so the result, do not depend on it.
+        chunk: samples in memory at a time; the draws, and so the result, do not depend on it.
     """
     mean, precision = proposal
     total = torch.full(mean.shape[:1], -torch.inf, dtype=mean.dtype)
     for start in range(0, samples, chunk):
-        # One draw per sample: a generator's numbers depend on how many are asked for at once.
+        # One draw per sample: a generator's numbers depend on the size of the request.
         draws = [
             torch.randn(mean.shape, generator=generator, dtype=mean.dtype)
             for _ in range(min(chunk, samples - start))
@@ -56,7 +56,7 @@ def log_conditional(
 
     Args:
         joint: log p(x, y, z) and q(z | x, y).
-        given: log p(y, z) and q(z | y). With q(z | x, y) here, most of p(y) would go unseen.
+        given: log p(y, z) and q(z | y); q(z | x, y) would cover too little of p(y).
     """
     both = log_likelihood(*joint, samples, generator, chunk)
     return both - log_likelihood(*given, samples, generator, chunk)

@@ -8,14 +8,14 @@ import torch
 from torch import Tensor, sigmoid
 from torch.nn.functional import log_softmax, one_hot, softmax, softplus
 
-# In units of a modality's standard deviation. Without a floor one easy dimension can buy any likelihood;
-# without a cap one bad step can make every other dimension worthless.
+# In units of a modality's standard deviation. Without a floor one easy dimension can dominate the likelihood;
+# without a cap one bad step can flatten all others.
 FLOOR: Final = 0.02
 CAP: Final = 20.0
-LOGIT_CAP: Final = 5.0  # the scale of a logit; at 5 most of a logit-normal lies at its two ends
-EDGE: Final = 1e-3  # shares are kept this far from 0 and 1, whose logits are infinite
+LOGIT_CAP: Final = 5.0  # of a logit; at 5 most of a logit-normal lies at its two ends
+EDGE: Final = 1e-3  # values are kept this far from 0 and 1, whose logits are infinite
 
-# Of Gauss–Hermite quadrature: E f(u), u ~ N(m, s²), is about Σ weight · f(m + s · node).
+# Gauss–Hermite quadrature: E f(u), u ~ N(m, s²), is about Σ weight · f(m + s · node).
 _nodes, _weights = np.polynomial.hermite_e.hermegauss(9)
 NODES: Final = torch.tensor(_nodes, dtype=torch.float32)
 WEIGHTS: Final = torch.tensor(_weights / math.sqrt(2 * math.pi), dtype=torch.float32)
@@ -51,7 +51,7 @@ LOCATION_SCALE: Final = {"laplace": laplace, "normal": normal}
 
 
 def width(likelihood: str, dim: int) -> int:
-    """How many numbers a decoder gives for `dim` dimensions: locations and raw scales, or logits."""
+    """Number of a decoder's outputs for `dim` dimensions: locations and raw scales, or logits."""
     return 2 * dim if likelihood in LOCATION_SCALE or likelihood == "logit_normal" else dim
 
 
@@ -78,7 +78,7 @@ def nll(likelihood: str, parameters: Tensor, x: Tensor) -> Tensor:
 
 
 def sample(likelihood: str, parameters: Tensor, generator: torch.Generator) -> Tensor:
-    """A draw, `[…, D]`; of categories, one-hot."""
+    """A sample, `[…, D]`; categories are one-hot."""
     if likelihood == "categorical":
         chances = softmax(parameters, -1)
         chosen = torch.multinomial(chances.flatten(0, -2), 1, generator=generator).reshape(chances.shape[:-1])

@@ -1,21 +1,20 @@
-"""MDVAE: what stays, what moves together and what moves alone in several sequences at once.
+"""MDVAE: the multimodal dynamical VAE, with static, shared and private dynamic latents.
 
-The latents and their factorisation are those of the multimodal dynamical VAE (Sadok, Leglaive, Girin,
-Alameda-Pineda & Séguier 2023): a static w, a dynamic latent shared by all modalities, and a private dynamic
-one for each:
+The latents and their factorisation are those of Sadok, Leglaive, Girin, Alameda-Pineda & Séguier (2023): a
+static w, a dynamic latent shared by all modalities, and a private dynamic one for each:
 
-    prior       p(w) = N(0, I),  p(z_t | z_{1:t-1})                       each dynamic latent on its own
+    prior       p(w) = N(0, I),  p(z_t | z_{1:t-1})                       each dynamic latent separately
     decoders    p(x_t^m | w, z_t^shared, z_t^m)                           all m
     posteriors  q(w | x_{1:T}) ∝ p(w) · Π_t e_t(w | x_{t:T})              t at which anything is present
                 q(z_t | z_{1:t-1}, x_{t:T}, w) ∝ p(z_t | z_{1:t-1}) · e(z_t | z_{1:t-1}, x_{t:T}, w)
 
-A private posterior sees x^m_{t:T} and z^shared_{t:T} in place of x_{t:T}. What lies ahead comes through a
-recurrence that runs backwards over the sequence; given z_{1:t-1} and w, nothing earlier adds to it. Each
-posterior is the prior times a Gaussian expert e, which is left out where nothing is present from t on: there,
-and with all masked everywhere, the posterior is the prior exactly. The paper's are networks without a prior.
-A target, which the paper has not, has no private latent, and its decoder is linear in w and z^shared.
+A private posterior takes x^m_{t:T} and z^shared_{t:T} in place of x_{t:T}. The future comes through a
+recurrence that runs backwards over the sequence; given z_{1:t-1} and w, the past of the inputs adds nothing.
+Each posterior is the prior times a Gaussian expert e. Where nothing is present from t on, e is left out and
+the posterior is exactly the prior. In the paper the posteriors are networks without a prior. A target (not in
+the paper) has no private latent; its decoder is linear in w and z^shared.
 
-Encode, change, decode; w of the next sequence, and half-way from one shared latent to another:
+To swap w between sequences, or interpolate the shared latent:
 
     z = {name: latent.sample for name, latent in model.encode(x, mask).items()}
     swapped = model.decode({**z, "w": z["w"].roll(1, 0)})
@@ -23,7 +22,6 @@ Encode, change, decode; w of the next sequence, and half-way from one shared lat
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 import msgspec
 import torch
@@ -32,11 +30,12 @@ from torch import Tensor, nn
 from .dynamic_latent import DynamicLatent, Latent, ahead, backwards
 from .experts import kl_divergence, precision, product
 from .likelihoods import mean, nll, width
+from .losses import Losses, masked_mean
 from .mlp import mlp
 from .modality import Modality, check_target
 from .normalised import Normalised
 
-CLIP = 10.0  # standard deviations; a wilder input moves an encoder no further
+CLIP = 10.0  # standard deviations; encoder inputs beyond it are clipped
 
 
 class MDVAEConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="model", tag="mdvae"):
@@ -61,22 +60,14 @@ class MDVAEConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_f
             raise ValueError("static and private must be at least 0")
 
     def sizes(self) -> dict[str, int]:
-        """Size by latent, in order: `w`, `shared`, then the private ones by their modality's name."""
+        """Size by latent, in order: `w`, `shared`, then the private ones under their modality's name."""
         private = {m.name: self.private for m in self.modalities if m.role == "observed"}
         sizes = {"w": self.static, "shared": self.shared} | private
         return {name: size for name, size in sizes.items() if size}
 
 
-class Losses(NamedTuple):
-    """Nats per tick: KL(posterior ‖ prior) by latent, negative log-likelihood by modality."""
-
-    total: Tensor
-    kl: dict[str, Tensor]
-    nll: dict[str, Tensor]
-
-
 class Inputs(Normalised):
-    """What a recurrence sees of each modality: features and a flag, or zeros where masked."""
+    """The recurrences' inputs: each modality's features and a presence flag, zeros where masked."""
 
     def __init__(self, modalities: tuple[Modality, ...], hidden: int) -> None:
         super().__init__(modalities)
@@ -88,7 +79,7 @@ class Inputs(Normalised):
     def forward(
         self, x: Mapping[str, Tensor], mask: Mapping[str, Tensor]
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """φ_m(x) and flag `[B, T, H + 1]`, and presence bool `[B, T]`, by modality in order."""
+        """φ_m(x) with its flag `[B, T, H + 1]`, and presence, bool `[B, T]`, by modality in order."""
         some = next(iter(mask.values()))
         features, present = {}, {}
         for m in self.modalities:
@@ -103,9 +94,9 @@ class Inputs(Normalised):
 class MDVAE(nn.Module):
     """A multimodal dynamical VAE; see the module's docstring.
 
-    Inputs are dictionaries `{modality: [B, T, D]}` in raw units with masks `{modality: bool [B, T]}`; a
-    masked value may be anything, NaN included, and does not matter. A modality left out is masked throughout.
-    Where sequences differ in length, their ends are masked.
+    Inputs are dictionaries `{modality: [B, T, D]}` in raw units with masks `{modality: bool [B, T]}`. A
+    masked value may be anything, NaN included. A modality left out is masked throughout. Sequences of
+    different length have their ends masked.
     """
 
     def __init__(self, config: MDVAEConfig) -> None:
@@ -136,11 +127,11 @@ class MDVAE(nn.Module):
         )
 
     def normalise(self, name: str, center: Tensor, scale: Tensor) -> None:
-        """Set what a modality's raw units are divided into: mean and standard deviation, `[D]`."""
+        """Set a modality's mean and standard deviation, `[D]`, in raw units."""
         self.inputs.normalise(name, center, scale)
 
     def noise(self, batch: int, ticks: int, generator: torch.Generator | None = None) -> dict[str, Tensor]:
-        """Draws from N(0, 1) for each latent: `[B, S]` for w, `[B, T, Z]` for the others."""
+        """Draws from N(0, 1) by latent: `[B, S]` for w, `[B, T, Z]` for the others."""
         return {
             name: torch.randn((batch, size) if name == "w" else (batch, ticks, size), generator=generator)
             for name, size in self.sizes.items()
@@ -153,11 +144,11 @@ class MDVAE(nn.Module):
         noise: Mapping[str, Tensor] | None = None,
         w_prior: tuple[Tensor, Tensor] | None = None,
     ) -> dict[str, Latent]:
-        """The posterior of each latent, sampled by `noise`, or at the means without it.
+        """The posterior of each latent, sampled with `noise`, or at its mean without.
 
         Args:
-            w_prior: mean and precision of w, `[B, S]`, if something of the sequence was seen before this part
-                of it; otherwise N(0, I).
+            w_prior: mean and precision of w, `[B, S]`, given earlier parts of the sequence; otherwise N(0,
+                I).
         """
         features, present = self.inputs(x, mask)
         inputs = torch.cat(list(features.values()), -1)  # [B, T, M (H + 1)]
@@ -185,14 +176,14 @@ class MDVAE(nn.Module):
         return Latent(mu, lam, *before, mu if noise is None else mu + noise * torch.rsqrt(lam))
 
     def generate(self, noise: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Samples of the prior: of the posterior with nothing present."""
+        """Samples of the prior: the posterior with nothing present."""
         some = self.config.modalities[0].name
         nothing = torch.zeros(noise["shared"].shape[:2], dtype=torch.bool)
         return {name: latent.sample for name, latent in self.encode({}, {some: nothing}, noise).items()}
 
     def parameters_of(self, name: str, z: Mapping[str, Tensor]) -> Tensor:
-        """Parameters of p(x^m | w, z^shared, z^m) in standard deviations, `[B, T, width]`; w `[B, S]`, or
-        `[B, T, S]` where what is known of it changes."""
+        """Parameters of p(x^m | w, z^shared, z^m), normalised, `[B, T, width]`; w is `[B, S]`, or `[B, T, S]`
+        where its estimate changes over time."""
         parts = [z["shared"], z[name]] if name in self.private else [z["shared"]]
         if self.config.static:
             w = z["w"]
@@ -203,7 +194,7 @@ class MDVAE(nn.Module):
         return parameters
 
     def decode(self, z: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The mean of each modality `[B, T, D]`, in raw units, given latents by name."""
+        """The mean of each modality, `[B, T, D]` in raw units, given latents by name."""
         return {
             m.name: self.inputs.in_raw_units(m, mean(m.likelihood, self.parameters_of(m.name, z)))
             for m in self.config.modalities
@@ -219,15 +210,15 @@ class MDVAE(nn.Module):
     ) -> Losses:
         """The negative ELBO per tick.
 
-        What is available and not fed is still reconstructed: that teaches prediction across modalities. Each
-        likelihood is averaged over the ticks at which it is available, each KL (that of w counts once a
-        sequence) over the ticks up to a sequence's last available one, so that no weight depends on batch
-        size, length or padding.
+        A value that is available but not fed is still reconstructed, which teaches prediction across
+        modalities. Each likelihood is averaged over the ticks at which its modality is available, each KL
+        (that of w counts once per sequence) over the ticks up to a sequence's last available one, so that no
+        weight depends on batch size, length or padding.
 
         Args:
             x: raw values by modality.
             available: where there is a value, bool `[B, T]` by modality.
-            fed: where the encoders see it; nowhere that it is not available.
+            fed: where the encoders see it; a subset of `available`.
         """
         return self.costs(x, available, self.encode(x, fed, noise), beta)
 
@@ -238,11 +229,10 @@ class MDVAE(nn.Module):
         latents: Mapping[str, Latent],
         beta: float,
     ) -> Losses:
-        """The negative ELBO per tick with latents sampled already."""
+        """The negative ELBO per tick, given sampled latents; see `loss`."""
         z = {name: latent.sample for name, latent in latents.items()}
-        ticks = ahead(torch.stack(list(available.values())).any(0)).sum().clamp(min=1)
-        kl = {name: kl_divergence(*latent[:4]).sum() / ticks for name, latent in latents.items()}
-        total, costs = beta * torch.stack(list(kl.values())).sum(), {}
+        kl = torch.stack(list(self.kl(latents, available).values())).sum()
+        total, costs = beta * kl, {}
         for m in self.config.modalities:
             if m.name not in available:
                 continue
@@ -250,6 +240,11 @@ class MDVAE(nn.Module):
             cost = nll(
                 m.likelihood, self.parameters_of(m.name, z), self.inputs.normalised(m.name, x[m.name], seen)
             )
-            costs[m.name] = (cost * seen).sum() / seen.sum().clamp(min=1)
+            costs[m.name] = masked_mean(cost, seen)
             total = total + m.factor * costs[m.name]
         return Losses(total, kl, costs)
+
+    def kl(self, latents: Mapping[str, Latent], available: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """KL(posterior ‖ prior) by latent, nats per tick up to each sequence's last available one."""
+        ticks = ahead(torch.stack(list(available.values())).any(0)).sum().clamp(min=1)
+        return {name: kl_divergence(*latent[:4]).sum() / ticks for name, latent in latents.items()}

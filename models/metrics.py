@@ -1,4 +1,4 @@
-"""How well an estimate follows the truth."""
+"""Scores of an estimate against the truth."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ def pearson(truth: Array, estimate: Array) -> float:
 
 
 def coverage(truth: Array, low: Array, high: Array) -> float:
-    """Share of the truth inside the interval."""
+    """Share of true values inside the interval."""
     return float(np.mean((low <= truth) & (truth <= high)))
 
 
@@ -34,8 +34,8 @@ def rmse(truth: Array, estimate: Array) -> float:
 
 
 def auc(truth: Array, score: Array) -> float:
-    """Area under the ROC curve: how often a score is higher where the truth is 1 than where it is 0, ties
-    counting half (Mann & Whitney 1947); NaN where the truth is all 0 or all 1."""
+    """Area under the ROC curve: the probability that a positive scores higher than a negative, ties counting
+    half (Mann & Whitney 1947); NaN where the truth is all 0 or all 1."""
     positive = truth.ravel() > 0.5
     n, m = int(positive.sum()), int((~positive).sum())
     if not n or not m:

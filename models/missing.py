@@ -1,7 +1,7 @@
-"""Patterns of missing modalities, in nature and in training.
+"""Patterns of missing modalities, in simulated data and in training.
 
-Bursts follow Gilbert's (1960) two-state channel: a chain that is present or missing, and leaves either
-state with a constant probability per tick, so that the lengths of bursts and gaps are geometric.
+Bursts follow Gilbert's (1960) two-state channel: a Markov chain that leaves either state with a constant
+probability per tick, so the lengths of bursts and gaps are geometric.
 """
 
 import msgspec
@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 class Dropout(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which observed modalities are hidden from the encoders in training.
 
-    The first four are shares of sequences, per modality, and add up to at most 1; the rest are complete.
+    The first three are shares of sequences, per modality, with a sum of at most 1; the rest stay complete.
     """
 
     absent: float = 0.2  # hidden from the first tick to the last
     bursts: float = 0.3  # hidden in bursts
     frames: float = 0.15  # hidden tick by tick
     burst_seconds: float = 2.0  # mean length of a burst; gaps between bursts are twice as long
-    frame_share: float = 0.3  # share of ticks hidden where they are hidden tick by tick
+    frame_share: float = 0.3  # share of ticks hidden in a `frames` sequence
     target: float = 0.9  # share of sequences in which the target is hidden from its encoder
 
 
@@ -30,9 +30,10 @@ def bursts(
     mean_burst: float,
     mean_gap: float | NDArray[np.floating],
 ) -> NDArray[np.bool_]:
-    """True where missing, `[streams, ticks]`; mean lengths in ticks, at least 1, the gap's also by stream.
+    """True where missing, `[streams, ticks]`; mean lengths in ticks, at least 1, the gap's optionally by
+    stream.
 
-    Starts in the chain's own balance.
+    Starts in the chain's stationary distribution.
     """
     begin, end = 1 / np.maximum(mean_gap, 1), 1 / max(mean_burst, 1)
     missing = rng.random(streams) < begin / (begin + end)

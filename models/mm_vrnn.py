@@ -11,10 +11,10 @@ with the posterior a product of experts in which the learned prior takes part (a
 With nothing present the posterior is the prior. The alternative, for comparison, is to concatenate φ_m of
 all modalities into one Gaussian, with zeros or a learned token in place of a missing one.
 
-The target has an expert, used in training when its label is shown, and never enters the recurrence except
-through z, so that live, where it is always missing, nothing is out of place.
+The target has an expert, used in training when its label is shown. It enters the recurrence only through z,
+so the model runs live without it.
 
-Whatever does not depend on z (encoders) or follows from z and h (decoders) is computed for a whole segment
+Encoders (which do not depend on z) and decoders (which follow from z and h) are computed for a whole segment
 at once; only the recurrence runs tick by tick.
 """
 
@@ -30,7 +30,7 @@ from .dynamic_latent import ahead
 from .engagement import EngagementHead, Prediction
 from .experts import kl_divergence, precision, product
 from .likelihoods import mean, nll, width
-from .losses import Losses
+from .losses import Losses, masked_mean
 from .modality import Modality, Role
 from .normalised import Normalised
 
@@ -39,16 +39,20 @@ HEADS: Final[dict[str, type[EngagementHead] | type[BinaryHead]]] = {
     "logit_normal": EngagementHead,
     "bernoulli": BinaryHead,
 }
-CLIP = 10.0  # standard deviations; a wilder input moves an encoder no further
+CLIP = 10.0  # standard deviations; encoder inputs beyond it are clipped
+
+
+Values = Mapping[str, Tensor]  # by modality
 
 
 class MMVRNNConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="model", tag="mm_vrnn"):
     """Sizes of an MM-VRNN.
 
     Attributes:
-        fusion: of the modalities in the posterior: a product of `experts`, or a concatenation in which a
-            missing modality is `zeros` or a learned `token`.
-        free_nats: of a latent's KL, averaged over a segment, that cost nothing (Kingma et al. 2016).
+        fusion: posterior as a product of `experts`, or from a concatenation in which a missing modality is
+            `zeros` or a learned `token`.
+        free_nats: nats of each latent dimension's KL, averaged over a segment, that cost nothing (Kingma et
+            al. 2016).
     """
 
     modalities: tuple[Modality, ...]
@@ -65,7 +69,7 @@ class MMVRNNConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_
         if len(set(names)) != len(names):
             raise ValueError(f"modalities must have different names, found {names}")
         if len(self.of_role("target")) != 1 or not self.of_role("observed"):
-            raise ValueError("modalities must hold one target and at least one observed")
+            raise ValueError("modalities must contain one target and at least one observed")
         (target,) = self.of_role("target")
         if target.likelihood not in HEADS or target.dim != 1:
             raise ValueError(
@@ -78,50 +82,37 @@ class MMVRNNConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_
 
 
 class Evidence(NamedTuple):
-    """What the inputs of a tick contribute, before h_{t-1} is known; of the K modalities given.
+    """What the inputs of a tick contribute before h_{t-1} is known; K modalities are given."""
 
-    Attributes:
-        gates: to the GRU's gates, `[…, 3 H]`.
-        experts: to each expert's mean and raw precision, `[…, K, 2 Z]`.
-        present: 1 where an expert is present, 0 where not, `[…, K]`.
-    """
-
-    gates: Tensor
-    experts: Tensor
-    present: Tensor
+    gates: Tensor  # to the GRU's gates, `[…, 3 H]`
+    experts: Tensor  # to each expert's mean and raw precision, `[…, K, 2 Z]`
+    present: Tensor  # 1 where an expert is present, 0 where not, `[…, K]`
 
 
 class Latents(NamedTuple):
-    """What the recurrence gives: for a segment `[B, T, ·]`, for one tick `[B, ·]`.
+    """Output of the recurrence: for a segment `[B, T, ·]`, for one tick `[B, ·]`."""
 
-    Attributes:
-        h: `[…, H]`, h_{t-1}: what the decoders see.
-        prior_mean, prior_precision, mean, precision: of z_t, `[…, Z]`.
-        z: `[…, Z]`; a sample of the posterior, or its mean.
-        state: `[B, H]`, h after the last tick.
-    """
-
-    h: Tensor
-    prior_mean: Tensor
+    h: Tensor  # h_{t-1}, the decoders' input, `[…, H]`
+    prior_mean: Tensor  # of z_t, as the next three, `[…, Z]`
     prior_precision: Tensor
     mean: Tensor
     precision: Tensor
-    z: Tensor
-    state: Tensor
+    z: Tensor  # a sample of the posterior, or its mean
+    state: Tensor  # h after the last tick, `[B, H]`
 
 
 class MMVRNN(Normalised):
     """A multimodal VRNN; see the module's docstring.
 
-    Inputs are dictionaries `{modality: [B, T, D]}` in raw units with masks `{modality: bool [B, T]}`; a
-    masked value may be anything, NaN included, and does not matter.
+    Inputs are dictionaries `{modality: [B, T, D]}` in raw units with masks `{modality: bool [B, T]}`. A
+    masked value may be anything, NaN included.
     """
 
     def __init__(self, config: MMVRNNConfig) -> None:
         super().__init__(config.modalities)
         self.config = config
         hidden, latent = config.hidden, config.latent
-        # In this order everywhere, masks and bundles included.
+        # The order of modalities everywhere, including masks and bundles.
         self.inputs = (*config.of_role("observed"), *config.of_role("context"))
         self.experts = (*self.inputs, *config.of_role("target"))
         self.decoded = config.of_role("observed")
@@ -161,18 +152,16 @@ class MMVRNN(Normalised):
     def initial_state(self, batch: int) -> Tensor:
         return torch.zeros(batch, self.config.hidden)
 
-    def infer(
-        self, x: Mapping[str, Tensor], mask: Mapping[str, Tensor], state: Tensor, noise: Tensor | None = None
-    ) -> Latents:
+    def infer(self, x: Values, mask: Values, state: Tensor, noise: Tensor | None = None) -> Latents:
         """Run the recurrence over a segment.
 
         Args:
-            x, mask: of any of the modalities; those left out are missing throughout.
+            x, mask: of any modalities; those left out are missing throughout.
             state: `[B, H]`.
             noise: `[B, T, Z]` from N(0, 1) to sample the posterior; None takes its mean.
         """
         evidence = self.evidence(x, mask)
-        # Unbound once: indexing [:, t] in the loop would make its backward pass quadratic in T.
+        # Unbound once: indexing [:, t] in the loop would make the backward pass quadratic in T.
         by_tick = zip(*(part.unbind(1) for part in evidence), strict=True)
         draws = [None] * evidence.present.shape[1] if noise is None else noise.unbind(1)
         given, h, steps = self.given(x), state, []
@@ -181,31 +170,26 @@ class MMVRNN(Normalised):
             steps.append(step)
         return Latents(*(torch.stack(column, 1) for column in zip(*steps, strict=True)), h)
 
-    def given(self, x: Mapping[str, Tensor]) -> list[int]:
+    def given(self, x: Values) -> list[int]:
         """Indices of the experts whose modality is in x."""
         return [i for i, m in enumerate(self.experts) if m.name in x]
 
-    def evidence(self, x: Mapping[str, Tensor], mask: Mapping[str, Tensor]) -> Evidence:
+    def evidence(self, x: Values, mask: Values) -> Evidence:
         """Everything of one tick or of many that does not depend on h; x `[…, D]`, masks `[…]`."""
         features = {m.name: self.encode(m.name, x[m.name], mask[m.name]) for m in self.experts if m.name in x}
         some = next(iter(mask.values()))
         if self.config.fusion != "experts":
             features = {m.name: self.stand_in(m.name, features, mask, some.shape) for m in self.experts}
             mask = dict.fromkeys(features, torch.ones_like(some))
-        gates = [
-            self.gates_x[m.name](features[m.name]) * mask[m.name].unsqueeze(-1)
-            for m in self.inputs
-            if m.name in features
-        ]
+        names = [m.name for m in self.inputs if m.name in features]
+        gates = [self.gates_x[name](features[name]) * mask[name].unsqueeze(-1) for name in names]
         return Evidence(
-            sum(gates) if gates else torch.zeros(*some.shape, 3 * self.config.hidden),
+            sum(gates[1:], gates[0]) if gates else torch.zeros(*some.shape, 3 * self.config.hidden),
             torch.stack([self.expert[name](phi) for name, phi in features.items()], -2),  # […, K, 2 Z]
             torch.stack([mask[name] for name in features], -1).to(self.from_h.weight.dtype),  # […, K]
         )
 
-    def tick(
-        self, h: Tensor, evidence: Evidence, given: list[int], noise: Tensor | None = None
-    ) -> Latents:
+    def tick(self, h: Tensor, evidence: Evidence, given: list[int], noise: Tensor | None = None) -> Latents:
         """One tick of the recurrence: from h_{t-1} `[B, H]` to z_t and h_t.
 
         Args:
@@ -227,17 +211,15 @@ class MMVRNN(Normalised):
         after = self.advance(evidence.gates, z, gates_h, h)
         return Latents(h, prior_mean, prior_precision, mean, lam, z, after)
 
-    def stand_in(
-        self, name: str, features: Mapping[str, Tensor], mask: Mapping[str, Tensor], shape: torch.Size
-    ) -> Tensor:
-        """φ_m(x), and zeros or the token where the modality is missing, `[B, T, H]`."""
+    def stand_in(self, name: str, features: Values, mask: Values, shape: torch.Size) -> Tensor:
+        """φ_m(x), with zeros or the token where the modality is missing, `[B, T, H]`."""
         nothing = self.token[name] if self.config.fusion == "token" else torch.zeros(self.config.hidden)
         if name not in features:
             return nothing.expand(*shape, -1)
         return torch.where(mask[name].unsqueeze(-1), features[name], nothing)
 
     def advance(self, gates_x: Tensor, z: Tensor, gates_h: Tensor, h: Tensor) -> Tensor:
-        """The GRU (Cho et al. 2014): h_t from its gates' parts `[B, 3 H]`."""
+        """The GRU (Cho et al. 2014): h_t from the parts of its gates, `[B, 3 H]`."""
         reset_x, update_x, new_x = (gates_x + self.gates_z(self.phi_z(z))).chunk(3, -1)
         reset_h, update_h, new_h = gates_h.chunk(3, -1)
         new = torch.tanh(new_x + torch.sigmoid(reset_x + reset_h) * new_h)
@@ -255,69 +237,63 @@ class MMVRNN(Normalised):
         return {m.name: self.in_raw_units(m, value) for m, value in means.items()}
 
     def surprise(self, name: str, x: Tensor, mask: Tensor, z: Tensor, h: Tensor) -> Tensor:
-        """−log p(x_m | z, h) in nats, of x in standard deviations; 0 where masked; `[…]`."""
+        """−log p(x_m | z, h), nats, of the normalised x; 0 where masked; `[…]`."""
         (likelihood,) = (m.likelihood for m in self.decoded if m.name == name)
         parameters = self.decode(name, z, h)
         return nll(likelihood, parameters, self.normalised(name, x, mask)) * mask
 
     def loss(
         self,
-        x: Mapping[str, Tensor],
-        available: Mapping[str, Tensor],
-        fed: Mapping[str, Tensor],
+        x: Values,
+        available: Values,
+        fed: Values,
         state: Tensor,
         noise: Tensor,
         beta: float,
     ) -> tuple[Losses, Tensor]:
         """The negative ELBO of a segment, and the state after it.
 
-        What is available and not fed is still reconstructed: that teaches prediction across modalities.
-        Each likelihood is summed over its dimensions and averaged over the ticks at which it is available,
-        the KL over the ticks up to a sequence's last available one, so that no weight depends on batch size,
-        length or padding.
+        A value that is available but not fed is still reconstructed, which teaches prediction across
+        modalities. Each likelihood is summed over its dimensions and averaged over the ticks at which its
+        modality is available, the KL over the ticks up to a sequence's last available one, so that no weight
+        depends on batch size, length or padding.
 
         Args:
             x: raw values by modality.
             available: where there is a value, bool `[B, T]` by modality.
-            fed: where the encoders see it; nowhere that it is not available.
+            fed: where the encoders see it; a subset of `available`.
         """
         latents = self.infer(x, fed, state, noise)
         kl = self.kl(latents, ahead(torch.stack(list(available.values())).any(0)))
-        costs = {
-            m.name: _mean(
-                self.surprise(m.name, x[m.name], available[m.name], latents.z, latents.h), available[m.name]
-            )
+        nats = {
+            m.name: self.surprise(m.name, x[m.name], available[m.name], latents.z, latents.h)
             for m in self.decoded
         }
-        y, seen = x[self.target.name], available[self.target.name]
-        y = torch.where(seen.unsqueeze(-1), y, torch.tensor(0.5))
-        costs[self.target.name] = _mean(self.head.nll(y, latents.z, latents.h) * seen, seen)
+        y = self.target.name
+        known = torch.where(available[y].unsqueeze(-1), x[y], torch.tensor(0.5))
+        nats[y] = self.head.nll(known, latents.z, latents.h)
+        costs = {name: masked_mean(value, available[name]) for name, value in nats.items()}
         total = beta * kl
         for m in (*self.decoded, self.target):
             total = total + m.factor * costs[m.name]
         return Losses(total, kl, costs), latents.state
 
     def kl(self, latents: Latents, counted: Tensor) -> Tensor:
-        """KL(posterior ‖ prior), nats a tick over the counted ones, bool `[B, T]`, every latent's no less
-        than its free nats."""
+        """KL(posterior ‖ prior), nats per tick counted, bool `[B, T]`; per dimension at least `free_nats`."""
         gaussians = (latents.mean, latents.precision, latents.prior_mean, latents.prior_precision)
         if not self.config.free_nats:
-            return _mean(kl_divergence(*gaussians) * counted, counted)
+            return masked_mean(kl_divergence(*gaussians), counted)
         by_latent = kl_divergence(*(g[counted].unsqueeze(-1) for g in gaussians))  # [N, Z]
         return by_latent.mean(0).clamp(min=self.config.free_nats).sum()
 
-    def predict(
-        self, x: Mapping[str, Tensor], mask: Mapping[str, Tensor], state: Tensor
-    ) -> tuple[Prediction, dict[str, Tensor], Tensor]:
-        """Filter a segment: the target's predictive distribution `[B, T, 1]` at each tick given
-        everything up to it, the surprise `[B, T]` of each observed modality under the prediction made
-        before it was an input, and the state after the segment."""
+    def predict(self, x: Values, mask: Values, state: Tensor) -> tuple[Prediction, dict[str, Tensor], Tensor]:
+        """Filter a segment: the target's predictive distribution `[B, T, 1]` at each tick given everything up
+        to it, the surprise `[B, T]` of each observed modality under the prediction made before seeing it, and
+        the state after the segment."""
         latents = self.infer(x, mask, state)
         return (*self.predict_from(latents, x, mask), latents.state)
 
-    def predict_from(
-        self, latents: Latents, x: Mapping[str, Tensor], mask: Mapping[str, Tensor]
-    ) -> tuple[Prediction, dict[str, Tensor]]:
+    def predict_from(self, latents: Latents, x: Values, mask: Values) -> tuple[Prediction, dict[str, Tensor]]:
         """The target's predictive distribution and each observed modality's surprise, of known latents."""
         prediction = self.head.predict(latents.mean, 1 / latents.precision, latents.h)
         surprise = {
@@ -326,8 +302,3 @@ class MMVRNN(Normalised):
             if m.name in x
         }
         return prediction, surprise
-
-
-def _mean(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean over the ticks where the mask is set; 0 where it is set nowhere."""
-    return values.sum() / mask.sum().clamp(min=1)

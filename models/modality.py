@@ -1,4 +1,4 @@
-"""What a model sees and tells: modalities, their roles, their likelihoods."""
+"""Modalities of a model, with their roles and likelihoods."""
 
 from typing import Literal
 
@@ -12,11 +12,12 @@ class Modality(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A named vector per tick.
 
     Attributes:
-        role: `observed` may be fed and is decoded; `target` is decoded and never fed when live; `context`
-            is fed and not decoded.
-        weight: λ, what a nat of this modality's likelihood counts for in the loss.
-        per_dimension: λ is the weight divided by `dim`, so that a modality of many numbers does not drown one
-            of few.
+        role: `observed` is an input and is decoded; `target` is decoded, and an input in training only;
+            `context` is an input and not decoded.
+        weight: λ, the weight of this modality's likelihood in the loss.
+        per_dimension: λ is the weight divided by `dim`, so that a modality of high dimension does not
+            dominate.
+        schema: name of its feature schema, which a bundle declares.
     """
 
     name: str
@@ -34,13 +35,13 @@ class Modality(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def check_target(modalities: tuple[Modality, ...]) -> None:
-    """Of models whose target has a linear decoder: there is at most one, a share, beside something observed.
+    """Check the target of a model with a linear target decoder.
 
     Raises:
-        ValueError: there are more, or it is another thing.
+        ValueError: more than one target, one that is not 1 logit_normal, or nothing observed.
     """
     targets = [m for m in modalities if m.role == "target"]
     if len(targets) > 1 or not any(m.role == "observed" for m in modalities):
-        raise ValueError("modalities must hold at most one target and at least one observed")
+        raise ValueError("modalities must contain at most one target and at least one observed")
     if any(m.likelihood != "logit_normal" or m.dim != 1 for m in targets):
         raise ValueError(f"the target must be 1 logit_normal, found {targets[0].dim} {targets[0].likelihood}")

@@ -8,13 +8,14 @@
 
 for any subset X of the modalities: with none the posterior is the prior. The X_j are random subsets, see
 `subsets`. In the paper each ELBO reconstructs the modalities of its own subset only, and that is the default.
-With `cross` = c > 0, which the paper has not, ELBO(X) also has
+With `cross` = c > 0, which is not in the paper, ELBO(X) also has
 
     c · Σ_m E_q(z|X) [λ_m log p(x_m | z)]   m not in X
 
-It is for a target, which is to be told from the others, and for a modality that says little beside them:
-nothing in the paper's objective ties q(z | x_m) to what the other decoders make of it. On MNIST q(z | label)
-becomes the prior, and the label's image any digit. A target's decoder is linear in z.
+This is for a target, which has to be predicted from the others, and for a modality that carries little
+information beside them: nothing in the paper's objective ties q(z | x_m) to what the other decoders make of
+it. On MNIST q(z | label) becomes the prior, and the label's image any digit. A target's decoder is linear in
+z.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,8 +28,8 @@ from .engagement import Prediction, linear_logit, predictive
 from .experts import kl_divergence, precision, product
 from .importance import log_normal
 from .likelihoods import mean, nll, width
-from .losses import Losses
-from .mlp import mlp
+from .losses import Losses, masked_mean
+from .mlp import he_initialise, mlp
 from .modality import Modality, check_target
 from .normalised import Normalised
 from .subsets import Subset
@@ -39,8 +40,9 @@ class MVAEConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fi
 
     Attributes:
         hidden: widths of the encoders' hidden layers; the decoders' are the same in reverse.
-        cross: c, the share of its λ at which a modality is reconstructed from a subset without it.
-        free_nats: of a latent's KL, averaged over the batch, that cost nothing (Kingma et al. 2016).
+        cross: c, the factor on λ of a modality that is reconstructed from a subset without it.
+        free_nats: nats of each latent dimension's KL, averaged over the batch, that cost nothing (Kingma et
+            al. 2016).
     """
 
     modalities: tuple[Modality, ...]
@@ -67,8 +69,8 @@ class MVAEConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fi
 class MVAE(Normalised):
     """A multimodal VAE; see the module's docstring.
 
-    Inputs are dictionaries `{modality: [B, D]}` with masks `{modality: bool [B]}`; a modality left out is
-    masked throughout, and a masked value may be anything, NaN included.
+    Inputs are dictionaries `{modality: [B, D]}` with masks `{modality: bool [B]}`. A modality left out is
+    masked; a masked value may be anything, NaN included.
     """
 
     def __init__(self, config: MVAEConfig) -> None:
@@ -94,7 +96,7 @@ class MVAE(Normalised):
     def experts(
         self, x: Mapping[str, Tensor], mask: Mapping[str, Tensor]
     ) -> tuple[Subset, Tensor, Tensor, Tensor]:
-        """The experts of the modalities given: names, means and precisions `[B, M, Z]`, presence `[B, M]`."""
+        """Experts of the given modalities: names, means and precisions `[B, M, Z]`, presence `[B, M]`."""
         names = tuple(m.name for m in self.modalities if m.name in x)
         raw = [self.encoder[name](self.normalised(name, x[name], mask[name])) for name in names]
         means, precisions = torch.stack(raw, 1).chunk(2, -1)  # [B, M, 2 Z]
@@ -113,13 +115,13 @@ class MVAE(Normalised):
         noise: Tensor,
         beta: float = 1.0,
     ) -> Losses:
-        """The negative ELBOs of subsets, summed.
+        """The sum of the subsets' negative ELBOs.
 
-        Means are over the samples of which something, or the modality, is present, so that no weight
-        depends on batch size. What `cross` adds to a modality's costs is in them with that share.
+        The KL is averaged over samples with something present, a likelihood over samples with its modality
+        present, so that no weight depends on batch size. `nll` includes what `cross` adds.
 
         Args:
-            subsets: S of them, see `training_subsets`.
+            subsets: S subsets, see `training_subsets`.
             noise: `[S, B, Z]` from N(0, 1).
         """
         names, means, precisions, present = self.experts(x, mask)
@@ -136,7 +138,7 @@ class MVAE(Normalised):
                 if share:
                     both = seen & mask[name]
                     nats = self.nll(name, x[name], both, z)
-                    costs[name] = costs[name] + share * masked_mean(nats, both)
+                    costs[name] = costs[name] + share * masked_mean(nats, both, 0)
         total = beta * kl
         for m in self.modalities:
             if m.name in costs:
@@ -144,28 +146,30 @@ class MVAE(Normalised):
         return Losses(total, kl, costs)
 
     def kl(self, q_mean: Tensor, q_precision: Tensor, seen: Tensor) -> Tensor:
-        """Mean of KL(q ‖ N(0, I)) where something was seen, every latent's no less than its free nats."""
+        """Mean of KL(q ‖ N(0, I)) where something is present, per dimension at least `free_nats`."""
         by_latent = kl_divergence(
             q_mean.unsqueeze(-1),
             q_precision.unsqueeze(-1),
             self.prior_mean.unsqueeze(-1),
             self.prior_precision.unsqueeze(-1),
         )  # [B, Z]
-        return masked_mean(by_latent, seen.unsqueeze(-1)).clamp(min=self.config.free_nats).sum()
+        return masked_mean(by_latent, seen.unsqueeze(-1), 0).clamp(min=self.config.free_nats).sum()
 
     def predict(
         self, x: Mapping[str, Tensor], mask: Mapping[str, Tensor]
     ) -> tuple[Prediction, dict[str, Tensor]]:
-        """The target's predictive distribution `[B, 1]` given what is present, z integrated out, and the
-        surprise `[B]` of what is given under the decoders at the prior's mean."""
+        """The target's predictive distribution `[B, 1]` given what is present, with z integrated out, and the
+        surprise `[B]` of each given modality under its decoder at the prior's mean."""
         (target,) = (m for m in self.modalities if m.role == "target")
         mean, lam = self.posterior(x, mask)
         surprise = {name: self.nll(name, x[name], mask[name], self.prior_mean) for name in x}
         return predictive(*linear_logit(self.decoder[target.name], mean, 1 / lam)), surprise
 
     def decode(self, z: Tensor) -> dict[str, Tensor]:
-        """The mean of p(x_m | z), `[…, D]`, by modality. Of z from N(0, I): a sample of the prior; of z
-        from a subset's posterior: every modality given that subset."""
+        """The mean of p(x_m | z), `[…, D]`, by modality.
+
+        With z from N(0, I) these are samples of the prior; with z from a subset's posterior, every modality
+        given that subset."""
         means = {m.name: mean(m.likelihood, self.decoder[m.name](z)) for m in self.modalities}
         return {m.name: self.in_raw_units(m, means[m.name]) for m in self.modalities}
 
@@ -182,20 +186,3 @@ class MVAE(Normalised):
             if m.name in x:
                 total = total - self.nll(m.name, x[m.name], mask[m.name], z)
         return total
-
-
-def he_initialise(model: nn.Module) -> None:
-    """Weights N(0, 2 / inputs) and biases 0, for layers with ReLU between them (He et al. 2015).
-
-    PyTorch's default has a sixth of that variance in every layer, so that decoders start nearly blind to z;
-    on MNIST it cost nearly 30 nats of log p(image) after six epochs.
-    """
-    for layer in model.modules():
-        if isinstance(layer, nn.Linear):
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-            nn.init.zeros_(layer.bias)
-
-
-def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean over the first axis where the mask is set; 0 where it is set nowhere."""
-    return torch.where(mask, values, 0.0).sum(0) / mask.sum(0).clamp(min=1)

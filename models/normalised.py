@@ -1,4 +1,4 @@
-"""What a modality's raw units are divided into: its mean and standard deviation, kept with the weights."""
+"""Normalisation of modalities by mean and standard deviation, stored with the weights."""
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +8,8 @@ from .modality import Modality
 
 
 class Normalised(nn.Module):
-    """A module that sees its modalities in standard deviations, 0 and 1 until `normalise` says otherwise."""
+    """A module that normalises its modalities; mean 0 and standard deviation 1 until `normalise` is
+    called."""
 
     def __init__(self, modalities: tuple[Modality, ...]) -> None:
         super().__init__()
@@ -28,12 +29,12 @@ class Normalised(nn.Module):
             buffer.copy_(value)
 
     def normalised(self, name: str, x: Tensor, mask: Tensor) -> Tensor:
-        """x `[…, D]` in standard deviations, 0 where masked; mask bool `[…]`."""
+        """x `[…, D]` normalised, 0 where masked; mask bool `[…]`."""
         center, scale = self.moments(name)
         return (torch.where(mask.unsqueeze(-1), x, center) - center) / scale
 
     def in_raw_units(self, modality: Modality, x: Tensor) -> Tensor:
-        """A decoder's mean `[…, D]` in raw units; shares and classes have no others."""
+        """A decoder's mean `[…, D]` in raw units; modalities without location and scale are unchanged."""
         if modality.likelihood not in LOCATION_SCALE:
             return x
         center, scale = self.moments(modality.name)

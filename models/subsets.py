@@ -1,4 +1,4 @@
-"""Which subsets of the modalities a step of training takes an ELBO of (Wu & Goodman 2018, section 2.2)."""
+"""The subsets of modalities in a training step's ELBOs (Wu & Goodman 2018, section 2.2)."""
 
 import numpy as np
 
@@ -6,9 +6,9 @@ Subset = tuple[str, ...]
 
 
 def training_subsets(names: Subset, k: int, rng: np.random.Generator) -> list[Subset]:
-    """All modalities, each alone, and k random ones of the sizes between, drawn anew for each step.
+    """All modalities, each alone, and k random subsets of other sizes, drawn for each step.
 
-    One or two modalities have no sizes between, and then nothing is drawn.
+    One or two modalities have no other sizes; nothing is drawn then.
     """
     if len(names) == 1:
         return [names]

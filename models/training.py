@@ -1,7 +1,7 @@
-"""Training: rounds of sessions, each walked through in segments with the state carried on.
+"""Training by truncated back-propagation through time: rounds of sessions, split into segments.
 
-Everything random in a round follows from (seed, round), so a run repeats bit for bit on the same machine
-and number of threads, and one resumed from its checkpoint ends in the same weights as one never stopped.
+Everything random in a round follows from (seed, round): a run repeats bit for bit on the same machine and
+number of threads, and a run resumed from its checkpoint ends in the same weights as an uninterrupted one.
 """
 
 import importlib.metadata
@@ -16,10 +16,11 @@ import msgspec
 import numpy as np
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from ..contracts.errors import UserError
+from ..contracts.files import write_atomically
 from .config import Config, Model, build, load_config
 from .data import Batch, load_data
 from .forward_filter import ForwardFilter, ForwardFilterConfig
@@ -28,11 +29,11 @@ from .mdvae import MDVAE
 from .missing import modality_dropout
 from .objective import Cost, initial_state, objective
 
-SCALE_FLOOR: Final = 0.01  # raw units; a dimension that hardly moves must not be blown up
+SCALE_FLOOR: Final = 0.01  # raw units; an almost constant dimension must not be amplified
 
 
 class Progress(NamedTuple):
-    """What is told after every round."""
+    """Reported after every round."""
 
     round: int
     rounds: int
@@ -40,7 +41,7 @@ class Progress(NamedTuple):
 
 
 def fit_normalisation(model: Model, config: Config, batch: Batch) -> None:
-    """Take the mean and standard deviation of what has a location and a scale; shares and classes stay."""
+    """Set mean and standard deviation of the location-scale modalities; others are not normalised."""
     for modality in config.model.modalities:
         if modality.likelihood not in LOCATION_SCALE:
             continue
@@ -50,7 +51,7 @@ def fit_normalisation(model: Model, config: Config, batch: Batch) -> None:
 
 
 def hide(rng: np.random.Generator, batch: Batch, config: Config) -> dict[str, Tensor]:
-    """Where the encoders see what is available: modality dropout for inputs, whole sequences for targets."""
+    """Where the encoders see what is available: modality dropout; a target is hidden by whole sequences."""
     dropout = config.training.dropout
     fed = {}
     for modality in config.model.modalities:
@@ -69,24 +70,24 @@ class Trainer:
     stopping `best.safetensors`, and at the end `model.safetensors`.
 
     Args:
-        folder: made if it is not there; an unfinished run in it is resumed.
-        smoother: of a forward filter: a trained MDVAE of its configuration.
+        folder: created if missing; an unfinished run in it is resumed.
+        smoother: for a forward filter: a trained MDVAE with its `smoother` configuration.
 
     Raises:
-        UserError: the folder holds a run of another configuration or seed, or is damaged; a forward filter
-            has nothing to learn from.
+        UserError: the folder contains a run of another configuration or seed, or is damaged; a forward filter
+            without a smoother.
     """
 
     def __init__(self, config: Config, seed: int, folder: Path, smoother: MDVAE | None = None) -> None:
         if isinstance(config.model, ForwardFilterConfig) and smoother is None:
             raise UserError(f"{config.name}: a forward filter learns from a trained MDVAE: use enrapt distil")
         self.config, self.seed, self.folder = config, seed, folder
-        self.data = load_data(config)  # before the folder is made: it may not be there
+        self.data = load_data(config)  # may fail, so before the folder is created
         described = {"seed": seed, "config": json.loads(msgspec.json.encode(config))}
         if (folder / "config.json").exists():
             if _described(folder) != described:
                 raise UserError(
-                    f"{folder}: holds a run of another configuration or seed; give another folder"
+                    f"{folder}: contains a run of another configuration or seed; give another folder"
                 )
         else:
             folder.mkdir(parents=True, exist_ok=True)
@@ -97,7 +98,7 @@ class Trainer:
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=0.0, betas=(0.9, 0.99))
         self.round = 0
         self.skipped = 0
-        self.best, self.waited = math.inf, 0  # of early stopping: the lowest loss, looks since
+        self.best, self.waited = math.inf, 0  # early stopping: lowest loss, validations since
         if (folder / "checkpoint.safetensors").exists():
             self._restore()
         elif isinstance(self.model, ForwardFilter):
@@ -108,7 +109,7 @@ class Trainer:
             fit_normalisation(self.model, config, self.data.moments(seed))
 
     def run(self, progress: Callable[[Progress], None]) -> None:
-        """Train to the last round, or until it is no use, saving after each."""
+        """Train to the last round, or until early stopping, with a checkpoint after each round."""
         log = self.folder / "metrics.jsonl"
         # A run killed between writing its metrics and its checkpoint repeats that round.
         done = log.read_text().splitlines()[: self.round] if log.exists() else []
@@ -133,12 +134,12 @@ class Trainer:
         save_model(self.model, self.folder / "model.safetensors")
 
     def stopped(self) -> bool:
-        """Whether early stopping has seen enough."""
+        """Whether early stopping has ended the training."""
         stopping = self.config.training.early_stopping
         return stopping is not None and self.waited >= stopping.patience
 
     def train_round(self) -> dict[str, float]:
-        """One round: its sessions, walked through once."""
+        """One pass over the sessions of a round."""
         training = self.config.training
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(
@@ -150,7 +151,7 @@ class Trainer:
         return costs | {"beta": beta, "skipped": float(self.skipped)}
 
     def step(self, cost: Cost) -> None:
-        """Follow the gradient, unless it is not finite."""
+        """One optimiser step; skipped and counted if the gradient is not finite."""
         self.optimizer.zero_grad()
         cost.total.backward()
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.training.clip)
@@ -161,7 +162,7 @@ class Trainer:
 
     @torch.no_grad()
     def validate(self) -> float:
-        """The loss on held-out people, drawn and hidden the same way every time, with β at its greatest."""
+        """The loss on held-out people with β at its maximum; data and dropout are the same every time."""
         number, batch = next(iter(self.data.held_out(self.seed, "validation", groups=1)))
         rng = np.random.default_rng((self.seed, number, 2))
         return self.walk(batch, rng, self.config.training.annealing.beta, lambda cost: None)["loss"]
@@ -169,7 +170,7 @@ class Trainer:
     def walk(
         self, batch: Batch, rng: np.random.Generator, beta: float, step: Callable[[Cost], None]
     ) -> dict[str, float]:
-        """Go through sessions segment by segment, the state carried on; the mean costs."""
+        """Process sessions segment by segment, carrying the state; returns the mean costs."""
         fed = hide(rng, batch, self.config)
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         streams = len(next(iter(batch.available.values())))
@@ -220,7 +221,7 @@ def learning_rate(round_: int, peak: float, warmup: int, rounds: int) -> float:
 
 
 def versions() -> dict[str, str]:
-    """What computed the weights."""
+    """Versions of the software that computed the weights."""
     names = ("enrapt", "torch", "numpy")
     return {"python": platform.python_version()} | {n: importlib.metadata.version(n) for n in names}
 
@@ -230,18 +231,18 @@ def save_model(model: nn.Module, path: Path) -> None:
 
 
 def load_model(folder: Path) -> tuple[Config, Model]:
-    """The configuration and the trained model of a finished run.
+    """The configuration and trained model of a finished run.
 
     Raises:
-        UserError: not such a folder, or weights of another model.
+        UserError: no finished run in the folder, or weights of another model.
     """
     if not (folder / "config.json").is_file():
-        raise UserError(f"{folder}: no run there; give the folder of `enrapt train`")
+        raise UserError(f"{folder}: no training run; give the output folder of `enrapt train`")
     config = load_config(folder / "config.json")
     path = folder / "model.safetensors"
     if not path.exists():
         raise UserError(
-            f"{folder}: its training is not finished; go on with `enrapt train` and the same folder"
+            f"{folder}: training is not finished; resume it with `enrapt train` and the same folder"
         )
     model = build(config.model)
     tensors, _ = _read(path)
@@ -256,42 +257,38 @@ def run_seed(folder: Path) -> int:
 
 
 def load_weights(model: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Fill a model, or say which tensor does not fit.
+    """Load the weights into a model.
 
     Raises:
-        UserError: a tensor is missing, too many, or of another shape.
+        UserError: a tensor is missing, unexpected, or of another shape.
     """
     expected = {k: tuple(v.shape) for k, v in model.state_dict().items()}
     found = {k: tuple(v.shape) for k, v in tensors.items()}
     for name in sorted(expected.keys() | found.keys()):
         if expected.get(name) != found.get(name):
             raise UserError(
-                f"{path}: weights of another model: {name} is {found.get(name, 'not there')}, "
+                f"{path}: weights of another model: {name} is {found.get(name, 'missing')}, "
                 f"expected {expected.get(name, 'none')}"
             )
     model.load_state_dict(dict(tensors))
 
 
 def _described(folder: Path) -> dict[str, Any]:
-    """The seed and the configuration that a folder's run was started with."""
+    """Seed and configuration of a folder's run."""
     return {"seed": run_seed(folder), "config": json.loads((folder / "config.json").read_text())}
 
 
 def _write_json(content: object, path: Path) -> None:
-    partial = path.with_suffix(".part")
-    partial.write_text(json.dumps(content, indent=2) + "\n")
-    partial.replace(path)
+    write_atomically(path, f"{json.dumps(content, indent=2)}\n".encode())
 
 
 def _write(tensors: dict[str, Tensor], path: Path, described: dict[str, str]) -> None:
-    partial = path.with_suffix(".part")
-    save_file({k: v.contiguous() for k, v in tensors.items()}, partial, metadata=described)
-    partial.replace(path)
+    write_atomically(path, save({k: v.contiguous() for k, v in tensors.items()}, described))
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         with safe_open(path, "pt") as file:
             return {k: file.get_tensor(k) for k in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except Exception as error:  # the library's own error is a direct child of Exception
-        raise UserError(f"{path}: cannot be read ({error}); delete it to start anew") from None
+    except Exception as error:  # the library's own error derives directly from Exception
+        raise UserError(f"{path}: cannot be read ({error}); delete it to start again") from None

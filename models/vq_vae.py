@@ -1,49 +1,52 @@
-"""VQ-VAE: an autoencoder that codes in words of a codebook (van den Oord, Vinyals & Kavukcuoglu 2017).
+"""VQ-VAE: an autoencoder with discrete codes from a codebook (van den Oord, Vinyals & Kavukcuoglu 2017).
 
     encoder    h = E(x), P positions of size C
     codebook   q_p = e_k with k = argmin_j ‖h_p − e_j‖
     decoder    p(x | q) = N(D(q), I)
     loss       ½ ‖x − D(q)‖² + ¼ ‖h − sg(q)‖²           (equation 3 with β = ¼, up to constants)
 
-The gradient at q goes straight through to h. The codebook follows no gradient but moving averages of
-the encoder's outputs (the paper's appendix A.1); a code that is long unused is moved to where the data are.
+The gradient at q is passed straight through to h. The codebook is not trained by gradient: it holds moving
+averages of the encoder's outputs (the paper's appendix A.1), and a code that stays unused is moved to an
+output.
 
-One network serves pictures (two axes) and frames of a spectrum (one). A step of training:
+The same network codes images (two axes) and spectral frames (one). A training step:
 
-    losses = model.loss(x)
+    losses, encoded = model.loss(x)
     losses.total.backward()
     optimizer.step()
-    model.codebook.update(losses.encoded)
+    model.codebook.update(encoded)
 
-VQ-MDVAE (Sadok, Leglaive, Girin, Alameda-Pineda & Séguier 2023) puts an MDVAE between encoder and codebook of
-trained ones. It learns sequences of `encode`'s vectors, before quantisation; what it decodes is quantised:
+VQ-MDVAE (Sadok, Leglaive, Girin, Alameda-Pineda & Séguier 2023) puts an MDVAE between the encoder and the
+codebook of trained VQ-VAEs. It models sequences of `encode`'s vectors, before quantisation; its decoded
+vectors are quantised:
 
-    x = {"audio": hearing.encode(spectra), "video": sight.encode(pictures)}  # [B, T, features], without grad
+    x = {"audio": audio.encode(spectra), "video": video.encode(images)}  # [B, T, features], without grad
     modalities = tuple(Modality(name, v.shape[-1], likelihood="normal") for name, v in x.items())
     mdvae = MDVAE(MDVAEConfig(modalities))  # …normalised and trained
     z = {name: latent.mean for name, latent in mdvae.encode(x, mask).items()}
-    pictures = sight.decode(mdvae.decode(z)["video"])
+    images = video.decode(mdvae.decode(z)["video"])
 """
 
 from math import prod
-from typing import NamedTuple
 
 import msgspec
 import torch
 from torch import Tensor, nn
 
+from .losses import Losses
+
 COMMITMENT = 0.25  # the paper's β
-STRIDE = 8  # of all three layers together: values along an axis for one position
+STRIDE = 8  # of the three layers together: values along an axis per position
 
 
 class VQVAEConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="model", tag="vq_vae"):
     """Sizes of a VQ-VAE.
 
     Attributes:
-        shape: of what is coded: (bins,) or (height, width), multiples of 8.
-        codes: how many there are to choose from, K.
+        shape: of a sample: (bins,) or (height, width), multiples of 8.
+        codes: size of the codebook, K.
         size: dimensions of a code, C.
-        hidden: channels of the networks; their outermost layer has half of them.
+        hidden: channels of the networks; the outermost layer has half of them.
     """
 
     shape: tuple[int, ...]
@@ -59,15 +62,15 @@ class VQVAEConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_f
 
 
 class Codebook(nn.Module):
-    """The codes `[K, C]`, which are the running means of the vectors that chose them.
+    """The codes `[K, C]`: running means of the vectors assigned to them.
 
-    With n_k vectors of a batch choosing code k, s_k their sum and γ the decay:
+    With n_k vectors of a batch assigned to code k, s_k their sum and γ the decay:
 
         N_k ← γ N_k + (1 − γ) n_k,   m_k ← γ m_k + (1 − γ) s_k,   e_k = m_k / N_k
     """
 
     DECAY = 0.99
-    PATIENCE = 50  # updates without being chosen, after which a code is moved
+    PATIENCE = 50  # updates without an assigned vector, after which a code is moved
 
     code: Tensor
     count: Tensor
@@ -79,7 +82,7 @@ class Codebook(nn.Module):
         self.register_buffer("code", torch.randn(codes, size))
         self.register_buffer("count", torch.ones(codes))  # N
         self.register_buffer("total", self.code.clone())  # m
-        # As if all had long been unused: the first batch gives places to those that it does not choose.
+        # All count as unused: the first batch moves every code that it does not use.
         self.register_buffer("idle", torch.full((codes,), self.PATIENCE))
 
     def nearest(self, h: Tensor) -> Tensor:
@@ -87,14 +90,15 @@ class Codebook(nn.Module):
         return (self.code.square().sum(-1) - 2 * h @ self.code.T).argmin(-1)
 
     def forward(self, h: Tensor) -> Tensor:
-        """The codes nearest to h `[…, C]`, exactly, with the gradient going straight through to h."""
+        """The codes nearest to h `[…, C]`; the gradient is passed straight through to h."""
         return self.code[self.nearest(h)] + (h - h.detach())
 
     @torch.no_grad()
     def update(self, h: Tensor, generator: torch.Generator | None = None) -> None:
-        """Move the codes after the encoder's outputs of a batch, `[…, C]`.
+        """Update the codes from the encoder's outputs of a batch, `[…, C]`.
 
-        A code that none has chosen for `PATIENCE` updates goes to one of these outputs, drawn at random.
+        A code without an assigned vector for `PATIENCE` updates moves to one of these outputs, drawn at
+        random.
         """
         h = h.detach().reshape(-1, h.shape[-1])
         index = self.nearest(h)
@@ -110,27 +114,11 @@ class Codebook(nn.Module):
         self.code.copy_(self.total / self.count.unsqueeze(-1))
 
 
-class Losses(NamedTuple):
-    """Sums over dimensions, means over samples.
-
-    Attributes:
-        total: what is minimised.
-        reconstruction: ½ ‖x − D(q)‖², nats but for a constant.
-        commitment: ‖h − sg(q)‖², before its weight.
-        encoded: h, `[N, P, C]`, for the codebook's update.
-    """
-
-    total: Tensor
-    reconstruction: Tensor
-    commitment: Tensor
-    encoded: Tensor
-
-
 class VQVAE(nn.Module):
-    """A VQ-VAE of pictures or spectra; see the module's docstring.
+    """A VQ-VAE of images or spectra; see the module's docstring.
 
-    Values are float32 with any leading axes, `[…, *shape]`, best at about unit variance, for which loss and
-    initial weights are made.
+    Values are float32 with any leading axes, `[…, *shape]`. Loss and initial weights suit about unit
+    variance.
 
     Attributes:
         grid: positions along each axis of the shape.
@@ -161,7 +149,7 @@ class VQVAE(nn.Module):
         )  # fmt: skip
 
     def encode(self, x: Tensor) -> Tensor:
-        """The encoder's output before quantisation, as one vector: `[…, *shape]` → `[…, P·C]`."""
+        """The encoder's output before quantisation, one vector per sample: `[…, *shape]` → `[…, P·C]`."""
         leading = x.shape[: x.dim() - len(self.config.shape)]
         h = self.encoder(x.reshape(-1, 1, *self.config.shape))  # [N, C, *grid]
         return h.flatten(2).transpose(1, 2).reshape(*leading, self.features)
@@ -176,10 +164,13 @@ class VQVAE(nn.Module):
         x: Tensor = self.decoder(q.transpose(1, 2).unflatten(2, self.grid))
         return x.squeeze(1)
 
-    def loss(self, x: Tensor) -> Losses:
-        """What training minimises, of x `[N, *shape]`."""
+    def loss(self, x: Tensor) -> tuple[Losses, Tensor]:
+        """The loss of x `[N, *shape]`, averaged over samples, and h `[N, P, C]` for the codebook's update.
+
+        Likelihood up to a constant; `kl` is the commitment ‖h − sg(q)‖² before its weight.
+        """
         h = self.encode(x).unflatten(-1, (-1, self.config.size))  # [N, P, C]
         q = self.codebook(h)
         reconstruction = 0.5 * (x - self.decode_codes(q)).square().sum() / len(x)
         commitment = (h - q.detach()).square().sum() / len(x)
-        return Losses(reconstruction + COMMITMENT * commitment, reconstruction, commitment, h.detach())
+        return Losses(reconstruction + COMMITMENT * commitment, commitment, {"x": reconstruction}), h.detach()

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ..bundle.bundle import Metadata
+from ..bundle.metadata import Metadata
 from .statistics import Statistics
 from .streams.counts import Counts, conservation
 

@@ -19,7 +19,8 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from ..bundle.bundle import Bundle, Metadata
+from ..bundle.bundle import Bundle
+from ..bundle.metadata import Metadata
 from ..contracts.errors import UserError
 from .calibration import Calibration
 from .engine.engine import Engine

@@ -1,4 +1,4 @@
-"""What simulated people do in a conversation, and how it depends on their engagement.
+"""Behaviour of simulated people in a conversation, depending on their engagement.
 
 | behaviour | with more engagement | after |
 |---|---|---|
@@ -13,8 +13,8 @@
 | turns | taken more readily, longer | Oertel et al. 2011 |
 | loudness, range of pitch | louder, wider | Wrede & Shriberg 2003 |
 
-The papers give directions, and some of them frequencies; the sizes below are ours. No person has been
-measured for them.
+The papers give the directions, and some the frequencies. The effect sizes below are our own choice, not
+measured on people.
 """
 
 from typing import Final, NamedTuple
@@ -25,17 +25,17 @@ from scipy.signal import fftconvolve
 
 Array = NDArray[np.float32]
 
-GAP, SELF, PARTNER = 0, 1, 2  # who speaks
+GAP, SELF, PARTNER = 0, 1, 2  # the speaker
 
 
 class People(NamedTuple):
-    """What makes simulated people differ, each `[P]`; gains multiply an effect of engagement.
+    """Differences between simulated people, each `[P]`.
 
     Attributes:
-        expressiveness: of the face.
-        gain: of every other effect, by its name in `behave`.
-        talkative: factor of the length of turns.
-        head_share: of a turn of gaze, what the head does; the eyes do the rest.
+        expressiveness: factor on facial actions.
+        gains: factor on each other effect of engagement, by its name in `behave`.
+        talkative: factor on the length of turns.
+        head_share: share of a gaze shift made by the head; the eyes make the rest.
         nod_frequency: Hz.
     """
 
@@ -47,12 +47,12 @@ class People(NamedTuple):
 
 
 class Behaviour(NamedTuple):
-    """What happens at each tick, each `[T, P]`.
+    """Behaviour at each tick, each `[T, P]`.
 
     Attributes:
-        engagement: on [0, 1]; the truth.
+        engagement: on [0, 1]; the ground truth.
         speaking, partner: who speaks; a back-channel counts as speaking.
-        gaze_x, gaze_y: rad from the camera, right and up in the picture; 0 is at the partner.
+        gaze_x, gaze_y: rad from the camera, right and up in the image; 0 is at the partner.
         nod: rad of pitch, downwards positive.
         smile, brow, blink: 0 to about 1.
         lean: cm towards the camera.
@@ -85,7 +85,7 @@ def draw_people(rng: np.random.Generator, count: int) -> People:
 
 def draw_engagement(rng: np.random.Generator, count: int, ticks: int, rate: int) -> Array:
     """Engagement on [0, 1], `[T, P]`: the logistic function of an Ornstein–Uhlenbeck process whose time
-    constant is 15 to 60 s, about a session's own mean, with a jump about once a minute."""
+    constant is 15 to 60 s, around a mean of each session, with a jump about once a minute."""
     level = rng.normal(0.3, 0.7, count)
     memory = np.exp(-1 / (rate * rng.uniform(15, 60, count)))
     jumps = (rng.random((ticks, count)) < 1 / (60 * rate)) * rng.normal(0, 1.2, (ticks, count))
@@ -99,15 +99,15 @@ def draw_engagement(rng: np.random.Generator, count: int, ticks: int, rate: int)
 
 
 def behave(rng: np.random.Generator, people: People, y: Array, rate: int) -> Behaviour:
-    """What these people do while their engagement is `y`, `[T, P]`."""
+    """Behaviour of these people given their engagement `y`, `[T, P]`."""
     speaker = _turns(rng, people, y, rate)
     listening = speaker == PARTNER
     gaze_x, gaze_y = _gaze(rng, people, y, speaker, rate)
     gain = people.gains
 
-    def events(per_minute: Array, who: str) -> Array:
-        """Impulses of about 1, at a rate that engagement sets."""
-        happen = rng.random(y.shape) < per_minute * gain[who] / (60 * rate)
+    def events(per_minute: Array, name: str) -> Array:
+        """Impulses of about 1 at that rate, scaled by the person's gain."""
+        happen = rng.random(y.shape) < per_minute * gain[name] / (60 * rate)
         return _f32(happen * rng.lognormal(0, 0.3, y.shape))
 
     nods = events(np.where(listening, 1 + 11 * y, 2), "nod")
@@ -133,11 +133,11 @@ def behave(rng: np.random.Generator, people: People, y: Array, rate: int) -> Beh
 
 
 def _turns(rng: np.random.Generator, people: People, y: Array, rate: int) -> NDArray[np.int8]:
-    """Who speaks, `[T, P]`: a semi-Markov process of turns and gaps."""
+    """The speaker, `[T, P]`: a semi-Markov process of turns and gaps."""
     ticks, count = y.shape
     speaker: NDArray[np.int8] = rng.integers(0, 3, (count,)).astype(np.int8)
-    following: NDArray[np.int8] = rng.integers(1, 3, (count,)).astype(np.int8)  # who speaks after a gap
-    left: NDArray[np.float64] = rng.exponential(1.0, (count,))  # s of the present state
+    following: NDArray[np.int8] = rng.integers(1, 3, (count,)).astype(np.int8)  # the next speaker after a gap
+    left: NDArray[np.float64] = rng.exponential(1.0, (count,))  # s until the state changes
     out = np.empty((ticks, count), np.int8)
     for t in range(ticks):
         left -= 1 / rate
@@ -145,8 +145,8 @@ def _turns(rng: np.random.Generator, people: People, y: Array, rate: int) -> NDA
         if i.size:
             now, engaged = speaker[i], y[t, i]
             gap_over = now == GAP
-            # After our turn the partner mostly replies; after the partner's we do, the more readily the
-            # more engaged, and after the longer a delay the less engaged.
+            # After the person's turn the partner mostly replies. After the partner's turn the person replies
+            # more often and sooner with more engagement.
             own = now == SELF
             reply = rng.random(i.size) < np.where(own, 0.75, 0.45 + 0.4 * engaged)
             follows = np.where(reply, np.where(own, PARTNER, SELF), now)
@@ -168,7 +168,7 @@ def _turns(rng: np.random.Generator, people: People, y: Array, rate: int) -> NDA
 def _gaze(
     rng: np.random.Generator, people: People, y: Array, speaker: NDArray[np.int8], rate: int
 ) -> tuple[Array, Array]:
-    """Where people look, `[T, P]` twice: to the partner and away by turns."""
+    """Gaze angles x and y, `[T, P]` each: at the partner and away in turn."""
     ticks, count = y.shape
     away: NDArray[np.bool_] = rng.random((count,)) < 0.4
     left: NDArray[np.float64] = rng.exponential(1.0, (count,))
@@ -218,7 +218,7 @@ def _smooth(x: NDArray[np.floating], memory: float) -> Array:
 
 
 def _follow(impulses: Array, shape: NDArray[np.floating]) -> Array:
-    """Each impulse followed by a shape `[n, P]` or `[n, 1]`."""
+    """Convolution of impulses with a shape `[n, P]` or `[n, 1]`."""
     return _f32(
         fftconvolve(impulses, np.broadcast_to(shape, (len(shape), impulses.shape[1])), axes=0)[
             : len(impulses)
@@ -227,7 +227,7 @@ def _follow(impulses: Array, shape: NDArray[np.floating]) -> Array:
 
 
 def _bump(rate: int, *, rise: float, hold: float, fall: float) -> NDArray[np.float64]:
-    """0 to 1 and back, `[n, 1]`; seconds."""
+    """A trapezoid from 0 to 1 and back, `[n, 1]`; times in seconds."""
     t = np.arange(1, round((rise + hold + fall) * rate) + 1) / rate
     return np.clip(np.minimum(t / rise, (rise + hold + fall - t) / fall), 0, 1)[:, None]
 

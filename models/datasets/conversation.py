@@ -1,14 +1,13 @@
 """Simulated conversations, in the units of `face/1` and `audio/1`.
 
-A person talks with a partner in front of a webcam. Engagement wanders and jumps; turns, gaze, nods, smiles,
-posture, back-channels and the voice depend on it as the literature says (`behaviour.py`); a camera and a
-microphone see and hear it (`simulated_face.py`, `simulated_voice.py`) with the means and spreads that the
-extractors give on real clips (`moments.json`, made by `benchmarks/clip_moments.py`). People differ in their
-resting face, expressiveness, habits, voice, camera, microphone and room; tracking is lost, microphones are
-muted.
+A person talks with a partner in front of a webcam. Engagement drifts and jumps. Turns, gaze, nods, smiles,
+posture, back-channels and voice depend on it as reported in the literature (`behaviour.py`). A simulated
+camera and microphone (`simulated_face.py`, `simulated_voice.py`) give features with the means and spreads of
+real clips (`moments.json`, made by `benchmarks/clip_moments.py`). People differ in resting face,
+expressiveness, habits, voice, camera, microphone and room; tracking fails at times and microphones are muted.
 
-These are no people. A model trained on them can be used to try a pipeline and to build prototypes; how well
-it does on human beings is not known.
+A model trained on simulated people can be used to try the pipeline and to build prototypes. Its performance
+on real people is unknown.
 """
 
 import json
@@ -23,15 +22,15 @@ from .behaviour import behave, draw_engagement, draw_people
 from .simulated_face import face
 from .simulated_voice import voice
 
-LOGIT_EDGE: Final = 1e-4  # blendshapes are kept this far from 0 and 1 before their logits are taken
+LOGIT_EDGE: Final = 1e-4  # blendshapes are kept this far from 0 and 1 before the logit
 
 
 class Sessions(NamedTuple):
-    """Conversations side by side.
+    """Conversations in parallel.
 
     Attributes:
         values: float32 `[P, T, D]` by modality: face, audio, engagement; raw units.
-        available: bool `[P, T]` by modality; what is not available has values all the same, to be ignored.
+        available: bool `[P, T]` by modality; values elsewhere are meaningless.
     """
 
     values: dict[str, NDArray[np.float32]]

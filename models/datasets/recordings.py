@@ -1,10 +1,10 @@
-"""Sessions that somebody recorded: a folder of NumPy files.
+"""Recorded sessions: a folder of NumPy files.
 
     FOLDER/train/*.npz   FOLDER/validation/*.npz   FOLDER/test/*.npz
 
-A file is a session: under each modality's name an array `[T, D]`, one row a tick at the configuration's rate.
-A row of NaN is missing, a modality that a file lacks is missing throughout; anything else in it must be
-finite. People must not be in two of the folders: what is measured on them would be too good.
+A file is one session with an array `[T, D]` per modality, one row per tick at the configuration's rate. A row
+of NaN is missing; a modality that a file does not have is missing throughout; all other values must be
+finite. A person must appear in one folder only, or the scores are too high.
 """
 
 from pathlib import Path
@@ -26,11 +26,11 @@ def read(folder: Path, part: str, modalities: tuple[Modality, ...]) -> list[Sess
     """The sessions of one part, in the order of their files' names.
 
     Raises:
-        UserError: nothing there, or a file that does not fit; named with what was expected and found.
+        UserError: no files, or an invalid one.
     """
     paths = sorted((folder / part).glob("*.npz"))
     if not paths:
-        raise UserError(f"{folder / part}: no sessions there; give .npz files, one a session")
+        raise UserError(f"{folder / part}: no sessions; give .npz files, one per session")
     return [read_session(path, modalities) for path in paths]
 
 
@@ -63,14 +63,12 @@ def read_session(path: Path, modalities: tuple[Modality, ...]) -> Session:
         partly = missing.any(1) & ~missing.all(1)
         if partly.any() or np.isinf(values).any():
             tick = int(np.argmax(partly | np.isinf(values).any(1)))
-            raise UserError(
-                f"{path}: {m.name}: tick {tick} is neither finite nor missing, which is NaN throughout"
-            )
+            raise UserError(f"{path}: {m.name}: tick {tick} is neither finite nor all NaN (missing)")
         if m.likelihood in ("logit_normal", "bernoulli", "categorical") and (
             np.nanmin(values, initial=0) < 0 or np.nanmax(values, initial=1) > 1
         ):
             raise UserError(
-                f"{path}: {m.name}: expected values from 0 to 1, as {m.likelihood} has them, found "
+                f"{path}: {m.name}: expected values from 0 to 1 ({m.likelihood}), found "
                 f"{np.nanmin(values):g} to {np.nanmax(values):g}"
             )
         session[m.name] = values

@@ -1,7 +1,7 @@
 """A simulated face in the units of `face/1`.
 
-Blendshapes are logistic functions of a person's resting face, of what the person does (smile, blink, gaze,
-speech) and of noise whose size, memory and joint movement are those of real faces (`moments.json`).
+Blendshapes are logistic functions of a person's resting face, of actions (smile, blink, gaze, speech) and of
+noise with the size, autocorrelation and covariance of real faces (`moments.json`).
 """
 
 from typing import Any, Final
@@ -26,7 +26,7 @@ ACTIONS: Final = {
         "browDownRight": -1.0, "eyeWideLeft": 0.8, "eyeWideRight": 0.8,
     },
     "blink": {"eyeBlinkLeft": 4.0, "eyeBlinkRight": 4.0, "eyeLookDownLeft": 1.0, "eyeLookDownRight": 1.0},
-    # The picture's right is the person's left.
+    # The image's right is the person's left.
     "eyes_right": {
         "eyeLookOutLeft": 6.0, "eyeLookInRight": 6.0, "eyeLookInLeft": -6.0, "eyeLookOutRight": -6.0,
     },
@@ -40,9 +40,9 @@ ACTIONS: Final = {
         "mouthClose": 0.4, "mouthRollLower": -0.4, "mouthPressLeft": -0.5, "mouthPressRight": -0.5,
     },
 }  # fmt: skip
-STILL: Final = 0.4  # of the mouth's movement in speech, what is left in silence
-NOISE: Final = 0.85  # of real spread, what is noise here; the rest is action
-MAX_YAW, MAX_PITCH = 0.9, 0.8  # rad; a head turned further is not found
+STILL: Final = 0.4  # share of the mouth's movement in speech that remains in silence
+NOISE: Final = 0.85  # share of the real spread that is noise; actions make the rest
+MAX_YAW, MAX_PITCH = 0.9, 0.8  # rad; beyond them no face is detected
 
 _MOUTH = np.array([name.startswith(("mouth", "jaw")) for name in BLENDSHAPES])
 
@@ -50,13 +50,13 @@ _MOUTH = np.array([name.startswith(("mouth", "jaw")) for name in BLENDSHAPES])
 def face(
     rng: np.random.Generator, people: People, behaviour: Behaviour, moments: dict[str, Any], rate: int
 ) -> tuple[Array, NDArray[np.bool_]]:
-    """Values `[T, P, 57]` and where a face is found `[T, P]`."""
+    """Values `[T, P, 57]`, and where a face is detected, `[T, P]`."""
     ticks, count = behaviour.engagement.shape
     logits = _blendshape_logits(rng, people, behaviour, moments["blendshapes"], rate)
     pose = _pose(rng, people, behaviour, moments["pose"], rate)
     values: Array = np.concatenate([1 / (1 + np.exp(-logits)), pose], -1).astype(np.float32)
 
-    # A camera slower than the ticks repeats itself; see `Aligner`.
+    # A camera slower than the tick rate repeats values; see `Aligner`.
     camera = rng.choice([30, 30, 30, 25, 15, 12, 10, 7.5], count)
     tick = np.arange(ticks)[:, None]
     shown = np.ceil(np.floor(tick * camera / rate + 1e-6) * rate / camera - 1e-6).astype(np.intp)
@@ -78,7 +78,7 @@ def _blendshape_logits(
         np.array(moments[k], np.float32) for k in ("mean", "between", "rest", "rest_memory", "factor_memory")
     )
     factors = np.array(moments["factors"], np.float32)  # [F, 51]
-    # Left and right rest alike: half of what is a person's own is common to both sides.
+    # Half of a person's individual offset is common to left and right.
     own = _mirrored(rng, count) * np.maximum(between, 0.3)
     slower = 25 / rate
     moving = autoregressive(_normal(rng, ticks, count, len(factors)), factor_memory**slower) @ factors
@@ -110,15 +110,15 @@ def _pose(
     """yaw, pitch, roll (rad), x, y, z (cm), `[T, P, 6]`."""
     ticks, count = behaviour.engagement.shape
     mean = np.array(moments["mean"], np.float32)
-    # Webcams stand in more places than those of the clips: wider than their spread, about their mean.
+    # Webcam positions vary more than in the clips: same mean, wider spread.
     spread = np.array([0.12, 0.12, 0.06, 4.0, 3.0, 0.0], np.float32)
     base: Array = mean + spread * rng.standard_normal((count, 6)).astype(np.float32)
     base[:, 5] = mean[5] * rng.lognormal(0.1, 0.3, (count,))
-    # Some sit like statues, others never still.
+    # People differ in how much they move.
     restless = rng.lognormal(np.log(0.6), 0.8, (count,)).astype(np.float32)[:, None]
     drift = np.array([0.04, 0.04, 0.03, 0.8, 0.5, 1.0], np.float32) * restless
     out = base + drift * autoregressive(_normal(rng, ticks, count, 6), float(np.exp(-1 / (10 * rate))))
-    # Speech moves the head at one or two hertz.
+    # Speech moves the head at 1 to 2 Hz.
     sway = np.array([0.02, 0.025, 0.015, 0.1, 0.1, 0.15], np.float32) * restless
     moved = autoregressive(_normal(rng, ticks, count, 6), 0.92 ** (25 / rate))
     out += sway * moved * np.where(behaviour.speaking, 1.0, 0.35)[..., None]
@@ -130,7 +130,7 @@ def _pose(
 
 
 def _mirrored(rng: np.random.Generator, count: int) -> Array:
-    """Unit normals `[P, 51]`, correlated by ½ between a blendshape's left and right."""
+    """Unit normals `[P, 51]` with correlation ½ between left and right of a blendshape."""
     stems = [name.removesuffix("Left").removesuffix("Right") for name in BLENDSHAPES]
     columns = {stem: i for i, stem in enumerate(dict.fromkeys(stems))}
     common = _normal(rng, count, len(columns))[:, [columns[stem] for stem in stems]]

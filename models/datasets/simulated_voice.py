@@ -1,8 +1,8 @@
 """A simulated microphone in the units of `audio/1`.
 
-Two talkers, the person and, fainter, the partner from a loudspeaker, and a room. Spectra are a mean shape,
-a talker's or a room's own colour, and for speech the joint movement of real speech (`moments.json`), added
-in power; voicing, pitch and voice activity follow from who is heard and how far above the room.
+Sources are the person, the partner from a loudspeaker (quieter) and room noise. A spectrum is a mean shape
+plus an individual colour, and for speech the covariance of real speech (`moments.json`); the sources add in
+power. Voicing, pitch and voice activity follow from the speaker and the level above the room noise.
 """
 
 from typing import Any, Final
@@ -14,17 +14,17 @@ from ...contracts.schemas import AUDIO, MEL_BINS
 from ..missing import bursts
 from .behaviour import Array, Behaviour, People, autoregressive
 
-TO_NATS: Final = np.float32(np.log(10) / 10)  # of power, per dB
-VOICED: Final = 0.45  # strength from which `audio/1` calls a tick voiced
-QUIET: Final = -60.0  # dBFS below which it calls none so
+TO_NATS: Final = np.float32(np.log(10) / 10)  # ln power per dB
+VOICED: Final = 0.45  # voicing above which `audio/1` treats a tick as voiced
+QUIET: Final = -60.0  # dBFS below which it treats none as voiced
 FLOOR: Final = -96.0  # dBFS
-MUTE_DELAY: Final = 0.5  # s after which digital silence is missing
+MUTE_DELAY: Final = 0.5  # s after which digital silence counts as missing
 
 
 def voice(
     rng: np.random.Generator, people: People, behaviour: Behaviour, moments: dict[str, Any], rate: int
 ) -> tuple[Array, NDArray[np.bool_]]:
-    """Values `[T, P, 44]` and where there is sound `[T, P]`."""
+    """Values `[T, P, 44]`, and where there is sound, `[T, P]`."""
     y = behaviour.engagement
     ticks, count = y.shape
     speech = {k: np.array(v, np.float32) for k, v in moments["speech"].items()}
@@ -45,9 +45,9 @@ def voice(
     hiss = room + 1.5 * autoregressive(_normal(rng, ticks, count), float(np.exp(-1 / (5 * rate))))
     hiss = (hiss + 2.0 * autoregressive(_normal(rng, ticks, count), 0.3**slower)).astype(np.float32)
     level = np.maximum(np.logaddexp(talk * TO_NATS, hiss * TO_NATS) / TO_NATS, FLOOR)
-    above = talk - hiss  # dB: how far the talker is above the room
+    above = talk - hiss  # dB of the talker above the room
 
-    # Spectra: ln power by filter.
+    # Spectra: ln power per filter.
     voiced = ~bursts(rng, count, ticks, 0.15 * rate, 0.25 * rate).T & heard
     shape = np.where(voiced[..., None], speech["voiced"], speech["unvoiced"])
     colours = 1.3 * np.stack([_colour(rng, count) for _ in range(2)]) * np.maximum(speech["between"], 0.5)
@@ -71,7 +71,7 @@ def voice(
     pitch = _pitch(rng, people, behaviour, rate)
     pitch = _held(np.where(strength >= VOICED, pitch, np.nan))
 
-    # Voice activity: the chance that a 10 ms stretch is called speech.
+    # Voice activity: the probability that a 10 ms frame is classified as speech.
     chance = 0.98 / (1 + np.exp(-(above - 5) / 2)) + rng.beta(1, 15, count)
     active = rng.binomial(4, np.clip(chance, 0, 1)) / 4
 
@@ -83,8 +83,8 @@ def voice(
 
 
 def _pitch(rng: np.random.Generator, people: People, behaviour: Behaviour, rate: int) -> Array:
-    """Semitones re 100 Hz, `[T, P]`: about a talker's mean, with a range that grows with engagement, and
-    now and then an octave wrong, as trackers are."""
+    """Semitones re 100 Hz, `[T, P]`: around a talker's mean, with a range that grows with engagement and
+    occasional octave errors, as pitch trackers make."""
     ticks, count = behaviour.engagement.shape
     means = np.where(
         rng.random((2, count)) < 0.5, rng.normal(2, 2.5, (2, count)), rng.normal(11.5, 2.5, (2, count))
@@ -99,7 +99,7 @@ def _pitch(rng: np.random.Generator, people: People, behaviour: Behaviour, rate:
 
 
 def _held(pitch: Array) -> Array:
-    """The last value that is a number, 0 before any."""
+    """The last finite value, 0 before the first."""
     out = np.empty_like(pitch)
     last = np.zeros(pitch.shape[1], pitch.dtype)
     for t, now in enumerate(pitch):
@@ -109,7 +109,7 @@ def _held(pitch: Array) -> Array:
 
 
 def _mute(rng: np.random.Generator, values: Array, rate: int) -> tuple[Array, NDArray[np.bool_]]:
-    """Some microphones are muted at times: floors for half a second, then missing."""
+    """Mute some microphones at times: floor values for half a second, then missing."""
     ticks, count, _ = values.shape
     every = np.where(rng.random(count) < 0.2, rng.lognormal(np.log(40), 0.5, count), 1e9)
     muted = bursts(rng, count, ticks, 5.0 * rate, every * rate).T

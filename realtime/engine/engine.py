@@ -6,7 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ...bundle.bundle import ESTIMATES, Bundle
+from ...bundle.bundle import Bundle
+from ...bundle.metadata import ESTIMATES
 from ...bundle.runtime import ort
 from ...contracts.errors import UserError
 from .state import State

@@ -7,8 +7,10 @@ import numpy as np
 import onnx
 import pytest
 
-from enrapt.bundle.bundle import KEY, Bundle, digest, find_bundle, read_metadata
+from enrapt.bundle.bundle import Bundle, find_bundle
+from enrapt.bundle.metadata import KEY, ModalitySpec, digest, read_metadata
 from enrapt.contracts.errors import UserError
+from enrapt.contracts.schemas import AUDIO, FACE
 
 
 def metadata_of(model: onnx.ModelProto) -> dict:
@@ -32,6 +34,14 @@ def test_a_bundle_says_what_it_is(tiny_bundle):
     metadata = Bundle.load(tiny_bundle).metadata
     assert metadata.name == "tiny"
     assert [m.name for m in metadata.inputs] == ["face", "audio"]
+
+
+def test_a_bundle_of_any_modalities_loads(three_bundle):
+    metadata = Bundle.load(three_bundle).metadata
+    assert [(m.name, m.dim, m.schema) for m in metadata.inputs] == [
+        ("gaze", 3, "gaze/1"), ("heart", 2, None), ("voice", 44, "audio/1"),
+    ]  # fmt: skip
+    assert [m.max_age_at(metadata.rate) for m in metadata.inputs] == [1.0, 0.1, 0.1]
 
 
 @pytest.mark.parametrize(("name", "size"), [("default", 2e6), ("mdvae", 3e6)])
@@ -66,14 +76,34 @@ def test_a_description_that_does_not_fit_is_named(model, changes, said):
         read_metadata(described(model, **changes), "it")
 
 
-def test_a_schema_that_this_version_does_not_know_is_named(model):
+def test_the_dim_of_a_known_schema_is_checked(model):
     modalities = metadata_of(model)["modalities"]
-    modalities[0]["schema"] = "face/7"
-    with pytest.raises(UserError, match=r"unknown feature schema 'face/7'.*face/1"):
+    modalities[0]["dim"] = 3
+    with pytest.raises(UserError, match="face has 3 numbers, but face/1 has 57"):
         read_metadata(described(model, modalities=modalities), "it")
-    modalities[0] |= {"schema": "face/1", "dim": 3}
-    with pytest.raises(UserError, match="face has 3 numbers"):
-        read_metadata(described(model, modalities=modalities), "it")
+
+
+@pytest.mark.parametrize("schema", ["face/2", "gaze/1", None])
+def test_a_bundle_may_name_an_unknown_schema_or_none(model, tmp_path, schema):
+    modalities = metadata_of(model)["modalities"]
+    modalities[0] |= {"schema": schema, "max_age": None}
+    path = tmp_path / "b.onnx"
+    path.write_bytes(described(model, modalities=modalities))
+    face, audio = Bundle.load(path).metadata.inputs
+    assert (face.schema, face.dim) == (schema, 57)
+    assert face.max_age_at(25) == pytest.approx(0.1)  # 2.5 ticks
+    assert audio.max_age_at(25) == AUDIO.max_age
+
+
+def test_the_max_age_of_a_bundle_precedes_that_of_the_schema():
+    spec = ModalitySpec("face", "observed", FACE.dim, "laplace", FACE.name)
+    assert spec.max_age_at(25) == FACE.max_age
+    assert msgspec.structs.replace(spec, max_age=1.0).max_age_at(25) == 1.0
+
+
+def test_a_bundle_with_lag_is_refused(model):
+    with pytest.raises(UserError, match="lag 5 ticks"):
+        read_metadata(described(model, lag=5), "it")
 
 
 def test_a_graph_without_what_it_describes_is_refused(model, tmp_path):
@@ -219,25 +249,25 @@ def unknown_operator(model):
 @pytest.mark.parametrize(
     ("alter", "said"),
     [
-        (nan_weights, "'weights' have NaN"),
+        (nan_weights, "'weights' are NaN"),
         (external_weights, "'weights' are in another file"),
         (external_attribute, "'there' are in another file"),
         (too_few_weights, "'weights' have 8 bytes of raw_data, not"),
         (typed_weights, "'weights' have 0 bytes of raw_data, not"),
-        (text_weights, "'words' are of ONNX's type 8"),
+        (text_weights, "'words' are of ONNX type 8"),
         (sparse_weights, "sparse"),
         (foreign_domain, "operators of 'com.microsoft'"),
         (foreign_operator, "'MatMul' is of 'com.example'"),
         (old_opset, "opset 11, .* 13 to 21"),
         (no_opset, "opset 0"),
-        (loop, "'Loop' holds a graph"),
-        (loop_in_a_scan, "'Loop' holds a graph"),
+        (loop, "'Loop' contains a graph"),
+        (loop_in_a_scan, "'Loop' contains a graph"),
         (functions, "functions of its own"),
         (no_state_after, "no output 'next_state_ticks'"),
         (other_type, "ONNX Runtime .* cannot load it|input 'face' is tensor\\(double\\)"),
         (frozen_batch, "input 'state_ticks' is .* expected float"),
         (scalar_output, r"output 'engagement_low' is tensor\(float\) \[\]"),
-        (divided_by_nothing, "'(engagement_std|next_state_ticks)' comes out as NaN"),
+        (divided_by_nothing, "'(engagement_std|next_state_ticks)' is NaN"),
         (unknown_operator, "ONNX Runtime .* cannot load it .*Divine"),
     ],
 )

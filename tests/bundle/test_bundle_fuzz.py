@@ -12,7 +12,8 @@ import numpy as np
 import onnx
 import pytest
 
-from enrapt.bundle.bundle import KEY, Bundle, digest, find_bundle
+from enrapt.bundle.bundle import Bundle, find_bundle
+from enrapt.bundle.metadata import KEY, digest
 from enrapt.bundle.protobuf import fields
 from enrapt.contracts.errors import UserError
 from enrapt.realtime.engine.engine import Engine

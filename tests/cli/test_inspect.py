@@ -1,17 +1,18 @@
 import msgspec
 import pytest
 
-from enrapt.bundle.bundle import Bundle, Metadata
+from enrapt.bundle.bundle import Bundle
+from enrapt.bundle.metadata import Metadata
 from enrapt.cli.main import main
 
 
-def test_the_card_tells_what_a_user_must_know(tiny_bundle, capsys):
+def test_the_card_shows_what_a_user_must_know(tiny_bundle, capsys):
     assert main(["inspect", str(tiny_bundle)]) == 0
     card = capsys.readouterr().out
     for part in (
-        "tiny 1", "25 a second, causal", "MB, graph: step", "µs a tick on this machine",
-        "face: 57 numbers, face/1", "audio: 44 numbers, audio/1",
-        "target        engagement", "Nothing was learned.", "Tells what it sees, no more.", "MIT", "ccc 0",
+        "tiny 1", "25 per second, causal", "MB, graph: step", "µs per tick on this machine",
+        "face: 57 numbers, face/1", "audio: 44 numbers, audio/1", "present for 0.25 s",
+        "target        engagement", "Nothing was learned.", "Shows its inputs, no more.", "MIT", "ccc 0",
     ):  # fmt: skip
         assert part in card
 
@@ -21,11 +22,11 @@ def test_the_card_fits_the_terminal(tiny_bundle, capsys, monkeypatch, columns):
     monkeypatch.setenv("COLUMNS", columns)
     main(["inspect", str(tiny_bundle)])
     lines = capsys.readouterr().out.splitlines()
-    hexadecimal = Bundle.load(tiny_bundle).metadata.sha256  # in one piece, to be copied
+    hexadecimal = Bundle.load(tiny_bundle).metadata.sha256  # never wrapped, to be copied
     assert all(len(line) <= min(int(columns), 100) or hexadecimal in line for line in lines)
 
 
-def test_json_is_all_of_the_metadata_with_size_and_speed(tiny_bundle, capsys):
+def test_json_has_all_metadata_with_size_and_speed(tiny_bundle, capsys):
     assert main(["inspect", str(tiny_bundle), "--json"]) == 0
     shown = msgspec.json.decode(capsys.readouterr().out)
     assert shown.pop("bytes") == tiny_bundle.stat().st_size

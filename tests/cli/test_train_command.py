@@ -38,7 +38,7 @@ segment_ticks = 10
 
 @pytest.fixture
 def folder(tmp_path):
-    """A configuration, and recorded sessions to train it on."""
+    """A configuration with recorded sessions to train on."""
     rng = np.random.default_rng(0)
     for part in ("train", "validation", "test"):
         (tmp_path / "sessions" / part).mkdir(parents=True)
@@ -50,7 +50,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_a_configuration_becomes_a_run_that_is_told_of_and_evaluated(enrapt, folder):
+def test_a_configuration_becomes_a_logged_run_that_is_evaluated(enrapt, folder):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     done = enrapt("train", "config.toml", "-o", "run", "--threads", 1)
@@ -63,9 +63,9 @@ def test_a_configuration_becomes_a_run_that_is_told_of_and_evaluated(enrapt, fol
     np.testing.assert_allclose(losses, [m["loss"] for m in metrics], rtol=1e-5)
     assert json.loads((folder / "run" / "run.json").read_text())["versions"]["torch"]
 
-    told = enrapt("evaluate", "run")
-    assert told.stdout.splitlines()[0].split() == ["pattern", "nll", "rmse", "auc"]
-    assert told.stdout.splitlines()[1].startswith("all ")
+    evaluated = enrapt("evaluate", "run")
+    assert evaluated.stdout.splitlines()[0].split() == ["pattern", "nll", "rmse", "auc"]
+    assert evaluated.stdout.splitlines()[1].startswith("all ")
     as_json = json.loads(enrapt("evaluate", "run", "--json").stdout)
     assert set(as_json) == {"all", "bursts"}
     assert 0 <= as_json["all"]["auc"] <= 1
@@ -77,22 +77,22 @@ def test_a_configuration_becomes_a_run_that_is_told_of_and_evaluated(enrapt, fol
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (("rounds = 3", "round = 3"), "`round`"),
         (("rounds = 3", "rounds = 0"), "rounds"),
-        (('data = "sessions"', 'data = "nowhere"'), "nowhere/train: no sessions there"),
+        (('data = "sessions"', 'data = "nowhere"'), "nowhere/train: no sessions"),
         (("dim = 3", "dim = 4"), "voice: expected 40 × 4, found (40, 3)"),
         (('name = "voice"', 'name = "sound"'), "voice: no such modality, expected sound, role"),
         (('model = "mm_vrnn"', 'model = "rnn"'), "rnn"),
         (('likelihood = "bernoulli"', 'likelihood = "normal"'), "target must be 1 logit_normal or bernoulli"),
     ],
 )
-def test_what_is_wrong_is_one_line_and_leaves_no_run(folder, change, said, monkeypatch, capsys):
+def test_a_mistake_is_one_line_and_leaves_no_run(folder, change, message, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     (folder / "config.toml").write_text(CONFIG.replace(*change))
     assert main(["train", "config.toml", "-o", "run", "--threads", "1"]) == 2
-    told = capsys.readouterr().err
-    assert told.count("\n") == 1
-    assert said in told
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert message in error
     assert not (folder / "run").exists()

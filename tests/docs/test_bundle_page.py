@@ -1,4 +1,4 @@
-"""What docs/bundle.md says of a bundle is so, and its two programs give what the engine gives."""
+"""docs/bundle.md: its tables are complete, and its two programs agree with the engine."""
 
 import json
 import os
@@ -17,8 +17,8 @@ from enrapt.realtime.engine.engine import Engine
 
 PAGE = Path(__file__).parents[2] / "docs" / "bundle.md"
 TICKS = 60
-# Runs a program, then tells which packages it brought in beyond Python's own.
-TELL_PACKAGES = """
+# Runs a program, then prints the third-party packages that it imported.
+PRINT_PACKAGES = """
 import runpy, sys
 before = set(sys.modules)
 program = sys.argv.pop(1)
@@ -30,13 +30,13 @@ print(*sorted(packages - sys.stdlib_module_names), file=sys.stderr)
 
 @pytest.fixture(params=["default", "mdvae", "tiny"])
 def bundle(request, tiny_bundle):
-    """They have different states, so a program that has one's written down fails."""
+    """Bundles with different states, so a program with hard-coded states fails."""
     return Bundle.load(tiny_bundle if request.param == "tiny" else request.param)
 
 
 @pytest.fixture(scope="module")
 def ticks():
-    """A simulated person; everything missing, either missing, nothing missing."""
+    """A simulated person with everything missing, one modality missing, and nothing missing."""
     rng = np.random.default_rng(0)
     values = simulate(rng, 1, TICKS, 25).values
     there = {"face": np.arange(TICKS) // 5 % 2, "audio": np.arange(TICKS) // 10 % 2}
@@ -52,7 +52,7 @@ def program(language, folder):
 
 
 def run(command, ticks):
-    # Where a modality is missing, every other tick says so by null, and the rest by leaving it out.
+    # A missing modality is null at every other tick, and absent at the rest.
     lines = [
         {m: None if x is None else x.tolist() for m, x in tick.items() if x is not None or k % 2}
         for k, tick in enumerate(ticks)
@@ -70,26 +70,26 @@ def assert_same_as_the_engine(output, bundle, ticks):
 
 
 def table(estimates, engine):
-    """A row a tick, NaN for the surprise of what is missing."""
+    """One row per tick, NaN for the surprise of a missing modality."""
     numbers = ("mean", "std", "low", "high")
     return np.array(
         [[*(e[n] for n in numbers), *(e["surprise"][m] for m in engine.inputs)] for e in estimates], float
     )
 
 
-def test_the_python_program_gives_what_the_engine_gives_and_needs_numpy_and_onnxruntime_alone(
+def test_the_python_program_agrees_with_the_engine_and_needs_only_numpy_and_onnxruntime(
     bundle, ticks, tmp_path
 ):
     path = program("python", tmp_path)
-    done = run([sys.executable, "-c", TELL_PACKAGES, path, bundle.path], ticks)
+    done = run([sys.executable, "-c", PRINT_PACKAGES, path, bundle.path], ticks)
     assert_same_as_the_engine(done.stdout, bundle, ticks)
     assert done.stderr.split() == ["numpy", "onnxruntime"]
 
 
-def test_the_javascript_program_gives_what_the_engine_gives(bundle, ticks, tmp_path):
+def test_the_javascript_program_agrees_with_the_engine(bundle, ticks, tmp_path):
     node, packages = shutil.which("node"), os.environ.get("ENRAPT_NODE_MODULES")
     if node is None or packages is None:
-        pytest.skip("no Node.js, or ENRAPT_NODE_MODULES does not say where onnxruntime-node is")
+        pytest.skip("needs Node.js, and ENRAPT_NODE_MODULES with onnxruntime-node")
     (tmp_path / "node_modules").symlink_to(Path(packages).absolute())
     done = run([node, program("javascript", tmp_path), bundle.path], ticks)
     assert_same_as_the_engine(done.stdout, bundle, ticks)

@@ -1,4 +1,4 @@
-"""What docs/train.md shows, run as it stands there, but shorter."""
+"""The programs of docs/train.md run as printed, with fewer rounds."""
 
 import re
 from pathlib import Path
@@ -23,6 +23,6 @@ def test_a_session_a_configuration_and_the_python_calls_work_together(tmp_path, 
         exec(session.replace("sessions/train/", f"sessions/{part}/"), {})
     Path("failures.toml").write_text(configuration.replace("rounds = 200", "rounds = 5\nstreams = 2"))
     exec(calls, {})
-    told = capsys.readouterr().out
-    assert "Progress(round=5, rounds=5" in told
-    assert "'all': {'nll': " in told
+    printed = capsys.readouterr().out
+    assert "Progress(round=5, rounds=5" in printed
+    assert "'all': {'nll': " in printed

@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 import torch
 
-from enrapt.bundle.bundle import Bundle, digest
+from enrapt.bundle.bundle import Bundle
+from enrapt.bundle.metadata import digest
 from enrapt.export.quality import measure
 from enrapt.export.quantise import quantised
 from enrapt.export.write import describe, graph_of, with_metadata

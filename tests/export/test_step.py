@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from enrapt.bundle.bundle import Bundle, digest
+from enrapt.bundle.bundle import Bundle
+from enrapt.bundle.metadata import digest
 from enrapt.export.parity import check_parity
 from enrapt.export.step import Blocks, StepGraph, softplus
 from enrapt.export.write import describe, graph_of, with_metadata

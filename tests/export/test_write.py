@@ -7,7 +7,8 @@ import onnx
 import pytest
 import torch
 
-from enrapt.bundle.bundle import Bundle, digest
+from enrapt.bundle.bundle import Bundle
+from enrapt.bundle.metadata import digest
 from enrapt.contracts.errors import UserError
 from enrapt.export.layout import exportable, layout
 from enrapt.export.parity import check_parity

@@ -39,8 +39,8 @@ GOOD = np.zeros((4, 3))
         ({"face": np.zeros((4, 2))}, r"face: expected 4 × 3, found \(4, 2\)"),
         ({"face": np.zeros((0, 3))}, r"face: expected 1 × 3, found \(0, 3\)"),
         ({"face": GOOD, "role": np.zeros((5, 1))}, r"role: expected 4 × 1, found \(5, 1\)"),
-        ({"face": np.array([[0, 1, np.nan]])}, "face: tick 0 is neither finite nor missing"),
-        ({"face": np.array([[0, 0, 0], [0, 1, np.inf]])}, "face: tick 1 is neither finite nor missing"),
+        ({"face": np.array([[0, 1, np.nan]])}, "face: tick 0 is neither finite nor all NaN"),
+        ({"face": np.array([[0, 0, 0], [0, 1, np.inf]])}, "face: tick 1 is neither finite nor all NaN"),
         ({"face": np.full((4, 3), "a")}, "face: expected numbers"),
         ({"face": GOOD, "engagement": np.full((4, 1), 55.0)}, "engagement: expected values from 0 to 1"),
     ],
@@ -54,7 +54,7 @@ def test_what_does_not_fit_is_named_with_what_was_expected(arrays, said, tmp_pat
 def test_a_file_that_is_none_and_an_empty_folder_are_named(tmp_path):
     path = tmp_path / "train" / "a.npz"
     path.parent.mkdir()
-    with pytest.raises(UserError, match="train: no sessions there"):
+    with pytest.raises(UserError, match="train: no sessions"):
         read(tmp_path, "train", MODALITIES)
     path.write_text("not a zip")
     with pytest.raises(UserError, match=r"a\.npz: cannot be read"):

@@ -77,7 +77,7 @@ def test_a_run_that_is_not_finished_has_no_model(config, tmp_path):
 
 
 def test_a_folder_without_a_run_is_named(tmp_path):
-    with pytest.raises(UserError, match=r"nowhere: no run there"):
+    with pytest.raises(UserError, match=r"nowhere: no training run"):
         load_model(tmp_path / "nowhere")
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import onnx
 import pytest
 
-from enrapt.bundle.bundle import KEY, Bundle, LatentSpec, ModalitySpec, StateSpec, digest, read_metadata
+from enrapt.bundle.bundle import Bundle
+from enrapt.bundle.metadata import KEY, LatentSpec, ModalitySpec, StateSpec, digest, read_metadata
 from enrapt.cli.main import main
 from enrapt.contracts.errors import UserError
 from enrapt.contracts.schemas import FACE

@@ -1,0 +1,185 @@
+"""What a bundle declares about itself: the structs, and reading them from the file.
+
+The description is one JSON text in the ONNX file's `metadata_props` under the key `enrapt`. It holds the
+SHA-256 of all other bytes. The digest detects damage; it is not a signature, so no other check relies on it.
+"""
+
+import hashlib
+import math
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+from ..contracts.errors import UserError, one_line
+from ..contracts.schemas import DEFAULT_MAX_AGE, SCHEMAS
+from .protobuf import fields, nested
+
+VERSION: Final = 1
+KEY: Final = "enrapt"
+MAX_NUMBERS: Final = 2**20  # in one state or one modality; far above what a model needs
+ESTIMATES: Final = ("engagement_mean", "engagement_std", "engagement_low", "engagement_high")  # outputs
+_METADATA_PROPS: Final = 14  # field of onnx.ModelProto; its entries have key = 1, value = 2
+
+Role = Literal["observed", "target", "context"]
+Graph = Literal["step", "full", "block"]
+Name = Annotated[str, Meta(pattern=r"\A[\w./-]{1,64}\Z")]
+Text = Annotated[str, Meta(pattern=r"\A[^\x00-\x1f\x7f-\x9f]{0,10000}\Z")]  # without terminal escapes
+Count = Annotated[int, Meta(ge=0, le=10**15)]
+Size = Annotated[int, Meta(ge=1, le=MAX_NUMBERS)]
+Setting = Text | int | float | bool | list[Any] | dict[str, Any] | None
+
+
+class ModalitySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One modality: an input of the graph (`observed`, `context`) or what it predicts (`target`).
+
+    Attributes:
+        schema: name and version of the feature schema, which this version of enrapt need not know; None for
+            a plain vector, which sources match by the modality's name.
+        max_age: seconds after its originating time during which a value counts as present; None: see
+            `max_age_at`.
+    """
+
+    name: Name
+    role: Role
+    dim: Size
+    likelihood: Name
+    schema: Name | None = None
+    max_age: Annotated[float, Meta(gt=0, le=3600)] | None = None
+
+    def max_age_at(self, rate: int) -> float:
+        """Seconds during which a value counts as present, in a bundle of that many ticks per second.
+
+        The bundle's own `max_age`; without one, that of a known schema; else `DEFAULT_MAX_AGE` ticks.
+        """
+        known = SCHEMAS.get(self.schema) if self.schema else None
+        of_schema = known.max_age if known else None
+        return self.max_age or of_schema or DEFAULT_MAX_AGE / rate
+
+
+class StateSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One recurrent state: input `state_NAME`, output `next_state_NAME`, `[batch, *shape]`."""
+
+    name: Name
+    shape: Annotated[tuple[Size, ...], Meta(max_length=4)]
+    initial: Annotated[float, Meta(ge=-1e6, le=1e6)]
+
+    def __post_init__(self) -> None:
+        if math.prod(self.shape) > MAX_NUMBERS:
+            raise ValueError(f"a state of more than {MAX_NUMBERS} numbers")
+
+
+class LatentSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One block of z. The blocks are concatenated, in this order, in `z_mean` and `z_std`."""
+
+    name: Name
+    dim: Size
+
+
+class TrainingData(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The data that the weights were trained on."""
+
+    name: Text
+    description: Text
+    limits: Text
+    seed: Count
+    ticks: Count
+
+
+class Metadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A bundle's description.
+
+    Attributes:
+        graph: what one call computes: `step` one tick; `full` one tick and a reconstruction of every
+            modality; `block` many ticks, on axis 1 of everything but states.
+        rate: ticks per second.
+        modalities: inputs are in the order of the mask's columns; targets have no column.
+        states: empty for a model without recurrence.
+        lag: ticks between the time of an estimate and the newest input it uses; 0 is causal.
+        quality: scores by pattern of missing modalities, then by metric.
+        sha256: of the file without this description, hexadecimal.
+    """
+
+    bundle_version: int
+    name: Text
+    version: Text
+    model: Text
+    graph: Graph = "step"
+    config: dict[Text, Setting]
+    rate: Annotated[int, Meta(ge=1, le=1000)]
+    modalities: Annotated[tuple[ModalitySpec, ...], Meta(max_length=64)]
+    states: Annotated[tuple[StateSpec, ...], Meta(max_length=64)]
+    latents: Annotated[tuple[LatentSpec, ...], Meta(min_length=1, max_length=64)]
+    lag: Annotated[int, Meta(ge=0, le=100_000)]
+    training_data: TrainingData
+    quality: dict[Text, dict[Text, float]]
+    licence: Text
+    sha256: Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
+
+    def __post_init__(self) -> None:
+        names = [m.name for m in self.modalities] + ["mask"] + [f"state_{s.name}" for s in self.states]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise ValueError(f"two inputs or modalities are called {min(twice)!r}")
+        if not self.inputs:
+            raise ValueError("no modality is observed")
+        if not self.name:
+            raise ValueError("it has no name")
+
+    @property
+    def inputs(self) -> tuple[ModalitySpec, ...]:
+        """The modalities that the graph takes, in the order of the mask's columns."""
+        return tuple(m for m in self.modalities if m.role != "target")
+
+
+def digest(model: bytes) -> str:
+    """SHA-256 of a serialised ONNX model without its `metadata_props`, hexadecimal."""
+    rest = hashlib.sha256()
+    for field in fields(memoryview(model)):
+        if field.number != _METADATA_PROPS:
+            rest.update(field.whole)
+    return rest.hexdigest()
+
+
+def read_metadata(model: bytes, name: str) -> Metadata:
+    """Read the description of a serialised bundle and check it against the rest of the file.
+
+    Args:
+        name: what errors call the bundle.
+
+    Raises:
+        UserError: not ONNX, not a bundle, of another version, damaged, a known schema with another dim, or
+            an estimate with a lag.
+    """
+    try:
+        texts = [
+            entry[2]
+            for properties in nested(memoryview(model), _METADATA_PROPS)
+            if (entry := {f.number: bytes(f.value) for f in fields(properties)}).get(1) == KEY.encode()
+        ]
+    except (ValueError, KeyError):
+        raise UserError(
+            f"{name}: not an ONNX file, or truncated; get a complete copy of the bundle"
+        ) from None
+    if len(texts) != 1:
+        raise UserError(f"{name}: not an enrapt bundle (it has {len(texts) or 'no'} descriptions)")
+    try:
+        version = msgspec.json.decode(texts[0], type=dict[str, Any]).get("bundle_version")
+        if version != VERSION:
+            raise UserError(
+                f"{name}: bundle version {one_line(version)}, but this enrapt reads version {VERSION}"
+            )
+        metadata = msgspec.json.decode(texts[0], type=Metadata)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UserError(
+            f"{name}: its description is damaged ({one_line(error)}); get a complete copy of the bundle"
+        ) from None
+    if metadata.sha256 != digest(model):
+        raise UserError(f"{name}: damaged (the SHA-256 differs); get a complete copy of the bundle")
+    for m in metadata.modalities:
+        if (known := SCHEMAS.get(m.schema or "")) and known.dim != m.dim:
+            raise UserError(f"{name}: {m.name} has {m.dim} numbers, but {known.name} has {known.dim}")
+    if metadata.lag:
+        raise UserError(
+            f"{name}: its estimates lag {metadata.lag} ticks; this enrapt runs causal bundles (lag 0) only"
+        )
+    return metadata

@@ -1,0 +1,21 @@
+import pytest
+import torch
+
+from enrapt.models.losses import masked_mean
+
+
+def test_a_masked_mean_ignores_masked_values_even_nan():
+    values = torch.tensor([[1.0, 2.0], [3.0, torch.nan]])
+    mask = torch.tensor([[True, True], [True, False]])
+    assert masked_mean(values, mask) == 2.0
+    assert masked_mean(values, mask, 0).tolist() == [2.0, 2.0]
+    assert masked_mean(values[:, :1], torch.tensor([[False], [True]]), 0).tolist() == [3.0]
+
+
+@pytest.mark.parametrize("dim", [None, 0])
+def test_a_mean_of_nothing_is_0_and_has_a_finite_gradient(dim):
+    values = torch.full((3, 2), torch.inf, requires_grad=True)
+    mean = masked_mean(values, torch.zeros(3, 2, dtype=torch.bool), dim)
+    assert not mean.any()
+    mean.sum().backward()
+    assert not values.grad.any()
