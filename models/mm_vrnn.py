@@ -168,7 +168,7 @@ class MMVRNN(Normalised):
         for parts, draw in zip(by_tick, draws, strict=True):
             *step, h = self.tick(h, Evidence(*parts), given, draw)
             steps.append(step)
-        return Latents(*(torch.stack(column, 1) for column in zip(*steps, strict=True)), h)
+        return Latents._make([*(torch.stack(column, 1) for column in zip(*steps, strict=True)), h])
 
     def given(self, x: Values) -> list[int]:
         """Indices of the experts whose modality is in x."""

@@ -21,7 +21,7 @@ class Delivered(NamedTuple):
 
 
 class FakeInlet:
-    """An inlet of the modality `modality`. Samples are wanted unless `unwanted` is set. Its clock started 5 s before it was made.
+    """An inlet that records calls. Samples are wanted unless `unwanted` is set; its clock started 5 s ago.
 
     Attributes:
         samples: those delivered, in order.
