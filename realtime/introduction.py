@@ -29,6 +29,7 @@ def introduction(metadata: Metadata, kind: str, name: str, **more: Any) -> dict[
             "not_for": metadata.training_data.limits,
         },
         "modalities": modalities,
+        "schemas": {m.name: m.schema for m in metadata.inputs if m.role == "observed" and m.schema},
         "sources": modalities,
         "can": [],
         "recording": None,

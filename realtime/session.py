@@ -27,7 +27,8 @@ from .engine.estimate import Estimate
 from .features.audio import AudioFeatures
 from .features.face import FaceFeatures
 from .features.face_model import find_face_model
-from .introduction import introduction, status
+from .introduction import introduction
+from .introduction import status as status_of
 from .outputs import Outputs
 from .sources.camera import Camera, Picture
 from .sources.camera_diagnosis import without_password
@@ -39,6 +40,8 @@ from .streams.pacing import MAX_WAIT
 from .streams.samples import SECOND, Observation, Sound
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from .page.server import PageServer
     from .sources.lsl import LslSource
     from .store.folder import SessionWriter
@@ -196,16 +199,9 @@ class LiveSession:
                 **self._loop_options,
             )
             self._loop = stack.enter_context(loop)
-            if (page := self._outputs.page) is not None:
-                kept = None if self._record is None else str(self._record)
-                can = ["pause", "mark", "reset", "calibrate"]
-                told = {
-                    "sources": loop.sources,
-                    "can": can,
-                    "recording": kept,
-                    "media_kept": self._keep_media,
-                }
-                page.hello(introduction(bundle.metadata, "live", "live", **told))
+            self._metadata = bundle.metadata
+            if self._outputs.page is not None:
+                self._outputs.page.observe(self)
             self._stack = stack.pop_all()
         return self
 
@@ -326,24 +322,28 @@ class LiveSession:
             if self.calibrated is not None:
                 self._calibration = None
                 self.mark(f"calibrated: {self.calibrated:.3f}")
-        if (page := self._outputs.page) is not None:
-            for command in page.commands():
-                self._obey(command)
-            if estimate.tick % self.rate == 0:
-                page.status(self._status())
-            if self._preview and self._face is not None and self.camera is not None:
-                width, height = self.camera.size
-                page.preview(self._face.landmarks, width / height if height else 4 / 3)
         while not self._asked_for.empty():
             self._asked_for.get()()
 
-    def _obey(self, command: Mapping[str, Any]) -> None:
-        """What somebody asked for on the page."""
-        what = {"pause": self.pause, "resume": self.resume, "reset": self.reset, "calibrate": self.calibrate}
-        if command["do"] == "mark":
-            self.mark(str(command.get("label", "")))
-        else:
-            what[command["do"]]()
+    def description(self) -> dict[str, Any]:
+        """What the session is; see `page.observed`."""
+        assert self._loop is not None
+        return introduction(
+            self._metadata,
+            "live",
+            "live",
+            sources=self._loop.sources,
+            can=["pause", "mark", "reset", "calibrate"],
+            recording=None if self._record is None else str(self._record),
+            media_kept=self._keep_media,
+        )
+
+    def landmarks(self) -> "tuple[NDArray[Any] | None, float] | None":
+        """The face's landmarks for the preview; None without a preview."""
+        if not self._preview or self._face is None or self.camera is None:
+            return None
+        width, height = self.camera.size
+        return self._face.landmarks, width / height if height else 4 / 3
 
     def stop(self) -> None:
         """End the iteration; from any thread or signal handler."""
@@ -389,14 +389,14 @@ class LiveSession:
             "overflows": 0 if heard is None else heard.overflows,
         }
 
-    def _status(self) -> dict[str, Any]:
-        """For the page."""
+    def status(self) -> dict[str, Any]:
+        """How the session is doing; see `page.observed`."""
         devices = [
             {"name": name, "state": device.state.name, "given": device.given}
             for name, device in self.devices.items()
         ]
         now = {"devices": devices, "paused": self.paused, "calibrated": self.calibrated}
-        return status(self.statistics, self.counts, self.output_counts, **now)
+        return status_of(self.statistics, self.counts, self.output_counts, **now)
 
     def _description(self, metadata: Metadata) -> dict[str, Any]:
         """For `session.json`."""
