@@ -24,7 +24,7 @@ CONFIGS = {
 
 
 @pytest.mark.parametrize("model", CONFIGS)
-def test_a_configuration_is_plain_and_makes_its_model(model):
+def test_a_configuration_survives_json_and_builds_its_model(model):
     config = CONFIGS[model]
     every = ModelConfig | VQVAEConfig
     again = msgspec.convert(msgspec.to_builtins(config), every)
@@ -43,6 +43,6 @@ def test_a_configuration_is_plain_and_makes_its_model(model):
         ("nonesuch", {}),
     ],
 )
-def test_one_that_makes_no_sense_is_refused(model, keys):
+def test_an_invalid_configuration_is_rejected(model, keys):
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert({"model": model, **keys}, ModelConfig | VQVAEConfig)
