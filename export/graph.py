@@ -126,7 +126,7 @@ def run_mm_vrnn(
         return after, latents
 
     after, parts = recur(tick, states[0], [*model.evidence(x, present)], block)
-    latents = Latents(*parts, after)
+    latents = Latents._make([*parts, after])
     prediction, surprise = model.predict_from(latents, x, present)
     std = torch.rsqrt(latents.precision)
     return Outputs(

@@ -34,14 +34,9 @@ from .losses import Losses, masked_mean
 from .modality import Modality, Role
 from .normalised import Normalised
 
-# The decoders of targets.
-HEADS: Final[dict[str, type[EngagementHead] | type[BinaryHead]]] = {
-    "logit_normal": EngagementHead,
-    "bernoulli": BinaryHead,
-}
+Head = type[EngagementHead] | type[BinaryHead]
+HEADS: Final[dict[str, Head]] = {"logit_normal": EngagementHead, "bernoulli": BinaryHead}  # of targets
 CLIP = 10.0  # standard deviations; encoder inputs beyond it are clipped
-
-
 Values = Mapping[str, Tensor]  # by modality
 
 
@@ -168,7 +163,7 @@ class MMVRNN(Normalised):
         for parts, draw in zip(by_tick, draws, strict=True):
             *step, h = self.tick(h, Evidence(*parts), given, draw)
             steps.append(step)
-        return Latents(*(torch.stack(column, 1) for column in zip(*steps, strict=True)), h)
+        return Latents._make([*(torch.stack(column, 1) for column in zip(*steps, strict=True)), h])
 
     def given(self, x: Values) -> list[int]:
         """Indices of the experts whose modality is in x."""
