@@ -229,8 +229,8 @@ class ForwardFilter(nn.Module):
     ) -> tuple[dict[str, Tensor], FilterState]:
         """The costs to minimise, see `distance`, and the state after the segment.
 
-        The filter carries its state over from the segment before. The smoother takes the segment as a separate
-        sequence, with the filter's w of before as its prior: w is constant over all segments.
+        The filter carries its state over from the segment before. The smoother takes each segment as a
+        sequence of its own, with the filter's w of before as its prior: w is constant over all segments.
         """
         known = state.w_shift / state.w_precision, state.w_precision
         with torch.no_grad():
@@ -245,8 +245,8 @@ class ForwardFilter(nn.Module):
         latents: Mapping[str, Latent],
         state: FilterState,
     ) -> tuple[dict[str, Tensor], FilterState]:
-        """KL(smoother ‖ filter) by latent, and of the predictions of the next tick as `expected`, nats per tick
-        up to a sequence's last available one; as `target` λ times its −log p where it is known; and the
+        """KL(smoother ‖ filter) by latent, and of the predictions of the next tick as `expected`, nats per
+        tick up to a sequence's last available one; as `target` λ times its −log p where it is known; and the
         state.
 
         Args:
