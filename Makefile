@@ -1,18 +1,18 @@
-# make demo      install enrapt, without torch, and see it work on a shipped clip
-# make test      what a change must pass: style, types, the quick tests
+# make demo      install enrapt, without torch, and run it on a shipped clip
+# make test      what a change must pass: style, imports, types, the short tests
 # make test-all  the same with the long tests
-# make bundle    train and export the shipped bundles anew
+# make check     style, imports and types alone
+# make bundle    train and export the shipped bundles again
 #
-# All of it happens in .venv; `make VENV=elsewhere …` takes another place, `PYTHON=python3.12` another Python.
+# Everything is installed in .venv; `make VENV=elsewhere …` takes another folder, `PYTHON=python3.12` another Python.
 
 PYTHON ?= python3
 VENV ?= .venv
 
 BIN := $(VENV)/bin
-ROOMS := contracts models export realtime cli
-SOURCES := pyproject.toml LICENSE $(shell find $(ROOMS) -type f -not -name '*.pyc')
-# `build` keeps modules that are gone from the sources, and would install them again.
-INSTALL = { test -d $(VENV) || $(PYTHON) -m venv $(VENV); } && rm -rf build && $(BIN)/pip install --quiet
+PARALLEL := -n 2 --dist loadgroup
+PIP = { test -d $(VENV) || $(PYTHON) -m venv $(VENV); } && $(BIN)/pip install --quiet
+SOURCES := pyproject.toml LICENSE $(shell find contracts bundle realtime models export cli -type f -not -name '*.pyc')
 
 .PHONY: demo test test-all check bundle
 
@@ -20,27 +20,31 @@ demo: $(VENV)/.installed
 	$(BIN)/enrapt demo
 
 test: check
-	$(BIN)/pytest
+	$(BIN)/pytest $(PARALLEL)
 
 test-all: check
-	$(BIN)/pytest -m ""
+	$(BIN)/pytest $(PARALLEL) -m ""
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy $(addprefix -p enrapt.,$(ROOMS))
+	$(BIN)/lint-imports
+	$(BIN)/mypy
 
+# A copy of the sources, as a user installs it; where the editable install is, that one runs.
+# `build` keeps modules that the sources no longer have, and pip would install them.
 $(VENV)/.installed: $(SOURCES)
-	@echo "Installing enrapt into $(VENV): a minute or two."
-	@$(INSTALL) .
+	@test -e $(VENV)/.installed-dev || { echo "Installing enrapt into $(VENV): a minute or two."; \
+	    rm -rf build; $(PIP) .; }
 	@touch $@
 
-$(VENV)/.installed-dev: $(SOURCES)
+# Editable: an edit needs no new install.
+$(VENV)/.installed-dev: pyproject.toml
 	@echo "Installing enrapt and what its tests need into $(VENV): some minutes."
-	@$(INSTALL) ".[dev]"
+	@$(PIP) --editable ".[dev]"
 	@touch $@
 
-# Trains the shipped bundles anew from their seeds, an hour on one core, and replaces them.
+# Trains the shipped bundles again from their seeds, an hour on one core, and replaces them.
 bundle: $(VENV)/.installed-dev
 	$(BIN)/enrapt train default --seed 0 --threads 1 -o runs/default
 	$(BIN)/enrapt export runs/default -o bundle/shipped/default.onnx

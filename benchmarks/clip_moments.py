@@ -29,7 +29,7 @@ TO_NATS = np.log(10) / 10  # ln power per dB
 
 def features(clip: Path, model: Path) -> tuple[Array, Array]:
     """Face `[n, 57]` and audio `[m, 44]` of a clip, where present."""
-    faces, audio, extractor = [], [], AudioFeatures()
+    faces, audio, extractor = [], [], AudioFeatures("audio")
     with FaceFeatures(model) as face:
         for piece in Recording(clip):
             if isinstance(piece, Frame):

@@ -1,8 +1,8 @@
-"""Face features beside MediaPipe alone, on the same pictures: ms a picture, resident memory.
+"""Face features and MediaPipe alone, on the same pictures: ms per picture, resident memory.
 
     python benchmarks/face.py VIDEO [--face-model FILE] [--pictures N] [--rounds N]
 
-Both take turns, round by round; the best round of each counts, for other programs only ever cost time.
+Rounds alternate; the best round of each counts, because other programs only add time.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from enrapt.realtime.streams.samples import Frame
 
 
 def alone(model: Path, frames: list[Frame]) -> float:
-    """Seconds that MediaPipe takes."""
+    """Seconds of MediaPipe's Python interface."""
     options = FaceLandmarkerOptions(
         base_options=BaseOptions(model_asset_path=str(model)),
         running_mode=VisionTaskRunningMode.VIDEO,
@@ -40,7 +40,7 @@ def alone(model: Path, frames: list[Frame]) -> float:
 
 
 def ours(model: Path, frames: list[Frame]) -> float:
-    """Seconds that our features take."""
+    """Seconds of `FaceFeatures`."""
     with FaceFeatures(model) as features:
         start = time.perf_counter()
         for frame in frames:
@@ -64,7 +64,7 @@ def main() -> None:
         if len(frames) == args.pictures:
             break
     if not frames:
-        sys.exit(f"{args.video}: no pictures in it")
+        sys.exit(f"{args.video}: no pictures in this file")
     height, width, _ = frames[0].image.shape
 
     process = psutil.Process()
@@ -73,8 +73,8 @@ def main() -> None:
     theirs, mine = 1e3 * rounds.min(axis=0) / len(frames)
     grown = (process.memory_info().rss - before) / 2**20
     print(f"{len(frames)} pictures of {width}×{height}, best of {args.rounds} rounds")
-    print(f"MediaPipe alone   {theirs:6.2f} ms a picture")
-    print(f"enrapt's features {mine:6.2f} ms a picture, {mine / theirs:.3f} times MediaPipe's time")
+    print(f"MediaPipe alone   {theirs:6.2f} ms per picture")
+    print(f"enrapt's features {mine:6.2f} ms per picture, {mine / theirs:.3f} times MediaPipe's time")
     print(f"resident memory   {grown:6.0f} MiB more than before the first of them")
 
 

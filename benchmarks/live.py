@@ -2,11 +2,11 @@
 
     python benchmarks/live.py [--seconds 60] [--rate 30] [--slow MS] [--face-model FILE] [--mic NAME]
 
-A process serves pictures of the demo clip in which the face is in sight, 640×480, as MJPEG over HTTP; a live
-session takes them as from any camera. `--slow` adds that much to every look for the face, as an overloaded
-machine would. Afterwards MediaPipe alone looks at as many pictures as the camera gave (for a minute at most),
-decoded already, in the camera's rhythm; the processor time of the session is that of its own and its devices'
-processes. Memory is looked at every ten seconds, from the sixth minute on.
+A process serves pictures of the demo clip with the face in sight, 640×480, as MJPEG over HTTP; a live session
+uses it as its camera. `--slow` adds that much to every face extraction, as an overloaded machine would.
+Afterwards MediaPipe alone analyses as many pictures as the camera gave (for a minute at most), decoded
+already, in the camera's rhythm. The session's processor time includes its devices' processes. Memory is
+sampled every ten seconds, from the sixth minute on.
 """
 
 import argparse
@@ -72,12 +72,12 @@ def serve(port: "multiprocessing.Queue[int]", rate: int) -> None:
 
 
 def devices(*others: int) -> list[psutil.Process]:
-    """The processes that own a camera or a microphone: all children but the others."""
+    """Processes of cameras and microphones: all children but the others."""
     return [child for child in psutil.Process().children(recursive=True) if child.pid not in others]
 
 
 def memory_of(process: psutil.Process) -> int:
-    """Bytes of its own. On Linux without pages of files, which the system takes and gives as it likes."""
+    """Resident bytes; on Linux without file pages, which the system reclaims at will."""
     status = Path(f"/proc/{process.pid}/status")
     if not status.exists():
         return int(process.memory_info().rss)
@@ -86,7 +86,7 @@ def memory_of(process: psutil.Process) -> int:
 
 
 def processor_time(*others: int) -> float:
-    """Seconds of this process and its devices' processes, those that have ended included."""
+    """Seconds of this process and its devices' processes, ended ones included."""
     own = os.times()
     ended = own.children_user + own.children_system
     return own.user + own.system + ended + sum(sum(child.cpu_times()[:2]) for child in devices(*others))
@@ -138,12 +138,12 @@ def main() -> None:
     server.start()
     address = f"http://127.0.0.1:{port.get()}/"
     if args.slow:
-        import enrapt.realtime.session as module
+        from enrapt.realtime.sources import camera_face as module
 
         Slow.extra = args.slow / 1000
         module.FaceFeatures = Slow  # type: ignore[misc]
 
-    # All that is kept is there from the beginning, lest it look as if the session grew.
+    # Allocated at once: a growing list would look like a growing session.
     most = round((args.seconds + 10) * 25)
     ticks, gaps, first_use = Kept(most), Kept(most), Kept(most)
     waits = {modality: Kept(most) for modality in ("face", "audio")}
@@ -177,14 +177,13 @@ def main() -> None:
     print(f"{ticks.n} ticks in {took:.2f} s: rate off by {off:.4%}, each in order")
     percentiles("a tick's time to its estimate", ticks.values)
     for modality, values in waits.items():
-        percentiles(f"  of that, until {modality} had come", values.values)
-    percentiles("a picture's arrival to the first use", first_use.values)
+        percentiles(f"  of that, waiting for {modality}", values.values)
+    percentiles("a picture's arrival to its first use", first_use.values)
     for modality, counts in session.counts.items():
         dropped = " + ".join(f"{n} {reason}" for reason, n in counts.dropped.items() if n) or "0 dropped"
         exact = counts.captured == counts.used + counts.dropped.total()
         print(f"  {modality}: {counts.captured} captured = {counts.used} used + {dropped}: {exact}")
 
-    assert session.camera is not None
     if (microphone := session.microphone) is not None:
         print(f"  microphone: {microphone.overflows} overflows, drift {microphone.drift * 1e6:+.0f} ppm")
     if len(memory) > 2:
@@ -194,20 +193,21 @@ def main() -> None:
         for what, n in (("threads", threads), ("open files", files)):
             print(f"  {n.min():.0f} to {n.max():.0f} {what}")
 
-    given = session.camera.counts.captured
-    looked = given - session.counts["face"].dropped["superseded"] - session.counts["face"].dropped["skipped"]
+    face = session.counts["face"]
+    given = face.captured
+    looked = given - face.dropped["superseded"] - face.dropped["skipped"]
     pictures_alone = min(given, 60 * args.rate)
-    with FaceFeatures(model) as face:
-        face.extract(frames[0])
+    with FaceFeatures(model) as features:
+        features.extract(frames[0])
         alone, began = processor_time(server.pid), time.monotonic()
         for i in range(1, pictures_alone + 1):
             time.sleep(max(0.0, began + i / args.rate - time.monotonic()))
-            face.extract(Frame(i * SECOND // args.rate, frames[i % len(frames)].image))
+            features.extract(Frame(i * SECOND // args.rate, frames[i % len(frames)].image))
         alone = (processor_time(server.pid) - alone) / pictures_alone
     of_all, of_looked = live / (alone * given) - 1, live / (alone * looked) - 1
-    print(f"  processor: {live / took:.0%} of a core, {1000 * live / given:.1f} ms for a picture given,")
+    print(f"  processor: {live / took:.0%} of a core, {1000 * live / given:.1f} ms per picture,")
     print(f"    MediaPipe alone {1000 * alone:.1f} ms; beside MediaPipe on all of them {of_all:+.0%},")
-    print(f"    on the {looked / given:.0%} of them that were looked at {of_looked:+.0%}")
+    print(f"    on the {looked / given:.0%} of them that were analysed {of_looked:+.0%}")
 
 
 if __name__ == "__main__":

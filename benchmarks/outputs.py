@@ -1,11 +1,11 @@
-"""What all outputs at once cost a live session, beside the same session without any.
+"""The cost of all outputs at once in a live session, compared with the same session without outputs.
 
     python benchmarks/outputs.py [--rounds 3] [--seconds 20] [--face-model FILE]
 
 A camera on the loopback shows a real face, 640×480 at 30 pictures a second. Sessions with no output and with
-all of them (JSON Lines, CSV, Parquet, LSL, OSC, MQTT and the page with three clients) take turns. Printed:
-how late after their times ticks are in the hands of who asked for them, and the session's processor time.
-Those who receive run in processes of their own. Needs enrapt[dev] and mosquitto.
+all of them (JSON Lines, CSV, Parquet, LSL, OSC, MQTT and the page with three clients) alternate. Prints the
+time from a tick to its estimate in the caller's loop, relative to the earliest, and the session's processor
+time. Receivers run in processes of their own. Needs enrapt[dev] and mosquitto.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from enrapt.realtime.session import LiveSession
 
 CLIENTS = 3
 LSL = "enrapt benchmark"
-# Nothing of LSL's leaves the machine.
+# Keeps LSL on this machine.
 LSL_CONFIG = "[ports]\nIPv6 = disable\n[multicast]\nResolveScope = machine\nListenAddress = 127.0.0.1\n"
 
 
@@ -39,7 +39,7 @@ def free_port(kind: int = socket.SOCK_STREAM) -> int:
 
 
 def watch(address: str, clients: int) -> None:
-    """Pages, each of which gets everything; in a process of its own."""
+    """Clients of the page; in a process of its own."""
     import websockets
 
     async def page() -> None:
@@ -73,7 +73,7 @@ def listen(udp: int) -> None:
 
 
 def run(address: str, model: Path, seconds: float, to: list[str], others: list[int], watched: int) -> tuple:
-    """Lateness of ticks, ms, and processor time, s a second."""
+    """Delay of ticks, ms, processor time, s per second, and the session's summary."""
     context = multiprocessing.get_context("spawn")
     with LiveSession(address, None, face_model=model, to=to) as session:
         if watched:
@@ -84,7 +84,7 @@ def run(address: str, model: Path, seconds: float, to: list[str], others: list[i
         late, began, before = [], None, 0.0
         for estimate in session:
             now = time.monotonic()
-            if estimate.t < 3:  # all that connects has connected
+            if estimate.t < 3:  # all clients have connected
                 continue
             if began is None:
                 began, before = now, processor_time(*others)
@@ -134,7 +134,7 @@ def main() -> None:
     for _ in range(args.rounds):
         for name, to in (("none", []), ("all", everything)):
             late, used, summary = run(address, model, args.seconds, to, others, ui if to else 0)
-            late -= late.min()  # how late the earliest was, nobody knows: the same in both
+            late -= late.min()  # the delay of the earliest is unknown, and the same in both
             p50[name].append(float(np.percentile(late, 50)))
             p99[name].append(float(np.percentile(late, 99)))
             cpu[name].append(used)

@@ -102,7 +102,7 @@ class Session:
                 "face": round(3 + 4 * math.sin(t), 3) if face else None,
                 "audio": round(40 + 30 * math.sin(2 * t), 3) if audio else None,
             },
-            latency_ms=Latency(5.2, 0.07, 21.4, 30.1),
+            latency_ms=Latency(0.07, 21.4, 30.1, {"face": 5.2}),
         )
         seen = np.full(FACE.dim, 0.02, np.float32)
         for name, x in (
@@ -130,8 +130,8 @@ class Session:
         stages = {"face": (5.1, 7.9, 11.2), "step": (0.07, 0.09, 0.15), "tick": (30.2, 41.0, 50.0)}
         return {
             "devices": [
-                {"name": "camera", "state": self.camera, "given": "640×480, 30 frames/s"},
-                {"name": "microphone", "state": "open", "given": "16000 Hz, mono"},
+                {"name": "camera", "state": self.camera, "format": "640×480, 30 frames/s"},
+                {"name": "microphone", "state": "open", "format": "16000 Hz, mono"},
             ],
             "drops": {"face": {"superseded": 31}, "audio": {}},
             "latency_ms": {

@@ -2,8 +2,8 @@
 
     python benchmarks/replay.py [SOURCE] [--face-model FILE] [--rounds N]
 
-Both take turns, so that what else the machine does falls on both. MediaPipe alone is given pictures that are
-decoded already; the replay decodes, extracts audio features, aligns and steps the model as well.
+Rounds alternate, so that other load affects both. MediaPipe alone gets decoded pictures; the replay also
+decodes, extracts audio features, aligns, steps the model and counts.
 """
 
 import argparse
@@ -16,21 +16,17 @@ from pathlib import Path
 import numpy as np
 from face import alone
 
-from enrapt.bundle.bundle import Bundle
 from enrapt.cli.demo import CLIP
-from enrapt.realtime.engine.engine import Engine
-from enrapt.realtime.features.audio import AudioFeatures
-from enrapt.realtime.features.face import FaceFeatures
 from enrapt.realtime.features.face_model import find_face_model
+from enrapt.realtime.run import Run
+from enrapt.realtime.sources.media import MediaSource
 from enrapt.realtime.sources.recording import Recording
-from enrapt.realtime.sources.replay import Replay
 from enrapt.realtime.streams.samples import Frame
 
 
-def replay(model: Path, source: Path, engine: Engine) -> float:
+def replay(model: Path, source: Path) -> float:
     """Seconds that a whole replay takes, once everything is loaded."""
-    with FaceFeatures(model) as face:
-        run = Replay(Recording(source), engine, face, AudioFeatures())
+    with Run(MediaSource(source, face_model=model)) as run:
         start = time.perf_counter()
         for _ in run:
             pass
@@ -61,12 +57,11 @@ def main() -> None:
     model = find_face_model(args.face_model)
     memory = peak_memory(model, args.source)
 
-    engine = Engine(Bundle.load("default"))
     frames = [piece for piece in Recording(args.source) if isinstance(piece, Frame)]
     height, width, _ = frames[0].image.shape
     seconds = len(frames) / (Recording(args.source).frame_rate or 25)
     rounds = np.array(
-        [(alone(model, frames), replay(model, args.source, engine)) for _ in range(args.rounds)]
+        [(alone(model, frames), replay(model, args.source)) for _ in range(args.rounds)]
     )  # [rounds, 2]
     print(f"{len(frames)} pictures of {width}×{height}, {seconds:.1f} s")
     print(f"median of {args.rounds} rounds (spread)")

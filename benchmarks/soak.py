@@ -1,12 +1,12 @@
-"""A day of a live session at full speed: made-up features, drifting and failing devices; memory and lateness.
+"""A simulated day of a live run at full speed: drifting and failing devices; memory and lateness of ticks.
 
     python benchmarks/soak.py [--hours 24]
 
-Pictures at 30 Hz by a clock that is 200 ppm fast, features of sound every 40 ms by one that is 200 ppm slow
-and mapped back by `DeviceClock` from blocks that arrive up to 30 ms late, both away for half a minute every
-twenty minutes; the ticks are told by `Pacing` and stepped by the shipped bundle. Printed at the end: ticks
-told, the conservation table, how late ticks were, the slope of resident memory from the first hour on, and
-how far the mapped times of sound were from the true ones after the first minute.
+Pictures arrive at 30 Hz by a clock that is 200 ppm fast, and features of sound every 40 ms by one that is
+200 ppm slow and mapped back by `DeviceClock` from blocks that arrive up to 30 ms late. Both are lost for half
+a minute every twenty minutes. `Pacing` emits the ticks, the shipped bundle steps them. Output: ticks, the
+conservation table, how late ticks were, the slope of resident memory from the first hour on, and the largest
+error of the mapped times of sound after the first minute.
 """
 
 import argparse
@@ -62,7 +62,7 @@ def main() -> None:
         "audio": rng.standard_normal((100, AUDIO.dim), np.float32),
     }
     last = dict.fromkeys(sources, 0)
-    told, worst_clock, lost_mapping = 0, 0, 0
+    emitted, worst_clock, lost_mapping = 0, 0, 0
     late = np.zeros(100_000)  # ms; the last ones
     process, memory, next_look = psutil.Process(), [], 0
     began = time.perf_counter()
@@ -74,12 +74,12 @@ def main() -> None:
             now = pacing.deadline
             for m, at in last.items():
                 if now - at > SECOND // 2:
-                    pacing.lost(m)
+                    pacing.lose(m)
         else:
             now = arrived
             following[name] = next(sources[name])
             if now - last[name] > SECOND and name == "audio":
-                clock.begin_anew()
+                clock.restart()
             last[name] = now
             at: int | None = true
             if modality == "audio":
@@ -90,28 +90,28 @@ def main() -> None:
                 elif now > 60 * SECOND and (now % AWAY_EVERY) > AWAY + 60 * SECOND:
                     worst_clock = max(worst_clock, abs(at - true))
             if at is not None:
-                value = features[modality][told % 100]
+                value = features[modality][emitted % 100]
                 at = min(at, now)
-                pacing.take(modality, [Sample(modality, at, value, told)], at, now)
-        for due in pacing.due(now):
-            engine.step(due.observation.values)
-            assert due.observation.tick == told
-            told += 1
-            late[due.observation.tick % len(late)] = (now - due.observation.time) / 1e6
+                pacing.push(Sample(modality, at, value, emitted), at, now)
+        while (observation := pacing.next(now)) is not None:
+            engine.step(observation.values)
+            assert observation.tick == emitted
+            emitted += 1
+            late[observation.tick % len(late)] = (now - observation.time) / 1e6
         if now >= next_look:
             memory.append((now / 3600 / SECOND, process.memory_info().rss / 1e6))
             next_look = now + 300 * SECOND
     aligner.finish()
     wall = time.perf_counter() - began
     wanted = end // SECOND * engine.rate
-    print(f"{told} ticks of {wanted} in {wall:.0f} s, {end / SECOND / wall:.0f} × real time")
+    print(f"{emitted} ticks of {wanted} in {wall:.0f} s, {end / SECOND / wall:.0f} × real time")
     for modality, counts in aligner.counts.items():
         dropped = " + ".join(f"{n} {reason}" for reason, n in counts.dropped.items() if n) or "0 dropped"
         exact = counts.captured == counts.used + counts.dropped.total()
         print(f"{modality}: {counts.captured} captured = {counts.used} used + {dropped}: {exact}")
     print(
         "tick late by, ms: p50 {:.1f}, p95 {:.1f}, p99 {:.1f}".format(
-            *np.percentile(late[:told], (50, 95, 99))
+            *np.percentile(late[:emitted], (50, 95, 99))
         )
     )
     hours, megabytes = np.array(memory).T

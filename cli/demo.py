@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..contracts.errors import UserError
-from .replay import add_face_model_arguments, replay
+from .arguments import add_face_model_arguments, face_model_of
 
 if TYPE_CHECKING:
     from ..realtime.engine.estimate import Estimate
@@ -17,7 +17,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     parser = subparsers.add_parser(
         "demo",
         help="see it work on a shipped clip",
-        description="Replays a shipped clip, and leaves the estimates and a picture of them in a folder.",
+        description="Replays a shipped clip, and writes the estimates and a plot of them to a folder.",
     )
     parser.add_argument(
         "-o", dest="folder", metavar="FOLDER", type=Path, default=Path("enrapt-demo"), help="(%(default)s)"
@@ -27,26 +27,24 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 
 
 def run(args: argparse.Namespace) -> int:
+    from ..realtime.run import Run
+    from ..realtime.sources.media import MediaSource
+    from ..realtime.timeline import draw_timeline
+    from .show import show, warn
+
     folder: Path = args.folder
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"{folder}: cannot be made ({error.strerror}); name another folder with -o") from None
+        raise UserError(f"{folder}: cannot be made ({error.strerror}); give another folder with -o") from None
     print(
-        "A made-up clip: for a while the face is out of sight, for a while there is no\n"
-        "sound. The model has seen simulated people only: this shows how things work,\n"
-        "not how engaged anybody is.\n"
+        "A synthetic clip: the face is out of sight for a while, and the sound is off for\n"
+        "a while. The model was trained on simulated people only: this shows how things\n"
+        "work, not how engaged anybody is.\n"
     )
+    source = MediaSource(CLIP, face_model=face_model_of(args))
     estimates: list[Estimate] = []
-    status = replay(
-        CLIP,
-        to=[f"jsonl:{folder / 'estimates.jsonl'}"],
-        face_model=args.face_model,
-        offline=args.offline,
-        estimates=estimates,
-    )
-    from ..realtime.timeline import draw_timeline
-
-    draw_timeline(estimates, folder / "engagement.png", "The demo clip: engagement, and what it rests on")
-    print(f"\nLeft in {folder}: estimates.jsonl (a line a tick), engagement.png (the same as a picture)")
+    status = show(Run(source, to=[f"jsonl:{folder / 'estimates.jsonl'}"], warn=warn), each=estimates.append)
+    draw_timeline(estimates, folder / "engagement.png", "The demo clip: engagement, and its inputs")
+    print(f"\nWritten to {folder}: estimates.jsonl (a line a tick), engagement.png (a plot of them)")
     return status

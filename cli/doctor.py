@@ -1,4 +1,4 @@
-"""`enrapt doctor`: what this computer has of what enrapt needs, and what to do about each thing missing."""
+"""`enrapt doctor`: checks this computer for what enrapt needs and gives a remedy for each missing item."""
 
 import argparse
 import importlib
@@ -19,13 +19,13 @@ from typing import Any, Final, Literal
 
 from ..contracts.errors import UserError
 
-Group = Literal["To replay a recording", "To work live", "Extras"]
+Group = Literal["Replay", "Live", "Extras"]
 Status = Literal["ok", "missing", "absent"]
-REPLAY: Final[Group] = "To replay a recording"
-LIVE: Final[Group] = "To work live"
+REPLAY: Final[Group] = "Replay"
+LIVE: Final[Group] = "Live"
 EXTRAS: Final[Group] = "Extras"
 
-# What replaying imports, by the name to install it under.
+# Distribution and module of each library that a replay imports.
 LIBRARIES: Final = {
     "numpy": "numpy",
     "onnxruntime": "onnxruntime",
@@ -47,12 +47,12 @@ LIBRARIES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing looked for.
+    """The result of one check.
 
     Attributes:
-        status: `missing` is what the group cannot do without, `absent` what it can.
-        found: the version, path or names; or why it does not work.
-        remedy: what to do, where it is not there.
+        status: `missing` if the group needs it, `absent` if it is optional.
+        found: version, path or names; or the error.
+        remedy: what to do if it is not there.
     """
 
     group: Group
@@ -65,11 +65,11 @@ class Finding:
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser = subparsers.add_parser(
         "doctor",
-        help="what is there, what is missing, and what to do about it",
-        description="Looks for all that enrapt needs on this computer and says what to do about each thing "
-        "missing. Exit status 0 where a recording can be replayed, 1 where not.",
+        help="check this computer for what enrapt needs",
+        description="Check this computer for what enrapt needs and print a remedy for each missing item. "
+        "Exit status 0 if recordings can be replayed, 1 if not.",
     )
-    parser.add_argument("--fetch", action="store_true", help="fetch the face model if it is not there")
+    parser.add_argument("--fetch", action="store_true", help="download the face model if it is missing")
     parser.add_argument("--face-model", type=Path, metavar="FILE", help="the face model to check")
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
     parser.set_defaults(run=run)
@@ -88,23 +88,23 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps({**about, "can_replay": can_replay, "findings": every}, indent=2))
         return 0 if can_replay else 1
     if not can_replay:
-        verdict = "A recording cannot be replayed here yet: see what is missing above."
+        verdict = "Recordings cannot be replayed yet: install what is missing above."
     elif any(finding.name == "mediapipe" and finding.status == "absent" for finding in findings):
-        verdict = "The sound of a recording can be replayed here. Faces cannot be looked for."
+        verdict = "The sound of recordings can be replayed. Face features are not available."
     else:
-        verdict = "A recording can be replayed here: enrapt replay FILE, or enrapt demo."
+        verdict = "Recordings can be replayed: run enrapt replay FILE, or enrapt demo."
     _print(findings, about, verdict)
     return 0 if can_replay else 1
 
 
 def libraries() -> Iterator[Finding]:
-    """Each library that replaying imports, imported."""
+    """Import each library that a replay needs."""
     for distribution, module in LIBRARIES.items():
         try:
             importlib.import_module(module)
         except (ImportError, OSError) as error:
             if distribution == "mediapipe" and _arm_linux():
-                remedy = "there is none for Linux on ARM: enrapt works on sound alone here"
+                remedy = "not available for Linux on ARM: enrapt uses sound only"
                 yield Finding(REPLAY, distribution, "absent", _line(error), remedy)
             else:
                 remedy = f"pip install --force-reinstall {shlex.quote(_requirement(distribution))}"
@@ -113,45 +113,45 @@ def libraries() -> Iterator[Finding]:
             yield Finding(REPLAY, distribution, "ok", _version(distribution))
 
 
-def face_model(named: Path | None, fetch: bool) -> Finding:
-    """The face model: its hash and, where MediaPipe is there, whether it runs."""
+def face_model(explicit: Path | None, fetch: bool) -> Finding:
+    """Check the face model's hash and, if MediaPipe is installed, load it."""
     from ..realtime.features.face_model import NAME, SHA256, cached, locate
 
-    lacking: Status = "absent" if _arm_linux() else "missing"
+    without: Status = "absent" if _arm_linux() else "missing"
     try:
         if fetch:
             from .view import find_face_model_visibly
 
-            path: Path | None = find_face_model_visibly(named, offline=False)
+            path: Path | None = find_face_model_visibly(explicit, offline=False)
         else:
-            path = locate(named)
+            path = locate(explicit)
         if path is None:
             remedy = f"enrapt doctor --fetch, or put {NAME} (sha256 {SHA256}) at {cached()}"
-            return Finding(REPLAY, "face model", lacking, "not on this computer yet", remedy)
+            return Finding(REPLAY, "face model", without, "not on this computer", remedy)
         if importlib.util.find_spec("mediapipe"):
             from ..realtime.features.face import FaceFeatures
 
             FaceFeatures(path).close()
     except (ImportError, UserError) as error:
-        return Finding(REPLAY, "face model", lacking, _line(error))
-    return Finding(REPLAY, "face model", "ok", f"{path}, sha256 as it should be")
+        return Finding(REPLAY, "face model", without, _line(error))
+    return Finding(REPLAY, "face model", "ok", f"{path}, sha256 correct")
 
 
 def bundle() -> Finding:
-    """The shipped model of engagement, loaded."""
+    """Load the default bundle."""
     try:
         from ..bundle.bundle import Bundle
 
         shipped = Bundle.load("default").metadata
     except (ImportError, UserError) as error:
         return Finding(REPLAY, "bundle", "missing", _line(error))
-    takes = ", ".join(modality.name for modality in shipped.inputs)
-    found = f"{shipped.name} {shipped.version}, {shipped.rate} ticks/s, takes {takes}"
+    inputs = ", ".join(modality.name for modality in shipped.inputs)
+    found = f"{shipped.name} {shipped.version}, {shipped.rate} ticks/s, inputs {inputs}"
     return Finding(REPLAY, "bundle", "ok", found)
 
 
 def live() -> Iterator[Finding]:
-    """Microphones and what they need, and cameras."""
+    """Find PortAudio, microphones and cameras."""
     try:
         import sounddevice
     except (ImportError, OSError) as error:
@@ -172,25 +172,25 @@ def _microphones(sounddevice: Any) -> Finding:
         devices = sounddevice.query_devices()
         default = sounddevice.default.device[0]
     except sounddevice.PortAudioError as error:
-        return Finding(LIVE, "microphones", "missing", _line(error), "plug one in, or start the sound server")
+        return Finding(LIVE, "microphones", "missing", _line(error), "connect one, or start the sound server")
     names = [
         device["name"] + (" (default)" if device["index"] == default else "")
         for device in devices
         if device["max_input_channels"] > 0
     ]
     if not names:
-        remedy = "plug one in; in a container or over ssh, let this user reach the sound server"
+        remedy = "connect one; in a container or over ssh, give this user access to the sound server"
         return Finding(LIVE, "microphones", "missing", "none", remedy)
     return Finding(LIVE, "microphones", "ok", "; ".join(names))
 
 
 def _cameras_of_linux(devices: Path = Path("/dev"), system: Path = Path("/sys/class/video4linux")) -> Finding:
-    """Cameras without opening them, for another program may be using one."""
+    """Find cameras without opening them: another program may be using one."""
     usable: list[str] = []
     refused: list[str] = []
     for device in sorted(devices.glob("video[0-9]*"), key=lambda path: int(path.name[5:])):
         about = system / device.name
-        # A camera has further nodes, for its metadata, with an index above 0.
+        # A camera's nodes for metadata have an index above 0.
         if (about / "index").exists() and (about / "index").read_text().strip() != "0":
             continue
         name = (about / "name").read_text().strip() if (about / "name").exists() else "unnamed"
@@ -199,8 +199,8 @@ def _cameras_of_linux(devices: Path = Path("/dev"), system: Path = Path("/sys/cl
         return Finding(LIVE, "cameras", "ok", "; ".join(usable))
     if refused:
         remedy = "sudo usermod -aG video $USER, then log in again"
-        return Finding(LIVE, "cameras", "missing", f"not readable by you: {'; '.join(refused)}", remedy)
-    return Finding(LIVE, "cameras", "missing", "none", "plug one in; in a container, pass /dev/video0 to it")
+        return Finding(LIVE, "cameras", "missing", f"no permission: {'; '.join(refused)}", remedy)
+    return Finding(LIVE, "cameras", "missing", "none", "connect one; in a container, pass /dev/video0 to it")
 
 
 def _cameras_by_opening() -> Finding:
@@ -219,17 +219,15 @@ def _cameras_by_opening() -> Finding:
     logging.setLogLevel(level)
     if usable:
         return Finding(LIVE, "cameras", "ok", f"number {', '.join(usable)}")
-    remedy = (
-        "plug one in, close what else uses it, and allow this terminal the camera in the privacy settings"
-    )
-    return Finding(LIVE, "cameras", "missing", "none that opens", remedy)
+    remedy = "connect one, close other programs that use it, and allow this terminal in the privacy settings"
+    return Finding(LIVE, "cameras", "missing", "none could be opened", remedy)
 
 
 def extras() -> Iterator[Finding]:
-    """Each optional part of the package, by what it would install."""
+    """Check that the distributions of each extra are installed."""
     requirements = importlib.metadata.requires("enrapt") or []
     for extra in importlib.metadata.metadata("enrapt").get_all("Provides-Extra") or []:
-        lacking = []
+        missing = []
         for requirement in requirements:
             name, _, condition = requirement.partition(";")
             if re.search(rf"extra == ['\"]{extra}['\"]", condition):
@@ -237,10 +235,10 @@ def extras() -> Iterator[Finding]:
                 try:
                     importlib.metadata.version(distribution)
                 except importlib.metadata.PackageNotFoundError:
-                    lacking.append(distribution)
-        if lacking:
-            without = f"without {', '.join(lacking)}"
-            yield Finding(EXTRAS, extra, "absent", without, f"pip install 'enrapt[{extra}]'")
+                    missing.append(distribution)
+        if missing:
+            found = f"without {', '.join(missing)}"
+            yield Finding(EXTRAS, extra, "absent", found, f"pip install 'enrapt[{extra}]'")
         else:
             yield Finding(EXTRAS, extra, "ok", "installed")
 
@@ -256,14 +254,12 @@ def _line(error: Exception) -> str:
 def _version(distribution: str) -> str:
     try:
         return importlib.metadata.version(distribution)
-    except (
-        importlib.metadata.PackageNotFoundError
-    ):  # its module came with another: opencv-python has cv2, too
-        return "of another distribution"
+    except importlib.metadata.PackageNotFoundError:  # opencv-python, for example, has the module cv2, too
+        return "from another distribution"
 
 
 def _requirement(distribution: str) -> str:
-    """The package's own, with its versions: `av<20,>=14`."""
+    """Requirement of this package, with its versions: `av<20,>=17.1`."""
     for requirement in importlib.metadata.requires("enrapt") or []:
         if re.match(rf"{re.escape(distribution)}(?![\w.-])", requirement):
             return requirement.partition(";")[0].strip()
@@ -274,7 +270,7 @@ def _print(findings: list[Finding], about: dict[str, str], verdict: str) -> None
     from rich.console import Console
 
     console = Console(highlight=False, markup=False, emoji=False)
-    # A terminal gets lines that it can show, a pipe one for each finding and each remedy.
+    # Wrap lines for a terminal; in a pipe, each finding and each remedy is one line.
     width = console.width if console.is_terminal else sys.maxsize
     fill = partial(textwrap.fill, width=width, break_long_words=False, break_on_hyphens=False)
     colour = {"ok": "green", "missing": "red", "absent": "yellow"}

@@ -1,7 +1,7 @@
-"""The `enrapt` command: finds the subcommand, runs it, and turns its end into an exit status.
+"""The `enrapt` command: parses the command line and runs one subcommand.
 
-0: done. 1: done in part, or the answer is no. 2: something the user can mend, told in one line.
-130: interrupted. 141: whoever read our output has gone, as the shell has it for SIGPIPE.
+Exit status 0: success. 1: partial result, or the check failed. 2: an error that the user can fix, reported in
+one line. 130: interrupted. 141: the reader of the output has closed it (SIGPIPE in a shell).
 """
 
 import argparse
@@ -13,7 +13,7 @@ from typing import Final
 
 from ..contracts.errors import UserError
 
-# Each is a module here with `add(subparsers)`, which is quick to import, and `run(args) -> int`.
+# Each is a module of this package with `add(subparsers)` and `run(args) -> int`, and imports quickly.
 COMMANDS: Final = (
     "demo",
     "live",
@@ -30,7 +30,7 @@ COMMANDS: Final = (
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; give its exit status."""
+    """Run one command and return its exit status."""
     parser = argparse.ArgumentParser(
         prog="enrapt",
         description="Real-time engagement estimation from a webcam and a microphone, with its uncertainty.",
@@ -41,14 +41,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     try:
         status: int = args.run(args)
-        sys.stdout.flush()  # here, where a reader that has gone can be told from a fault
+        sys.stdout.flush()  # here, where a closed pipe can be handled
     except UserError as error:
         print(f"enrapt: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # Python flushes standard output once more at its end: let that go nowhere.
+        # Python flushes standard output again at exit: discard that output.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     return status

@@ -1,4 +1,4 @@
-"""`enrapt plot`: a whole session as a picture, or as a page that can be looked into."""
+"""`enrapt plot`: a session as a picture, or as an interactive page."""
 
 import argparse
 from pathlib import Path
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser = subparsers.add_parser(
         "plot",
-        help="draw a whole session",
-        description="Draws estimates as a PNG picture, or as a page in one HTML file: there one can zoom and "
-        "read every value, with no other file and no network.",
+        help="draw a session",
+        description="Draws estimates as a PNG picture, or as one self-contained HTML page in which you can "
+        "zoom and read every value, without a network.",
     )
     parser.add_argument(
         "source",
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _read(source: Path) -> "tuple[list[Estimate], list[Mark], list[str]]":
-    """Estimates, marks, and what is lost of a session."""
+    """Estimates, marks, and what of a session is lost."""
     if not source.is_dir():
         from ..realtime.store.estimates_file import read_estimates
 

@@ -1,11 +1,11 @@
-"""What a run looks like while it runs."""
+"""A run on the terminal."""
 
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from rich.console import Console
 from rich.live import Live
@@ -14,12 +14,14 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from ..realtime.engine.estimate import Engagement, Estimate, Latency
+from ..realtime.engine.estimate import Engagement, Estimate, Latency, stages
 from ..realtime.features.face_model import find_face_model
 from ..realtime.page.messages import features
-from ..realtime.statistics import stages
 from ..realtime.streams.counts import Counts
 from ..realtime.streams.samples import Observation
+
+if TYPE_CHECKING:
+    from ..realtime.run import Run
 
 REDRAW: Final = 0.1  # s
 REPORT: Final = 5.0  # s between lines where there is no terminal
@@ -33,49 +35,35 @@ _ARROWS: Final = ("↙↓↘", "←•→", "↖↑↗")  # gaze in the picture:
 
 
 class View:
-    """The latest estimate on standard error: a picture on a terminal, elsewhere a line now and then.
+    """The latest estimate of a run on standard error: a picture on a terminal, elsewhere a line now and then.
 
-    A context manager. It draws ten times a second, whatever the rate of estimates, so that it costs next to
+    A context manager. It draws ten times a second, whatever the rate of estimates, so it costs next to
     nothing.
-
-    Args:
-        name: what is replayed; of a live session what tells the devices that are open.
-        start, end: seconds on the recording's axis; `end` is None where nobody knows.
-        rate: ticks per second.
-        counts: tells where samples went so far, by modality.
     """
 
-    def __init__(
-        self,
-        name: str | Callable[[], str],
-        start: float,
-        end: float | None,
-        rate: int,
-        counts: Callable[[], Mapping[str, Counts]] = dict,
-    ) -> None:
-        self._name = name
-        self._start = start
-        self._end = end
-        self._means: deque[float] = deque(maxlen=HISTORY * rate)
-        self._counts = counts
+    def __init__(self, run: "Run") -> None:
+        self._run = run
+        self._live = bool(run.source.devices)
+        self._schemas = {w.name: w.schema for w in run.wanted}
+        self._means: deque[float] = deque(maxlen=HISTORY * run.rate)
         self._latest: tuple[Estimate, Observation] | None = None
         self._console = Console(stderr=True, highlight=False)
-        self._live = Live(console=self._console, auto_refresh=False) if self._console.is_terminal else None
+        self._screen = Live(console=self._console, auto_refresh=False) if self._console.is_terminal else None
         self._began = time.perf_counter()
-        self._due = self._began + (REDRAW if self._live else REPORT)
+        self._due = self._began + (REDRAW if self._screen else REPORT)
 
     def __enter__(self) -> Self:
-        if self._live:
-            self._live.start()
+        if self._screen:
+            self._screen.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._live:
+        if self._screen:
             if self._latest:
-                self._live.update(self._picture(*self._latest))
-            self._live.stop()
+                self._screen.update(self._picture(*self._latest))
+            self._screen.stop()
 
     def update(self, estimate: Estimate, observation: Observation) -> None:
         """Take the next estimate and what it rests on, and show it if it is time."""
@@ -84,8 +72,8 @@ class View:
         now = time.perf_counter()
         if now < self._due:
             return
-        if self._live:
-            self._live.update(self._picture(estimate, observation), refresh=True)
+        if self._screen:
+            self._screen.update(self._picture(estimate, observation), refresh=True)
             self._due = now + REDRAW
         else:
             self._console.print(self._line(estimate), soft_wrap=True)
@@ -100,10 +88,11 @@ class View:
         )
 
     def _progress(self, estimate: Estimate) -> str:
-        whole = "" if self._end is None else f" of {self._end:.1f}"
-        if callable(self._name):
+        end = self._run.source.duration
+        whole = "" if end is None else f" of {end:.1f}"
+        if self._live:
             return f"{estimate.t:.1f}{whole} s"
-        speed = (estimate.t - self._start) / (time.perf_counter() - self._began)
+        speed = (estimate.t - self._run.source.start) / (time.perf_counter() - self._began)
         return f"{estimate.t:.1f}{whole} s, {speed:.1f}× real time"
 
     def _picture(self, estimate: Estimate, observation: Observation) -> Table:
@@ -111,28 +100,30 @@ class View:
         picture = Table.grid()
         picture.add_column(min_width=_LABELS, no_wrap=True)
         picture.add_column(no_wrap=True, overflow="crop")
-        if callable(self._name):  # the devices are open: never without saying so
-            picture.add_row("[bold red]● live", Text(f"{self._progress(estimate)}, {self._name()}"))
+        source = self._run.source
+        if self._live:  # devices are open: never without saying so
+            picture.add_row("[bold red]● live", Text(f"{self._progress(estimate)}, {devices(self._run)}"))
         else:
-            picture.add_row("replay", Text(f"{self._progress(estimate)}, {self._name}"))
-        if self._end is not None:
-            picture.add_row("", ProgressBar(self._end - self._start, estimate.t - self._start, width=width))
+            picture.add_row("replay", Text(f"{self._progress(estimate)}, {source.name}"))
+        if source.duration is not None:
+            length, done = source.duration - source.start, estimate.t - source.start
+            picture.add_row("", ProgressBar(length, done, width=width))
         picture.add_row("[bold]engagement", _interval(estimate.engagement, width))
         picture.add_row("last minute", Text(self._sparkline(width), style="blue"))
         for modality, there in estimate.present.items():
             age = estimate.age_ms[modality]
             surprise = estimate.surprise[modality]
-            told = "" if surprise is None else f"   surprise {surprise:.1f} nats"
-            state = f"[green]●[/] {age:.0f} ms old{told}" if there else "[yellow]○[/] missing"
+            nats = "" if surprise is None else f"   surprise {surprise:.1f} nats"
+            state = f"[green]●[/] {age:.0f} ms old{nats}" if there else "[yellow]○[/] missing"
             picture.add_row(modality, state)
-        seen = features(observation)
+        seen = features(observation, self._schemas)
         picture.add_row("head, gaze", Text(_head(seen)))
         picture.add_row("expressions", Text(_expressions(seen)))
         picture.add_row("voice", Text(_voice(seen)))
         if isinstance(latency := estimate.latency_ms, Latency):
             shown = [f"{stage} {ms:.{1 if ms >= 1 else 2}f} ms" for stage, ms in stages(latency)]
             picture.add_row("latency", Text("   ".join(shown)))
-        if dropped := _dropped(self._counts()):
+        if dropped := _dropped(self._run.counts):
             picture.add_row("dropped", Text(dropped))
         return picture
 
@@ -169,11 +160,11 @@ def _voice(seen: dict[str, Any]) -> str:
 
 
 def _dropped(counts: Mapping[str, Counts]) -> str:
-    told = []
+    dropped = []
     for modality, count in counts.items():
         if reasons := [f"{n} {reason.replace('_', ' ')}" for reason, n in count.dropped.items() if n]:
-            told.append(f"{modality} {', '.join(reasons)}")
-    return "   ".join(told)
+            dropped.append(f"{modality} {', '.join(reasons)}")
+    return "   ".join(dropped)
 
 
 def _interval(engagement: Engagement, width: int) -> Text:
@@ -188,6 +179,18 @@ def _interval(engagement: Engagement, width: int) -> Text:
         else:
             text.append("─", "dim")
     return text.append(f" {engagement.low:.2f}–{engagement.high:.2f}", "not bold")
+
+
+def devices(run: "Run") -> str:
+    """What is open, whether it is lost, and whether pictures or sound are kept."""
+    described = []
+    for name, device in run.source.devices.items():
+        lost = " (lost)" if device.state.name == "lost" else ""
+        described.append(f"{name} {device.format}{lost}")
+    if run.source.keeps_media:
+        kept = " AND ".join(sorted(d.material.upper() for d in run.source.devices.values() if d.material))
+        described.append(f"{kept} ARE KEPT" if kept != "SOUND" else "SOUND IS KEPT")
+    return "; ".join(described)
 
 
 def find_face_model_visibly(explicit: Path | None, offline: bool) -> Path:

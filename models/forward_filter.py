@@ -5,15 +5,15 @@
     dynamic     q_f(z_{t-lag} | x_{1:t}) = N(h_t, q_f(w | x_{1:t}))        all dynamic latents
     expected    q_f(z_t | x_{1:t-1}) = N(h_{t-1}, q_f(w | x_{1:t-1}))
 
-w's precision and precision-weighted mean are sums over ticks, carried in the state: what is known of w only
+w's precision and precision-weighted mean are sums over ticks, carried in the state, so w's precision only
 grows. Training minimises KL(smoother ‖ filter) at every tick, with z_{1:t-1} sampled from the smoother, which
-may see more than the filter: the target, and what is to come. In the mean over that it is, up to a constant,
-the likelihood of the smoother's samples, and its optimum has the mean and the variance of the smoother's
+may see more than the filter: the target and the future. Averaged over that, the KL is, up to a constant, the
+negative log-likelihood of the smoother's samples; its optimum has the mean and the variance of the smoother's
 marginal given the past alone (as in moment matching; Minka 2001).
 
-A target is told by a decoder linear in w and z^shared, as the smoother's, with what is not known of them
-integrated out. It starts as the smoother's and learns on by the likelihood of known targets, because the
-filter's latents are independent of each other and the smoother's are not.
+The target's decoder is linear in w and z^shared, as the smoother's, and their uncertainty is integrated out.
+It starts as a copy of the smoother's decoder and is trained further by the likelihood of known targets,
+because the filter's latents are independent of each other and the smoother's are not.
 """
 
 from collections.abc import Mapping
@@ -27,6 +27,7 @@ from .dynamic_latent import Latent, ahead
 from .engagement import Prediction, linear_logit, predictive
 from .experts import kl_divergence, precision
 from .likelihoods import logit_normal, nll
+from .losses import masked_mean
 from .mdvae import MDVAE, Inputs, MDVAEConfig
 from .mlp import mlp
 from .modality import Modality
@@ -56,7 +57,7 @@ class ForwardFilterConfig(
 
 
 class FilterState(NamedTuple):
-    """What a filter carries from tick to tick.
+    """The state of a filter between two ticks.
 
     Attributes:
         h: `[B, H]`.
@@ -82,7 +83,7 @@ class ForwardFilter(nn.Module):
     """A causal filter with the latents of `smoother`; see the module's docstring.
 
     Args:
-        smoother: trained beforehand; it stays as it is.
+        smoother: trained beforehand; its weights are not changed.
         lag: ticks between what is seen and what is told: at tick t the beliefs are about z_{t-lag}.
     """
 
@@ -98,7 +99,9 @@ class ForwardFilter(nn.Module):
         self.gru = nn.GRU((width + 1) * len(self.observed), hidden, batch_first=True)
         if self.static:
             self.w_expert = nn.Linear(hidden, 2 * self.static)
-            nn.init.constant_(self.w_expert.bias[self.static :], -5.0)  # a tick says little: there are many
+            nn.init.constant_(
+                self.w_expert.bias[self.static :], -5.0
+            )  # one tick is weak evidence: there are many
         self.sizes = {name: size for name, size in smoother.sizes.items() if name != "w"}
         widths = hidden + 2 * self.static, hidden, 2 * sum(self.sizes.values())
         self.belief, self.expected = mlp(*widths), mlp(*widths)
@@ -107,20 +110,20 @@ class ForwardFilter(nn.Module):
         self.start()
 
     def start(self) -> None:
-        """Take over what the smoother has learned already: what it makes of its inputs, and of the target."""
+        """Copy the smoother's input features and its decoder of the target."""
         own = self.inputs.state_dict()
         self.inputs.load_state_dict({k: v for k, v in self.smoother.inputs.state_dict().items() if k in own})
         if self.target is not None:
             self.decoder.load_state_dict(self.smoother.decoder[self.target.name].state_dict())
 
     def normalise(self, name: str, center: Tensor, scale: Tensor) -> None:
-        """Set what a modality's raw units are divided into: mean and standard deviation, `[D]`."""
+        """Set a modality's mean and standard deviation, in raw units, `[D]`."""
         self.smoother.normalise(name, center, scale)
         if any(m.name == name for m in self.observed):
             self.inputs.normalise(name, center, scale)
 
     def initial_state(self, batch: int) -> FilterState:
-        """Nothing seen: w is N(0, I)."""
+        """The state before the first tick, where w is N(0, I)."""
         one = torch.ones(batch, self.static)
         return FilterState(torch.zeros(batch, self.gru.hidden_size), one, torch.zeros_like(one))
 
@@ -139,17 +142,17 @@ class ForwardFilter(nn.Module):
         """
         features, anything = self.encode(x, mask)
         hs, _ = self.gru(features, state.h.unsqueeze(0))  # [B, T, H]
-        return self.believe(hs, anything, state)
+        return self.segment_beliefs(hs, anything, state)
 
     def encode(self, x: Mapping[str, Tensor], mask: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """What the recurrence sees, `[B, T, I]`, and where anything is present, bool `[B, T]`."""
+        """The recurrence's inputs, `[…, I]`, and where anything is present, bool `[…]`."""
         features, present = self.inputs(x, mask)
         return torch.cat(list(features.values()), -1), torch.stack(list(present.values())).any(0)
 
-    def believe(
+    def segment_beliefs(
         self, hs: Tensor, anything: Tensor, state: FilterState
     ) -> tuple[Beliefs, Beliefs, FilterState]:
-        """What `forward` gives, from the recurrence's h `[B, T, H]`."""
+        """The result of `forward`, from the recurrence's h `[B, T, H]`."""
         added = (evidence.cumsum(1) for evidence in self.evidence(hs, anything))
         after = FilterState(hs, *(s.unsqueeze(1) + more for s, more in zip(state[1:], added, strict=True)))
         before = FilterState(
@@ -162,18 +165,18 @@ class ForwardFilter(nn.Module):
         )
 
     def evidence(self, h: Tensor, anything: Tensor) -> tuple[Tensor, Tensor]:
-        """What a tick adds to w's precision and shift, `[…, S]`."""
+        """What one tick adds to w's precision and to its shift, `[…, S]`."""
         if not self.static:
             return h[..., :0], h[..., :0]
         mean, raw = self.w_expert(h).chunk(2, -1)
         added = precision(raw) * anything.unsqueeze(-1)
         return added, added * mean
 
-    def beliefs(self, state: FilterState, told_by: nn.Module | None = None) -> Beliefs:
-        """About each latent, from states `[…, ·]`; the dynamic ones by `belief` if nothing else is said."""
+    def beliefs(self, state: FilterState, network: nn.Module | None = None) -> Beliefs:
+        """Of each latent, from states `[…, ·]`; the dynamic ones by `network`, `belief` by default."""
         w = Belief(state.w_shift / state.w_precision, state.w_precision)
         context = torch.cat([state.h, w.mean, torch.rsqrt(w.precision)], -1)
-        mean, raw = (told_by or self.belief)(context).chunk(2, -1)
+        mean, raw = (network or self.belief)(context).chunk(2, -1)
         lam, sizes = precision(raw), [*self.sizes.values()]
         parts = zip(self.sizes, mean.split(sizes, -1), lam.split(sizes, -1), strict=True)
         dynamic = {name: Belief(*part) for name, *part in parts}
@@ -188,9 +191,9 @@ class ForwardFilter(nn.Module):
         beliefs, expected, state = self(x, mask, state)
         named = [m for m in self.observed if m.name in x]
         surprise = {m.name: self.surprise(m, x[m.name], mask[m.name], expected) for m in named}
-        return self.told(beliefs), surprise, state
+        return self.target_distribution(beliefs), surprise, state
 
-    def told(self, beliefs: Beliefs) -> Prediction:
+    def target_distribution(self, beliefs: Beliefs) -> Prediction:
         """The target's predictive distribution, `[B, T, 1]`."""
         return predictive(*self.logit(beliefs))
 
@@ -204,7 +207,7 @@ class ForwardFilter(nn.Module):
         )
         return linear_logit(self.decoder, mean, variance)
 
-    def side_by_side(self, beliefs: Beliefs) -> tuple[Tensor, Tensor]:
+    def concatenated(self, beliefs: Beliefs) -> tuple[Tensor, Tensor]:
         """Means and standard deviations of all latents, `[…, Z]`, in the order of the smoother's sizes."""
         every = [beliefs[name] for name in self.smoother.sizes]
         return torch.cat([b.mean for b in every], -1), torch.rsqrt(
@@ -212,8 +215,7 @@ class ForwardFilter(nn.Module):
         )
 
     def surprise(self, m: Modality, x: Tensor, mask: Tensor, expected: Beliefs) -> Tensor:
-        """−log p(x_m) in nats, at the means of what was expected, of x in standard deviations; 0 where
-        masked; `[B, T]`."""
+        """−log p(x_m), nats, of the normalised x, at the means of `expected`; 0 where masked; `[…]`."""
         parameters = self.smoother.parameters_of(m.name, {name: b.mean for name, b in expected.items()})
         return nll(m.likelihood, parameters, self.inputs.normalised(m.name, x, mask)) * mask
 
@@ -225,10 +227,10 @@ class ForwardFilter(nn.Module):
         state: FilterState,
         noise: Mapping[str, Tensor],
     ) -> tuple[dict[str, Tensor], FilterState]:
-        """What is minimised, see `distance`, and the state after the segment.
+        """The costs to minimise, see `distance`, and the state after the segment.
 
-        A segment is the filter's next one. To the smoother it is a sequence of its own, except that what the
-        filter knows of w from before is its prior there: w is what stays over all of them.
+        The filter carries its state over from the segment before. The smoother takes each segment as a
+        sequence of its own, with the filter's w of before as its prior: w is constant over all segments.
         """
         known = state.w_shift / state.w_precision, state.w_precision
         with torch.no_grad():
@@ -243,13 +245,14 @@ class ForwardFilter(nn.Module):
         latents: Mapping[str, Latent],
         state: FilterState,
     ) -> tuple[dict[str, Tensor], FilterState]:
-        """KL(smoother ‖ filter) by latent, of what is expected under `expected`, nats per tick up to a
-        sequence's last available one; under `target`, λ times −log p of it where it is known; and the state.
+        """KL(smoother ‖ filter) by latent, and of the predictions of the next tick as `expected`, nats per
+        tick up to a sequence's last available one; as `target` λ times its −log p where it is known; and the
+        state.
 
         Args:
             available: where there is a value, bool `[B, T]` by modality.
-            fed: where the filter sees it; nowhere that it is not available.
-            latents: the smoother's.
+            fed: where the filter sees it; a subset of `available`.
+            latents: of the smoother.
         """
         ticks = ahead(torch.stack(list(available.values())).any(0))  # [B, T]
         beliefs, expected, state = self(x, fed, state)
@@ -257,22 +260,17 @@ class ForwardFilter(nn.Module):
         for name, belief in beliefs.items():
             mean, lam = latents[name].mean, latents[name].precision
             if name == "w":  # the same at every tick
-                costs[name] = _mean(kl_divergence(mean.unsqueeze(1), lam.unsqueeze(1), *belief), ticks)
+                costs[name] = masked_mean(kl_divergence(mean.unsqueeze(1), lam.unsqueeze(1), *belief), ticks)
                 continue
             end = mean.shape[1] - self.lag
             late = (part[:, self.lag :] for part in belief)
-            costs[name] = _mean(kl_divergence(mean[:, :end], lam[:, :end], *late), ticks[:, self.lag :])
-            ahead_of = _mean(kl_divergence(mean, lam, *expected[name]), ticks)
+            costs[name] = masked_mean(kl_divergence(mean[:, :end], lam[:, :end], *late), ticks[:, self.lag :])
+            ahead_of = masked_mean(kl_divergence(mean, lam, *expected[name]), ticks)
             costs["expected"] = costs.get("expected", torch.zeros(())) + ahead_of
         if self.target is not None and self.target.name in available:
             end = ticks.shape[1] - self.lag
             known = available[self.target.name][:, :end]
             y = torch.where(known.unsqueeze(-1), x[self.target.name][:, :end], torch.tensor(0.5))
             nats = logit_normal(y, *(part[:, self.lag :] for part in self.logit(beliefs))).squeeze(-1)
-            costs["target"] = self.target.factor * _mean(nats * known, known)
+            costs["target"] = self.target.factor * masked_mean(nats, known)
         return costs, state
-
-
-def _mean(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean over the ticks where the mask is set; 0 where it is set nowhere."""
-    return (values * mask).sum() / mask.sum().clamp(min=1)

@@ -1,6 +1,6 @@
-"""Where a person's engagement lies when nothing special happens: what later estimates are held against.
+"""A person's usual level of engagement, as a reference for later estimates.
 
-It changes no estimate: what is shown beside it is how far above or below that level the person is now.
+It changes no estimate: the page shows how far the current one is above or below it.
 """
 
 from typing import Final
@@ -11,7 +11,7 @@ SECONDS: Final = 10.0  # that are averaged
 
 
 class Calibration:
-    """The mean of the estimates for ten seconds in which there was something to go by.
+    """The mean of the estimates over ten seconds in which any modality was present.
 
     Args:
         rate: ticks a second.

@@ -1,4 +1,4 @@
-"""The page of a run: one HTML file with everything in it, to zoom into and to read values from."""
+"""The report of a run: one self-contained HTML page to zoom and to read values from."""
 
 import html
 import json
@@ -16,13 +16,7 @@ _PAGE: Final = Path(__file__).with_name("report.html")
 def write_report(estimates: Sequence[Estimate], path: Path, title: str, marks: Sequence[Mark] = ()) -> None:
     """Write a run as a page: engagement with its interval, presence, surprise, marks.
 
-    Args:
-        estimates: of a whole run, at least one.
-        path: the page; it appears under its name only when it is whole.
-        title: what was run.
-
-    Raises:
-        UserError: the page cannot be written.
+    Arguments and errors are those of `draw_timeline`.
     """
     modalities = list(estimates[0].present)
     data: dict[str, Any] = {

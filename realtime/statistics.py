@@ -1,21 +1,21 @@
-"""What a run tells of itself: what was present, and how long it took."""
+"""Statistics of a run: presence of modalities, and latencies."""
 
 from array import array
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from random import Random
 from typing import Final
 
 import numpy as np
 
-from .engine.estimate import Estimate, Latency
+from .engine.estimate import Estimate, Latency, stages
 
 KEPT: Final = 50_000  # latencies of a stage: half an hour of them
 RECENT: Final = 1500  # latencies; a minute
 
 
 class _Stage:
-    """All latencies of a stage up to `KEPT`, then as many of them drawn at random; memory taken at once.
+    """All latencies of a stage up to `KEPT`, then a random sample of that size; allocated at once.
 
     Source: J. S. Vitter, "Random sampling with a reservoir", ACM TOMS 11 (1985), algorithm R.
     """
@@ -39,7 +39,7 @@ class _Stage:
 
 
 class Statistics:
-    """Adds up a run, estimate by estimate, in memory that does not grow with it."""
+    """Presence and latencies of a run, in memory that does not grow with it."""
 
     def __init__(self) -> None:
         self.ticks = 0
@@ -73,17 +73,8 @@ class Statistics:
         return percentiles
 
     def percentiles(self, recent: bool = False) -> dict[str, dict[str, float]]:
-        """`latency` for programs: JSON can say it."""
+        """`latency` as JSON values."""
         return {
             stage: dict(zip(("p50", "p95", "p99"), (round(ms, 3) for ms in latency), strict=True))
             for stage, latency in self.latency(recent).items()
         }
-
-
-def stages(latency: Latency) -> Iterator[tuple[str, float]]:
-    """What took how long, ms, by name."""
-    for stage in ("face", "step", "total", "tick"):
-        if (ms := getattr(latency, stage)) is not None:
-            yield stage, ms
-    for modality, ms in latency.waits.items():
-        yield f"wait for {modality}", ms

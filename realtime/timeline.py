@@ -1,4 +1,4 @@
-"""The picture of a run: engagement with its interval, and under it, on the same axis, what it rests on."""
+"""The picture of a run: engagement with its interval, and below it presence and surprise of each modality."""
 
 import io
 from collections.abc import Sequence
@@ -14,20 +14,20 @@ from matplotlib.ticker import MaxNLocator
 from ..contracts.files import write_atomically
 from .engine.estimate import Estimate
 
-# Okabe and Ito (2008), told apart with any kind of colour vision.
+# Okabe and Ito (2008), distinguishable with any kind of colour vision.
 _BLUE: Final = "#0072B2"
 _COLOURS: Final = ("#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 
 
-Mark = tuple[float, str]  # seconds, what a person noted
+Mark = tuple[float, str]  # seconds, label
 
 
 def draw_timeline(estimates: Sequence[Estimate], path: Path, title: str, marks: Sequence[Mark] = ()) -> None:
     """Draw a run as a PNG picture: mean and 90 % interval, presence of each modality, surprise, marks.
 
     Args:
-        estimates: of a whole run, at least one.
-        path: the picture; it appears under its name only when it is whole.
+        estimates: of the complete run, at least one.
+        path: the picture; written atomically.
         title: what was run.
 
     Raises:
@@ -73,7 +73,7 @@ def draw_timeline(estimates: Sequence[Estimate], path: Path, title: str, marks: 
     strips.tick_params(axis="y", length=0)
     strips.set_ylabel("present")
     bottom.set(xlabel="time, s", ylabel="surprise, nats", xlim=(t[0], t[-1] + tick))
-    if seen:  # a single tick far out would flatten all the others
+    if seen:  # a single outlier would flatten the others
         lowest, highest = np.percentile(seen, (0.5, 99.5))
         margin = 0.1 * (highest - lowest) + 1
         bottom.set_ylim(lowest - margin, highest + margin)

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,17 @@ from tests.support.bundles import make_bundle
 
 settings.register_profile("shared machine", deadline=None)  # the time of an example is not under test
 settings.load_profile("shared machine")
+
+# Tests run in several processes: more threads in each would only compete.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Distribute tests file by file, so that fixtures are made once; all live files go to one process."""
+    for item in items:
+        group = "live" if item.get_closest_marker("live") else item.nodeid.partition("::")[0]
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session")

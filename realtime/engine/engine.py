@@ -1,4 +1,4 @@
-"""One step of a bundle per tick, the recurrent state carried along."""
+"""Steps a bundle, a tick a call, and carries its recurrent state."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -16,13 +16,13 @@ Values = Mapping[str, NDArray[np.float32] | None]  # raw features `[dim]` by mod
 
 
 class Step(NamedTuple):
-    """What a tick gives.
+    """What the model predicts at a tick.
 
     Attributes:
         mean, std: of engagement's predictive distribution, on [0, 1].
         low, high: its central 90 % interval.
-        surprise: nats by input; negative log-likelihood of what was seen under the prediction made
-            before seeing it; None where missing.
+        surprise: nats by input; negative log-likelihood of its value under the prediction made before seeing
+            it; None where missing.
     """
 
     mean: float
@@ -33,19 +33,19 @@ class Step(NamedTuple):
 
 
 class Engine:
-    """Steps a bundle for one stream, or for several at once. All buffers are allocated here, once.
+    """Steps a bundle for one stream, or for several at once. All buffers are allocated at construction.
 
     Args:
-        bundle: whose graph does one tick a call (`step`).
-        streams: people or sessions, none of which knows of the others.
+        bundle: with a `step` graph: one tick a call.
+        streams: people or sessions, independent of each other.
 
     Attributes:
         rate: ticks per second.
-        inputs: the modalities that `step` takes.
-        dims: how many numbers each of them has.
+        inputs: names of the modalities that `step` takes.
+        dims: numbers in each of them.
 
     Raises:
-        UserError: the bundle's graph is of another kind.
+        UserError: the bundle has another kind of graph.
     """
 
     def __init__(self, bundle: Bundle, streams: int = 1) -> None:
@@ -65,7 +65,7 @@ class Engine:
         self._estimates = [np.zeros((streams, 1), np.float32) for _ in ESTIMATES]
         self._surprise = np.zeros_like(self._mask)
         self._initial = {s.name: s.initial for s in metadata.states}
-        # Two sets of states: a step reads one and writes the other, and the next step the other way round.
+        # Two sets of states: a step reads one and writes the other; the next step does the reverse.
         self._states = [
             {s.name: np.full((streams, *s.shape), s.initial, np.float32) for s in metadata.states}
             for _ in range(2)
@@ -104,8 +104,8 @@ class Engine:
         """Advance several streams by one tick.
 
         Args:
-            streams: for each of the engine's streams what it sees, or None: it is masked out, and its state
-                is as if the call had never happened.
+            streams: the values of each of the engine's streams, or None: it is masked out, and its state is
+                as if the call had never happened.
 
         Returns:
             a step for each stream, None where it is masked out.
@@ -126,7 +126,7 @@ class Engine:
         return [None if values is None else self._step(row) for row, values in enumerate(streams)]
 
     def _put(self, row: int, values: Values) -> None:
-        """Into the buffers: what a stream sees."""
+        """Write a stream's values to the buffers."""
         if unknown := values.keys() - self._values.keys():
             raise ValueError(f"unknown modalities {sorted(unknown)}; this bundle takes {list(self.inputs)}")
         for column, name in enumerate(self.inputs):
@@ -138,26 +138,26 @@ class Engine:
                 buffer[:] = value
 
     def _step(self, row: int) -> Step:
-        """Out of the buffers: what the tick gave a stream."""
+        """Read a stream's step from the buffers."""
         mean, std, low, high = (e.item(row) for e in self._estimates)
         columns = zip(self.inputs, self._mask[row].tolist(), self._surprise[row].tolist(), strict=True)
         surprise = {name: nats if present else None for name, present, nats in columns}
         return Step(mean, std, low, high, surprise)
 
     def advance(self) -> None:
-        """Run the graph on what is in the buffers."""
+        """Run the graph on the buffers."""
         self._session.run_with_iobinding(self._bindings[self._parity])
         self._parity ^= 1
 
     def reset(self, stream: int | None = None) -> None:
-        """Forget everything that a stream has seen, or all streams."""
+        """Return a stream, or all streams, to the initial state."""
         rows = slice(None) if stream is None else stream
         for name, initial in self._initial.items():
             self._states[self._parity][name][rows] = initial
 
     @property
     def state(self) -> State:
-        """A copy of what the streams remember. An engine that is given it goes on from there."""
+        """A copy of the recurrent state of all streams. An engine that is given it continues from there."""
         return State(self._sha256, {k: v.copy() for k, v in self._states[self._parity].items()})
 
     @state.setter

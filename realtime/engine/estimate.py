@@ -1,8 +1,10 @@
-"""What a tick gives, and its JSON: one object a line."""
+"""The estimate of one tick, and its JSON: one object a line."""
+
+from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from ..streams.samples import SECOND, Observation
+from ..streams.samples import SECOND, Observation, Timing
 from .engine import Step
 
 
@@ -19,33 +21,59 @@ class Latency(msgspec.Struct, frozen=True, omit_defaults=True):
     """How long a tick took, ms.
 
     Attributes:
-        face: extraction of the picture that is new at this tick; None where none is.
         step: the model's step.
-        total: from the newest material of the tick to the estimate. Material counts from when it was decoded
-            or, paced by the clock, from its originating time. None where none is new.
+        total: from the newest data of the tick to the estimate. Data count from when they were decoded or,
+            paced by the clock, from their originating time. None if nothing is new.
         tick: in a live session, from the tick's time to the estimate.
-        waits: in a live session, from the tick's time until each modality had brought what it has up to it;
-            left out where the tick did not wait for it any longer.
+        extract: feature extraction of the newest sample of each modality; only of those that have a new one.
+        waits: in a live session, from the tick's time until the watermark of each modality had passed it;
+            only of those that arrived before the tick was emitted.
     """
 
-    face: float | None
     step: float
-    total: float | None
+    total: float | None = None
     tick: float | None = None
+    extract: dict[str, float] = {}
     waits: dict[str, float] = {}
 
 
+def latency_of(timing: Timing, began: int, ended: int) -> Latency:
+    """Of a tick whose material came as `timing` says, and whose step began and ended then.
+
+    Args:
+        began, ended: `time.monotonic_ns`.
+    """
+    return Latency(
+        step=(ended - began) / 1e6,
+        total=None if timing.newest is None else (ended - timing.newest) / 1e6,
+        tick=None if timing.due is None else (ended - timing.due) / 1e6,
+        extract=timing.extract,
+        waits=timing.waits,
+    )
+
+
+def stages(latency: Latency) -> Iterator[tuple[str, float]]:
+    """The latencies by name, ms: one of each stage that the tick had."""
+    for modality, ms in latency.extract.items():
+        yield f"extract {modality}", ms
+    for stage in ("step", "total", "tick"):
+        if (ms := getattr(latency, stage)) is not None:
+            yield stage, ms
+    for modality, ms in latency.waits.items():
+        yield f"wait for {modality}", ms
+
+
 class Estimate(msgspec.Struct, frozen=True):
-    """One tick.
+    """The model's estimate at one tick.
 
     Attributes:
         tick: its number, from 0.
         t: seconds on the recording's axis.
-        present: by modality.
+        present: whether each modality has a value at this tick.
         age_ms: from the value's originating time to the tick; None where missing.
-        surprise: nats; negative log-likelihood of what was seen under the prediction made before seeing it;
-            None where missing.
-        latency_ms: left out where timing is not wanted: all the rest repeats exactly.
+        surprise: nats; negative log-likelihood of each present modality under the prediction made before
+            seeing it; None where missing.
+        latency_ms: absent without timing: everything else is the same in every run.
     """
 
     tick: int
@@ -57,12 +85,15 @@ class Estimate(msgspec.Struct, frozen=True):
     latency_ms: Latency | msgspec.UnsetType = msgspec.UNSET
 
     def without_timing(self) -> "Estimate":
-        """The same without its latencies: what two replays of one file have in common, byte for byte."""
+        """The same without latencies: the part that is byte-identical in two replays of one file."""
         return msgspec.structs.replace(self, latency_ms=msgspec.UNSET)
 
 
 def estimate_of(observation: Observation, step: Step, latency: Latency) -> Estimate:
-    """The estimate of a tick, in digits worth reading."""
+    """The estimate of a tick, rounded to the digits that carry information.
+
+    Modalities are in the observation's order; others are left out.
+    """
     return Estimate(
         tick=observation.tick,
         t=round(observation.time / SECOND, 6),
@@ -72,16 +103,20 @@ def estimate_of(observation: Observation, step: Step, latency: Latency) -> Estim
             modality: None if age is None else round(age / 1e6, 1)
             for modality, age in observation.age.items()
         },
-        surprise={modality: _digits(step.surprise[modality], 3) for modality in observation.values},
+        surprise={modality: _digits(step.surprise[modality]) for modality in observation.values},
         latency_ms=Latency(
-            _digits(latency.face, 3),
-            round(latency.step, 3),
-            _digits(latency.total, 3),
-            _digits(latency.tick, 3),
-            {modality: round(ms, 3) for modality, ms in latency.waits.items()},
+            step=round(latency.step, 3),
+            total=_digits(latency.total),
+            tick=_digits(latency.tick),
+            extract=_in_order(latency.extract, observation),
+            waits=_in_order(latency.waits, observation),
         ),
     )
 
 
-def _digits(x: float | None, digits: int) -> float | None:
-    return None if x is None else round(x, digits)
+def _digits(x: float | None) -> float | None:
+    return None if x is None else round(x, 3)
+
+
+def _in_order(ms: Mapping[str, float], observation: Observation) -> dict[str, float]:
+    return {modality: round(ms[modality], 3) for modality in observation.values if modality in ms}

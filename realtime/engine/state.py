@@ -1,4 +1,4 @@
-"""The recurrent state of a session, as data: kept in a file, the session goes on later as if never ended."""
+"""The recurrent state of an engine as data: saved to a file, it continues a session later."""
 
 import zipfile
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...contracts.errors import UserError
+from ...contracts.files import atomic_file
 
 MAX_BYTES: Final = 64 * 2**20  # the state of a stream is some hundred bytes
 _BUNDLE: Final = "bundle_sha256"
@@ -16,10 +17,10 @@ _BUNDLE: Final = "bundle_sha256"
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What the streams of an engine remember.
+    """The recurrent state of an engine's streams.
 
     Attributes:
-        sha256: of the bundle whose state it is; it means nothing to another.
+        sha256: of the bundle; the state fits no other.
         values: float32 `[streams, *shape]` by the name of the bundle's state.
     """
 
@@ -27,24 +28,19 @@ class State:
     values: dict[str, NDArray[np.float32]]
 
     def save(self, path: Path) -> None:
-        """Write it as an .npz archive, which appears under its name only when it is whole.
+        """Write it as an .npz archive, atomically.
 
         Raises:
             UserError: the file cannot be written.
         """
         arrays: dict[str, Any] = {f"state_{name}": value for name, value in self.values.items()}
         arrays[_BUNDLE] = self.sha256
-        part = path.with_name(f"{path.name}.part")
-        try:
-            with part.open("wb") as file:
-                np.savez(file, **arrays)
-            part.replace(path)
-        except OSError as error:
-            raise UserError(f"{path}: cannot be written ({error.strerror}); give another path") from None
+        with atomic_file(path) as file:
+            np.savez(file, **arrays)
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read what `save` wrote. Whether it fits an engine is seen when the engine is given it.
+        """Read what `save` wrote. Whether it fits an engine is checked when the engine's state is set.
 
         Raises:
             UserError: no such file, not a state, or damaged.
@@ -60,7 +56,7 @@ class State:
             raise UserError(f"{path}: no such file; give a saved state") from None
         except UserError:
             raise
-        except Exception:  # zipfile, zlib and NumPy raise many kinds at damaged files
+        except Exception:  # zipfile, zlib and NumPy raise many kinds for damaged files
             raise UserError(f"{path}: not a saved state, or damaged; start a new session") from None
         for name, value in values.items():
             if value.dtype != np.float32 or not np.isfinite(value).all():

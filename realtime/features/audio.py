@@ -1,22 +1,22 @@
-"""Sound to feature vectors of schema `audio/1`: one per 40 ms, nothing of it from the future.
+"""Audio features, schema `audio/1`: one causal vector per 40 ms of sound.
 
-The ticks of this grid are counted in samples from the first sound; aligning them with the session's own
-ticks is not done here. Each vector holds, of the 640 samples that end at its originating time:
+The grid of vectors is counted in samples from the first sound; alignment with the ticks of a run comes later.
+Each vector describes the 640 samples that end at its originating time:
 
 `mel00` … `mel39`
     Natural logarithm of the power in 40 mel filters from 20 to 7600 Hz, as Kaldi computes it (samples scaled
     to ±32768, 25 ms Povey window every 10 ms, pre-emphasis 0.97, offset removed), no dither. Mean over the
-    windows whose last sample lies within the tick, each floored at 0. White noise at the level that 16 bits
-    round by is −4 in the lowest filter and 7 in the highest.
+    windows whose last sample lies within the tick, each floored at 0. White noise at the level of 16-bit
+    rounding is −4 in the lowest filter and 7 in the highest.
 `level`
     Root mean square, dB re full scale (RMS 1.0 is 0 dBFS, a sine of amplitude 1 is −3.01), floored at −96.
 `f0`
-    Semitones re 100 Hz (12 · log2(f / 100)) of the last 50 ms (see `pitch`); without voice the last value
-    is held, 0 before any.
+    Semitones re 100 Hz (12 · log2(f / 100)) of the last 50 ms (see `pitch`); while unvoiced, the last voiced
+    value; 0 before the first.
 `voicing`
-    0 to 1: the height of the autocorrelation's peak; 0 below −60 dBFS. Voiced is 0.45 and more.
+    0 to 1: height of the autocorrelation's peak; 0 below −60 dBFS. A tick is voiced from 0.45.
 `speech`
-    The share of the tick's four 10 ms stretches that WebRTC's voice activity detector (mode 2) calls speech.
+    Share of the tick's four 10 ms segments that WebRTC's voice activity detector (mode 2) calls speech.
 """
 
 import math
@@ -32,49 +32,53 @@ from ..streams.samples import SECOND, Sample, Sound
 from .pitch import RATE, VOICED, WINDOW, pitch
 
 TICK: Final = 640  # samples: 40 ms
-MUTED_AFTER: Final = RATE // 2  # samples: after 0.5 s without any signal the modality is missing
+MUTED_AFTER: Final = RATE // 2  # samples: after 0.5 s without signal the modality is missing
 TOLERANCE: Final = SECOND // 50  # ns: 20 ms; time stamps of containers and drivers jitter by less
-SILENCE: Final = -60.0  # dBFS: below it nobody speaks, and what repeats is the mains
+SILENCE: Final = -60.0  # dBFS: below it nothing is voiced; a periodic signal is mains hum
 
-_PERIOD: Final = SECOND // RATE  # ns a sample, exactly
+_PERIOD: Final = SECOND // RATE  # ns per sample, exact
 _FULL_SCALE: Final = 32768.0  # steps of 16 bits
-_MUTED: Final = 2 / _FULL_SCALE  # peak to peak: rounding and dither by one step each way
+_MUTED: Final = 2 / _FULL_SCALE  # peak to peak: rounding and dither of one step each way
 _LEVEL_FLOOR: Final = -96.0  # dBFS: one step of 16 bits is −90.3
 _VAD_FRAME: Final = 160  # samples: 10 ms
-_VAD_MODE: Final = 2  # of 0 (lets everything through) to 3
+_VAD_MODE: Final = 2  # of 0 (least strict) to 3
 
 _LEVEL, _F0, _VOICING, _SPEECH = (AUDIO.index(name) for name in ("level", "f0", "voicing", "speech"))
 
 
 class AudioFeatures:
-    """From sound, cut into stretches in any way, to one sample per 40 ms.
+    """Turns sound, in blocks of any size, into one sample per 40 ms.
 
-    Tick n = 1, 2, … covers the 640 samples that end at `start + n · 40 ms` and bears that time; `start` is
-    the originating time of the first sound. How the sound was cut never matters. Sound that comes later than
-    expected by more than 20 ms is a gap: the unfinished tick is dropped and the grid and all state start
-    anew at the new time. Sound that starts earlier than expected by more than 20 ms loses what was covered
-    already. Smaller deviations are jitter, and the count of samples is trusted.
+    Sample n = 1, 2, … covers the 640 audio samples that end at its originating time, `start + n · 40 ms`;
+    `start` is the originating time of the first block. The size of the blocks does not change the result.
+    A block more than 20 ms later than expected follows a gap: the unfinished tick is dropped, and grid and
+    state start again at the new time. From a block more than 20 ms early the overlap is cut. Smaller
+    deviations are jitter and ignored: time is counted in audio samples.
 
-    Values are None when the last 0.5 s, the tick included, stay within two steps of 16 bits: digital silence
+    Values are None while the last 0.5 s, the tick included, stay within two steps of 16 bits: digital silence
     or a muted microphone. The first tick with a signal has values again.
 
+    Args:
+        modality: the modality of the samples.
+
     Attributes:
-        gaps: how often the grid started anew.
-        backward: how many stretches of sound were cut or dropped because they were covered already.
+        gaps: number of restarts of the grid.
+        backward: number of blocks cut or dropped because of overlap.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, modality: str) -> None:
+        self._modality = modality
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything: the next sound is the first."""
+        """Clear state and counts: the next block is the first."""
         self.gaps = 0
         self.backward = 0
         self._sequence = 0
         self._state: _State | None = None
 
     def push(self, sound: Sound) -> list[Sample]:
-        """Take the next stretch of sound; give the samples of the ticks that it completes."""
+        """Add the next block; return the samples of the ticks that it completes."""
         samples = sound.samples
         if samples.size == 0:
             return []
@@ -96,18 +100,18 @@ class AudioFeatures:
 
     def _sample(self, state: "_State", tick: NDArray[np.float32]) -> Sample:
         values = state.advance(tick)
-        sample = Sample("audio", state.time, values, self._sequence)
+        sample = Sample(self._modality, state.time, values, self._sequence)
         self._sequence += 1
         return sample
 
 
 class _State:
-    """What one unbroken stretch of sound leaves behind."""
+    """State of the extraction since the last gap."""
 
     def __init__(self, start: int) -> None:
         self.time = start  # ns: end of the last whole tick
         self.waiting = np.empty(0, np.float32)  # sound after it, less than a tick
-        self._recent = np.zeros(MUTED_AFTER, np.float32)  # the last 0.5 s; zeros where there was none yet
+        self._recent = np.zeros(MUTED_AFTER, np.float32)  # the last 0.5 s; zeros before the first sound
         self._heard = 0  # samples
         self._f0 = 0.0
         self._fbank = knf.OnlineFbank(_fbank_options())
@@ -116,11 +120,11 @@ class _State:
 
     @property
     def expected(self) -> int:
-        """Originating time of the sound that comes next, ns."""
+        """Originating time of the next block, ns."""
         return self.time + self.waiting.size * _PERIOD
 
     def advance(self, tick: NDArray[np.float32]) -> NDArray[np.float32] | None:
-        """The vector of one more tick `[640]`, or None where there is no signal."""
+        """The features of the next tick, float32 `[640]` → `[44]`; None without signal."""
         self.time += TICK * _PERIOD
         self._heard += TICK
         self._recent[:-TICK] = self._recent[TICK:]
@@ -144,16 +148,14 @@ class _State:
         ready = self._fbank.num_frames_ready
         windows = [self._fbank.get_frame(i) for i in range(self._windows, ready)]
         mel: NDArray[np.float32] = np.maximum(windows, np.float32(0)).mean(axis=0)
-        self._fbank.pop(ready - self._windows)  # otherwise it keeps every window for ever
+        self._fbank.pop(ready - self._windows)  # otherwise it keeps every window
         self._windows = ready
         return mel
 
     def _speech(self, tick: NDArray[np.float32]) -> float:
         steps = np.clip(np.rint(tick * _FULL_SCALE), -32768, 32767).astype(np.int16)
-        stretches = steps.reshape(-1, _VAD_FRAME)
-        return sum(bool(self._vad.is_speech(stretch.tobytes(), RATE)) for stretch in stretches) / len(
-            stretches
-        )
+        segments = steps.reshape(-1, _VAD_FRAME)
+        return sum(bool(self._vad.is_speech(s.tobytes(), RATE)) for s in segments) / len(segments)
 
 
 def _level(tick: NDArray[np.float32]) -> float:
@@ -164,7 +166,7 @@ def _level(tick: NDArray[np.float32]) -> float:
 def _fbank_options() -> knf.FbankOptions:
     options = knf.FbankOptions()
     options.frame_opts.dither = 0
-    options.frame_opts.snip_edges = True  # window i starts at sample 160 i: nothing reflected, nothing ahead
+    options.frame_opts.snip_edges = True  # window i starts at sample 160 i: no reflection, no look-ahead
     options.mel_opts.num_bins = MEL_BINS
     options.mel_opts.low_freq = 20
     options.mel_opts.high_freq = 7600

@@ -22,24 +22,24 @@ MILLISECOND: Final = 1_000_000  # ns
 
 
 class FaceFeatures:
-    """The features of the one face in a stream of pictures. A context manager: leave it, or `close()` it.
+    """Extracts the features of one face from a stream of pictures. Close it, or use it as a context manager.
 
-    The landmarker follows the face from picture to picture and smooths over time, so a stream needs an
-    instance of its own, and gets the same bytes from the same pictures at the same intervals.
+    The landmarker tracks the face and smooths over time, so each stream needs its own instance; equal
+    pictures at equal intervals give equal bytes.
 
-    Distances suppose a camera whose picture spans 63° from top to bottom, as MediaPipe does: with another
-    lens x, y and z are all wrong by one factor.
+    Positions assume a vertical field of view of 63°, as MediaPipe does: another lens scales x, y and z by one
+    factor.
 
     Args:
         model: `face_landmarker.task`; see `face_model.find_face_model`.
-        landmarks: keep those of the last picture, to show them.
+        landmarks: keep the landmarks of the last picture.
 
     Attributes:
-        landmarks: float32 `[478, 2]` of the last picture, x from its left and y from its top as shares of
-            its width and height; None without a face, or where they are not kept.
+        landmarks: float32 `[478, 2]` of the last picture, x from its left and y from its top as fractions of
+            its width and height; None without a face, or if they are not kept.
 
     Raises:
-        UserError: MediaPipe is not installed, or it cannot read the model.
+        UserError: MediaPipe is not installed, or cannot read the model.
     """
 
     def __init__(self, model: Path, landmarks: bool = False) -> None:
@@ -55,9 +55,8 @@ class FaceFeatures:
                 )
             except ImportError as error:
                 raise UserError(
-                    f"no face features without MediaPipe ({error}): install it with `pip install "
-                    "'mediapipe>=0.10.30,<0.10.32'` or, on Linux on ARM, for which there is none, run with "
-                    "audio only"
+                    f"face features need MediaPipe ({error}): run `pip install 'mediapipe>=0.10.30,<0.10.32'`"
+                    "; on Linux on ARM it is not available, use the microphone only"
                 ) from error
             options = FaceLandmarkerOptions(
                 base_options=BaseOptions(model_asset_path=str(model)),
@@ -70,35 +69,35 @@ class FaceFeatures:
                 self._landmarker: Any = FaceLandmarker.create_from_options(options)
             except (OSError, RuntimeError, ValueError) as error:
                 raise UserError(
-                    f"MediaPipe cannot use the face model {model} ({error}): run `enrapt doctor`"
+                    f"MediaPipe cannot load the face model {model} ({error}): run `enrapt doctor`"
                 ) from error
         self._mediapipe = mediapipe
         self._result = FaceLandmarkerResultC
         self._keeps_landmarks = landmarks
         self.landmarks: NDArray[np.float32] | None = None
         self._clock = LandmarkerClock()
-        self._order: list[int] | None = None  # where each blendshape of the schema is in the network's output
+        self._order: list[int] | None = None  # index of each blendshape of the schema in the network's output
 
     def extract(self, frame: Frame) -> NDArray[np.float32] | None:
-        """The features of the face in the next picture of the stream.
+        """Features of the face in the next picture of the stream.
 
-        Pictures may bear any times: equal and backward ones are taken as 1 ms after the one before.
+        A picture with the same time as the one before, or an earlier one, counts as 1 ms later.
 
         Args:
             frame: of any size; its picture is uint8 `[height, width, 3]`, RGB.
 
         Returns:
-            float32 `[57]` in the order of `face/1`; None where no face is found.
+            float32 `[57]` in the order of `face/1`; None if no face is found.
         """
-        # The landmarker would take a closed one for a picture without a face.
+        # A closed landmarker would report a picture without a face.
         if self._landmarker is None:
             raise ValueError("extract() after close()")
         image = self._mediapipe.Image(
             image_format=self._mediapipe.ImageFormat.SRGB,
-            data=np.ascontiguousarray(frame.image),  # it ignores strides
+            data=np.ascontiguousarray(frame.image),  # MediaPipe ignores strides
         )
-        # What `detect_for_video` does, but for the 478 landmarks: it makes a Python object of each, which
-        # takes a tenth of the time of it all. The releases in our range are alike in this.
+        # `detect_for_video` without its Python object per landmark (478), a tenth of its time. All MediaPipe
+        # releases in the supported range have this interface.
         result = self._result()
         library, at = self._landmarker._lib, self._clock(frame.originating_time)
         library.MpFaceLandmarkerDetectForVideo(
@@ -130,7 +129,7 @@ class FaceFeatures:
         )
 
     def close(self) -> None:
-        """Free the landmarker. Closing again does nothing."""
+        """Free the landmarker. A second call does nothing."""
         if self._landmarker is not None:
             self._landmarker.close()
             self._landmarker = None
@@ -150,20 +149,20 @@ def _landmarks(result: Any) -> NDArray[np.float32] | None:
     face = result.face_landmarks[0]
     each = ctypes.sizeof(face.landmarks._type_)
     memory = ctypes.string_at(face.landmarks, face.landmarks_count * each)
-    # Of each structure x and y, its first two numbers: objects in Python would take as long as the face.
+    # x and y are the first two numbers of each structure. Python objects would take as long as the detection.
     xy: NDArray[np.float32] = np.frombuffer(memory, np.float32).reshape(-1, each // 4)[:, :2].copy()
     return xy
 
 
 def yaw_pitch_roll(rotation: NDArray[np.floating]) -> tuple[float, float, float]:
-    """The angles of R = Ry(yaw) Rx(pitch) Rz(roll), in radians.
+    """Angles of R = Ry(yaw) Rx(pitch) Rz(roll), in radians.
 
     Args:
-        rotation: `[3, 3]`, a rotation, or one times a positive factor.
+        rotation: `[3, 3]`, a rotation, or a rotation times a positive factor.
 
     Returns:
-        yaw and roll in (-π, π], pitch in [-π/2, π/2]. At pitch = ±π/2 yaw and roll turn about the same axis,
-        and only their sum or difference means anything.
+        yaw and roll in (-π, π], pitch in [-π/2, π/2]. At pitch = ±π/2 yaw and roll have the same axis, and
+        only their sum or difference is defined.
     """
     r = rotation.astype(np.float64)
     # R's second row is cos(pitch) sin(roll), cos(pitch) cos(roll), -sin(pitch); its third column is
@@ -175,30 +174,33 @@ def yaw_pitch_roll(rotation: NDArray[np.floating]) -> tuple[float, float, float]
 
 
 def blendshape_order(names: list[str]) -> list[int]:
-    """Where in `names`, the network's outputs, each blendshape of `face/1` is.
+    """Index in `names`, the network's outputs, of each blendshape of `face/1`.
 
     Raises:
-        UserError: these are not the 51 and `_neutral`.
+        UserError: the names are not the 51 blendshapes and `_neutral`.
     """
     if sorted(names) != sorted((*BLENDSHAPES, "_neutral")):
-        unlike = sorted({*names} ^ {*BLENDSHAPES, "_neutral"})
+        different = sorted({*names} ^ {*BLENDSHAPES, "_neutral"})
         raise UserError(
-            f"the face model's {len(names)} blendshapes are not those of face/1 ({', '.join(unlike[:4])}): "
-            "use the model that `enrapt doctor` names"
+            f"the face model's {len(names)} blendshapes are not those of face/1 ({', '.join(different[:4])})"
+            ": use the model that `enrapt doctor` names"
         )
     return [names.index(blendshape) for blendshape in BLENDSHAPES]
 
 
 class LandmarkerClock:
-    """The landmarker's clock: whole milliseconds, strictly increasing or it raises, and 1 at the first
-    picture, for it does not smooth from 0 or below. Its smoothing reads intervals as speeds, so where
-    times stand still or jump, the clock goes on by 1 ms and keeps the intervals that follow."""
+    """Converts originating times (ns) to the landmarker's time stamps: whole milliseconds that increase.
 
-    _JUMP: Final = 3_600_000  # ms; an hour between two pictures is a broken timestamp
+    MediaPipe rejects a time stamp that does not increase and smooths only from 1 ms on, so the first picture
+    is at 1 ms. Its smoothing uses the intervals: where times repeat, go back or jump, the clock advances by
+    1 ms and keeps the intervals that follow.
+    """
+
+    _JUMP: Final = 3_600_000  # ms; an hour between two pictures is a wrong time stamp
 
     def __init__(self) -> None:
         self._last = 0  # ms
-        self._zero: int | None = None  # ns; the time at which the clock reads 0
+        self._zero: int | None = None  # ns; originating time of 0 ms
 
     def __call__(self, time: int) -> int:
         if self._zero is None or not 0 < (time - self._zero) // MILLISECOND - self._last <= self._JUMP:
@@ -207,19 +209,19 @@ class LandmarkerClock:
         return self._last
 
 
-# What MediaPipe, TensorFlow Lite and absl say while a landmarker is being made, although all is well.
-_CHATTER: Final = re.compile(rb"[IW]\d{4} |INFO: |WARNING: All log messages before absl::InitializeLog")
+# Log lines of MediaPipe, TensorFlow Lite and absl when a landmarker is created without an error.
+_HARMLESS: Final = re.compile(rb"[IW]\d{4} |INFO: |WARNING: All log messages before absl::InitializeLog")
 
 
 @contextlib.contextmanager
 def _mediapipe_muted() -> Iterator[None]:
-    """Keep the chatter of MediaPipe's C++ out of the terminal; everything else reaches stderr at the end.
+    """Hold back file descriptor 2; at the end write to it all lines but the harmless ones of MediaPipe's C++.
 
-    No environment variable or flag that 0.10.3x heeds silences it, and it writes to the descriptor.
+    MediaPipe 0.10.3x has no setting for this, and writes to the descriptor itself.
     """
     try:
         stderr = os.dup(2)
-    except OSError:  # a process without one
+    except OSError:  # the process has no standard error
         yield
         return
     with tempfile.TemporaryFile() as log:
@@ -232,6 +234,6 @@ def _mediapipe_muted() -> Iterator[None]:
             os.dup2(stderr, 2)
             log.seek(0)
             for line in log:
-                if not _CHATTER.match(line):
+                if not _HARMLESS.match(line):
                     os.write(stderr, line)
             os.close(stderr)

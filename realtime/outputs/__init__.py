@@ -1,4 +1,4 @@
-"""Where estimates go, named by address. `Outputs` takes several addresses at once."""
+"""Outputs of estimates, named by address. `Outputs` takes several addresses at once."""
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -9,7 +9,7 @@ from ...contracts.errors import UserError
 from ..engine.estimate import Estimate
 from ..streams.counts import Counts
 from ..streams.samples import Observation
-from .addresses import opening
+from .addresses import destination
 from .delivery import Delivery
 from .output import Output
 from .page import PageOpening
@@ -21,39 +21,41 @@ __all__ = ["Outputs"]
 
 
 class Outputs:
-    """Several outputs; one that fails or is slow holds up nobody else. A context manager.
+    """Several outputs; one that fails or is slow does not delay the others. A context manager.
 
-    Leaving it closes them, also on the ways out that a person takes (`KeyboardInterrupt`, `UserError`,
-    `BrokenPipeError`): what is there is whole then. After any other exception files do not get their names.
+    Leaving it closes them. Files are completed then, also after `KeyboardInterrupt`, `UserError` and
+    `BrokenPipeError` if there was an estimate: these are how users end a run. After any other exception they
+    stay `FILE.part`.
 
     Args:
-        addresses: see `addresses.opening`.
-        live: whether time is short. Otherwise files are written by who calls, and their errors are raised.
-        trouble: called with a line for people when an output is lost and when it is back, from any thread.
+        addresses: see `addresses.destination`.
+        live: whether estimates must not wait for outputs: each has a queue that drops the oldest. Otherwise
+            nothing is dropped, files are written in the caller's thread, and their errors are raised.
+        warn: called with one line when an output is lost and when it is back, from any thread.
 
     Attributes:
-        page: the page's server, None where none was asked for.
+        page: the page's server, None if no address names one.
 
     Raises:
-        UserError: at construction, an address means nothing, or a file cannot be written; later, not live, a
-            file cannot be written any more.
+        UserError: at construction, an address is wrong, or a file cannot be written; later, not live, a file
+            cannot be written any more.
     """
 
-    def __init__(self, addresses: Sequence[str], *, live: bool, trouble: Callable[[str], None]) -> None:
-        openings = [opening(address) for address in addresses]
-        if sum(isinstance(one, PageOpening) for one in openings) > 1:
-            raise UserError("ui, ws and http are names of one server: give one of them, once")
+    def __init__(self, addresses: Sequence[str], *, live: bool, warn: Callable[[str], None]) -> None:
+        destinations = [destination(address) for address in addresses]
+        if sum(isinstance(one, PageOpening) for one in destinations) > 1:
+            raise UserError("ui, ws and http name one server; give one of them, once")
         self.page: PageServer | None = None
         self._deliveries: list[Delivery] = []
         self._outputs: list[Output] = []
         with ExitStack() as opened:  # of several, none stays open if one does not open
-            for one in openings:
+            for one in destinations:
                 if isinstance(one, PageOpening):
                     self.page = one.open()
                     self._page_address = one.address
                     self._outputs.append(self.page)
-                elif live or one.again:
-                    delivery = Delivery(one, trouble, patient=not live)
+                elif live or one.reopen:
+                    delivery = Delivery(one, warn, "latest" if live else "all")
                     self._deliveries.append(delivery)
                     self._outputs.append(delivery)
                 else:
@@ -63,30 +65,30 @@ class Outputs:
         self._written = False
 
     def write(self, estimate: Estimate, observation: Observation) -> None:
-        """Hand over one tick: what the model says, and what it was shown.
+        """Deliver the estimate of a tick, made from this observation.
 
         Raises:
-            BrokenPipeError: whoever read standard output has gone.
+            BrokenPipeError: the reader of standard output has gone.
         """
         self._written = True
-        if any(delivery.unread for delivery in self._deliveries):
+        if any(delivery.reader_gone for delivery in self._deliveries):
             raise BrokenPipeError
         for output in self._outputs:
             output.write(estimate, observation)
 
     def mark(self, t: float, label: str) -> None:
-        """Hand over what a person noted at `t` seconds of the session."""
+        """Deliver a mark at `t` seconds of the session."""
         for output in self._outputs:
             output.mark(t, label)
 
     @property
     def counts(self) -> dict[str, Counts]:
-        """By address, what became of estimates and marks; only of outputs that may drop some."""
+        """Counts of estimates and marks by address, of the outputs that may drop some."""
         counts = {delivery.address: delivery.counts for delivery in self._deliveries}
         return counts if self.page is None else counts | {self._page_address: self.page.counts}
 
     def keep_page(self) -> "PageServer | None":
-        """The page's server, which from now on is not closed with the others."""
+        """The page's server; from now on it is not closed with the other outputs."""
         if self.page is not None and self.page in self._outputs:
             self._outputs.remove(self.page)
         return self.page

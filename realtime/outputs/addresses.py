@@ -1,13 +1,13 @@
-"""Which output an address means."""
+"""The output of an address."""
 
+from ...contracts.addresses import without_password
 from ...contracts.errors import UserError
-from .files import file_opening
-from .output import Opening
-from .urls import without_password
+from .files import file_destination
+from .output import Destination
 
 
-def opening(address: str) -> Opening:
-    """The output of that address, not open yet.
+def destination(address: str) -> Destination:
+    """The output of an address, not open yet.
 
     Args:
         address: `jsonl:FILE`, `csv:FILE`; FILE `-`, or `-` alone for JSON Lines, is standard output.
@@ -15,27 +15,27 @@ def opening(address: str) -> Opening:
             `lsl:NAME`, `osc://…`, `mqtt://…` and `mqtts://…`: see their modules.
 
     Raises:
-        UserError: there is no such kind of output, or the package that it needs is not there.
+        UserError: there is no such kind of output, or a package that it needs is not installed.
     """
     scheme, _, target = ("jsonl:-" if address == "-" else address).partition(":")
     if scheme in ("jsonl", "csv") and target:
-        return file_opening(address, scheme, target)
-    if scheme == "parquet" and target:  # the packages of these are imported by those who ask for them
-        from .parquet import parquet_opening
+        return file_destination(address, scheme, target)
+    if scheme == "parquet" and target:  # packages are imported only when they are used
+        from .parquet import parquet_destination
 
-        return parquet_opening(address, target)
+        return parquet_destination(address, target)
     if scheme == "lsl":
-        from .lsl import lsl_opening
+        from .lsl import lsl_destination
 
-        return lsl_opening(address, target)
+        return lsl_destination(address, target)
     if scheme == "osc":
-        from .osc import osc_opening
+        from .osc import osc_destination
 
-        return osc_opening(address)
+        return osc_destination(address)
     if scheme in ("mqtt", "mqtts"):
-        from .mqtt import mqtt_opening
+        from .mqtt import mqtt_destination
 
-        return mqtt_opening(address)
+        return mqtt_destination(address)
     if scheme in ("ui", "ws", "http"):
         from .page import page_opening
 

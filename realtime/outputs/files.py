@@ -1,7 +1,6 @@
-"""Files: JSON Lines and CSV.
+"""Files of estimates: JSON Lines and CSV here, Parquet in `parquet`.
 
-A file is written line by line beside its place, as `FILE.part`, and gets its name when the run is over: under
-its own name there is never half of one.
+A file is `FILE.part` while the run lasts and gets its name when the run ends, so `FILE` is always complete.
 """
 
 import contextlib
@@ -11,75 +10,89 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, Protocol
 
 import msgspec
 
 from ...contracts.errors import UserError
-from ..engine.estimate import Estimate, Latency
+from ...contracts.files import PartFile
+from ..engine.columns import Column, columns
+from ..engine.estimate import Estimate
 from ..streams.samples import Observation
-from .output import Opening
+from .output import Destination
+
+
+class Format(Protocol):
+    """Encodes the estimates of one file, in order."""
+
+    def row(self, estimate: Estimate) -> bytes:
+        """What is to be written after this estimate; it may be nothing yet."""
+
+    def end(self) -> bytes:
+        """What is to be written at the end."""
 
 
 class FileOutput:
-    """Estimates, line by line, into a stream or into a file that gets its name at the end.
+    """Writes estimates to a stream as they come, or to a file that gets its name at the end.
 
     Args:
         address: for messages.
-        stream: where the lines go.
-        encode: an estimate to its line.
-        path: the name that the stream's file gets; None where the stream is written in place.
+        target: a file to be completed at the end, or a stream (a pipe, a device).
     """
 
-    def __init__(
-        self, address: str, stream: BinaryIO, encode: Callable[[Estimate], bytes], path: Path | None
-    ) -> None:
-        self._address = address
-        self._stream = stream
-        self._encode = encode
-        self._path = path
-        self._lines = 0
+    def __init__(self, address: str, target: PartFile | BinaryIO, encoding: Format) -> None:
+        self._address, self._format = address, encoding
+        self._part = target if isinstance(target, PartFile) else None
+        self._stream = target.stream if isinstance(target, PartFile) else target
+        self._rows = 0
 
     def write(self, estimate: Estimate, observation: Observation) -> None:
         """Write one estimate and flush it.
 
         Raises:
             UserError: the disk is full, or the file has become unwritable.
-            BrokenPipeError: whoever read the stream has gone.
+            BrokenPipeError: the reader of the stream has gone.
         """
-        line = self._encode(estimate)
+        self._rows += 1
         with self._errors():
-            self._stream.write(line)
-            self._stream.flush()
-        self._lines += 1
+            self._put(self._format.row(estimate))
 
     def mark(self, t: float, label: str) -> None:
-        """These files have estimates only; a recorded session keeps marks."""
+        """Nothing: these files have estimates only. A recorded session keeps marks."""
 
-    def close(self, whole: bool) -> None:
-        """Give the file its name: it is on the disk then. After a failure what was written stays in
-        `FILE.part`; nothing written leaves nothing.
+    def close(self, complete: bool) -> None:
+        """Complete the file: it has its name then, and is on the disk.
+
+        After a failure what was written stays, readable, as `FILE.part`; without an estimate nothing stays.
 
         Raises:
             UserError: that failed.
         """
         if self._stream.closed:
             return
-        if not whole:
-            self._abandon()
-            return
         with self._errors():
-            if self._path is not None:
-                os.fsync(self._stream.fileno())
-            self._stream.close()
-            if self._path is not None:
-                _part(self._path).replace(self._path)
+            if complete or self._rows:
+                self._put(self._format.end())
+            if not complete:
+                self._abandon()
+            elif self._part is None:
+                self._stream.close()
+            else:
+                self._part.commit()
+
+    def _put(self, data: bytes) -> None:
+        if data:
+            self._stream.write(data)
+            self._stream.flush()
 
     def _abandon(self) -> None:
-        with contextlib.suppress(OSError):  # a full disk, once more
+        with contextlib.suppress(OSError):  # closing flushes, which a full disk refuses again
             self._stream.close()
-        if self._path is not None and not self._lines:
-            _part(self._path).unlink(missing_ok=True)
+        if self._part is not None:
+            if self._rows:
+                self._part.abandon()
+            else:
+                self._part.discard()
 
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:
@@ -92,73 +105,66 @@ class FileOutput:
             raise UserError(f"{self._address}: cannot be written ({error.strerror})") from None
 
 
-def file_opening(address: str, scheme: str, target: str) -> Opening:
+def file_destination(address: str, scheme: str, path: str) -> Destination:
     """A file, or standard output for `-`, in the format `jsonl` or `csv`."""
-    return Opening(address, lambda: _open(address, scheme, target), again=False)
+    return Destination(address, lambda: _open(address, _FORMATS[scheme](), path), reopen=False)
 
 
-def _open(address: str, scheme: str, target: str) -> FileOutput:
-    encode = _FORMATS[scheme]()
-    path = Path(target)
+def _open(address: str, encoding: Format, path: str) -> FileOutput:
+    if path == "-":
+        sys.stdout.flush()
+        return FileOutput(address, os.fdopen(os.dup(sys.stdout.fileno()), "wb"), encoding)
+    if Path(path).exists() and not Path(path).is_file() and not Path(path).is_dir():  # a pipe or a device
+        with _opening_errors(address):
+            return FileOutput(address, Path(path).open("wb"), encoding)
+    return open_file(address, encoding, Path(path))
+
+
+def open_file(address: str, encoding: Format, path: Path) -> FileOutput:
+    """A regular file; if `path` is a link, the file that it names is replaced."""
+    path = path.resolve()
+    if path.is_dir():
+        raise UserError(f"{address}: is a folder; name a file in it")
+    with _opening_errors(address):
+        return FileOutput(address, PartFile(path), encoding)
+
+
+@contextlib.contextmanager
+def _opening_errors(address: str) -> Iterator[None]:
     try:
-        if target == "-":
-            sys.stdout.flush()
-            return FileOutput(address, os.fdopen(os.dup(sys.stdout.fileno()), "wb"), encode, None)
-        if path.exists() and not path.is_file() and not path.is_dir():  # a pipe or a device has no other name
-            return FileOutput(address, path.open("wb"), encode, None)
-        path = path.resolve()  # the file that a link names, not the link, is replaced
-        if path.is_dir():
-            raise UserError(f"{address}: is a folder; name a file in it")
-        return FileOutput(address, _part(path).open("wb"), encode, path)
+        yield
     except OSError as error:
         raise UserError(
             f"{address}: cannot be written ({error.strerror}); name a file in a folder that you may write to"
         ) from None
 
 
-def _part(path: Path) -> Path:
-    return path.with_name(f"{path.name}.part")
+class _JsonLines:
+    def row(self, estimate: Estimate) -> bytes:
+        return msgspec.json.encode(estimate) + b"\n"
 
-
-def _json_line(estimate: Estimate) -> bytes:
-    return msgspec.json.encode(estimate) + b"\n"
+    def end(self) -> bytes:
+        return b""
 
 
 class _Csv:
-    """One row a tick, units in the columns' names; empty where there is no value. Presence is 0 or 1."""
+    """A header and one row per tick, see `engine.columns`. Cells without a value are empty, bools 0 or 1."""
 
     def __init__(self) -> None:
-        self._columns: list[str] | None = None
+        self._columns: list[Column] = []
 
-    def __call__(self, estimate: Estimate) -> bytes:
-        row = _row(estimate)
+    def row(self, estimate: Estimate) -> bytes:
         text = io.StringIO()
         lines = csv.writer(text, lineterminator="\n")
-        if self._columns is None:
-            self._columns = list(row)
-            lines.writerow(self._columns)
-        lines.writerow(row.values())
+        if not self._columns:
+            self._columns = columns(estimate.present, timing=estimate.latency_ms is not msgspec.UNSET)
+            lines.writerow([column.name for column in self._columns])
+        cells = (column.get(estimate) for column in self._columns)
+        lines.writerow([int(cell) if isinstance(cell, bool) else cell for cell in cells])
         return text.getvalue().encode()
 
-
-def _row(estimate: Estimate) -> dict[str, float | int | None]:
-    row: dict[str, float | int | None] = {"tick": estimate.tick, "t_s": estimate.t}
-    row |= {f"engagement_{name}": x for name, x in msgspec.structs.asdict(estimate.engagement).items()}
-    for modality, present in estimate.present.items():
-        row[f"{modality}_present"] = int(present)
-        row[f"{modality}_age_ms"] = estimate.age_ms[modality]
-        row[f"{modality}_surprise_nats"] = estimate.surprise[modality]
-    if isinstance(estimate.latency_ms, Latency):
-        latency = estimate.latency_ms
-        row |= {f"latency_{stage}_ms": getattr(latency, stage) for stage in ("face", "step", "total")}
-        if latency.tick is not None:
-            row["latency_tick_ms"] = latency.tick
-            row |= {f"wait_{modality}_ms": latency.waits.get(modality) for modality in estimate.present}
-    return row
+    def end(self) -> bytes:
+        return b""
 
 
-# A CSV begins with a header, so each output has an encoder of its own.
-_FORMATS: Final[dict[str, Callable[[], Callable[[Estimate], bytes]]]] = {
-    "jsonl": lambda: _json_line,
-    "csv": _Csv,
-}
+_FORMATS: Final[dict[str, Callable[[], Format]]] = {"jsonl": _JsonLines, "csv": _Csv}

@@ -1,4 +1,4 @@
-"""Lab Streaming Layer: a stream of numbers and one of marks, for recorders such as LabRecorder.
+"""Lab Streaming Layer: a stream of estimates and one of marks, for recorders such as LabRecorder.
 
 Source: the meta-data follow github.com/sccn/xdf/wiki/Meta-Data.
 """
@@ -9,30 +9,30 @@ import time
 from typing import Any, Final
 
 from ...contracts.errors import UserError
+from ..engine.columns import Column, numbers, signals
 from ..engine.estimate import Estimate, Latency
 from ..streams.lsl import pylsl
 from ..streams.samples import Observation
-from .channels import channels, numbers
-from .output import Opening
+from .output import Destination
 
 _NAME: Final = "enrapt"
-_LEAVING: Final = 0.5  # s that inlets have for what is on its way
+_LEAVING: Final = 0.5  # s for inlets to receive the last samples
 
 
 class LslOutput:
     """Two outlets, `NAME` (float32) and `NAME-marks` (string).
 
-    They are there from the second estimate on: only two tell the rate that the description must name.
+    They exist from the second estimate on, because their description needs the rate, which takes two ticks.
 
-    Time stamps are the ticks' times on LSL's clock. Live, an estimate says how long ago its tick was; what
-    passes from then to here only makes the tick seem later, so the smallest difference of the two clocks is
-    the right one. A replay has no such time: its first tick is at the moment when it is told, and the others
-    have their places after it, however fast they come.
+    Time stamps are the ticks' times on LSL's clock. Live, `latency_ms.tick` is the time from the tick to the
+    estimate; the delay from there to this output makes the tick appear later, so the smallest difference of
+    the two clocks is the right one. A replay has no such time: its first tick is stamped with the time of its
+    delivery, and the others at their distances from it, however fast they come.
     """
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._modalities: list[str] = []
+        self._columns: list[Column] = []
         self._first: Estimate | None = None
         self._outlet: Any = None
         self._marks: Any = None
@@ -54,22 +54,22 @@ class LslOutput:
         else:
             self._marks.push_sample([label.encode(errors="replace").decode()], t + self._offset)
 
-    def close(self, whole: bool) -> None:
+    def close(self, complete: bool) -> None:
         if self._outlet is not None and (self._outlet.have_consumers() or self._marks.have_consumers()):
             time.sleep(_LEAVING)
         self._outlet = self._marks = None
 
     def _begin(self, first: Estimate, second: Estimate) -> None:
-        self._modalities = list(first.present)
+        self._columns = signals(first.present)
         rate = round((second.tick - first.tick) / (second.t - first.t))
-        self._outlet, self._marks = _outlets(self._name, self._modalities, rate)
+        self._outlet, self._marks = _outlets(self._name, self._columns, rate)
         self._push(first)
         for t, label in self._early:
             self.mark(t, label)
 
     def _push(self, estimate: Estimate) -> None:
         assert self._offset is not None
-        self._outlet.push_sample(numbers(estimate, self._modalities), estimate.t + self._offset)
+        self._outlet.push_sample(numbers(self._columns, estimate), estimate.t + self._offset)
 
     def _compare_clocks(self, estimate: Estimate, now: float) -> None:
         latency = estimate.latency_ms
@@ -80,17 +80,16 @@ class LslOutput:
             self._offset = now - estimate.t
 
 
-def _outlets(name: str, modalities: list[str], rate: int) -> tuple[Any, Any]:
-    row = channels(modalities)
-    labels = [channel.label for channel in row]
-    # The same of every run that tells the same numbers under this name on this machine: by it an inlet finds
-    # a stream again.
+def _outlets(name: str, columns: list[Column], rate: int) -> tuple[Any, Any]:
+    labels = [column.name for column in columns]
+    # The same in every run with the same channels under this name on this machine: inlets use it to recover
+    # a stream.
     digest = hashlib.sha256(" ".join(labels).encode()).hexdigest()[:12]
     source = f"enrapt-{platform.node()}-{name}-{digest}"
-    numbers_info = pylsl.StreamInfo(name, "Engagement", len(row), rate, pylsl.cf_float32, source)
+    numbers_info = pylsl.StreamInfo(name, "Engagement", len(columns), rate, pylsl.cf_float32, source)
     numbers_info.set_channel_labels(labels)
-    numbers_info.set_channel_types([channel.label.rpartition("_")[2].capitalize() for channel in row])
-    numbers_info.set_channel_units([channel.unit for channel in row])
+    numbers_info.set_channel_types([_quantity(column).capitalize() for column in columns])
+    numbers_info.set_channel_units([column.unit for column in columns])
     marks_info = pylsl.StreamInfo(
         f"{name}-marks", "Markers", 1, pylsl.IRREGULAR_RATE, pylsl.cf_string, f"{source}-marks"
     )
@@ -99,13 +98,18 @@ def _outlets(name: str, modalities: list[str], rate: int) -> tuple[Any, Any]:
         acquisition.append_child_value("manufacturer", "enrapt")
         acquisition.append_child_value("model", name)
         synchronization = info.desc().append_child("synchronization")
-        synchronization.append_child_value("offset_mean", "0")  # stamps are originating times already
+        synchronization.append_child_value("offset_mean", "0")  # time stamps are originating times
         synchronization.append_child_value("can_drop_samples", "true")
     return pylsl.StreamOutlet(numbers_info), pylsl.StreamOutlet(marks_info)
 
 
-def lsl_opening(address: str, name: str) -> Opening:
+def _quantity(column: Column) -> str:
+    """`age` of `face_age_ms`."""
+    return column.name.removesuffix(f"_{column.unit}").rpartition("_")[2]
+
+
+def lsl_destination(address: str, name: str) -> Destination:
     """The output of `lsl:` or `lsl:NAME`."""
     if name.startswith("//") or not name.isprintable():
-        raise UserError(f"{address!r}: give lsl: or lsl:NAME; whoever wants the stream finds it by its name")
-    return Opening(address, lambda: LslOutput(name or _NAME), again=False)
+        raise UserError(f"{address!r}: give lsl: or lsl:NAME; inlets find the stream by its name")
+    return Destination(address, lambda: LslOutput(name or _NAME), reopen=False)

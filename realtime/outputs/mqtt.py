@@ -1,7 +1,7 @@
 """MQTT 3.1.1: estimates as JSON to a broker.
 
-TOPIC has a tick's estimate, as in JSON Lines; TOPIC/status `online` or `offline`, retained, the latter also
-from the broker when the connection is lost; TOPIC/marks what a person noted.
+TOPIC has each estimate, as in JSON Lines; TOPIC/status `online` or `offline`, retained, the latter also from
+the broker when the connection is lost; TOPIC/marks the marks.
 """
 
 import os
@@ -14,11 +14,12 @@ from typing import Any, Final
 
 import msgspec
 
+from ...contracts.addresses import without_password
 from ...contracts.errors import UserError
 from ..engine.estimate import Estimate
 from ..streams.samples import Observation
-from .output import Opening, Output
-from .urls import Url, url, without_password
+from .output import Destination, Output
+from .urls import Url, url
 
 try:
     import paho.mqtt.client as paho
@@ -27,10 +28,10 @@ except ImportError:
     raise UserError("mqtt: needs paho-mqtt: pip install 'enrapt[mqtt]'") from None
 
 PASSWORD: Final = "ENRAPT_MQTT_PASSWORD"
-_KEEP_ALIVE: Final = 10  # s; a broker that says nothing for half as long again is lost
+_KEEP_ALIVE: Final = 10  # s; a broker that is silent for 1.5 times as long is lost
 _CONNECTING: Final = 5.0  # s
-_WINDOW: Final = 50  # messages on their way: two seconds of estimates
-_ANSWERING: Final = 5.0  # s that the oldest of them may be on its way
+_WINDOW: Final = 50  # messages in flight: two seconds of estimates
+_ANSWERING: Final = 5.0  # s that the oldest of them may be in flight
 _LEAVING: Final = 2.0  # s for all of them at the end
 _LOST: Final = "the connection to the broker is lost"
 _REFUSED: Final = {"Bad user name or password", "Not authorized"}  # as paho calls them
@@ -38,7 +39,7 @@ _REFUSED: Final = {"Bad user name or password", "Not authorized"}  # as paho cal
 
 @dataclass(slots=True)
 class _Message:
-    """One on its way."""
+    """A message in flight."""
 
     topic: str
     content: bytes
@@ -46,13 +47,13 @@ class _Message:
 
 
 class MqttOutput:
-    """A connection to a broker, opened again and again.
+    """A connection to a broker; `open` may be called again after it was lost.
 
-    With qos 1 or 2, what was on its way when the connection was lost is sent again over the next one.
+    With qos 1 or 2, messages in flight when the connection was lost are sent again over the next one.
 
     Args:
         shown: the address, for messages.
-        tls: whether the broker proves who it is, by a certificate that the system trusts, or SSL_CERT_FILE.
+        tls: whether to use TLS, with a certificate that the system, or SSL_CERT_FILE, trusts.
     """
 
     def __init__(self, shown: str, parts: Url, password: str | None, qos: int, tls: bool) -> None:
@@ -60,24 +61,24 @@ class MqttOutput:
         self._place = parts.host, parts.port or (8883 if tls else 1883)
         self._user, self._password = parts.user, password
         self._client = self._new_client()
-        self._under_way: deque[_Message] = deque()
+        self._in_flight: deque[_Message] = deque()
 
     def open(self) -> Output:
         """Connect.
 
         Raises:
-            OSError: the broker cannot be reached, or is not who it should be.
-            UserError: it does not let this user in.
+            OSError: the broker cannot be reached, or its certificate is not trusted.
+            UserError: it refuses user or password.
         """
         self._client = self._new_client()
         answers: SimpleQueue[Any] = SimpleQueue()
-        self._client.on_connect = lambda *told: answers.put(told[3])
+        self._client.on_connect = lambda *arguments: answers.put(arguments[3])
         try:
             self._client.connect(*self._place, keepalive=_KEEP_ALIVE)
         except ssl.SSLCertVerificationError as error:
             raise OSError(
                 f"the broker's certificate is not trusted ({error.verify_message}); "
-                "SSL_CERT_FILE may name a file of those to trust"
+                "SSL_CERT_FILE may name a file of trusted ones"
             ) from None
         self._client.loop_start()
         try:
@@ -89,13 +90,13 @@ class MqttOutput:
             self._end()
             if str(answer) in _REFUSED:
                 raise UserError(f"{self._shown}: the broker refuses user or password ({answer})")
-            raise ConnectionRefusedError(f"the broker says: {answer}")
+            raise ConnectionRefusedError(f"the broker answers: {answer}")
         self._client.publish(f"{self._topic}/status", "online", qos=1, retain=True)
         if self._qos:
-            for message in self._under_way:
+            for message in self._in_flight:
                 message.sent = self._client.publish(message.topic, message.content, self._qos)
         else:
-            self._under_way.clear()
+            self._in_flight.clear()
         return self
 
     def write(self, estimate: Estimate, observation: Observation) -> None:
@@ -105,39 +106,39 @@ class MqttOutput:
         label = label.encode(errors="replace").decode()
         self._send(f"{self._topic}/marks", msgspec.json.encode({"t": round(t, 6), "label": label}))
 
-    def close(self, whole: bool) -> None:
+    def close(self, complete: bool) -> None:
         deadline = time.monotonic() + _LEAVING
         try:
-            self._arrive(0, deadline)
+            self._await_delivery(0, deadline)
             self._client.publish(f"{self._topic}/status", "offline", qos=1, retain=True).wait_for_publish(
                 max(deadline - time.monotonic(), 0.1)
             )
-        except (RuntimeError, ValueError):  # paho's for a connection that was lost meanwhile
+        except (RuntimeError, ValueError):  # from paho, if the connection was lost meanwhile
             raise ConnectionError(_LOST) from None
         finally:
             self._end()
 
     def _send(self, topic: str, content: bytes) -> None:
-        self._arrive(_WINDOW - 1, time.monotonic() + _ANSWERING)
+        self._await_delivery(_WINDOW - 1, time.monotonic() + _ANSWERING)
         sent = self._client.publish(topic, content, self._qos)
         if sent.rc != paho.MQTT_ERR_SUCCESS:
             raise ConnectionError(_LOST)
-        self._under_way.append(_Message(topic, content, sent))
+        self._in_flight.append(_Message(topic, content, sent))
 
-    def _arrive(self, at_most: int, deadline: float) -> None:
-        """Wait until at most so many messages are on their way."""
+    def _await_delivery(self, at_most: int, deadline: float) -> None:
+        """Wait until at most so many messages are in flight."""
         while True:
             if not self._client.is_connected():
                 raise ConnectionError(_LOST)
-            while self._under_way and self._arrived(self._under_way[0]):
-                self._under_way.popleft()
-            if len(self._under_way) <= at_most:
+            while self._in_flight and self._is_delivered(self._in_flight[0]):
+                self._in_flight.popleft()
+            if len(self._in_flight) <= at_most:
                 return
             if time.monotonic() > deadline:
                 raise TimeoutError("the broker does not answer")
             time.sleep(0.002)
 
-    def _arrived(self, message: _Message) -> bool:
+    def _is_delivered(self, message: _Message) -> bool:
         return message.sent.rc == paho.MQTT_ERR_SUCCESS and message.sent.is_published()
 
     def _new_client(self) -> paho.Client:
@@ -155,11 +156,11 @@ class MqttOutput:
         self._client.loop_stop()
 
 
-def mqtt_opening(address: str) -> Opening:
+def mqtt_destination(address: str) -> Destination:
     """The output of `mqtt://[USER:PASSWORD@]HOST[:PORT]/TOPIC[?qos=0|1|2]`, or `mqtts://…` over TLS.
 
     Raises:
-        UserError: it is not such an address.
+        UserError: the address has another form.
     """
     shown = without_password(address)
     try:
@@ -170,6 +171,8 @@ def mqtt_opening(address: str) -> Opening:
         )
         if wrong or options.keys() != {"qos"} or options["qos"] not in ("0", "1", "2"):
             raise ValueError(address)
+        base, question, query = address.partition("?")
+        shown = without_password(base) + question + query  # with nothing but the option that was checked
         password = os.environ.get(PASSWORD) if parts.password is None else parts.password
         tls = address.partition(":")[0] == "mqtts"
         output = MqttOutput(shown, parts, password, int(options["qos"]), tls)
@@ -178,4 +181,4 @@ def mqtt_opening(address: str) -> Opening:
             f"{shown}: give mqtt://HOST/TOPIC, or all of mqtt://USER:PASSWORD@HOST:PORT/TOPIC?qos=0 "
             "(mqtts for TLS; write %40 for @, and %2F for / in a password)"
         ) from None
-    return Opening(shown, output.open, again=True)
+    return Destination(shown, output.open, reopen=True)

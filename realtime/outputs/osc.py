@@ -7,25 +7,26 @@ import re
 import socket
 from typing import Final
 
+from ...contracts.addresses import without_password
 from ...contracts.errors import UserError
+from ..engine.columns import Column, numbers, signals
 from ..engine.estimate import Estimate
 from ..streams.samples import Observation
-from .channels import numbers
-from .output import Opening
-from .urls import url, without_password
+from .output import Destination
+from .urls import url
 
 try:
     from pythonosc.osc_message_builder import OscMessageBuilder
 except ImportError:
     raise UserError("osc: needs python-osc: pip install 'enrapt[osc]'") from None
 
-_PATH: Final = re.compile(r"(?:(?![#*,?\[\]{}])[!-~])+")  # of those characters OSC makes patterns
+_PATH: Final = re.compile(r"(?:(?![#*,?\[\]{}])[!-~])+")  # OSC uses the others in patterns
 
 
 class OscOutput:
-    """Sends to `/PATH` the floats of `channels`, NaN where there is no value; to `/PATH/mark` time and label.
+    """Sends `signals` to `/PATH` as floats, NaN where there is no value; to `/PATH/mark` time and label.
 
-    UDP: nobody says whether anything arrived, and nothing is lost where nobody listens but the message.
+    With UDP there is no acknowledgement: a message that no one receives is lost without an error.
 
     Raises:
         OSError: at construction, the host has no address.
@@ -36,13 +37,12 @@ class OscOutput:
         self._to = to
         self._socket = socket.socket(family, kind, protocol)
         self._path = path
-        self._modalities: list[str] | None = None
+        self._columns: list[Column] = []
 
     def write(self, estimate: Estimate, observation: Observation) -> None:
-        if self._modalities is None:
-            self._modalities = list(estimate.present)
+        self._columns = self._columns or signals(estimate.present)
         message = OscMessageBuilder(self._path)
-        for number in numbers(estimate, self._modalities):
+        for number in numbers(self._columns, estimate):
             message.add_arg(number, "f")
         self._send(message)
 
@@ -52,18 +52,18 @@ class OscOutput:
         message.add_arg(label.encode(errors="replace").decode().replace("\0", ""), "s")
         self._send(message)
 
-    def close(self, whole: bool) -> None:
+    def close(self, complete: bool) -> None:
         self._socket.close()
 
     def _send(self, message: OscMessageBuilder) -> None:
         self._socket.sendto(message.build().dgram, self._to)
 
 
-def osc_opening(address: str) -> Opening:
+def osc_destination(address: str) -> Destination:
     """The output of `osc://HOST:PORT/PATH`.
 
     Raises:
-        UserError: it is not such an address.
+        UserError: the address has another form.
     """
     try:
         parts = url(address)
@@ -74,4 +74,4 @@ def osc_opening(address: str) -> Opening:
             f"{without_password(address)}: give osc://HOST:PORT/PATH, such as osc://127.0.0.1:9000/engagement"
         ) from None
     host, port, path = parts.host, parts.port, f"/{parts.path}"
-    return Opening(address, lambda: OscOutput(host, port, path), again=True)
+    return Destination(address, lambda: OscOutput(host, port, path), reopen=True)

@@ -1,4 +1,4 @@
-"""What all outputs have in common."""
+"""The contract of outputs."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,10 +9,10 @@ from ..streams.samples import Observation
 
 
 class Output(Protocol):
-    """Somewhere estimates go. Used by one thread."""
+    """Delivers estimates and marks. Used by one thread."""
 
     def write(self, estimate: Estimate, observation: Observation) -> None:
-        """Hand over one tick: what the model says, and what it was shown.
+        """Deliver the estimate of a tick; `observation` is what it was made from.
 
         Raises:
             OSError: the connection is lost.
@@ -20,22 +20,26 @@ class Output(Protocol):
         """
 
     def mark(self, t: float, label: str) -> None:
-        """Hand over what a person noted at `t` seconds of the session; raises as `write` does."""
+        """Deliver a mark at `t` seconds of the session; raises as `write` does."""
 
-    def close(self, whole: bool) -> None:
-        """The end, as it was meant to be (`whole`) or after a failure."""
+    def close(self, complete: bool) -> None:
+        """End.
+
+        Args:
+            complete: whether the run ended as intended, rather than by a failure.
+        """
 
 
 @dataclass(frozen=True, slots=True)
-class Opening:
+class Destination:
     """An output that can be opened.
 
     Attributes:
-        address: as a person gave it, without passwords.
-        open: opens it, or raises OSError (it cannot be reached now) or UserError (the address is wrong).
-        again: whether it is worth opening once more when it is lost: a server may come back, a file does not.
+        address: as the user gave it, without passwords.
+        open: opens it, or raises OSError (not reachable now) or UserError (the address is wrong).
+        reopen: whether to open it again when it is lost: a server may come back, a file does not.
     """
 
     address: str
     open: Callable[[], Output]
-    again: bool
+    reopen: bool

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from ...contracts.errors import UserError
-from .output import Opening
+from .output import Destination
 
 if TYPE_CHECKING:
     from ..page.server import PageServer
@@ -14,8 +14,8 @@ PORT: Final = 8765
 
 
 @dataclass(frozen=True, slots=True)
-class PageOpening(Opening):
-    """A page's address. Its server never blocks, so it needs no thread to wait for it."""
+class PageOpening(Destination):
+    """A page's address. Writing to its server does not block, so it needs no thread."""
 
     open: Callable[[], "PageServer"]
 
@@ -31,9 +31,9 @@ def page_opening(address: str, target: str) -> PageOpening:
     if (port or host) and not (port.isascii() and port.isdecimal() and int(port) < 65536):
         raise UserError(f"{address}: give ui, ui:PORT or ui:HOST:PORT")
 
-    def served() -> "PageServer":
+    def serve() -> "PageServer":
         from ..page.server import PageServer
 
         return PageServer(host or "127.0.0.1", int(port) if port else PORT)
 
-    return PageOpening(address, served, again=False)
+    return PageOpening(address, serve, reopen=False)

@@ -1,96 +1,91 @@
-"""Apache Parquet: the columns of a CSV, with types, and units in the schema.
+"""Apache Parquet: the columns of CSV, with types, and units in the schema.
 
-The end of such a file says where everything is. A run that was killed leaves a `FILE.part` that nobody reads:
-where that matters, write JSON Lines as well, or record the session.
+The index of a Parquet file is at its end: after a killed run nothing can read its `FILE.part`. Where that
+matters, write JSON Lines too, or record the session.
 """
 
+import io
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
+
+import msgspec
 
 from ...contracts.errors import UserError
-from ..engine.estimate import Engagement, Estimate
-from ..streams.samples import Observation
-from .files import FileOutput, _part, _row
-from .output import Opening
+from ..engine.columns import Column, columns
+from ..engine.estimate import Estimate
+from ..store.arrow import estimate_field, pa, parquet
+from .files import FileOutput, open_file
+from .output import Destination
 
-try:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-except ImportError:
-    raise UserError("parquet: needs pyarrow: pip install 'enrapt[record]'") from None
-
-_GROUP: Final = 6000  # rows; four minutes, of some hundred KB
-_UNITS: Final = {"ms": "ms", "nats": "nats", "s": "s"}  # by the last word of a column's name
-_NOTHING: Final = Estimate(0, 0.0, Engagement(0.0, 0.0, 0.0, 0.0), {}, {}, {})
+_GROUP: Final = 6000  # rows in a row group: four minutes, some hundred KB
 
 
-class ParquetOutput(FileOutput):
-    """Estimates, row group by row group, into a file that gets its name at the end. See `FileOutput`."""
+class _Sink(io.RawIOBase):
+    """Collects what Arrow writes, to be taken in pieces."""
 
-    def __init__(self, address: str, stream: BinaryIO, path: Path) -> None:
-        super().__init__(address, stream, lambda _: b"", path)
-        self._rows: list[dict[str, Any]] = []
+    def __init__(self) -> None:
+        self._data, self._taken = bytearray(), 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self._data += data
+        return len(data)
+
+    def tell(self) -> int:
+        return self._taken + len(self._data)
+
+    def take(self) -> bytes:
+        data = bytes(self._data)
+        self._taken += len(data)
+        self._data.clear()
+        return data
+
+
+class _Parquet:
+    """Encodes row group by row group."""
+
+    def __init__(self) -> None:
+        self._sink = _Sink()
+        self._columns: list[Column] = []
+        self._rows: list[list[Any]] = []
         self._writer: Any = None
 
-    def write(self, estimate: Estimate, observation: Observation) -> None:
-        """Take one estimate; every four minutes of them are written.
-
-        Raises:
-            UserError: the disk is full, or the file has become unwritable.
-        """
-        self._begin(estimate)
-        row: dict[str, Any] = dict(_row(estimate))
-        self._rows.append(row | {f"{m}_present": here for m, here in estimate.present.items()})
-        self._lines += 1
+    def row(self, estimate: Estimate) -> bytes:
+        if not self._columns:
+            self._begin(columns(estimate.present, timing=estimate.latency_ms is not msgspec.UNSET))
+        self._rows.append([column.get(estimate) for column in self._columns])
         if len(self._rows) == _GROUP:
-            self._flush()
+            self._write_group()
+        return self._sink.take()
 
-    def close(self, whole: bool) -> None:
-        if self._stream.closed:
-            return
-        if whole or self._rows or self._writer is not None:  # what is left as `FILE.part` can be read, too
-            self._begin(_NOTHING)
-            self._flush()
-            with self._errors():
-                self._writer.close()
-        super().close(whole)
+    def end(self) -> bytes:
+        if not self._columns:
+            self._begin(columns((), timing=False))
+        self._write_group()
+        self._writer.close()
+        return self._sink.take()
 
-    def _begin(self, estimate: Estimate) -> None:
-        if self._writer is None:
-            schema = pa.schema([_field(name) for name in _row(estimate)])
-            with self._errors():
-                self._writer = pq.ParquetWriter(self._stream, schema)
+    def _begin(self, row_columns: list[Column]) -> None:
+        self._columns = row_columns
+        schema = pa.schema([estimate_field(column) for column in row_columns])
+        self._writer = parquet().ParquetWriter(self._sink, schema)
 
-    def _flush(self) -> None:
-        with self._errors():
-            self._writer.write_table(pa.Table.from_pylist(self._rows, self._writer.schema))
+    def _write_group(self) -> None:
+        schema = self._writer.schema
+        cells = zip(*self._rows, strict=True) if self._rows else [()] * len(schema)
+        arrays = [pa.array(column, field.type) for field, column in zip(schema, cells, strict=True)]
+        self._writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
         self._rows = []
 
 
-def _field(name: str) -> Any:
-    if name == "tick":
-        return pa.field(name, pa.int64(), nullable=False, metadata={"unit": "1"})
-    if name.endswith("_present"):
-        return pa.field(name, pa.bool_(), nullable=False)
-    engagement = name.startswith("engagement_")
-    unit = "0..1" if engagement else _UNITS[name.rpartition("_")[2]]
-    return pa.field(name, pa.float64(), nullable=not engagement and name != "t_s", metadata={"unit": unit})
-
-
-def parquet_opening(address: str, target: str) -> Opening:
+def parquet_destination(address: str, path: str) -> Destination:
     """A Parquet file."""
-    return Opening(address, lambda: _open(address, Path(target)), again=False)
+    return Destination(address, lambda: _open(address, Path(path)), reopen=False)
 
 
-def _open(address: str, path: Path) -> ParquetOutput:
-    path = path.resolve()  # the file that a link names, not the link, is replaced
-    if path.is_dir():
-        raise UserError(f"{address}: is a folder; name a file in it")
-    if (path.exists() and not path.is_file()) or path.name == "-":
-        raise UserError(f"{address}: is no file; Parquet cannot be written to a stream")
-    try:
-        return ParquetOutput(address, _part(path).open("wb"), path)
-    except OSError as error:
-        raise UserError(
-            f"{address}: cannot be written ({error.strerror}); name a file in a folder that you may write to"
-        ) from None
+def _open(address: str, path: Path) -> FileOutput:
+    if (path.exists() and not path.is_file() and not path.is_dir()) or path.name == "-":
+        raise UserError(f"{address}: is not a file; Parquet cannot be written to a stream")
+    return open_file(address, _Parquet(), path)

@@ -1,6 +1,5 @@
 """Addresses of servers: `scheme://USER:PASSWORD@HOST:PORT/PATH?OPTION=…`."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -8,11 +7,11 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 @dataclass(frozen=True, slots=True)
 class Url:
-    """Parts of an address, with `%40` and its like resolved.
+    """Parts of an address, percent-decoded.
 
     Attributes:
         path: without the first slash.
-        options: after the question mark.
+        options: after `?`.
     """
 
     host: str
@@ -24,16 +23,16 @@ class Url:
 
 
 def url(address: str) -> Url:
-    """The parts of an address; what has a meaning of its own in them is written `%40`.
+    """The parts of an address, in which `@`, `/`, … within a part are percent-encoded.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not such an address.
     """
     parts = urlsplit(address)
-    # An @ in the path is that of a password with a slash in it: its half would be the host.
+    # An @ in the path belongs to a password with a slash in it, whose first part would be taken for the host.
     if not parts.hostname or parts.port == 0 or "#" in address or "@" in parts.path:
         raise ValueError(address)
-    parts.hostname.encode("idna")  # what is too long for a name is a ValueError, too
+    parts.hostname.encode("idna")  # a name that is too long is a ValueError, too
     return Url(
         parts.hostname,
         parts.port,
@@ -42,8 +41,3 @@ def url(address: str) -> Url:
         None if parts.password is None else unquote(parts.password),
         dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))),
     )
-
-
-def without_password(address: str) -> str:
-    """The address as it may be shown."""
-    return re.sub(r"(//[^:@/]*):.*@", r"\1@", address)

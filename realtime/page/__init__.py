@@ -1,15 +1,17 @@
 """The server behind `--to ui`: a page in the browser, and estimates over HTTP and WebSocket.
 
-| file | what |
+| file | content |
 |---|---|
 | `server` | `PageServer`: an output whose server runs in a thread of its own |
-| `app` | its routes |
-| `openapi` | what they answer, for programs |
-| `clients` | who listens; one that is slow, or floods, is let go |
-| `safety` | who may ask: host, origin, token |
-| `latest`, `history`, `metrics` | what is answered |
-| `messages` | what clients are told, and may say |
-| `page/` | what the browser shows |
+| `observed` | what the page needs from a run |
+| `app` | HTTP and WebSocket endpoints |
+| `openapi` | their OpenAPI description |
+| `access` | checks of host, origin and token |
+| `listener` | the listening socket and the limits of its connections |
+| `clients` | WebSocket clients: a bounded queue and a rate limit for each |
+| `latest`, `history`, `metrics` | contents of HTTP responses |
+| `messages` | WebSocket messages in both directions |
+| `static/` | what the browser loads |
 
-Importing this needs none of the packages that serving needs.
+Importing this package imports none of Starlette, uvicorn and websockets.
 """

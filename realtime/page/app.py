@@ -1,28 +1,29 @@
-"""What is answered, and to whom what is told."""
+"""The HTTP and WebSocket endpoints."""
 
-from collections.abc import Callable
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final, Literal
 
 import msgspec
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from .clients import Clients, frame_of
+from .access import AccessControl
+from .clients import Clients, Handler
 from .latest import Latest
-from .messages import Command, typed
+from .listener import Listener, cut
+from .messages import typed
 from .metrics import CONTENT_TYPE, prometheus
-from .openapi import description
-from .safety import Safety
+from .openapi import Problem, openapi
 
 STALLED: Final = 2.0  # s without an estimate
 
-PAGE: Final = Path(__file__).with_name("static")
+FILES: Final = Path(__file__).with_name("static")
 _TYPES: Final = {
     ".html": "text/html",
     ".css": "text/css",
@@ -33,55 +34,68 @@ _TYPES: Final = {
 }
 
 
+class Health(msgspec.Struct):
+    """Whether estimates arrive."""
+
+    status: Literal["ok", "starting", "stalled"]
+    ticks: int
+    age_s: Annotated[float | None, msgspec.Meta(description="since the newest estimate")]
+    clients: int
+
+
 def app_of(
-    latest: Latest, clients: Clients, take: Callable[[Command], None], host: str, port: int, token: str | None
+    latest: Latest,
+    clients: Clients,
+    listener: Listener,
+    handle: Handler,
+    host: str,
+    port: int,
+    token: str | None,
 ) -> ASGIApp:
-    """The application.
+    """The ASGI application.
 
     Args:
-        take: called with what clients ask for.
-        host, port, token: see `Safety`.
+        handle: called with each command of a client.
+        host, port, token: see `AccessControl`.
     """
 
     async def health(request: Request) -> Response:
         age = latest.age
-        status = "starting" if age is None else "stalled" if age > STALLED else "ok"
-        told = {
-            "status": status,
-            "ticks": latest.ticks,
-            "age_s": None if age is None else round(age, 3),
-            "clients": sum(clients.connected.values()),
-        }
-        return JSONResponse(told, 200 if status == "ok" else 503)
+        status: Literal["ok", "starting", "stalled"] = (
+            "starting" if age is None else "stalled" if age > STALLED else "ok"
+        )
+        connected = sum(clients.connected.values())
+        content = Health(status, latest.ticks, None if age is None else round(age, 3), connected)
+        return _json(content, 200 if status == "ok" else 503)
 
     async def estimate(request: Request) -> Response:
         if latest.estimate is None:
-            return JSONResponse({"error": "there is no estimate yet"}, 404)
+            return _json(Problem("there is no estimate yet"), 404)
         return Response(latest.text, media_type="application/json")
 
     async def history(request: Request) -> Response:
-        return Response(msgspec.json.encode(latest.history.columns()), media_type="application/json")
+        return _json(latest.history.columns())
 
     async def metrics(request: Request) -> Response:
         return Response(prometheus(latest, clients), headers={"content-type": CONTENT_TYPE})
 
-    told = description(_version(), token is not None)
+    description = msgspec.json.encode(openapi(_version(), token is not None, Health))
 
-    async def openapi(request: Request) -> Response:
-        return JSONResponse(told)
+    async def described(request: Request) -> Response:
+        return Response(description, media_type="application/json")
 
     async def estimates(websocket: WebSocket) -> None:
-        if await _enters(websocket, clients):
-            with clients.joined("/ws", websocket) as client:
-                await client.listen(None)
+        await clients.serve("/ws", websocket, _cut(websocket))
 
     async def page(websocket: WebSocket) -> None:
-        if await _enters(websocket, clients):
-            with clients.joined("/page", websocket) as client:
-                for kind, content in (("hello", latest.hello), ("status", latest.status)):
-                    if content is not None:
-                        client.put(frame_of(typed(kind, content)))
-                await client.listen(take)
+        await clients.serve("/page", websocket, _cut(websocket), handle, first)
+
+    def _cut(websocket: WebSocket) -> "partial[None]":
+        return partial(cut, listener.connection(websocket.scope["client"]))
+
+    def first() -> list[str]:
+        contents = (("hello", latest.description), ("status", latest.status))
+        return [typed(kind, content) for kind, content in contents if content is not None]
 
     app = Starlette(
         routes=[
@@ -90,21 +104,23 @@ def app_of(
             Route("/estimate", estimate),
             Route("/history", history),
             Route("/metrics", metrics),
-            Route("/openapi.json", openapi),
+            Route("/openapi.json", described),
             WebSocketRoute("/ws", estimates),
             WebSocketRoute("/page", page),
         ]
     )
     app.router.redirect_slashes = False
-    return Safety(app, host, port, token)
+    controlled = AccessControl(app, host, port, token)
+
+    async def counted(scope: Scope, receive: Receive, send: Send) -> None:
+        listener.requested(scope["client"])
+        await controlled(scope, receive, send)
+
+    return counted
 
 
-async def _enters(websocket: WebSocket, clients: Clients) -> bool:
-    if clients.full:
-        await websocket.send_denial_response(JSONResponse({"error": "too many connections"}, 503))
-        return False
-    await websocket.accept()
-    return True
+def _json(content: msgspec.Struct, status: int = 200) -> Response:
+    return Response(msgspec.json.encode(content), status, media_type="application/json")
 
 
 def _files() -> list[Route]:
@@ -116,7 +132,7 @@ def _files() -> list[Route]:
 
         return Route("/" if path.name == "index.html" else f"/{path.name}", content)
 
-    return [route(path) for path in sorted(PAGE.iterdir()) if path.suffix in _TYPES]
+    return [route(path) for path in sorted(FILES.iterdir()) if path.suffix in _TYPES]
 
 
 def _version() -> str:

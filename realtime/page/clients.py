@@ -1,177 +1,165 @@
-"""Who listens. One that reads slowly, or says too much, is let go; it costs the others nothing."""
+"""WebSocket clients. Each has a bounded queue; a client that is slow or sends too much is disconnected."""
 
 import asyncio
 import contextlib
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import msgspec
-from starlette.websockets import WebSocket
-from uvicorn.protocols.http.h11_impl import H11Protocol
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.frames import Frame, Opcode
+from starlette.responses import JSONResponse
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from .messages import Command, command
 
-WAITING: Final = 50  # messages that a client may be behind
-MESSAGES: Final = 20  # a second, that it may send
-BYTES: Final = 4096  # of each of them
-LEAVING: Final = 2.0  # s for it to hear that it is let go
-SILENT: Final = 10.0  # s in which a connection must ask for something
-_SPARE: Final = 64  # connections over the limit that are still told so
-_UNREAD: Final = 1 << 20  # bytes of answers to pings; nobody honest comes near
+QUEUE: Final = 50  # messages that wait for a client
+MESSAGES: Final = 20  # a second that a client may send
+BYTES: Final = 4096  # of a message that a client sends
+CLOSE_TIMEOUT: Final = 2.0  # s for a client to read the reason, and again to close; then it is cut off
+
+Handler = Callable[[Command], None]
+
+
+class RateLimit:
+    """Allows `n` events in any second."""
+
+    def __init__(self, n: int) -> None:
+        self._times: deque[float] = deque(maxlen=n)
+
+    def exceeded(self) -> bool:
+        """Count an event now, unless it is one too many."""
+        now = time.monotonic()
+        if len(self._times) == self._times.maxlen and now - self._times[0] < 1.0:
+            return True
+        self._times.append(now)
+        return False
 
 
 class Client:
-    """A WebSocket that is open. What it is sent are frames, made once for all: a server's are not masked, and
-    nothing is compressed.
+    """An open WebSocket.
 
-    It is let go when it is `WAITING` messages behind, or misses some where that is `Clients.thinned`.
+    Args:
+        cut: ends its connection, whatever is still to be sent.
     """
 
-    def __init__(self, websocket: WebSocket, clients: "Clients") -> None:
+    def __init__(self, websocket: WebSocket, clients: "Clients", cut: Callable[[], None]) -> None:
         self._websocket = websocket
-        self._transport: asyncio.Transport = websocket.scope["extensions"]["enrapt"]["transport"]
         self._clients = clients
-        self._loop = asyncio.get_running_loop()
-        self._waiting: deque[bytes] = deque()
-        self._leaving: asyncio.Task[None] | None = None
-        self._said: deque[float] = deque()
+        self._cut = cut
+        self._queue: asyncio.Queue[str] = asyncio.Queue(QUEUE)
+        self._end: asyncio.Future[tuple[int, str] | None] = asyncio.get_running_loop().create_future()
+        self._received = RateLimit(MESSAGES)
 
-    def put(self, frame: bytes) -> None:
-        """Send a frame, now or as soon as the client has read those before."""
-        if self._leaving is not None or self._transport.is_closing():
+    def put(self, text: str) -> None:
+        """Send a message as soon as the client has taken those before it.
+
+        Where its queue is full, the client is disconnected or, if `Clients.drop_oldest`, misses the oldest.
+        """
+        if self._end.done():
             return
-        if not self._waiting and not self._transport.get_write_buffer_size():
-            self._transport.write(frame)
-            return
-        if len(self._waiting) == WAITING:
-            if not self._clients.thinned:
-                self.leave("slow", 1013, "too slow")
+        if self._queue.full():
+            if not self._clients.drop_oldest:
+                self._disconnect("slow", 1013, "too slow")
                 return
-            self._waiting.popleft()
-        if not self._waiting:
-            self._loop.call_later(0.02, self._catch_up)
-        self._waiting.append(frame)
+            self._queue.get_nowait()
+        self._queue.put_nowait(text)
 
-    def _catch_up(self) -> None:
-        if self._leaving is not None or self._transport.is_closing():
-            return
-        if self._transport.get_write_buffer_size():
-            self._loop.call_later(0.02, self._catch_up)
-            return
-        self._transport.write(b"".join(self._waiting))
-        self._waiting.clear()
-
-    def leave(self, reason: str, code: int, words: str) -> None:
-        """Close it; cut it off where it does not even read that."""
-        if self._leaving is None:
-            self._clients.let_go[reason] += 1
-            self._waiting.clear()
-            self._leaving = self._loop.create_task(self._close(code, words))
-
-    async def _close(self, code: int, words: str) -> None:
-        with contextlib.suppress(Exception):  # it has gone
-            await asyncio.wait_for(self._websocket.close(code, words), LEAVING)
-        self._loop.call_later(LEAVING, self._transport.abort)
-
-    async def listen(self, take: Callable[[Command], None] | None) -> None:
-        """Take what it says until it has gone, or has said what it should not.
+    async def serve(self, handle: Handler | None) -> None:
+        """Send and receive until the client has left or is disconnected.
 
         Args:
-            take: called with each command; None where nothing may be said.
+            handle: called with each command; None where a client may send nothing.
         """
+        tasks = [asyncio.create_task(self._send()), asyncio.create_task(self._receive(handle))]
+        try:
+            end = await self._end
+        finally:
+            for task in tasks:
+                task.cancel()
+        if end is not None:
+            with contextlib.suppress(Exception):  # it has left
+                await asyncio.wait_for(self._websocket.close(*end), CLOSE_TIMEOUT)
+            asyncio.get_running_loop().call_later(CLOSE_TIMEOUT, self._cut)
+
+    async def _send(self) -> None:
+        with contextlib.suppress(WebSocketDisconnect):
+            while True:
+                await self._websocket.send_text(await self._queue.get())
+
+    async def _receive(self, handle: Handler | None) -> None:
         while (message := await self._websocket.receive())["type"] == "websocket.receive":
-            if self._leaving is not None:
-                continue
-            now = time.monotonic()
-            self._said.append(now)
-            if len(self._said) > MESSAGES and now - self._said.popleft() < 1.0:
-                self.leave("flood", 1008, f"more than {MESSAGES} messages a second")
+            if self._received.exceeded():
+                self._disconnect("rate", 1008, f"more than {MESSAGES} messages a second")
             elif (text := message.get("text")) is None:
-                self.leave("rubbish", 1003, "only text is understood")
-            elif take is None:
-                self.leave("rubbish", 1008, "nothing is to be said here")
+                self._disconnect("invalid", 1003, "only text messages are accepted")
+            elif handle is None:
+                self._disconnect("invalid", 1008, "no messages are accepted here")
             else:
                 try:
-                    take(command.decode(text))
+                    handle(command.decode(text))
                 except msgspec.MsgspecError:
-                    self.leave("rubbish", 1008, "not a command")
+                    self._disconnect("invalid", 1008, "not a command")
+        if not self._end.done():
+            self._end.set_result(None)
+
+    def _disconnect(self, reason: str, code: int, text: str) -> None:
+        if not self._end.done():
+            self._clients.disconnected[reason] += 1
+            self._end.set_result((code, text))
 
 
 class Clients:
-    """All of them, by path.
+    """All WebSocket clients, by path.
 
     Args:
-        limit: how many there may be.
+        limit: of clients; more are refused with 503.
 
     Attributes:
-        let_go: how many, by reason: `slow`, `flood`, `rubbish`.
-        thinned: whether a client may miss messages: in a replay they come as fast as it can go.
+        disconnected: number by reason: `slow`, `rate`, `invalid`.
+        drop_oldest: whether a slow client misses messages instead of being disconnected.
     """
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self.let_go: Counter[str] = Counter()
-        self.thinned = False
+        self.disconnected: Counter[str] = Counter()
+        self.drop_oldest = False
         self._by_path: dict[str, set[Client]] = {"/ws": set(), "/page": set()}
 
     @property
     def connected(self) -> dict[str, int]:
         return {path: len(clients) for path, clients in self._by_path.items()}
 
-    @property
-    def full(self) -> bool:
-        return sum(self.connected.values()) >= self.limit
+    async def serve(
+        self,
+        path: str,
+        websocket: WebSocket,
+        cut: Callable[[], None],
+        handle: Handler | None = None,
+        first: Callable[[], Iterable[str]] = tuple,
+    ) -> None:
+        """Accept a client, and serve it until it has left.
 
-    def listening(self, path: str) -> bool:
-        return bool(self._by_path[path])
-
-    @contextlib.contextmanager
-    def joined(self, path: str, websocket: WebSocket) -> Iterator[Client]:
-        """A client from now until it has gone."""
-        client = Client(websocket, self)
+        Args:
+            cut, handle: see `Client`.
+            first: the messages that it gets first.
+        """
+        if sum(self.connected.values()) >= self.limit:
+            await websocket.send_denial_response(JSONResponse({"error": "too many clients"}, 503))
+            return
+        await websocket.accept()
+        client = Client(websocket, self, cut)
+        for text in first():
+            client.put(text)
         self._by_path[path].add(client)
         try:
-            yield client
+            await client.serve(handle)
         finally:
             self._by_path[path].discard(client)
 
-    def tell(self, path: str, text: bytes) -> None:
-        """Send a message to all of that path."""
-        clients = self._by_path[path]
-        if clients:
-            frame = frame_of(text)
+    def send(self, path: str, text: Callable[[], str]) -> None:
+        """Send a message, made once, to all clients of that path."""
+        if clients := self._by_path[path]:
+            message = text()
             for client in clients:
-                client.put(frame)
-
-
-def frame_of(text: bytes) -> bytes:
-    return Frame(Opcode.TEXT, text).serialize(mask=False)
-
-
-class Connection(WebSocketsSansIOProtocol):
-    """uvicorn's WebSocket, whose transport the application may use."""
-
-    async def run_asgi(self) -> None:
-        self.scope["extensions"]["enrapt"] = {"transport": self.transport}
-        await super().run_asgi()
-
-    def data_received(self, data: bytes) -> None:
-        if self.transport.get_write_buffer_size() > _UNREAD:
-            self.transport.abort()
-        else:
-            super().data_received(data)
-
-
-class Door(H11Protocol):
-    """uvicorn's HTTP connection. One that asks for nothing does not stay, and far too many do not get in."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        if self.limit_concurrency is not None and len(self.connections) > self.limit_concurrency + _SPARE:
-            transport.abort()
-        else:
-            self.timeout_keep_alive_task = self.loop.call_later(SILENT, self.timeout_keep_alive_handler)
+                client.put(message)

@@ -1,19 +1,37 @@
-"""What the estimates were, for who comes later."""
+"""Past estimates, for clients that connect later."""
 
 from array import array
 from bisect import bisect_left
-from typing import Any, Final
+from typing import Annotated, Final
+
+import msgspec
 
 from ..engine.estimate import Estimate
 
 RECENT: Final = 60.0  # s
 
 
-class History:
-    """Estimates by column, 32 bytes a tick and one for each modality.
+class Columns(msgspec.Struct):
+    """Past estimates by column.
 
     Attributes:
-        whole: keep all, not only the last minute.
+        t: seconds of the session.
+        mean, low, high: of engagement.
+        present: 0 or 1, by modality.
+    """
+
+    t: list[float]
+    mean: list[float]
+    low: list[float]
+    high: list[float]
+    present: dict[str, list[Annotated[int, msgspec.Meta(ge=0, le=1)]]]
+
+
+class History:
+    """Stores estimates by column, 32 bytes a tick plus one for each modality.
+
+    Attributes:
+        whole: whether to keep all estimates instead of the last minute's.
     """
 
     def __init__(self) -> None:
@@ -28,21 +46,20 @@ class History:
             column.append(getattr(estimate.engagement, name))
         for modality, present in estimate.present.items():
             self._present.setdefault(modality, bytearray(len(self._t) - 1)).append(present)
-        if (gone := self._gone()) > len(self._t) // 2:  # half at a time: each tick is moved once or so
+        if (old := self._old()) > len(self._t) // 2:  # half at a time: each tick is moved about once
             for column in (self._t, *self._columns.values()):
-                del column[:gone]
-            for told in self._present.values():
-                del told[:gone]
+                del column[:old]
+            for presence in self._present.values():
+                del presence[:old]
 
-    def columns(self) -> dict[str, Any]:
-        """`t` in seconds, `mean`, `low`, `high` of engagement, and `present`, 0 or 1 by modality."""
-        gone = self._gone()
-        return {
-            "t": self._t[gone:].tolist(),
-            **{name: column[gone:].tolist() for name, column in self._columns.items()},
-            "present": {modality: list(data[gone:]) for modality, data in self._present.items()},
-        }
+    def columns(self) -> Columns:
+        old = self._old()
+        return Columns(
+            self._t[old:].tolist(),
+            **{name: column[old:].tolist() for name, column in self._columns.items()},
+            present={modality: list(data[old:]) for modality, data in self._present.items()},
+        )
 
-    def _gone(self) -> int:
-        """How many at the beginning are too old."""
+    def _old(self) -> int:
+        """How many of the first estimates are too old."""
         return 0 if self.whole or not self._t else bisect_left(self._t, self._t[-1] - RECENT)

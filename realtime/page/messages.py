@@ -1,5 +1,6 @@
-"""What clients are told, and what they may say. All of it is JSON."""
+"""WebSocket messages, all JSON: from the server to its clients, and commands from clients."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -10,11 +11,11 @@ from ...contracts.schemas import AUDIO, BLENDSHAPES, FACE, Schema
 from ..engine.estimate import Estimate
 from ..streams.samples import Observation
 
-EXPRESSIONS: Final = 5  # the strongest are told
+EXPRESSIONS: Final = 5  # how many of the strongest are sent
 
 _encoder: Final = msgspec.json.Encoder()
 
-# Where the eyes look is told as gaze.
+# Eye movements are sent as gaze.
 _EXPRESSIONS: Final = [i for i, name in enumerate(BLENDSHAPES) if not name.startswith("eyeLook")]
 _HEAD: Final = [FACE.index(name) for name in ("yaw", "pitch", "roll")]
 _VOICE: Final = AUDIO.index("speech")
@@ -37,7 +38,7 @@ _GAZE: Final = np.stack(
 
 
 class Command(msgspec.Struct, forbid_unknown_fields=True):
-    """What a client asks for."""
+    """A client's request to the run."""
 
     do: Literal["pause", "resume", "mark", "reset", "calibrate"]
     label: Annotated[str, msgspec.Meta(max_length=200)] = ""
@@ -46,49 +47,55 @@ class Command(msgspec.Struct, forbid_unknown_fields=True):
 command: Final = msgspec.json.Decoder(Command)
 
 
-def estimate_json(estimate: Estimate) -> bytes:
-    """A tick, as in a line of JSON Lines."""
-    return _encoder.encode(estimate)
+def estimate_json(estimate: Estimate) -> str:
+    """An estimate, as in a line of JSON Lines."""
+    return _encoder.encode(estimate).decode()
 
 
-def page_estimate(estimate: bytes, observation: Observation) -> bytes:
-    """A tick for the page: `estimate_json`, its type, and `features` that people can read."""
-    return b'{"type":"estimate",%b,"features":%b}' % (
-        estimate[1:-1],
-        _encoder.encode(features(observation)),
-    )
+def page_estimate(estimate: str, observation: Observation, schemas: Mapping[str, str]) -> str:
+    """An estimate for the page: `estimate_json` with a type and `features`."""
+    shown = _encoder.encode(features(observation, schemas)).decode()
+    return f'{{"type":"estimate",{estimate[1:-1]},"features":{shown}}}'
 
 
-def typed(kind: str, content: dict[str, Any]) -> bytes:
-    """A message of the type `hello`, `status` or `mark`."""
-    return _encoder.encode({"type": kind, **content})
+def typed(kind: str, content: Mapping[str, Any]) -> str:
+    """A message of type `hello`, `status`, `landmarks` or `mark`."""
+    return _encoder.encode({"type": kind, **content}).decode()
 
 
-def features(observation: Observation) -> dict[str, Any]:
-    """What can be seen and heard at a tick; None where it is missing, or in another schema.
+def features(observation: Observation, schemas: Mapping[str, str | None]) -> dict[str, Any]:
+    """Readable features of the face and the voice at a tick; None where missing.
+
+    Args:
+        schemas: name of the schema by modality; modalities of other schemas are left out.
 
     Returns:
         yaw_deg, pitch_deg, roll_deg: of the head, signs as in `face/1`.
         gaze_x, gaze_y: of the eyes in the head, -1 to 1: to the right of the picture, and up.
-        voice: 0 to 1, whether somebody speaks.
+        voice: probability of speech, 0 to 1.
         level_db: dBFS.
         expressions: name and score, 0 to 1, of the strongest.
     """
-    told: dict[str, Any] = dict.fromkeys(
+    shown: dict[str, Any] = dict.fromkeys(
         ("yaw_deg", "pitch_deg", "roll_deg", "gaze_x", "gaze_y", "voice", "level_db", "expressions")
     )
-    if (face := _values(observation, "face", FACE)) is not None:
-        head = np.degrees(face[_HEAD].astype(np.float64)).round(1)  # which JSON says shorter than float32
-        told["yaw_deg"], told["pitch_deg"], told["roll_deg"] = head.tolist()
-        told["gaze_x"], told["gaze_y"] = (_GAZE @ face).round(3).tolist()
+    if (face := _values(observation, schemas, FACE)) is not None:
+        head = np.degrees(face[_HEAD].astype(np.float64)).round(1)  # float32 would print as more digits
+        shown["yaw_deg"], shown["pitch_deg"], shown["roll_deg"] = head.tolist()
+        shown["gaze_x"], shown["gaze_y"] = (_GAZE @ face).round(3).tolist()
         scores = face[_EXPRESSIONS]
         strongest = np.argsort(-scores, kind="stable")[:EXPRESSIONS]
-        told["expressions"] = [[BLENDSHAPES[_EXPRESSIONS[i]], round(float(scores[i]), 3)] for i in strongest]
-    if (audio := _values(observation, "audio", AUDIO)) is not None:
-        told["voice"], told["level_db"] = round(float(audio[_VOICE]), 3), round(float(audio[_LEVEL]), 1)
-    return told
+        shown["expressions"] = [[BLENDSHAPES[_EXPRESSIONS[i]], round(float(scores[i]), 3)] for i in strongest]
+    if (audio := _values(observation, schemas, AUDIO)) is not None:
+        shown["voice"], shown["level_db"] = round(float(audio[_VOICE]), 3), round(float(audio[_LEVEL]), 1)
+    return shown
 
 
-def _values(observation: Observation, modality: str, schema: Schema) -> NDArray[np.float32] | None:
-    values = observation.values.get(modality)
-    return values if values is not None and len(values) == schema.dim else None
+def _values(
+    observation: Observation, schemas: Mapping[str, str | None], schema: Schema
+) -> NDArray[np.float32] | None:
+    """Of the first present modality of that schema."""
+    for modality, values in observation.values.items():
+        if values is not None and schemas.get(modality) == schema.name:
+            return values
+    return None

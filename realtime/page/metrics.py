@@ -1,4 +1,4 @@
-"""What Prometheus reads: its text format 0.0.4.
+"""Metrics for Prometheus, in its text format 0.0.4.
 
 Source: https://prometheus.io/docs/instrumenting/exposition_formats/
 """
@@ -15,7 +15,7 @@ _QUANTILES: Final = {"p50": "0.5", "p95": "0.95", "p99": "0.99"}
 
 
 def prometheus(latest: Latest, clients: Clients) -> str:
-    """All there is to measure; a family without samples is left out."""
+    """All metrics; a family without samples is left out."""
     text = _Text()
     estimate, status = latest.estimate, latest.status or {}
     if estimate is not None:
@@ -25,7 +25,7 @@ def prometheus(latest: Latest, clients: Clients) -> str:
     text.family("ticks_total", "counter", "estimates so far")
     text.sample("", {}, latest.ticks)
     if latest.age is not None:
-        text.family("estimate_age_seconds", "gauge", "since the newest estimate came")
+        text.family("estimate_age_seconds", "gauge", "since the newest estimate")
         text.sample("", {}, latest.age)
     if estimate is not None:
         text.family("present", "gauge", "1 if the modality was present at the newest tick")
@@ -43,41 +43,41 @@ def prometheus(latest: Latest, clients: Clients) -> str:
                 text.sample("", {"stage": stage, "quantile": _QUANTILES[percentile]}, ms / 1000)
         text.sample("_sum", {"stage": stage}, latest.latency_sum[stage])
         text.sample("_count", {"stage": stage}, n)
-    text.family("dropped_total", "counter", "samples that served no tick")
+    text.family("dropped_total", "counter", "samples that no tick used")
     for modality, reasons in status.get("drops", {}).items():
         for reason, n in reasons.items():
             text.sample("", {"modality": modality, "reason": reason}, n)
     outputs = status.get("outputs", {})
-    text.family("output_used_total", "counter", "estimates and marks handed over")
+    text.family("output_used_total", "counter", "estimates and marks delivered")
     for address, counts in outputs.items():
         text.sample("", {"output": address}, counts["used"])
-    text.family("output_dropped_total", "counter", "estimates and marks not handed over")
+    text.family("output_dropped_total", "counter", "estimates and marks dropped")
     for address, counts in outputs.items():
         for reason, n in counts["dropped"].items():
             text.sample("", {"output": address, "reason": reason}, n)
     text.family("clients", "gauge", "connected now")
     for path, n in clients.connected.items():
         text.sample("", {"path": path}, n)
-    text.family("clients_let_go_total", "counter", "clients that were disconnected")
-    for reason, n in clients.let_go.items():
+    text.family("clients_disconnected_total", "counter", "clients that the server disconnected")
+    for reason, n in clients.disconnected.items():
         text.sample("", {"reason": reason}, n)
     return str(text)
 
 
 class _Text:
-    """Lines, family by family; its header is written with its first sample."""
+    """Lines, family by family. A family's header is written with its first sample."""
 
     def __init__(self) -> None:
         self._lines: list[str] = []
         self._name, self._header = "", ""
 
-    def family(self, name: str, kind: str, what: str) -> None:
+    def family(self, name: str, kind: str, help: str) -> None:
         self._name = f"enrapt_{name}"
-        self._header = f"# HELP {self._name} {what}\n# TYPE {self._name} {kind}\n"
+        self._header = f"# HELP {self._name} {help}\n# TYPE {self._name} {kind}\n"
 
     def sample(self, suffix: str, labels: Mapping[str, str], value: Any) -> None:
-        said = ",".join(f'{name}="{_escaped(text)}"' for name, text in labels.items())
-        braces = f"{{{said}}}" if said else ""
+        pairs = ",".join(f'{name}="{_escaped(text)}"' for name, text in labels.items())
+        braces = f"{{{pairs}}}" if pairs else ""
         self._lines.append(f"{self._header}{self._name}{suffix}{braces} {float(value)!r}\n")
         self._header = ""
 

@@ -1,129 +1,96 @@
-"""What the server answers, for programs: OpenAPI 3.1. Tests hold it against the server."""
+"""OpenAPI 3.1 description of the server. Its schemas are generated from what the server encodes."""
 
 from typing import Any
 
-from .history import RECENT
+import msgspec
+
+from ..engine.estimate import Estimate
+from .history import RECENT, Columns
 from .metrics import CONTENT_TYPE
 
-_NUMBER = {"type": "number"}
-_NULLABLE = {"type": ["number", "null"]}
+
+class Problem(msgspec.Struct):
+    """Why a request failed."""
+
+    error: str
 
 
-def _object(required: dict[str, Any], **optional: Any) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": required | optional,
-        "required": list(required),
-        "additionalProperties": False,
-    }
+_TEXT = {"type": "string"}
 
 
-def _by_name(value: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "object", "additionalProperties": value}
+def openapi(version: str, token: bool, health: type[msgspec.Struct]) -> dict[str, Any]:
+    """The description.
 
+    Args:
+        version: of enrapt.
+        token: whether the server requires one.
+        health: the content of `/health`.
+    """
+    types = (Estimate, Columns, health, Problem)
+    references, schemas = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
+    estimate, history, healthy, problem = references
 
-_ESTIMATE = _object(
-    {
-        "tick": {"type": "integer", "minimum": 0},
-        "t": {"type": "number", "description": "seconds of the session"},
-        "engagement": _object(dict.fromkeys(("mean", "std", "low", "high"), _NUMBER))
-        | {"description": "0 to 1; low and high bound the central 90 %"},
-        "present": _by_name({"type": "boolean"}),
-        "age_ms": _by_name(_NULLABLE),
-        "surprise": _by_name(_NULLABLE) | {"description": "nats"},
-    },
-    latency_ms=_object(
-        {"face": _NULLABLE, "step": _NUMBER, "total": _NULLABLE}, tick=_NUMBER, waits=_by_name(_NUMBER)
-    ),
-)
-_HISTORY = _object(
-    {name: {"type": "array", "items": _NUMBER} for name in ("t", "mean", "low", "high")}
-    | {"present": _by_name({"type": "array", "items": {"enum": [0, 1]}})}
-)
-_HEALTH = _object(
-    {
-        "status": {"enum": ["ok", "starting", "stalled"]},
-        "ticks": {"type": "integer"},
-        "age_s": _NULLABLE | {"description": "since the newest estimate came"},
-        "clients": {"type": "integer"},
-    }
-)
-_ERROR = _object({"error": {"type": "string"}})
-
-
-def description(version: str, token: bool) -> dict[str, Any]:
-    """Of a server of that version of enrapt; `token`: whether it asks for one."""
-
-    def get(what: str, answers: dict[str, Any]) -> dict[str, Any]:
+    def get(summary: str, responses: dict[str, Any]) -> dict[str, Any]:
         common = {
-            "403": _answer("another host, or another origin, was asked for", json=_ERROR),
-            "503": _answer("too many connections", text={"type": "string"}),
+            "403": _response("the Host or Origin header names another server", json=problem),
+            "503": _response("too many connections", text=_TEXT),
         }
         if token:
-            common["401"] = _answer("the token is missing", json=_ERROR)
-        return {"get": {"summary": what, "responses": common | answers}}
+            common["401"] = _response("the token is missing", json=problem)
+        return {"get": {"summary": summary, "responses": common | responses}}
 
-    text = {"type": "string"}
-    told: dict[str, Any] = {
+    metrics = {
+        "description": "text format 0.0.4",
+        "content": {CONTENT_TYPE.partition(";")[0]: {"schema": _TEXT}},
+    }
+    security = {
+        "securitySchemes": {
+            "bearer": {"type": "http", "scheme": "bearer"},
+            "query": {"type": "apiKey", "in": "query", "name": "token"},
+        }
+    }
+    return {
         "openapi": "3.1.0",
         "info": {
             "title": "enrapt",
             "version": version,
-            "description": "Engagement, estimated now. WebSockets, which OpenAPI does not describe: `/ws` "
-            "sends each estimate as /estimate gives it; `/page` what the page shows, and takes commands.",
+            "description": "Live engagement estimates. OpenAPI cannot describe WebSockets: `/ws` sends "
+            "each estimate as /estimate returns it; `/page` sends what the page shows, and accepts commands.",
         },
         "paths": {
             "/": get(
-                "the page", {"200": {"description": "HTML", "content": {"text/html": {"schema": text}}}}
+                "the page", {"200": {"description": "HTML", "content": {"text/html": {"schema": _TEXT}}}}
             ),
             "/health": get(
-                "whether estimates come",
+                "whether estimates arrive",
                 {
-                    "200": _answer("they do", json=_HEALTH),
-                    "503": _answer(
-                        "none came for 2 s, or too many connections", json=_HEALTH, text={"type": "string"}
-                    ),
+                    "200": _response("they do", json=healthy),
+                    "503": _response("none for 2 s, or too many connections", json=healthy, text=_TEXT),
                 },
             ),
             "/estimate": get(
                 "the newest estimate",
                 {
-                    "200": _answer("as in a line of JSON Lines", json=_ESTIMATE),
-                    "404": _answer("there is none yet", json=_ERROR),
+                    "200": _response("as in a line of JSON Lines", json=estimate),
+                    "404": _response("there is none yet", json=problem),
                 },
             ),
             "/history": get(
                 f"the estimates of the last {RECENT:g} s, or of a whole replay",
-                {"200": _answer("by column", json=_HISTORY)},
+                {"200": _response("by column", json=history)},
             ),
-            "/metrics": get(
-                "for Prometheus",
-                {
-                    "200": {
-                        "description": "text format 0.0.4",
-                        "content": {CONTENT_TYPE.partition(";")[0]: {"schema": text}},
-                    }
-                },
-            ),
-            "/openapi.json": get("this", {"200": _answer("OpenAPI", json={"type": "object"})}),
+            "/metrics": get("for Prometheus", {"200": metrics}),
+            "/openapi.json": get("this description", {"200": _response("OpenAPI", json={"type": "object"})}),
         },
-    }
-    if token:
-        told["components"] = {
-            "securitySchemes": {
-                "bearer": {"type": "http", "scheme": "bearer"},
-                "query": {"type": "apiKey", "in": "query", "name": "token"},
-            }
-        }
-        told["security"] = [{"bearer": []}, {"query": []}]
-    return told
+        "components": {"schemas": schemas} | (security if token else {}),
+    } | ({"security": [{"bearer": []}, {"query": []}]} if token else {})
 
 
-def _answer(
-    what: str, json: dict[str, Any] | None = None, text: dict[str, Any] | None = None
+def _response(
+    description: str, json: dict[str, Any] | None = None, text: dict[str, Any] | None = None
 ) -> dict[str, Any]:
     content = {"application/json": json, "text/plain": text}
     return {
-        "description": what,
+        "description": description,
         "content": {kind: {"schema": schema} for kind, schema in content.items() if schema is not None},
     }

@@ -1,57 +1,71 @@
-"""An output that serves: the page in the browser, estimates over HTTP and WebSocket.
+"""An output that serves the page in the browser, and estimates over HTTP and WebSocket.
 
-Whoever writes hands over to the server's thread and goes on: nothing that a client does is waited for.
+The run's thread puts each tick into a bounded queue and continues; the server's thread takes it from there,
+encodes it once and sends it to all clients. Nothing that a client does can delay the run.
 """
 
 import asyncio
 import contextlib
-import errno
 import logging
 import secrets
-import socket
 import sys
 import threading
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from ...contracts.errors import UserError
 from ..engine.estimate import Estimate
-from ..streams.counts import Counts
+from ..streams.mailbox import Mailbox
 from ..streams.samples import Observation
+from .observed import Observed
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from .messages import Command
 
-CONNECTIONS: Final = 1200
-WAITING: Final = 1500  # things to tell that the thread has not come to yet; a minute
-COMMANDS: Final = 100  # between two calls of `commands`
-_FILES: Final = 256  # that the rest of the program may have open
-_SEND_BUFFER: Final = (
-    1 << 16
-)  # bytes that the system keeps for a slow client; it may have megabytes otherwise
-_ABORT: Final = 0.3  # s that clients have at the end
-_NEEDS: Final = {"resume": "pause"}  # what can be paused can go on
+CONNECTIONS: Final = 200  # half of them may be WebSockets
+COMMANDS: Final = 100  # a second, of all clients together
+WAITING: Final = 1500  # ticks and marks that wait for the server's thread; a minute of them
+_REFUSED: Final = 20  # connections above the limit that still get a response: 503
+_HEADER: Final = 1 << 14  # bytes of a request's header
+PING_INTERVAL: Final = 5.0  # s between pings of a WebSocket
+PING_TIMEOUT: Final = 10.0  # s that a client has to reply
+_PAUSE: Final = 0.001  # s
+_CLOSE_TIMEOUT: Final = 0.3  # s that clients have at the end of the run
+_IMPLIED: Final = {"resume": "pause"}  # a run that can pause can resume
+
+
+@dataclass(frozen=True, slots=True)
+class _Tick:
+    estimate: Estimate
+    observation: Observation
+    status: dict[str, Any] | None
+    landmarks: "tuple[NDArray[Any] | None, float] | None"
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    t: float
+    label: str
 
 
 class PageServer:
-    """An `Output`, and what goes back: commands. Used by one thread; its server has one of its own.
+    """An `Output` that shows and controls a run. Used by one thread; its server has a thread of its own.
 
     Args:
-        host: where to listen. Anything but this machine's loopback needs a token, which is in `address`.
-        port: 0 for any that is free.
+        host: where to listen. Clients of another machine need a token, which is part of `address`.
+        port: 0 for any free port.
 
     Attributes:
         address: for a browser.
-        counts: captured = used + dropped + waiting, of estimates and marks; `full`: the thread was too slow.
+        counts: captured = used + dropped + waiting, of estimates and marks; `full`: the server was too slow.
 
     Raises:
-        UserError: the port is taken, there is no such host, or a package is missing.
+        UserError: the port is in use, there is no such host, or a package is missing.
     """
 
     def __init__(self, host: str = "127.0.0.1", port: int = 8765) -> None:
@@ -59,36 +73,35 @@ class PageServer:
             import uvicorn
 
             from . import messages
+            from .access import is_loopback
             from .app import app_of
-            from .clients import BYTES, Clients, Connection, Door
+            from .clients import BYTES, Clients, RateLimit
             from .latest import Latest
-            from .safety import is_loopback
+            from .listener import Listener, cut
         except ModuleNotFoundError as error:
             package = str(error.name).partition(".")[0]
             raise UserError(f"the page needs {package}: pip install {package}") from None
 
-        self._socket = _listening(host, port)
-        self._port: int = self._socket.getsockname()[1]
-        self._host = host
-        self._token = None if is_loopback(host) else secrets.token_urlsafe(16)
-        self.counts = Counts()
-        self._waiting: deque[Callable[[], None]] = deque()
-        # Held unless there is something to tell. Letting go of a lock, unlike waking an event loop, asks the
-        # system for nothing, and so never gives Python's own lock to a thread that is busy with clients.
-        self._nothing = threading.Lock()
-        self._nothing.acquire()
-        self._ended = False
-        self._commands: deque[dict[str, str]] = deque()
-        self._messages = messages
         limit = _connections()
+        self._listener = Listener(host, port, limit + _REFUSED)
+        self._host, self._port = host, int(self._listener.getsockname()[1])
+        self._token = None if is_loopback(host) else secrets.token_urlsafe(16)
+        self._mailbox: Mailbox[_Tick | _Mark] = Mailbox(WAITING)
+        self.counts = self._mailbox.counts
+        self._run: Observed | None = None
+        self._messages, self._cut = messages, cut
         self._latest = Latest()
-        self._clients = Clients(limit)
+        self._clients = Clients(max(1, limit // 2))
+        self._commands = RateLimit(COMMANDS)
         config = uvicorn.Config(
-            app_of(self._latest, self._clients, self._take, host, self._port, self._token),
-            http=Door,
-            ws=Connection,
+            app_of(self._latest, self._clients, self._listener, self._handle, host, self._port, self._token),
+            http="h11",
+            h11_max_incomplete_event_size=_HEADER,
+            ws="websockets-sansio",
             ws_max_size=BYTES,
             ws_per_message_deflate=False,
+            ws_ping_interval=PING_INTERVAL,
+            ws_ping_timeout=PING_TIMEOUT,
             lifespan="off",
             log_config=None,
             log_level=logging.CRITICAL + 1,
@@ -96,17 +109,13 @@ class PageServer:
             proxy_headers=False,
             server_header=False,
             limit_concurrency=limit,
-            backlog=2048,
             timeout_graceful_shutdown=1,
         )
         self._server = uvicorn.Server(config)
-        self._loop = asyncio.new_event_loop()
-        self._threads = [
-            threading.Thread(target=run, name=name, daemon=True)
-            for name, run in (("enrapt page", self._run), ("enrapt page's bell", self._ring))
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._loop = asyncio.SelectorEventLoop()  # see `Listener`
+        self._put = asyncio.Event()
+        self._thread = threading.Thread(target=self._serve, name="enrapt page", daemon=True)
+        self._thread.start()
 
     @property
     def address(self) -> str:
@@ -114,157 +123,109 @@ class PageServer:
         token = "" if self._token is None else f"?token={self._token}"
         return f"http://{host}:{self._port}/{token}"
 
-    def hello(self, session: dict[str, Any]) -> None:
-        """Tell the page what the run is; see docs/page.md."""
-        told = msgspec.to_builtins(session)
-        self._hand_over(lambda: self._told_hello(told))
-
-    def status(self, status: dict[str, Any]) -> None:
-        """Tell how it goes, about once a second; see docs/page.md."""
-        told = msgspec.to_builtins(status)
-        self._hand_over(lambda: self._told_status(told))
-
-    def preview(self, landmarks: "NDArray[np.float32] | None", aspect: float) -> None:
-        """Show the page the face's landmarks.
-
-        Args:
-            landmarks: `[n, 2]`, shares of the picture's width and height; None without a face.
-            aspect: the picture's width over its height.
-        """
-        points = None if landmarks is None else (landmarks.ravel() * 1000).round().astype(int).tolist()
-        told = {"points": points, "aspect": round(aspect, 3)}
-        self._hand_over(lambda: self._tell_page("landmarks", told))
+    def observe(self, run: Observed) -> None:
+        """Show this run, and let clients control it. Call it before the run's first estimate."""
+        self._run = run
+        self._call(self._describe, msgspec.to_builtins(run.description()))
 
     def write(self, estimate: Estimate, observation: Observation) -> None:
-        """Tell everybody the estimate."""
-        self._count(lambda: self._told_estimate(estimate, observation))
+        """Send an estimate and, of the observed run, its landmarks and once a second its status."""
+        run, status, landmarks = self._run, None, None
+        if run is not None:
+            status = run.status() if estimate.tick % run.rate == 0 else None
+            landmarks = run.landmarks()
+        self._post(_Tick(estimate, observation, status, landmarks))
 
     def mark(self, t: float, label: str) -> None:
-        """Tell the page what a person noted."""
-        self._count(lambda: self._told_mark(t, label))
-
-    def commands(self) -> Iterator[dict[str, str]]:
-        """What clients asked for since the last call: `do`, and `label`, which may be empty."""
-        while self._commands:
-            yield self._commands.popleft()
+        """Send a mark to the page."""
+        self._post(_Mark(t, label))
 
     def close(self, whole: bool) -> None:
-        """Stop serving; a second time does nothing."""
-        self._ended = True
-        self._wake()
-        for thread in self._threads:
-            thread.join(2.0)
+        """Send what waits and stop serving. A second call does nothing."""
+        self._mailbox.close()
+        self._call(self._put.set)
+        self._thread.join(2.0)
 
-    def _count(self, tell: Callable[[], None]) -> None:
-        self.counts.captured += 1  # by this thread, and `used` by the other: no lock
-        if not self._hand_over(tell):
-            self.counts.dropped["full"] += 1
+    def _post(self, item: _Tick | _Mark) -> None:
+        self._mailbox.put(item)
+        if not self._put.is_set():  # otherwise the server's thread is about to look
+            self._call(self._put.set)
 
-    def _hand_over(self, tell: Callable[[], None]) -> bool:
-        if len(self._waiting) >= WAITING:
-            return False
-        self._waiting.append(tell)
-        self._wake()
-        return True
+    def _call(self, function: Any, *args: Any) -> None:
+        """Call a function in the server's thread."""
+        with contextlib.suppress(RuntimeError):  # the server is closed
+            self._loop.call_soon_threadsafe(function, *args)
 
-    def _wake(self) -> None:
-        if self._nothing.locked():  # only this thread lets go of it
-            self._nothing.release()
+    # The rest runs in the server's thread.
 
-    def _ring(self) -> None:
-        """In a thread: tell the server's that there is something to tell."""
-        while not self._ended:
-            self._nothing.acquire()
-            with contextlib.suppress(RuntimeError):  # it has failed
-                self._loop.call_soon_threadsafe(self._tell)
+    def _serve(self) -> None:
+        async def serve() -> None:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._server.serve([self._listener]))
+                tasks.create_task(self._deliver())
 
-    # From here on, the server's thread.
-
-    def _run(self) -> None:
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-            runner.run(self._server.serve([self._socket]))
+            runner.run(serve())
 
-    def _abort(self) -> None:
-        for connection in list(self._server.server_state.connections):
-            connection.transport.abort()
+    async def _deliver(self) -> None:
+        """Send what the run's thread has put, until the mailbox is closed."""
+        while len(self._mailbox) or not self._mailbox.closed:
+            await self._put.wait()
+            # Both threads share the interpreter's lock: let the run's thread return from `write` first.
+            await asyncio.sleep(_PAUSE)
+            self._put.clear()
+            while (item := self._mailbox.get(timeout=0)) is not None:
+                self._send(item)
+                await asyncio.sleep(0)  # each client's task can empty its queue
+        self._server.should_exit = True
+        self._loop.call_later(_CLOSE_TIMEOUT, self._cut_off)
 
-    def _tell(self) -> None:
-        for _ in range(len(self._waiting)):  # what comes meanwhile rings again: connections want their turn
-            self._waiting.popleft()()
-        if self._ended:
-            self._server.should_exit = True
-            self._loop.call_later(_ABORT, self._abort)
+    def _cut_off(self) -> None:
+        for connection in self._listener.connections:
+            self._cut(connection)
 
-    def _told_hello(self, told: dict[str, Any]) -> None:
-        self._latest.hello = told
-        replay = told.get("kind") == "replay"
-        self._latest.history.whole = self._clients.thinned = replay
-        self._tell_page("hello", told)
+    def _describe(self, description: dict[str, Any]) -> None:
+        self._latest.description = description
+        replay = description["kind"] == "replay"  # may run faster than a client reads
+        self._latest.history.whole = self._clients.drop_oldest = replay
+        self._send_page("hello", description)
 
-    def _told_status(self, told: dict[str, Any]) -> None:
-        self._latest.status = told
-        self._tell_page("status", told)
+    def _send(self, item: _Tick | _Mark) -> None:
+        if isinstance(item, _Mark):
+            self._send_page("mark", {"t": item.t, "label": item.label})
+            return
+        text = self._messages.estimate_json(item.estimate)
+        self._latest.add(item.estimate, text)
+        self._clients.send("/ws", lambda: text)
+        schemas = (self._latest.description or {}).get("schemas", {})
+        self._clients.send("/page", lambda: self._messages.page_estimate(text, item.observation, schemas))
+        if item.landmarks is not None:
+            points, aspect = item.landmarks
+            shown = None if points is None else (points.ravel() * 1000).round().astype(int).tolist()
+            self._send_page("landmarks", {"points": shown, "aspect": round(aspect, 3)})
+        if item.status is not None:
+            self._latest.status = item.status
+            self._send_page("status", item.status)
 
-    def _told_estimate(self, estimate: Estimate, observation: Observation) -> None:
-        text = self._messages.estimate_json(estimate)
-        self._latest.add(estimate, text)
-        self._clients.tell("/ws", text)
-        if self._clients.listening("/page"):
-            self._clients.tell("/page", self._messages.page_estimate(text, observation))
-        self.counts.used += 1
+    def _send_page(self, kind: str, content: Mapping[str, Any]) -> None:
+        self._clients.send("/page", lambda: self._messages.typed(kind, content))
 
-    def _told_mark(self, t: float, label: str) -> None:
-        self._tell_page("mark", {"t": t, "label": label})
-        self.counts.used += 1
-
-    def _tell_page(self, kind: str, content: dict[str, Any]) -> None:
-        if self._clients.listening("/page"):
-            self._clients.tell("/page", self._messages.typed(kind, content))
-
-    def _take(self, command: "Command") -> None:
-        can = (self._latest.hello or {}).get("can", ())
-        if _NEEDS.get(command.do, command.do) in can and len(self._commands) < COMMANDS:
-            self._commands.append({"do": command.do, "label": command.label})
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    """A socket that listens there: who connects from now on waits for the thread."""
-    where = f"{host}:{port}"
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except socket.gaierror:
-        raise UserError(f"{where}: no such host; give ui or ui:PORT for this machine") from None
-    # Of `localhost`, the address that every program tries.
-    family, kind, protocol, _, address = min(found, key=lambda one: one[0] != socket.AF_INET)
-    listening = socket.socket(family, kind, protocol)
-    try:
-        if sys.platform != "win32":  # where it would let two servers share the port
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)  # connections inherit it
-        listening.bind(address)
-        listening.listen(2048)
-    except OSError as error:
-        listening.close()
-        raise UserError(f"{where}: {_why_not(error, port)}") from None
-    return listening
-
-
-def _why_not(error: OSError, port: int) -> str:
-    if error.errno == errno.EADDRINUSE:
-        other = port + 1 if port < 65535 else port - 1
-        return f"port {port} is taken, by another enrapt perhaps; give another, such as ui:{other}"
-    if error.errno == errno.EADDRNOTAVAIL:
-        return "not an address of this machine; give ui or ui:PORT for this machine only"
-    if error.errno in (errno.EACCES, errno.EPERM):
-        return f"port {port} is not for everybody; give one from 1024 to 65535"
-    return f"cannot listen there ({error.strerror})"
+    def _handle(self, command: "Command") -> None:
+        """Call the run's method; a command that it cannot do, or one above the limit, is ignored."""
+        run, can = self._run, (self._latest.description or {}).get("can", ())
+        if run is None or _IMPLIED.get(command.do, command.do) not in can or self._commands.exceeded():
+            return
+        if command.do == "mark":
+            run.mark(command.label)
+        else:
+            getattr(run, command.do)()
 
 
 def _connections() -> int:
-    """How many there may be, so that the rest of the program can open files still."""
+    """How many there may be, so that the rest of the program can still open files."""
     if sys.platform == "win32":
         return CONNECTIONS
     import resource
 
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    return CONNECTIONS if files == resource.RLIM_INFINITY else max(1, min(CONNECTIONS, files - _FILES))
+    return CONNECTIONS if files == resource.RLIM_INFINITY else max(2, min(CONNECTIONS, files // 2))

@@ -1,10 +1,16 @@
-"""What a session takes from: cameras, microphones, streams. Each may vanish and come back.
+"""Sources: what a run takes its observations from.
 
-| file | what |
+| module | purpose |
 |---|---|
-| `camera`, `camera_process`, `camera_trouble` | pictures; OpenCV in its own process; why one does not open |
-| `microphone`, `microphone_process` | sound; PortAudio in its own process |
-| `process` | what both share: a process that is ended when it hangs, and started anew |
-| `sound`, `clock`, `steady` | a device's own count of samples, brought to the session's clock |
-| `lsl_source`, `stream_kind` | features or sound from a Lab Streaming Layer stream |
+| `source` | the contract of sources; matching them to a bundle by feature schema |
+| `files` | the source of a path |
+| `live` | devices, live |
+| `device`, `process` | the contract of devices; devices whose driver runs in a process of its own |
+| `camera_face`, `camera`, `camera_process`, `camera_diagnosis` | faces in a camera's pictures |
+| `microphone`, `microphone_process`, `sound` | audio features of a microphone's sound |
+| `lsl`, `stream_kind` | features or sound of a Lab Streaming Layer stream |
+| `pushed` | features that a program pushes |
+| `media`, `reading`, `recording`, `demux`, `container`, `decoded` | recordings |
+| `session`, `aligned` | recorded sessions |
+| `xdf`, `xdf_file` | XDF files of LabRecorder |
 """

@@ -1,4 +1,4 @@
-"""Why a camera does not open, in one line that says what to do."""
+"""Why a camera does not open, and what to do about it."""
 
 import http.client
 import os
@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
+from ...contracts.addresses import without_password
 from ...contracts.errors import UserError
 
-_PATIENCE: Final = 2.0  # s; OpenCV has waited already
+_TIMEOUT: Final = 2.0  # s; OpenCV has waited already
 
 
 def camera_of(source: int | str) -> int | str:
-    """What OpenCV is asked for: an index, a path in /dev or an address.
+    """What OpenCV opens: an index, a path in /dev or an address.
 
     Raises:
         UserError: it is none of these.
@@ -33,25 +34,25 @@ def camera_of(source: int | str) -> int | str:
     )
 
 
-def why_not(camera: int | str, ending: str) -> str:
-    """In a line for people, what is wrong with a camera that did not open.
+def diagnose_camera(camera: int | str, reason: str) -> str:
+    """One line for the user: why a camera did not open.
 
     Args:
         camera: as `camera_of` gives it.
-        ending: `closed` (OpenCV could not open it), `dark` (it opened and gave no picture), `silent` (no
-            answer in time), or else a reason in words.
+        reason: `closed` (OpenCV could not open it), `dark` (it opened and gave no picture), `silent` (no
+            answer in time), or else an explanation.
     """
     text = str(camera)
-    if ending not in ("closed", "dark", "silent"):
-        return f"camera {without_password(text)}: {ending}"
+    if reason not in ("closed", "dark", "silent"):
+        return f"camera {without_password(text)}: {reason}"
     if "://" in text:
-        return f"camera {without_password(text)}: {_why_not_address(urlsplit(text))}"
+        return f"camera {without_password(text)}: {_diagnose_address(urlsplit(text))}"
     if isinstance(camera, int):
-        return f"camera {camera}: gives no picture; is it plugged in, and may this program use it?"
-    return f"camera {text}: {_why_not_device(Path(text))}"
+        return f"camera {camera}: gives no picture; is it plugged in, and is this program allowed to use it?"
+    return f"camera {text}: {_diagnose_device(Path(text))}"
 
 
-def _why_not_device(device: Path) -> str:
+def _diagnose_device(device: Path) -> str:
     try:
         mode = device.stat().st_mode
     except OSError:
@@ -70,7 +71,7 @@ def _why_not_device(device: Path) -> str:
 
 
 def _devices() -> list[str]:
-    """All there are, with their names: `/dev/video0 (HD Webcam)`."""
+    """All cameras, with their names: `/dev/video0 (HD Webcam)`."""
     return [_with_name(path) for path in sorted(Path("/dev").glob("video[0-9]*"), key=_number)]
 
 
@@ -86,7 +87,7 @@ def _with_name(device: Path) -> str:
 
 
 def _users(device: Path) -> list[str]:
-    """Other programs that have it open, as far as they may be seen: those of the same person."""
+    """Other programs that have it open, of the same user: those of others are not visible."""
     there = device.resolve()
     users = []
     for process in Path("/proc").glob("[0-9]*"):
@@ -95,43 +96,37 @@ def _users(device: Path) -> list[str]:
                 link.readlink() == there for link in (process / "fd").iterdir()
             ):
                 users.append(f"{(process / 'comm').read_text().strip()} (process {process.name})")
-        except OSError:  # another person's, or it has ended meanwhile
+        except OSError:  # another user's, or it has ended meanwhile
             continue
     return users
 
 
-def without_password(address: str) -> str:
-    """The address without what stands before its host."""
-    parts = urlsplit(address)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl() if parts.scheme else address
-
-
-def _why_not_address(address: SplitResult) -> str:
+def _diagnose_address(address: SplitResult) -> str:
     try:
         host, port = address.hostname or "", address.port
     except ValueError:
-        return "the port is no number from 0 to 65535"
+        return "the port is not a number from 0 to 65535"
     if not host:
-        return "the address names no host"
+        return "the address has no host"
     try:
         if address.scheme in ("http", "https"):
-            return _why_not_http(address)
-        with socket.create_connection((host, port or 554), _PATIENCE):
+            return _diagnose_http(address)
+        with socket.create_connection((host, port or 554), _TIMEOUT):
             return "answers, but gives no video; check the path, user and password"
     except socket.gaierror:
-        return f"no host of the name {host} is known; check the address and the network"
+        return "unknown host; check the address and the network"
     except ConnectionRefusedError:
-        return "refused; does the camera's server run, and is this its port?"
+        return "connection refused; is the camera's server running, and is this its port?"
     except TimeoutError:
-        return "does not answer; is the camera switched on, and in this network?"
+        return "does not answer; is the camera switched on and in this network?"
     except (OSError, http.client.HTTPException) as error:
         return f"does not answer as a camera does ({' '.join(str(error).split()) or type(error).__name__})"
 
 
-def _why_not_http(address: SplitResult) -> str:
+def _diagnose_http(address: SplitResult) -> str:
     secure = address.scheme == "https"
     connection = (http.client.HTTPSConnection if secure else http.client.HTTPConnection)(
-        address.hostname or "", address.port, timeout=_PATIENCE
+        address.hostname or "", address.port, timeout=_TIMEOUT
     )
     try:
         connection.request("GET", (address.path or "/") + (f"?{address.query}" if address.query else ""))

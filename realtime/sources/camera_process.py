@@ -1,14 +1,18 @@
-"""The process that owns OpenCV's capture, for `camera`: `python -m enrapt.realtime.sources.camera_process`.
+"""The process that owns OpenCV's capture: `python -m enrapt.realtime.sources.camera_process`.
 
 A call into OpenCV cannot be interrupted, V4L2 has no time-out for opening, and libjpeg writes "Corrupt JPEG
-data" on the terminal whatever OpenCV's log level is. A process can be ended at any moment, and its output
-thrown away.
+data" on the terminal whatever OpenCV's log level is. A process can be killed at any moment, and its output
+discarded.
 
-On standard input comes one line of JSON, `{"source": …, "size": …, "rate": …}`: not an argument, for
-addresses hold passwords. On what was standard output goes one line of JSON, `{"codec": …, "rate": …}` with
-the first picture or `{"error": …}` (see `camera_trouble.why_not`), then pictures: `HEADER`, and a JPEG as it
-came from the camera, or RGB uint8 `[height, width, 3]`. It ends when the camera gives no more, or when its
-standard input ends.
+On standard input comes one line of JSON, `{"source": …, "size": …, "rate": …, "all": …}`: not an argument,
+for addresses hold passwords. On what was standard output goes one line of JSON, `{"codec": …, "rate": …}`
+with the first picture or `{"error": …}` (see `camera_diagnosis.diagnose_camera`), then pictures: `HEADER`,
+and a JPEG as it came from the camera, or RGB uint8 `[height, width, 3]`.
+
+Flow control is by credit: each further byte on standard input asks for one picture. One thread captures into
+a mailbox, whose delivery policy is `latest`, with room for one picture, or with `all` for `ROOM` bytes of
+them: capture never waits for the reader, and every picture that is displaced is counted. The process ends
+when the camera gives no more and all pictures are sent, or when its standard input ends.
 """
 
 import contextlib
@@ -19,39 +23,84 @@ import struct
 import sys
 import threading
 import time
-from typing import Any, Final, NoReturn
+from io import RawIOBase
+from typing import Any, Final, NamedTuple, NoReturn
+
+from ..streams.mailbox import Mailbox
 
 # When the light reached the sensor (monotonic ns), the source's own time stamp (ns, any origin; −1: it has
-# none), width and height (0 and 0: a JPEG), bytes (0: a picture that could not be decoded).
-HEADER: Final = struct.Struct("<qqiii")
+# none), width and height (0 and 0: a JPEG), bytes (0: a picture that could not be decoded), how many pictures
+# were displaced since the last one that was sent, and how many wait behind this one.
+HEADER: Final = struct.Struct("<qqiiiii")
+CREDIT: Final = b"."
 OPEN: Final = 5.0  # s; addresses
+ROOM: Final = 48 << 20  # bytes; 40 s of a 640×480 MJPEG camera, or 1.7 s where pictures are RGB
 
-_READ: Final = 2.0  # s; addresses. The parent has lost its patience before
+_READ: Final = 2.0  # s; addresses. The parent has killed this process before
 _MAX_DELAY: Final = 1_000_000_000  # ns; a time stamp that is older is of another clock
 _MS: Final = 1_000_000  # ns
-_JPEG: Final = b"\xff\xd8"  # it begins so
-# FFmpeg keeps pictures back to smooth them; a picture now is worth more than two later.
+_JPEG: Final = b"\xff\xd8"  # its first bytes
+# FFmpeg buffers pictures for smooth playback; here low delay matters more.
 _LIVE: Final = "fflags;nobuffer|flags;low_delay|rtsp_flags;prefer_tcp"
+
+
+class Captured(NamedTuple):
+    """A picture that waits to be sent; see `HEADER`."""
+
+    moment: int
+    stamp: int
+    size: tuple[int, int]
+    data: Any
 
 
 def main() -> NoReturn:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all of a terminal; the parent decides
     out = os.dup(1)
-    os.dup2(2, 1)  # drivers write where they like; the parent throws away what is said on standard error
-    asked = json.loads(sys.stdin.readline())
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    with contextlib.suppress(OSError):  # nobody reads any more
-        _capture(asked["source"], asked["size"], asked["rate"], out)
+    os.dup2(2, 1)  # drivers write where they like; the parent discards standard error
+    requests = open(0, "rb", buffering=0)  # noqa: SIM115  (a descriptor; no byte is read ahead)
+    request = json.loads(requests.readline())
+    pictures = mailbox(request["all"])
+    credit = threading.Semaphore(0)
+    threading.Thread(target=_read_credit, args=(requests, credit), daemon=True).start()
+    sender = threading.Thread(target=send_pictures, args=(pictures, credit, out), daemon=True)
+    sender.start()
+    with contextlib.suppress(OSError):  # the parent reads no more
+        capture(request["source"], request["size"], request["rate"], pictures, out)
+        pictures.close()
+        sender.join()
     os._exit(0)  # nothing is worth waiting for a driver that hangs
 
 
-def _end_with_parent() -> None:
-    while os.read(0, 1024):
-        pass
-    os._exit(0)
+def mailbox(keep_all: bool) -> Mailbox[Captured]:
+    """Where pictures wait for credit."""
+    if keep_all:
+        return Mailbox(ROOM, "latest", "superseded", lambda picture: len(picture.data))
+    return Mailbox(1, "latest", "superseded")
 
 
-def _capture(source: int | str, size: tuple[int, int], rate: float, out: int) -> None:
+def send_pictures(pictures: Mailbox[Captured], credit: threading.Semaphore, out: int) -> None:
+    """Send a picture for each credit, until the mailbox is closed and empty, or the pipe is."""
+    superseded = 0  # reported so far
+    with contextlib.suppress(OSError):
+        while credit.acquire() and (picture := pictures.get()) is not None:
+            waiting, all_superseded = len(pictures), pictures.counts.dropped["superseded"]
+            moment, stamp, size, data = picture
+            new = all_superseded - superseded
+            _send(out, HEADER.pack(moment, stamp, *size, len(data), new, waiting))
+            _send(out, data)
+            superseded = all_superseded
+
+
+def _read_credit(requests: RawIOBase, credit: threading.Semaphore) -> None:
+    while received := requests.read(64):
+        credit.release(len(received))
+    os._exit(0)  # the parent has ended
+
+
+def capture(
+    source: int | str, size: tuple[int, int], rate: float, pictures: Mailbox[Captured], out: int
+) -> None:
+    """Put pictures into the mailbox until the camera gives no more; send the first line."""
     try:
         import cv2  # late: the parent imports HEADER
     except ImportError as error:
@@ -59,25 +108,23 @@ def _capture(source: int | str, size: tuple[int, int], rate: float, out: int) ->
         return
     cv2.setNumThreads(1)
     address = isinstance(source, str) and "://" in source
-    capture = _opened_address(cv2, source) if address else _opened_device(cv2, source, size, rate)
-    if not capture.isOpened():
+    device = _opened_address(cv2, source) if address else _opened_device(cv2, source, size, rate)
+    if not device.isOpened():
         _say(out, {"error": "closed"})
         return
-    _leave_jpegs(cv2, capture)
+    _leave_jpegs(cv2, device)
     stamped = not address or str(source).startswith("rtsp")  # HTTP has no times; FFmpeg makes them up
     first = True
-    while capture.grab():
+    while device.grab():
         grabbed = time.monotonic_ns()
-        stamp = round(capture.get(cv2.CAP_PROP_POS_MSEC) * _MS) if stamped else -1
-        (width, height), data = _picture(cv2, capture)
+        stamp = round(device.get(cv2.CAP_PROP_POS_MSEC) * _MS) if stamped else -1
+        size_and_data = _picture(cv2, device)
         if first:
-            _say(
-                out, {"codec": _codec(capture.get(cv2.CAP_PROP_FOURCC)), "rate": _rate(cv2, capture, address)}
-            )
+            codec, rate_given = _codec(device.get(cv2.CAP_PROP_FOURCC)), _rate(cv2, device, address)
+            _say(out, {"codec": codec, "rate": rate_given})
             first = False
         moment = grabbed if address else originating(stamp, grabbed)
-        _send(out, HEADER.pack(moment, stamp, width, height, len(data)))
-        _send(out, data)
+        pictures.put(Captured(moment, stamp, *size_and_data))
     if first:
         _say(out, {"error": "dark"})
 
@@ -113,18 +160,18 @@ def _opened_device(cv2: Any, device: int | str, size: tuple[int, int], rate: flo
     return capture
 
 
-def _leave_jpegs(cv2: Any, capture: Any) -> None:
-    """Motion JPEG comes as it is, where OpenCV knows how: whoever looks at a picture decodes it."""
-    if _codec(capture.get(cv2.CAP_PROP_FOURCC)) == "MJPG":
+def _leave_jpegs(cv2: Any, device: Any) -> None:
+    """Leave Motion JPEG undecoded where OpenCV can: the parent decodes only the pictures that it uses."""
+    if _codec(device.get(cv2.CAP_PROP_FOURCC)) == "MJPG":
         as_it_is = {"FFMPEG": (cv2.CAP_PROP_FORMAT, -1), "V4L2": (cv2.CAP_PROP_CONVERT_RGB, 0)}
-        if option := as_it_is.get(capture.getBackendName()):
-            capture.set(*option)
+        if option := as_it_is.get(device.getBackendName()):
+            device.set(*option)
 
 
-def _picture(cv2: Any, capture: Any) -> tuple[tuple[int, int], Any]:
+def _picture(cv2: Any, device: Any) -> tuple[tuple[int, int], Any]:
     """Width, height and RGB; 0, 0 and a JPEG; or 0, 0 and nothing where the picture is broken."""
     try:
-        whole, image = capture.retrieve()
+        whole, image = device.retrieve()
     except cv2.error:
         whole = False
     if not whole:
@@ -140,9 +187,9 @@ def _codec(fourcc: float) -> str:
     return letters.upper() if letters.isprintable() else ""
 
 
-def _rate(cv2: Any, capture: Any, address: bool) -> float | None:
-    """What a driver promises; FFmpeg says 25 where it knows nothing."""
-    rate = float(capture.get(cv2.CAP_PROP_FPS))
+def _rate(cv2: Any, device: Any, address: bool) -> float | None:
+    """Frames/s by the driver; None if unknown: FFmpeg then reports 25."""
+    rate = float(device.get(cv2.CAP_PROP_FPS))
     return rate if not address and 0 < rate < 1000 else None
 
 

@@ -1,15 +1,22 @@
-"""What a live source is made of: devices that deliver samples, each in a thread of its own."""
+"""The contract of live devices: each delivers samples of one modality, from a thread of its own."""
 
-from typing import Literal, NamedTuple, Protocol
+from collections.abc import Callable
+from typing import Any, Final, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..streams.samples import SECOND
+
+# ns from now; an originating time later or earlier than that is of another clock.
+AHEAD: Final = SECOND // 10
+BEHIND: Final = 10 * SECOND
+
 
 class DeviceState(NamedTuple):
     """Attributes:
-    name: `open` while something new comes, `lost` while nothing does.
-    since: ns on the session's clock; originating time of the first or the last that came.
+    name: `open` while new samples come, `lost` while none do.
+    since: ns on the session's clock; originating time of the first or the last sample of that state.
     """
 
     name: Literal["open", "lost"]
@@ -17,27 +24,31 @@ class DeviceState(NamedTuple):
 
 
 class Inlet(Protocol):
-    """Where a device delivers the samples of one modality; any method, from any thread.
+    """Where a device delivers the samples of one modality; every method may be called from any thread.
 
     All times are ns on the session's clock (`clock`); the live source subtracts the time of the first tick.
     """
+
+    @property
+    def modality(self) -> str:
+        """The bundle's name for it."""
 
     @property
     def dim(self) -> int:
         """Numbers in a sample."""
 
     @property
+    def schema(self) -> str | None:
+        """Feature schema that the bundle expects, `face/1`; None if it names none."""
+
+    @property
     def max_age(self) -> int:
         """ns after its originating time during which a sample counts as present."""
 
     @property
-    def ready(self) -> bool:
-        """Whether samples are wanted: False before the first tick, while paused, and after the end. What a
-        device captures then it neither extracts nor keeps, and counts with `drop(inlet.unwanted)`."""
-
-    @property
-    def unwanted(self) -> str:
-        """Why not: `before_start`, `paused` or `after_end`."""
+    def unwanted(self) -> str | None:
+        """None while samples are wanted, else why not: `before_start`, `paused` or `after_end`. What a device
+        captures then it neither extracts nor keeps, and counts with `drop(reason)`."""
 
     def clock(self) -> int:
         """ns; the session's clock now."""
@@ -57,51 +68,97 @@ class Inlet(Protocol):
         Args:
             values: float32 `[dim]`; None where the sensor worked and there was nothing to measure.
             time: its originating time.
-            reached: up to when no other sample is to be expected; `time` if not given.
-            extract_ms: what extracting the features took.
+            reached: no other sample with an originating time up to this is expected; `time` if not given.
+            extract_ms: how long feature extraction took.
         """
 
     def advance(self, reached: int) -> None:
-        """No sample with an originating time ≤ `reached` is to be expected any more."""
+        """No sample with an originating time ≤ `reached` is expected any more."""
 
     def drop(self, reason: str, n: int = 1) -> None:
         """Count samples as captured and dropped."""
 
+    def warn(self, line: str) -> None:
+        """Show the user one line about this device; the run continues."""
+
     def fail(self, error: BaseException) -> None:
-        """End the run: raised where the estimates are used."""
+        """End the run: the error is raised where the estimates are used."""
 
 
-class Device(Protocol):
-    """A camera, a microphone, a stream or pushed features: samples of one modality. It may be lost for a while.
+class Device:
+    """A camera, a microphone, a stream or pushed features: samples of one modality, opened once.
 
-    Its thread extracts features and calls the inlet itself: nothing queues between a device and the tick.
+    Its thread reads, extracts features and calls the inlet itself: nothing queues between a device and the
+    tick. It may be lost for a while and come back. A subclass implements `_open` and `close`, and calls
+    `_received` and `_lose` to keep `state`.
 
     Attributes:
-        name: `camera`, `microphone`, or the modality that it stands for.
-        offer_name, schema: see `Offer`.
-        restarts: how often it was opened again.
+        name: `camera`, `microphone`, or the modality that it feeds.
+        offer_name, schema, dim, required: see `Offer`.
+        material: what it captures before extraction, which `keep` is called with; None for nothing.
+        keep: called with every `Picture` or `Sound` that is wanted, from any thread; set before `open`.
+        source: what it was opened from, for display, without passwords: `/dev/video0`, `lsl:NAME`.
+        format: what it delivers, for display: `640×480 at 30 frames/s, MJPG`.
+        restarts: how often it was opened again, attempts included.
+        overflows: how often an unknown amount of data was lost before it got here.
     """
 
-    name: str
-    offer_name: str
-    schema: str | None
+    name: str = ""
+    offer_name: str = ""
+    schema: str | None = None
+    dim: int | None = None
+    required: bool = False
+    material: Literal["pictures", "sound"] | None = None
+    keep: Callable[[Any], None] | None = None
+
+    _inlet: Inlet
+
+    def __init__(self) -> None:
+        self.source = ""
+        self.restarts = 0
+        self.overflows = 0
+        self._format = ""
+        self._state = DeviceState("lost", 0)
+        self._last = 0  # ns; originating time of the newest data
 
     @property
-    def restarts(self) -> int: ...
+    def format(self) -> str:
+        return self._format
 
     @property
-    def state(self) -> DeviceState: ...
-
-    @property
-    def given(self) -> str:
-        """What it really gives, for people: `640×480 at 30 frames/s, MJPG`."""
+    def state(self) -> DeviceState:
+        return self._state
 
     def open(self, inlet: Inlet) -> None:
-        """Open it and start delivering; wait until something has come.
+        """Open it and start delivering; wait until the first data has come.
 
         Raises:
             UserError: it cannot be opened, and why; nothing is left open then.
         """
+        self._inlet = inlet
+        self._state = DeviceState("lost", inlet.clock())
+        try:
+            self._open()
+        except BaseException:  # Ctrl-C too
+            self.close()
+            raise
 
     def close(self) -> None:
-        """End its thread and process. Nothing is delivered after it."""
+        """End its threads and processes; nothing is delivered after it. Safe after a failed `open`.
+
+        The caller must not hold a lock that the inlet takes: a sample may be on its way.
+        """
+        raise NotImplementedError
+
+    def _open(self) -> None:
+        raise NotImplementedError
+
+    def _received(self, time: int) -> None:
+        """New data came, with this originating time (ns)."""
+        self._last = time
+        if self._state.name == "lost":
+            self._state = DeviceState("open", time)
+
+    def _lose(self) -> None:
+        if self._state.name == "open":
+            self._state = DeviceState("lost", self._last)

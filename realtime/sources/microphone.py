@@ -1,122 +1,82 @@
-"""A microphone, for hours: it may vanish and come back.
+"""A microphone whose sound becomes audio features, for hours: it may vanish and come back."""
 
-PortAudio runs in a process of its own (`microphone_process`); what it gives is brought to 16 kHz mono on the
-session's clock.
-"""
-
+import math
 import time
-from collections.abc import Callable
-from types import TracebackType
-from typing import IO, Any, Final, Self
+from typing import IO, Any, Final
 
 import numpy as np
 
-from ...contracts.errors import UserError
-from ..streams.samples import Sound
-from .microphone_process import BLOCKS, HEADER
-from .process import DeviceProcess, DeviceState
-from .sound import DeviceSound
+from ...contracts.schemas import AUDIO
+from .microphone_process import HEADER
+from .process import ProcessDevice
+from .sound import SoundDelivery
 
-OPENING: Final = 10.0  # s; PortAudio asks every device there is, and some are slow to answer
+OPENING: Final = 10.0  # s; PortAudio queries every device, and some are slow to answer
 FIRST: Final = 5.0  # s; from the opened device to its first block: Bluetooth takes its time
-SILENT: Final = 0.5  # s without a block: the device is lost
-WAITING: Final = 10 * BLOCKS  # blocks that wait to be taken: 10 s
+SILENT: Final = 0.5  # s of waiting without a block: the device is lost
 
-_SILENT: Final = "microphone: PortAudio does not answer; unplug the device, plug it in and try again"
+_NO_ANSWER: Final = "PortAudio does not answer; unplug the device, plug it in and try again"
 
 
-class Microphone:
-    """Sound from a device, as a context manager; thread and process have ended once it is left.
+class MicrophoneAudio(ProcessDevice):
+    """Audio features of a microphone's sound, one sample per 40 ms.
+
+    PortAudio runs in a process of its own (`microphone_process`); its sound is brought to 16 kHz mono on the
+    session's clock.
 
     Args:
         name: the device's name or a part of it, in upper or lower case; None for the system's default.
             Whenever it is lost, it is looked for again by the same name.
-        clock: the session's clock, ns.
-        keep: called with all sound, taken or not, from a thread of the microphone's.
 
     Attributes:
-        counts: blocks of 10 ms, and where they went; see `DeviceSound`.
-        overflows: how often samples were lost on the way to here, in a number that nobody knows.
-        device: what PortAudio calls it.
-        given: what the device gives, for people: `48000 Hz, 1 channel`.
-        state: whether sound comes.
-
-    Raises:
-        UserError: on entering; no PortAudio, no such device, not permitted, or it gives nothing.
+        source: PortAudio's name of the device.
     """
 
-    def __init__(
-        self, name: str | None, clock: Callable[[], int], keep: Callable[[Sound], None] | None = None
-    ) -> None:
-        self._clock = clock
-        self._sound = DeviceSound(keep, WAITING)
+    name = "microphone"
+    offer_name = "audio"
+    schema = AUDIO.name
+    dim = AUDIO.dim
+    material = "sound"
+
+    def __init__(self, name: str | None = None) -> None:
+        super().__init__("microphone_process", {"name": name}, OPENING)
+        self.source = name or "default"
         self._shift = 0  # ns; from `perf_counter_ns` to the session's clock
-        self.counts = self._sound.counts
-        self.overflows = 0
-        self.device = ""
-        self.given = ""
-        self.state = DeviceState("lost", 0)
-        self._last = 0  # ns; of the last block
-        self._process = DeviceProcess(
-            "microphone", "microphone_process", {"name": name}, OPENING, self._read, self._lose
-        )
-
-    def __enter__(self) -> Self:
-        self._shift = self._clock() - time.perf_counter_ns()
-        self.state = DeviceState("lost", self._clock())
-        try:
-            if refused := self._process.start():
-                raise UserError(_SILENT if refused == "silent" else refused)
-        except BaseException:  # Ctrl-C too
-            self.__exit__(None, None, None)
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._process.stop()
-        self._sound.end()
-
-    @property
-    def restarts(self) -> int:
-        """How often it was opened anew, or tried to be."""
-        return self._process.restarts
+        self._sound: SoundDelivery | None = None
 
     @property
     def drift(self) -> float:
         """How much more the session's clock advances than the device's, as a ratio: 100e-6 is 100 ppm."""
-        return self._sound.drift
+        return 0.0 if self._sound is None else self._sound.drift
 
-    def take(self, timeout: float) -> Sound | None:
-        """The next sound, in order; None if there is none within `timeout` seconds, or after the end."""
-        return self._sound.take(timeout)
+    def _open(self) -> None:
+        self._shift = self._inlet.clock() - time.perf_counter_ns()
+        self._sound = SoundDelivery(self._inlet, self.keep)
+        super()._open()
 
-    def _lose(self) -> None:
-        if self.state.name == "open":
-            self.state = DeviceState("lost", self._last)
+    def _diagnose(self, reason: str) -> str:
+        line = _NO_ANSWER if reason == "silent" else reason
+        return line if line.startswith("microphone") else f"microphone: {line}"
 
-    def _read(self, told: dict[str, Any], pipe: IO[bytes]) -> str:
-        rate, channels = told["rate"], told["channels"]
-        self._sound.begin_anew(rate)
+    def _read(self, properties: dict[str, Any], pipe: IO[bytes]) -> str:
+        assert self._sound is not None
+        name, rate, channels = properties["name"], properties["rate"], properties["channels"]
+        self.source, self._format = name, f"{rate} Hz, {channels} channel{'s' * (channels > 1)}"
+        self._sound.restart(rate)
         expected = 0
-        self._process.patience(FIRST)
-        while len(head := pipe.read(HEADER.size)) == HEADER.size:
+        self._expect(FIRST)
+        while len(head := pipe.read(HEADER.size)) == HEADER.size and not self._stopped.is_set():
             index, adc, host, n, lost = HEADER.unpack(head)
             data = pipe.read(4 * n * channels)
             if len(data) < 4 * n * channels:
                 break
-            self._process.patience(SILENT)
-            self._last = host + self._shift
-            if self.state.name == "lost":
-                self.device = told["name"]
-                self.given = f"{rate} Hz, {channels} channel{'s' * (channels > 1)}"
-                self.state = DeviceState("open", self._last)
-                self._process.opened()
+            self._expect(math.inf)  # slow extraction is not a hanging device
+            self._received(host + self._shift)
             if lost or index != expected:
                 self.overflows += 1
-                self._sound.begin_anew(rate)
+                self._sound.restart(rate)
             expected = index + n
             samples = np.frombuffer(data, np.float32).reshape(n, channels).mean(axis=1, dtype=np.float32)
             self._sound.push(index, adc + self._shift, samples)
-        return f"microphone “{told['name']}”: gives no sound; unplug it, plug it in and try again"
+            self._expect(SILENT)
+        return f"microphone “{name}”: gives no sound; unplug it, plug it in and try again"

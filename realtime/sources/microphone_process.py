@@ -1,16 +1,16 @@
-"""The process that owns PortAudio, for `microphone`: `python -m enrapt.realtime.sources.microphone_process`.
+"""The process that owns PortAudio: `python -m enrapt.realtime.sources.microphone_process`.
 
-PortAudio looks for devices once, when it starts; looking again ends every open stream, and a driver whose
-device is gone may hang. A process can be ended and started anew whatever its libraries are doing.
+PortAudio lists devices once, when it starts; listing them again ends every open stream, and a driver whose
+device is gone may hang. A process can be killed and restarted whatever its libraries do.
 
 On standard input comes one line of JSON, `{"name": …}`. On what was standard output goes one line of JSON,
 `{"name": …, "rate": …, "channels": …}` or `{"error": …}`, then blocks: `HEADER`, and float32 samples,
-channels interleaved. It ends when its standard input ends.
+channels interleaved. A reader that is slower than 5 s loses the oldest blocks, which shows in their indices.
+The process ends when its standard input ends.
 """
 
 import json
 import os
-import queue
 import signal
 import struct
 import sys
@@ -20,14 +20,15 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, NoReturn
 
 from ...contracts.errors import UserError
+from ..streams.mailbox import Mailbox
 
 # Index of the first sample, its time, the time of the callback (both ns, `time.perf_counter_ns`: the same in
-# all processes), samples per channel, 1 if samples were lost before this block.
+# all processes), samples per channel, 1 if the driver lost samples before this block.
 HEADER: Final = struct.Struct("<qqqiB3x")
 BLOCKS: Final = 100  # a second
 
-_WAITING: Final = 5 * BLOCKS  # blocks; what is kept while nobody reads
-_MAX_DELAY: Final = 2.0  # s; a driver that says more of a sample's age has no idea
+_WAITING: Final = 5 * BLOCKS  # blocks kept while the parent does not read
+_MAX_DELAY: Final = 2.0  # s; a driver that reports an older sample reports nonsense
 
 Device = dict[str, Any]
 
@@ -44,7 +45,7 @@ def main() -> NoReturn:
         _capture(name, out)
     except UserError as error:
         _send(out, json.dumps({"error": str(error)}).encode() + b"\n")
-    except OSError:  # nobody reads any more
+    except OSError:  # the parent reads no more
         pass
     os._exit(1)  # nothing is worth waiting for a driver that hangs
 
@@ -67,30 +68,25 @@ def _capture(name: str | None, out: BinaryIO) -> None:
     inputs = [device for device in sounddevice.query_devices() if device["max_input_channels"] > 0]
     device = _chosen(name, inputs, sounddevice.default.device[0])
 
-    blocks: queue.SimpleQueue[tuple[bytes, bytes] | None] = queue.SimpleQueue()
+    blocks: Mailbox[bytes] = Mailbox(_WAITING, "latest")
     index = 0
-    lost = False
 
     def callback(data: Any, n: int, times: Any, status: Any) -> None:
-        nonlocal index, lost
+        nonlocal index
         now = time.perf_counter_ns()
         # Both times are of the driver's clock, often the wall clock; their difference is the sample's age.
         age = times.currentTime - times.inputBufferAdcTime
         if not 0 < age < _MAX_DELAY:
             age = 1 / BLOCKS
-        lost = lost or bool(status.input_overflow)
-        if blocks.qsize() < _WAITING:
-            blocks.put((HEADER.pack(index, now - round(age * 1e9), now, n, lost), bytes(data)))
-            lost = False
-        else:
-            lost = True
+        lost = bool(status.input_overflow)
+        blocks.put(HEADER.pack(index, now - round(age * 1e9), now, n, lost) + bytes(data))
         index += n
 
-    stream = _started(sounddevice, device, callback, lambda: blocks.put(None))
-    given = {"name": device["name"], "rate": round(stream.samplerate), "channels": stream.channels}
-    _send(out, json.dumps(given).encode() + b"\n")
+    stream = _started(sounddevice, device, callback, blocks.close)
+    properties = {"name": device["name"], "rate": round(stream.samplerate), "channels": stream.channels}
+    _send(out, json.dumps(properties).encode() + b"\n")
     while (block := blocks.get()) is not None:
-        _send(out, b"".join(block))
+        _send(out, block)
 
 
 def _send(out: BinaryIO, data: bytes) -> None:
@@ -102,7 +98,7 @@ def _send(out: BinaryIO, data: bytes) -> None:
 def _chosen(name: str | None, inputs: list[Device], default: int) -> Device:
     """The input of that name, or else with that in its name; of several the first."""
     if not inputs:
-        raise UserError(f"microphone: {_why_none()}")
+        raise UserError(f"microphone: {diagnose_none()}")
     if name is None:
         return next((device for device in inputs if device["index"] == default), inputs[0])
     wanted = name.casefold()
@@ -116,12 +112,12 @@ def _chosen(name: str | None, inputs: list[Device], default: int) -> Device:
     raise UserError(f"microphone “{name}”: no such device; there are {there}")
 
 
-def _why_none(nodes: Path = Path("/dev/snd")) -> str:
-    """ALSA hides the cards that it may not open."""
+def diagnose_none(nodes: Path = Path("/dev/snd")) -> str:
+    """ALSA hides the cards that it may not open: look at their files."""
     captures = list(nodes.glob("pcm*c"))
     if captures and not any(os.access(node, os.R_OK | os.W_OK) for node in captures):
         return f"permission denied on {captures[0]}; sudo usermod -aG audio $USER, and log in again"
-    return "none found; plug one in, or go on without sound"
+    return "none found; plug one in, or run without sound"
 
 
 def _started(sounddevice: Any, device: Device, callback: Any, finished: Any) -> Any:
@@ -147,7 +143,7 @@ def _started(sounddevice: Any, device: Device, callback: Any, finished: Any) -> 
                 return stream
     raise UserError(
         f"microphone “{device['name']}”: cannot be opened ({_line(error)}); "
-        "is another program using it, or is it forbidden to this one?"
+        "does another program use it, or is this one not allowed to?"
     )
 
 

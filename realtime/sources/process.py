@@ -1,160 +1,151 @@
-"""A device that belongs to a process of its own, which is started anew whenever it ends or hangs.
-
-Calls into a driver cannot be interrupted and some hang for good; a process can be ended whatever its
-libraries are doing. One thread reads what the process says, and starts it anew with a growing pause; another
-one ends it when its patience is over, for reading from a pipe has no time-out.
-"""
+"""Devices whose driver runs in a child process, which is restarted whenever it ends or hangs."""
 
 import contextlib
 import json
+import math
 import os
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import IO, Any, Final, Literal
+from typing import IO, Any, Final
 
-BACK_OFF: Final = (0.2, 2.0)  # s between two starts of the process: at first, doubled up to
+from ...contracts.errors import UserError
+from .device import Device
 
-_WATCH: Final = 0.05  # s; how often the process is looked at
-_LEAVING: Final = 2.0  # s for each thread: in a driver that hangs, even SIGKILL may not reach a process
+BACK_OFF: Final = (0.2, 2.0)  # s between two starts of the process: the first, doubled up to the second
 
-
-@dataclass(frozen=True, slots=True)
-class DeviceState:
-    """Attributes:
-    name: `open` while something new comes, `lost` while nothing does.
-    since: ns on the session's clock; originating time of the first or the last that came.
-    """
-
-    name: Literal["open", "lost"]
-    since: int
+_WATCH: Final = 0.05  # s between two looks at the deadline
+_JOIN: Final = 2.0  # s for each thread: in a driver that hangs, even SIGKILL may not reach a process
 
 
-class DeviceProcess:
-    """The process of a device, from `start` to `stop`.
+class ProcessDevice(Device):
+    """A device in a child process: a driver call cannot be interrupted, a process can be killed at any
+    moment.
 
-    A line of JSON goes in, for addresses hold passwords, and arguments are in every list of processes. A line
-    of JSON comes out, `{"error": …}` or what the device is; then whatever the device gives.
+    One line of JSON goes in (not arguments, which every list of processes shows: addresses hold passwords).
+    One line of JSON comes out, `{"error": …}` or the properties of the device, then its data.
+
+    The device's thread starts the child, reads its data and restarts it with exponential back-off. A second
+    thread kills a child that misses its deadline, because reading from a pipe has no time-out. A subclass
+    implements `_read` and `_diagnose`.
 
     Args:
-        name: of the device, for its threads.
-        module: in this folder; run with `python -m`.
-        asked: what the process is told.
-        opening: s that it has for its first line.
-        read: takes that line and the pipe, reads what one life of the process gives, and tells why it ended.
-            It calls `patience` whenever there is hope, and `opened` once the device gives something.
-        lost: called when a life has ended.
-
-    Attributes:
-        stopped: set from `stop` on.
-        restarts: how often it was started anew.
+        module: of the child, in this folder; run with `python -m`.
+        request: what the child reads first.
+        opening: s until its first line.
     """
 
-    def __init__(
-        self,
-        name: str,
-        module: str,
-        asked: dict[str, Any],
-        opening: float,
-        read: Callable[[dict[str, Any], IO[bytes]], str],
-        lost: Callable[[], None],
-    ) -> None:
-        self._name = name
+    def __init__(self, module: str, request: dict[str, Any], opening: float) -> None:
+        super().__init__()
         self._command = [sys.executable, "-P", "-m", f"enrapt.realtime.sources.{module}"]
-        self._asked = json.dumps(asked).encode() + b"\n"
-        self._opening, self._read, self._lost = opening, read, lost
-        self.stopped = threading.Event()
-        self.restarts = 0
-        self._process: subprocess.Popen[bytes] | None = None
-        self._deadline = 0.0  # monotonic s; when the process counts as hanging
-        self._settled = threading.Event()  # opened, or refused
+        self._request, self._opening = request, opening
+        self._stopped = threading.Event()
+        self._settled = threading.Event()  # data came, or the device was refused
         self._refused: str | None = None
-        self._threads = [
-            threading.Thread(target=target, name=f"enrapt {name} {what}", daemon=True)
-            for what, target in {"reader": self._run, "watch": self._watch}.items()
-        ]
+        self._process: subprocess.Popen[bytes] | None = None
+        self._deadline = math.inf  # monotonic s; after it the process counts as hanging
+        self._threads: list[threading.Thread] = []
 
-    def start(self) -> str | None:
-        """Wait until the device gives something; otherwise tell why the process ended: `silent` if it does
-        not say."""
-        for thread in self._threads:
+    def _read(self, properties: dict[str, Any], pipe: IO[bytes]) -> str:
+        """Read the data of one child process until it ends, and return why it ended.
+
+        It calls `_received` for new data, and `_expect` with the seconds until the next.
+        """
+        raise NotImplementedError
+
+    def _diagnose(self, reason: str) -> str:
+        """One line for the user: why it could not be opened. `reason` is `_read`'s, the child's error, or
+        `silent`: it ended or hung without an answer."""
+        raise NotImplementedError
+
+    def _open(self) -> None:
+        for target, what in ((self._run, ""), (self._watch, " watch")):
+            thread = threading.Thread(target=target, name=f"enrapt {self.name}{what}", daemon=True)
             thread.start()
+            self._threads.append(thread)
         self._settled.wait()
-        return self._refused
+        if self._refused is not None:
+            raise UserError(self._diagnose(self._refused))
 
-    def stop(self) -> None:
-        """Process and threads have ended after it."""
-        self.stopped.set()
-        self._end()
+    def close(self) -> None:
+        self._stopped.set()
+        self._kill()
         for thread in self._threads:
-            if thread.ident is not None:
-                thread.join(_LEAVING)
+            thread.join(_JOIN)
 
-    def patience(self, seconds: float) -> None:
-        """Unless it is told this again within so many seconds, the process counts as hanging."""
+    def _received(self, time: int) -> None:
+        super()._received(time)
+        self._settled.set()
+
+    def _expect(self, seconds: float) -> None:
+        """Kill the child unless this is called again within so many seconds; infinite while the device's
+        thread is busy with something else than waiting for the child."""
         self._deadline = time.monotonic() + seconds
 
-    def opened(self) -> None:
-        """The device gives something."""
-        self._settled.set()
+    def _send(self, data: bytes) -> None:
+        """Write to the child's standard input; unbuffered, so that nothing is left to fail at closing."""
+        if self._process is not None and self._process.stdin is not None:
+            with contextlib.suppress(OSError):  # a child that has ended shows at reading
+                os.write(self._process.stdin.fileno(), data)
 
     def _run(self) -> None:
         pause, longest = BACK_OFF
-        while not self.stopped.is_set():
-            began = time.monotonic()
-            ending = self._live()
-            if not self._settled.is_set():
-                self._refused = ending
-                self._settled.set()
-                return
-            self._lost()
-            if time.monotonic() - began > longest:
-                pause = BACK_OFF[0]
-            if self.stopped.wait(max(0.0, began + pause - time.monotonic())):
-                return
-            pause = min(2 * pause, longest)
-            self.restarts += 1
+        try:
+            while not self._stopped.is_set():
+                began = time.monotonic()
+                reason = self._run_process()
+                if not self._settled.is_set():
+                    self._refused = reason
+                    return
+                self._lose()
+                if time.monotonic() - began > longest:
+                    pause = BACK_OFF[0]
+                if self._stopped.wait(max(0.0, began + pause - time.monotonic())):
+                    return
+                pause = min(2 * pause, longest)
+                self.restarts += 1
+        except BaseException as error:
+            self._inlet.fail(error)
+        finally:
+            self._settled.set()
 
-    def _live(self) -> str:
-        """One life of the process; why it ended."""
+    def _run_process(self) -> str:
+        """Run one child process to its end; return why it ended."""
         pipe = subprocess.PIPE
-        self.patience(self._opening)
+        self._expect(self._opening)
         try:
             process = subprocess.Popen(
                 self._command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, pipesize=1 << 20
             )
         except OSError as error:
-            return f"{self._name}: cannot start a process: {error}"
+            return f"cannot start a process: {error}"
         with process:
             self._process = process
-            if self.stopped.is_set():  # it was set before there was a process to end
+            if self._stopped.is_set():  # it was set before there was a process to kill
                 process.kill()
-            assert process.stdin is not None
             assert process.stdout is not None
             try:
-                # Unbuffered: nothing is left to fail at closing. Whoever ended at once is silent.
-                with contextlib.suppress(BrokenPipeError):
-                    os.write(process.stdin.fileno(), self._asked)
+                self._send(json.dumps(self._request).encode() + b"\n")
                 try:
-                    told = json.loads(process.stdout.readline())
-                except ValueError:  # nothing, or something else than the process wrote the line
+                    properties = json.loads(process.stdout.readline())
+                except ValueError:  # nothing, or not written by our module
                     return "silent"
-                return str(told["error"]) if "error" in told else self._read(told, process.stdout)
+                if "error" in properties:
+                    return str(properties["error"])
+                return self._read(properties, process.stdout)
             finally:
                 process.kill()
 
     def _watch(self) -> None:
         woke = time.monotonic()
-        while not self.stopped.wait(_WATCH):
+        while not self._stopped.wait(_WATCH):
             before, woke = woke, time.monotonic()
             if woke - before > 3 * _WATCH:
-                continue  # the whole program stood still, which says nothing of the device
+                continue  # the whole program was suspended, not only the device
             if woke > self._deadline:
-                self._end()
+                self._kill()
 
-    def _end(self) -> None:
+    def _kill(self) -> None:
         if (process := self._process) is not None:
             process.kill()

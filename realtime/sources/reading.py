@@ -1,4 +1,4 @@
-"""What matters of a recording: pictures in which to look for a face, and audio features."""
+"""What a run needs of a recording: the pictures to analyse, and audio features."""
 
 import heapq
 import time
@@ -11,9 +11,9 @@ from ..streams.alignment import END
 from ..streams.samples import SECOND, Frame, Sample
 from .recording import Recording
 
-# The streams of a file are interleaved. One that is behind by more than this has ended, or pauses.
+# The streams of a file are interleaved. One that lags by more than this has ended, or pauses.
 SKEW: Final = 60 * SECOND
-HELD: Final = 96 * 2**20  # bytes of pictures held back at most to bring the streams into one order
+HELD: Final = 96 * 2**20  # bytes of pictures held back at most to merge the streams by time
 
 Content = Frame | Sample
 
@@ -23,10 +23,9 @@ class Material:
     """A picture, or audio features.
 
     Attributes:
-        content: the one or the other.
         time: ns; its originating time.
-        decoded: ns on the clock of `time.perf_counter_ns`.
-        settled: ns; nothing of any stream with an originating time ≤ this will come after it.
+        decoded: ns on the clock of `time.monotonic_ns`.
+        settled: ns; nothing of any stream with an originating time up to this comes after it.
     """
 
     content: Content
@@ -40,12 +39,12 @@ class Reading:
 
     Args:
         recording: what to read.
-        audio: turns sound into samples; None where sound does not matter.
-        pictures: whether pictures matter.
+        audio: turns sound into samples; None if sound is not needed.
+        pictures: whether pictures are needed.
         first_tick: the first tick that a picture can serve, by its originating time. A picture is superseded
-            where the next one can serve that tick too: it is left out, and nobody looks for a face in it.
-        in_order: bring the streams into the order of their times, as far as `HELD` and `SKEW` allow, rather
-            than leave them in that of the file. Needed only where somebody waits for those times.
+            if the next one can serve that tick too: it is left out, and not analysed.
+        in_order: merge the streams by time, as far as `HELD` and `SKEW` allow, rather than leave them in the
+            order of the file. Needed only if material is paced by its times.
 
     Attributes:
         superseded: pictures left out so far.
@@ -72,7 +71,7 @@ class Reading:
 
     def _read(self) -> Iterator[Material]:
         """In the order of the file."""
-        held: Frame | None = None  # the last picture, until the next one tells whether it is superseded
+        held: Frame | None = None  # the last picture, until the next one shows whether it is superseded
         failure: Exception | None = None
         try:
             for item in self._recording:
@@ -91,7 +90,7 @@ class Reading:
                     if held is not None and held.originating_time <= self._newest - SKEW:  # no next one
                         yield self._material(held, held.originating_time)
                         held = None
-                    for sample in samples:  # one by one: a picture may lie between two of them
+                    for sample in samples:  # one by one: a picture may lie between two
                         yield self._material(sample, sample.originating_time)
         except Exception as error:
             failure = error
@@ -101,10 +100,10 @@ class Reading:
             raise failure
 
     def _material(self, content: Content, at: int) -> Material:
-        return Material(content, at, time.perf_counter_ns(), self._newest - SKEW)
+        return Material(content, at, time.monotonic_ns(), self._newest - SKEW)
 
     def _sorted(self) -> Iterator[Material]:
-        """By time: what is ahead of the other stream is held back."""
+        """By time: a stream that is ahead of the other is held back."""
         held: list[tuple[int, int, Material]] = []  # a heap, by time, then in the order of the file
         size = 0  # bytes of pictures in it
         streams = self._pictures + (self._audio is not None)
@@ -115,7 +114,7 @@ class Reading:
                 heapq.heappush(held, (material.time, count, material))
                 size += _size(material)
                 reached[type(material.content)] = material.time
-                read = material.settled  # all that is not later than this is held, or was given out
+                read = material.settled  # everything up to this is held, or was yielded
                 if len(reached) == streams:
                     read = max(read, min(reached.values()))
                 while held and (held[0][0] <= read or size > HELD):

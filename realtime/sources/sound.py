@@ -1,97 +1,106 @@
-"""What a device heard, by its own count of samples, as 16 kHz mono sound on the session's clock."""
+"""From a device's blocks of sound to samples of `audio/1` at its inlet."""
 
-import threading
-from collections import deque
+import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..features.audio import TICK, AudioFeatures
 from ..features.resampling import Resampler
 from ..features.steady import Steady
 from ..streams.clock import DeviceClock
-from ..streams.counts import Counts
 from ..streams.samples import SECOND, Sound
+from .device import Inlet
 
-WAITING: Final = 1000  # stretches of sound that wait to be taken; 10 s of blocks of 10 ms
+# ns after a sample in which no other comes: they come every 40 ms, by a clock that may be a little fast.
+_REACHED: Final = 39 * SECOND // 1000
 
 
 class DeviceSound:
-    """One thread pushes blocks, another takes sound.
-
-    Args:
-        keep: called with all sound, taken or not, by the thread that pushes.
-        waiting: stretches of sound that may wait.
+    """Blocks of mono sound, by a device's own count of samples, to 16 kHz on the session's clock. Pure.
 
     Attributes:
-        counts: blocks; captured = used (taken) + dropped by reason + waiting, at any time. Dropped: `full`
-            (nobody took them in time), `overlap` (an estimate of the clock was too late, and their time had
-            been given away), `after_end` (not taken before the end).
+        overlap: samples at 16 kHz dropped because the estimate of the device's clock had been too late, and
+            their time was taken by others.
     """
 
-    def __init__(self, keep: Callable[[Sound], None] | None = None, waiting: int = WAITING) -> None:
-        self.counts = Counts()
-        self._keep, self._most = keep, waiting
+    def __init__(self) -> None:
+        self.overlap = 0
         self._clock = DeviceClock()
         self._steady = Steady()
         self._resampler = Resampler(1)
-        self._ended = False
-        self._changed = threading.Condition()  # guards what follows and the counts
-        self._waiting: deque[tuple[Sound, int]] = deque()  # with the number of blocks in it
-        self._unsent = 0  # blocks that are in filters
 
     @property
     def drift(self) -> float:
         """How much more the session's clock advances than the device's, as a ratio: 100e-6 is 100 ppm."""
         return self._clock.drift
 
-    def begin_anew(self, rate: int) -> None:
-        """What comes now is at `rate` Hz, after an unknown number of lost samples; also at the beginning."""
-        self._clock.begin_anew()
+    def restart(self, rate: int) -> None:
+        """The next block is at `rate` Hz, and the first one or after an unknown number of lost samples."""
+        self._clock.restart()
         self._resampler = Resampler(rate)
 
-    def push(self, index: int, host: int, samples: NDArray[np.float32]) -> None:
-        """Take a block `[n]`, mono.
+    def push(self, index: int, host: int, samples: NDArray[np.float32]) -> list[Sound]:
+        """Take a block `[n]`; give the sound that it completes.
 
         Args:
             index: of its first sample, by the device's count.
-            host: what the session's clock showed when that sample was heard, or later; ns.
+            host: what the session's clock showed when that sample was captured, or later; ns.
         """
         device = index * SECOND // self._resampler.rate
         self._clock.observe(device, host)
-        with self._changed:
-            self.counts.captured += 1
-            self._unsent += 1
-            for sound in self._resampler.push(device, samples):
-                at = self._clock.time(sound.originating_time)
-                if at is None:
-                    self.counts.dropped["overlap"] += self._unsent
-                    self._unsent = 0
-                    continue
-                for steady in self._steady.push(Sound(at, sound.samples)):
-                    if self._keep is not None:
-                        self._keep(steady)
-                    self._waiting.append((steady, self._unsent))
-                    self._unsent = 0
-            while len(self._waiting) > self._most:
-                self.counts.dropped["full"] += self._waiting.popleft()[1]
-            self._changed.notify_all()
+        sounds: list[Sound] = []
+        for sound in self._resampler.push(device, samples):
+            at = self._clock.time(sound.originating_time)
+            if at is None:
+                self.overlap += sound.samples.size
+            else:
+                sounds.extend(self._steady.push(Sound(at, sound.samples)))
+        return sounds
 
-    def take(self, timeout: float) -> Sound | None:
-        """The next sound, in order; None if there is none within `timeout` seconds, or after the end."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._ended, timeout)
-            if not self._waiting or self._ended:
-                return None
-            sound, blocks = self._waiting.popleft()
-            self.counts.used += blocks
-            return sound
 
-    def end(self) -> None:
-        """Nothing is taken any more."""
-        with self._changed:
-            self._ended = True
-            self.counts.dropped["after_end"] += self.counts.waiting
-            self._waiting.clear()
-            self._changed.notify_all()
+class SoundDelivery:
+    """Delivers the audio features of a device's sound, in the thread that pushes.
+
+    The inlet counts samples of features, 40 ms each: sound that is dropped counts as one for every 40 ms.
+
+    Args:
+        keep: called with all sound that the inlet wants.
+    """
+
+    def __init__(self, inlet: Inlet, keep: Callable[[Sound], None] | None) -> None:
+        self._inlet, self._keep = inlet, keep
+        self._sound = DeviceSound()
+        self._features = AudioFeatures(inlet.modality)
+        self._dropped: Counter[str] = Counter()  # samples at 16 kHz that are not counted yet, by reason
+        self.restart = self._sound.restart
+
+    @property
+    def drift(self) -> float:
+        """See `DeviceSound`."""
+        return self._sound.drift
+
+    def push(self, index: int, host: int, samples: NDArray[np.float32]) -> None:
+        """Take a block; see `DeviceSound.push`."""
+        overlap = self._sound.overlap
+        for sound in self._sound.push(index, host, samples):
+            if (unwanted := self._inlet.unwanted) is not None:
+                self.drop(unwanted, sound.samples.size)
+                continue
+            if self._keep is not None:
+                self._keep(sound)
+            began = time.perf_counter_ns()
+            for sample in self._features.push(sound):
+                at, extract_ms = sample.originating_time, (time.perf_counter_ns() - began) / 1e6
+                self._inlet.sample(sample.values, at, at + _REACHED, extract_ms)
+        self.drop("overlap", self._sound.overlap - overlap)
+
+    def drop(self, reason: str, samples: int) -> None:
+        """Count so many samples at 16 kHz as dropped."""
+        self._dropped[reason] += samples
+        n, self._dropped[reason] = divmod(self._dropped[reason], TICK)
+        if n:
+            self._inlet.drop(reason, n)

@@ -1,10 +1,12 @@
-"""What a run takes its observations from."""
+"""What a run takes its observations from, and how it is matched to a bundle."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from ...bundle.metadata import Metadata, ModalitySpec
+from ...contracts.errors import UserError
 from ..streams.counts import Counts
-from ..streams.samples import Observation
+from ..streams.samples import SECOND, Observation, Sample
 from .device import Device
 
 
@@ -13,14 +15,27 @@ class Offer:
     """A modality that a source can give.
 
     Attributes:
-        name: by which the source calls it.
-        schema: the name of its feature schema; None if it has none and is known by its name alone.
-        dim: numbers in a sample; None where the source gives what is asked for.
+        name: the source's name for it.
+        schema: of its features; None if it has none and is known by its name alone.
+        dim: numbers in a sample; None where the source gives as many as are wanted.
+        required: whether it is an error if the bundle does not take it: somebody asked for it by name.
     """
 
     name: str
     schema: str | None
     dim: int | None = None
+    required: bool = False
+
+    def __str__(self) -> str:
+        return _described(self.name, self.schema, self.dim)
+
+    def fits(self, modality: ModalitySpec) -> bool:
+        """Whether it can be that modality: by schema, or by name where one of the two has no schema."""
+        if self.dim is not None and self.dim != modality.dim:
+            return False
+        if self.schema is None or modality.schema is None:
+            return self.name == modality.name
+        return self.schema == modality.schema
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +43,13 @@ class Wanted:
     """A modality that a run takes from its source.
 
     Attributes:
-        name: the bundle's name for it: samples and observations bear it.
-        offer: the source's name for it.
-        dim: numbers in a sample.
+        name: the bundle's name for it, which samples and observations have.
+        offer: what it comes from; None where nothing fits: missing at every tick.
         max_age: ns after its originating time during which a sample counts as present.
     """
 
     name: str
-    offer: str
+    offer: Offer | None
     schema: str | None
     dim: int
     max_age: int
@@ -48,33 +62,47 @@ class Source:
 
     Attributes:
         name: for people.
-        offers: what it can give; complete before `open`.
-        clock: for live and paced sources, ns since the first tick, by the clock; None where observations come
-            as fast as they are taken.
-        duration: seconds from the start of the recording to where it ends; None if nobody knows.
+        clock: for live and paced sources, the time now on the axis of observations, ns, or that of the first
+            tick before it; None where observations come as fast as they are taken.
         start: seconds on the recording's axis at which ticks begin.
+        duration: seconds on the same axis at which they end; None if nobody knows.
         devices: what is open, by name; they may be lost and come back.
         marks: what a recording holds of them, in order: time (ns) and label.
-        problems: what of a recording could not be read, a line each; complete after the iteration.
+        context: recorded values of context modalities, by name.
         paused: while True, nothing is extracted or kept.
+        stopped: set by `stop`.
+        warn: called with a line for people, from any thread.
+        keeps_media: whether captured pictures and sound are to be kept; set before `open`.
+        arrivals: samples and the time at which each came (ns), since the run last took them; None, as at
+            first, while nobody wants them.
     """
 
     name: str = ""
-    offers: Sequence[Offer] = ()
     clock: Callable[[], int] | None = None
     start: float = 0.0
     duration: float | None = None
     devices: Mapping[str, Device] = {}
     marks: Sequence[tuple[int, str]] = ()
-    problems: Sequence[str] = ()
+    context: Mapping[str, Sequence[float]] = {}
     paused: bool = False
+    stopped: bool = False
+    keeps_media: bool = False
+    warn: Callable[[str], None] = print
+    arrivals: list[tuple[Sample, int]] | None = None
 
-    def open(self, wanted: Sequence[Wanted], silent: Sequence[str], rate: int) -> None:
+    def offers(self, inputs: Sequence[ModalitySpec]) -> Sequence[Offer]:
+        """What it can give of what a bundle takes.
+
+        Raises:
+            UserError: what was asked for by name does not exist, or does not fit.
+        """
+        raise NotImplementedError
+
+    def open(self, wanted: Sequence[Wanted], rate: int) -> None:
         """Open devices or files.
 
         Args:
-            wanted: what observations are to hold of the offers.
-            silent: names of modalities that no offer fits: missing at every tick.
+            wanted: what observations are to hold.
             rate: ticks a second.
 
         Raises:
@@ -90,9 +118,52 @@ class Source:
         """By modality, where its samples went so far; complete after `close`."""
         raise NotImplementedError
 
+    @property
+    def problems(self) -> Sequence[str]:
+        """What of a recording could not be read, a line each; complete after the iteration."""
+        return ()
+
     def stop(self) -> None:
-        """End the iteration after the current tick; from any thread or signal handler."""
-        raise NotImplementedError
+        """End the iteration soon; from any thread or signal handler. The run takes no further observation."""
+        self.stopped = True
 
     def close(self) -> None:
         """Release everything; threads and processes have ended after it."""
+
+
+def match(source: Source, bundle: Metadata) -> list[Wanted]:
+    """What a bundle takes, each with the offer that it comes from.
+
+    An offer is found by its schema; of several the one of the same name, else the first.
+
+    Raises:
+        UserError: nothing fits, or something that was asked for by name does not, or an offer has the name of
+            a modality that it does not fit; names both sides.
+    """
+    inputs = [m for m in bundle.inputs if m.role == "observed"]
+    left = list(source.offers(inputs))
+    offered = ", ".join(map(str, left)) or "nothing"
+    chosen: dict[str, Offer] = {}
+    for same_name in (True, False):
+        for modality in inputs:
+            if modality.name not in chosen:
+                for offer in left:
+                    if offer.fits(modality) and (offer.name == modality.name or not same_name):
+                        chosen[modality.name] = offer
+                        left.remove(offer)
+                        break
+    missing = {m.name for m in inputs} - chosen.keys()
+    unused = [offer for offer in left if offer.required or offer.name in missing]
+    if unused or not chosen:
+        takes = ", ".join(_described(m.name, m.schema, m.dim) for m in inputs)
+        gives = ", ".join(map(str, unused)) or offered
+        raise UserError(f"{source.name} gives {gives}, but bundle {bundle.name!r} takes {takes}")
+    return [
+        Wanted(m.name, chosen.get(m.name), m.schema, m.dim, round(m.max_age_at(bundle.rate) * SECOND))
+        for m in inputs
+    ]
+
+
+def _described(name: str, schema: str | None, dim: int | None) -> str:
+    what = schema or ("" if dim is None else f"{dim} number{'s' * (dim != 1)}")
+    return f"{name} ({what})" if what else name

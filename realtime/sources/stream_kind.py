@@ -1,36 +1,54 @@
-"""Which streams of others can stand for a camera or a microphone: by their channels and rate."""
+"""Whether a stream carries features or sound for a modality, by its channels and rate."""
 
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...contracts.schemas import AUDIO, FACE
+from ...contracts.schemas import AUDIO
 
 Kind = Literal["features", "sound"]
 
-SCHEMA: Final = {"face": FACE, "audio": AUDIO}  # by modality
 MIN_RATE: Final = 8_000  # Hz, of sound
-TAKEN: Final = {
-    "face": f"{FACE.dim} channels of numbers ({FACE.name})",
-    "audio": f"{AUDIO.dim} channels of numbers ({AUDIO.name}), "
-    f"or sound: 1 or 2 channels at {MIN_RATE} Hz or more",
-}  # by modality, for people
 
 
-def kind_of(modality: str, channels: int, rate: float, of_strings: bool) -> Kind | None:
-    """What a stream is to that modality; None where it is nothing to it. `rate`: Hz, 0 if irregular."""
-    if of_strings:
+class Shape(NamedTuple):
+    """Attributes:
+    channels: numbers or strings in a sample.
+    rate: Hz; 0 if irregular.
+    strings: whether samples are strings.
+    """
+
+    channels: int
+    rate: float
+    strings: bool
+
+    def __str__(self) -> str:
+        at = f" at {self.rate:g} Hz" if self.rate else ""
+        return f"{_channels(self.channels)}{' of strings' * self.strings}{at}"
+
+
+def kind_of(shape: Shape, dim: int, schema: str | None) -> Kind | None:
+    """What a stream carries for a modality of `dim` numbers of that schema; None where it does not fit.
+
+    Features are streams of `dim` channels, for any schema. Sound is possible for `audio/1` only.
+    """
+    if shape.strings:
         return None
-    if channels == SCHEMA[modality].dim:
+    if shape.channels == dim:
         return "features"
-    return "sound" if modality == "audio" and channels in (1, 2) and rate >= MIN_RATE else None
+    return "sound" if schema == AUDIO.name and shape.channels in (1, 2) and shape.rate >= MIN_RATE else None
 
 
-def shape(channels: int, rate: float, of_strings: bool) -> str:
-    """For people."""
-    at = f" at {rate:g} Hz" if rate else ""
-    return f"{channels} channel{'s' * (channels != 1)}{' of strings' * of_strings}{at}"
+def accepted(dim: int, schema: str | None) -> str:
+    """What `kind_of` accepts, for messages."""
+    features = f"{_channels(dim)} of numbers{f' ({schema})' if schema else ''}"
+    sound = f", or sound: 1 or 2 channels at {MIN_RATE} Hz or more"
+    return features + (sound if schema == AUDIO.name else "")
+
+
+def _channels(n: int) -> str:
+    return f"{n} channel{'s' * (n != 1)}"
 
 
 def vector(values: NDArray[Any]) -> NDArray[np.float32] | None:
@@ -43,7 +61,7 @@ def vector(values: NDArray[Any]) -> NDArray[np.float32] | None:
 def mono(values: NDArray[Any]) -> NDArray[np.float32]:
     """Sound `[n, channels]` of any number type, integers of their full scale: float32 `[n]`, full scale ±1.
 
-    What is not finite is silence: a filter would never forget it.
+    Values that are not finite become silence: a filter would never recover from them.
     """
     if np.issubdtype(values.dtype, np.integer):
         values = values / -float(np.iinfo(values.dtype).min)

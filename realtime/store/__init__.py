@@ -1,10 +1,10 @@
-"""Recorded sessions: a folder of Arrow streams that is read as far as it is right, whatever happened to it.
+"""Recorded sessions: folders of Arrow streams that stay readable when they are cut off or damaged.
 
-| file | what |
+| module | purpose |
 |---|---|
-| `folder` | writes one; its docstring is the description of the format |
-| `tables`, `messages` | its rows as Arrow, its messages with their checks |
-| `reader` | reads one, and says what is lost |
-| `replay` | shows the model again what it was shown |
-| `media` | pictures and sound, if they were asked for |
+| `folder` | writes a session; its docstring describes the format |
+| `tables`, `messages` | rows as Arrow, messages with checksums |
+| `reader` | reads a session, and reports what is lost |
+| `media`, `muxer` | pictures and sound, if they were asked for |
+| `estimates_file` | reads the files of outputs |
 """

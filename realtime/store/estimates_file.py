@@ -1,7 +1,6 @@
 """Reads estimates back from the files that outputs write: JSON Lines, CSV, Parquet."""
 
 import csv
-import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -9,16 +8,17 @@ from typing import Any, Final
 import msgspec
 
 from ...contracts.errors import UserError
-from ..engine.estimate import Engagement, Estimate
+from ..engine.columns import estimate_reader, modalities_of
+from ..engine.estimate import Estimate
 
-_PARQUET: Final = b"PAR1"
+_PARQUET: Final = b"PAR1"  # with which such files begin
 
 
 def read_estimates(path: Path) -> list[Estimate]:
-    """All of a file; of CSV and Parquet without latencies.
+    """All estimates of a file; columns are found by name, see `estimate_reader`.
 
     Raises:
-        UserError: it cannot be read, or is none of these; it has no estimate.
+        UserError: it cannot be read, or is none of these formats; it has no estimate.
     """
     try:
         with path.open("rb") as file:
@@ -29,10 +29,10 @@ def read_estimates(path: Path) -> list[Estimate]:
             estimates = [msgspec.json.decode(line, type=Estimate) for line in path.read_bytes().splitlines()]
         else:
             with path.open(newline="", encoding="utf-8") as text:
-                estimates = _of_rows(csv.DictReader(text))
+                estimates = _of_rows(csv.DictReader(text, restkey=""))
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-    except (ValueError, KeyError, TypeError):  # msgspec's errors are of ValueError
+    except (ValueError, KeyError, TypeError):  # msgspec's errors are ValueErrors
         raise UserError(
             f"{path}: not estimates, or damaged; give a file of --to jsonl:, csv: or parquet:, or a session"
         ) from None
@@ -42,36 +42,12 @@ def read_estimates(path: Path) -> list[Estimate]:
 
 
 def _parquet_rows(path: Path) -> Iterable[Mapping[str, Any]]:
-    try:
-        import pyarrow.parquet
-    except ImportError:
-        raise UserError(f"{path}: Parquet needs pyarrow: pip install 'enrapt[record]'") from None
-    rows: list[Mapping[str, Any]] = pyarrow.parquet.read_table(path).to_pylist()
+    from .arrow import parquet
+
+    rows: list[Mapping[str, Any]] = parquet().read_table(path).to_pylist()
     return rows
 
 
 def _of_rows(rows: Iterable[Mapping[str, Any]]) -> list[Estimate]:
-    estimates = []
-    for row in rows:
-        modalities = [name.removesuffix("_present") for name in row if name.endswith("_present")]
-        estimates.append(
-            Estimate(
-                tick=int(row["tick"]),
-                t=float(row["t_s"]),
-                engagement=Engagement(
-                    *(float(row[f"engagement_{x}"]) for x in ("mean", "std", "low", "high"))
-                ),
-                present={m: bool(int(row[f"{m}_present"])) for m in modalities},
-                age_ms={m: _number(row[f"{m}_age_ms"]) for m in modalities},
-                surprise={m: _number(row[f"{m}_surprise_nats"]) for m in modalities},
-            )
-        )
-    return estimates
-
-
-def _number(cell: Any) -> float | None:
-    """A cell that may be empty."""
-    if cell is None or cell == "":
-        return None
-    number = float(cell)
-    return None if math.isnan(number) else number
+    found = list(rows)
+    return list(map(estimate_reader(modalities_of(found[0])), found)) if found else []

@@ -1,21 +1,22 @@
 """A recorded session: a folder with one Arrow IPC stream a table, and a `session.json`. Append-only.
 
 `session.json`
-    `version` of this format, `enrapt`, `started` (UTC; the only wall-clock time), the caller's `description`,
-    of which `schemas` says the feature schema of each modality. Once the session has ended also `ended` (ns
-    on the session's clock; the latest time in it) and the caller's `summary`.
-`face.arrows`, `audio.arrows`, … one a modality
+    `version` of this format, `enrapt`, `started` (UTC; the only wall-clock time) and the caller's
+    `description`. In it `schemas` has the feature schema of each modality, null for a plain vector, and
+    `dims` its number of values. A session that has ended also has `ended` (ns on the session's clock; its
+    latest time) and the caller's `summary`.
+`face.arrows`, `audio.arrows`, … one per modality
     The source's samples: `originating_time`, `arrived` (ns), `sequence`, `values` (float32, in the schema's
-    order; null: looked, and nothing was there).
+    order; null: the sensor worked, and there was nothing to measure).
 `observations.arrows`
-    `tick`, `time` (ns) and by modality the vector that the model was shown and its `_age` (ns), null where
-    missing.
+    `tick`, `time` (ns) and by modality the model's input vector and its `_age` (ns), null where missing.
 `estimates.arrows`
-    A row a tick, its columns as in CSV.
+    One row per tick, with the columns of CSV.
 `marks.arrows`
-    `time` (ns) and `label`: what a person noted.
+    `time` (ns) and `label`.
 
-Fields say their units in their metadata. Enrapt is not needed to read them::
+Columns are read by name; those that are not known are ignored. Each field has its unit as metadata. Reading
+does not need enrapt::
 
     import json
     import pyarrow.ipc
@@ -30,13 +31,12 @@ Fields say their units in their metadata. Enrapt is not needed to read them::
         vectors = [vector for batch in stream for vector in batch["values"].to_pylist()]
 
 A file that was cut within a batch gives plain Arrow the batches before it, then an error. `SessionReader`
-stops there instead and says what is lost; it also notices a changed byte, which Arrow does not.
+stops there without an error and reports what is lost; it also detects a changed byte, which Arrow does not.
 """
 
 import contextlib
 import datetime
 import importlib.metadata
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -45,6 +45,7 @@ from typing import Any, Final, Generic, Self
 import msgspec
 
 from ...contracts.errors import UserError
+from ...contracts.files import PartFile
 from ..engine.estimate import Estimate
 from ..streams.samples import SECOND, Observation, Sample
 from .messages import END, MessageFile
@@ -53,11 +54,11 @@ from .tables import Encoder, Row, Table, Tables
 VERSION: Final = 1
 JSON: Final = "session.json"
 
-_FLUSH: Final = SECOND * 4 // 5  # ns; with the wait for the row that notices it, less than a second
+_FLUSH: Final = SECOND * 4 // 5  # ns; rows are written with the first one that comes later: within a second
 
 
 class Session(msgspec.Struct, omit_defaults=True):
-    """What `session.json` says."""
+    """The content of `session.json`."""
 
     version: int
     enrapt: str
@@ -73,7 +74,7 @@ def path_of(folder: Path, table: str) -> Path:
 
 
 class _Log(Generic[Row]):
-    """A table being written; rows wait to be written together."""
+    """A table being written, in batches of rows."""
 
     def __init__(self, path: Path, table: Table[Row]) -> None:
         self._table = table
@@ -86,7 +87,7 @@ class _Log(Generic[Row]):
         self._file.write(self._encoder.begin)
 
     def append(self, row: Row) -> None:
-        self._waiting.append(self._table.flat(row))
+        self._waiting.append(self._table.write(row))
 
     def flush(self) -> None:
         if self._waiting:
@@ -94,7 +95,7 @@ class _Log(Generic[Row]):
             self._waiting.clear()
 
     def end(self) -> None:
-        if self._file.closed:  # Ctrl-C came while the session was being closed
+        if self._file.closed:  # before Ctrl-C while the session was being closed
             return
         self.flush()
         self._file.write(END)
@@ -104,34 +105,39 @@ class _Log(Generic[Row]):
 class SessionWriter:
     """Records a session. A context manager, used by one thread.
 
-    What it is told is with the operating system at most a second of session time later, in whole batches: a
-    killed process loses no more. It is not synchronised with the disk, so a machine without power can lose
-    what its system had not written yet.
+    Rows are given to the operating system within a second of session time, in complete batches: a killed
+    process loses no more. They are not synchronised with the disk, so a power failure can lose what the
+    system had not written yet.
 
-    Leaving the context without an exception closes the session, if `close` has not. After an exception what
-    waits is written, too, but the session counts as one that was not ended.
+    Leaving the context without an exception closes the session, if `close` has not. After an exception the
+    rows are written, too, but the session counts as not ended.
 
-    After an error of writing (see `Raises`), which is raised once, nothing more is recorded: all that was
-    written before stays readable, and further calls do nothing.
+    After a write error, which is raised once, nothing more is recorded: all that was written before stays
+    readable, and further calls do nothing.
 
     Args:
-        folder: made if it is not there; otherwise empty.
-        description: what `session.json` is to say, and JSON can. `schemas` in it is needed: by modality, in
-            the order in which observations name them, the name of its feature schema.
+        folder: created if missing; otherwise it must be empty.
+        description: JSON content for `session.json`. Required is `schemas`: the name of each modality's
+            feature schema, or None, in the order of observations. `dims`, the number of values of each,
+            is required for a schema that is not known.
 
     Raises:
-        UserError: the folder has something in it or cannot be written; an unknown feature schema. Later,
-            from any call: the disk is full, or the files have become unwritable.
-        ValueError: a sample, observation or estimate is not as the schemas say; nothing has changed then.
+        UserError: the folder is not empty or cannot be written; an unknown feature schema without dims; a
+            modality whose name a session cannot hold. Later, from any call: the disk is full, or the files
+            have become unwritable.
+        ValueError: a sample, observation or estimate does not match the schemas; nothing has changed then.
     """
 
     def __init__(self, folder: Path, description: Mapping[str, Any]) -> None:
-        tables = Tables(description["schemas"])
+        try:
+            tables = Tables(description["schemas"], description.get("dims", {}))
+        except ValueError as error:
+            raise UserError(f"cannot be recorded: {error}") from None
         self._folder = folder
         self._modalities = tables.samples.keys()
         self._logs: dict[str, _Log[Any]] = {}
         self._flushed = 0  # ns
-        self._now = 0  # ns; the latest time told
+        self._now = 0  # ns; the latest time of a row
         self._open = True
         self._session = Session(
             version=VERSION,
@@ -157,31 +163,38 @@ class SessionWriter:
             raise UserError(f"{folder}: cannot be written ({error.strerror}); give another folder") from None
 
     def sample(self, sample: Sample, arrived: int) -> None:
-        """Record what a source gave, and when it came (ns)."""
+        """Record a sample and its arrival time, ns."""
         if sample.modality not in self._modalities:
             raise ValueError(f"a sample of {sample.modality!r}, which the session's schemas do not name")
         self._add(sample.modality, (sample, arrived), arrived)
 
     def observation(self, observation: Observation) -> None:
-        """Record what the model is shown."""
+        """Record the model's input."""
         self._add("observations", observation, observation.time)
 
     def estimate(self, estimate: Estimate) -> None:
-        """Record what the model says."""
+        """Record an estimate."""
         self._add("estimates", estimate, round(estimate.t * SECOND))
 
     def mark(self, time: int, label: str) -> None:
-        """Record what a person notes at that time (ns)."""
+        """Record a mark at that time, ns."""
         self._add("marks", (time, label), time)
 
     def close(self, summary: Any = None) -> None:
-        """End the session; a second time does nothing.
+        """End the session; a second call does nothing. Ctrl-C meanwhile takes effect when it has ended.
 
         Args:
-            summary: for `session.json`; what JSON can say.
+            summary: JSON content for `session.json`.
         """
         if not self._logs:
             return
+        try:
+            self._end(summary)
+        except KeyboardInterrupt:
+            self._end(summary)
+            raise
+
+    def _end(self, summary: Any) -> None:
         with self._errors():
             if self._open:
                 for log in self._logs.values():
@@ -196,7 +209,7 @@ class SessionWriter:
             return
         self._logs[name].append(row)
         self._now = max(self._now, time)
-        # Either way, for one absurd time must not put off all that comes.
+        # Either way, so that one wrong time in the future does not stop flushing.
         if abs(time - self._flushed) >= _FLUSH:
             with self._errors():
                 for log in self._logs.values():
@@ -205,26 +218,18 @@ class SessionWriter:
 
     def _write_json(self) -> None:
         text = msgspec.json.format(msgspec.json.encode(self._session), indent=2) + b"\n"
-        part = self._folder / f"{JSON}.part"
-        try:
-            with part.open("wb") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())  # or the name could come to the disk before the text
-            part.replace(self._folder / JSON)
-        except OSError:
-            part.unlink(missing_ok=True)
-            raise
+        with PartFile(self._folder / JSON) as stream:
+            stream.write(text)
 
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
-            told = not self._open
+            raised_before = not self._open
             self._open = False
             self._close_files()
-            if not told:
+            if not raised_before:
                 raise UserError(
                     f"{self._folder}: cannot be written any more ({error.strerror}); "
                     "the session up to here is kept, nothing after it"
@@ -243,7 +248,7 @@ class SessionWriter:
         if kind is None:
             self.close()
         elif self._open:
-            self._open = False  # whatever goes wrong now, another error is on its way
+            self._open = False  # a write error does not replace the exception that is being raised
             with self._errors():
                 for log in self._logs.values():
                     log.end()

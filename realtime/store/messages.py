@@ -1,4 +1,4 @@
-"""A file of a session, message by message: each is written whole or not at all, and read if nothing changed.
+"""A file of a session as messages: each is written completely or not at all, and read only if unchanged.
 
 The messages are those of an Arrow IPC stream. Arrow has no checksums, so each carries one: the text
 `crc32=… bytes=…` in its custom metadata (the first message's: in its schema's), over all its bytes with zeros
@@ -22,11 +22,11 @@ _MAX_METADATA: Final = 2**20  # bytes; that of a schema is some thousand
 
 def sealed(message: bytes) -> bytes:
     """The message with its check filled in."""
-    whole = bytearray(message)
-    check = whole.index(UNCHECKED)
-    whole[check + 21 : check + 29] = b"%08x" % len(whole)
-    whole[check + 6 : check + 14] = b"%08x" % zlib.crc32(whole)
-    return bytes(whole)
+    filled = bytearray(message)
+    check = filled.index(UNCHECKED)
+    filled[check + 21 : check + 29] = b"%08x" % len(filled)
+    filled[check + 6 : check + 14] = b"%08x" % zlib.crc32(filled)
+    return bytes(filled)
 
 
 def messages(file: BinaryIO, size: int) -> Iterator[bytes]:

@@ -1,4 +1,4 @@
-"""Reads a recorded session; `folder` says what is in it."""
+"""Reads a recorded session; the docstring of `folder` describes the format."""
 
 import contextlib
 import os
@@ -14,7 +14,7 @@ from ..engine.estimate import Estimate
 from ..streams.samples import SECOND, Observation, Sample
 from .folder import JSON, VERSION, Session, path_of
 from .messages import END, messages
-from .tables import Row, Table, Tables, is_of, rows
+from .tables import Decoder, Row, Table, Tables
 
 
 class _Version(msgspec.Struct):
@@ -26,14 +26,15 @@ class SessionReader:
 
     Attributes:
         description: the caller's, as it was recorded.
+        schemas: by modality, in the order of the recording.
         started: UTC, ISO 8601.
         ended: ns on the session's clock; None where the session was not ended: the program was killed, has
             failed, or still records.
         summary: the caller's, None where the session was not ended.
 
     Raises:
-        UserError: not a session, of another version, with feature schemas that this version of enrapt does
-            not know; later, a file cannot be read.
+        UserError: not a session, or of another version; it was recorded without `dims` and has a feature
+            schema that is not known; later, a file cannot be read.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -53,14 +54,16 @@ class SessionReader:
                     "take the one that recorded it"
                 )
             session = msgspec.json.decode(text, type=Session)
-            names = msgspec.convert(session.description.get("schemas"), dict[str, str])
-            if unknown := names.keys() - {m for m, name in names.items() if name in SCHEMAS}:
+            names = msgspec.convert(session.description.get("schemas"), dict[str, str | None])
+            dims = msgspec.convert(session.description.get("dims", {}), dict[str, int])
+            if unknown := {m for m, name in names.items() if name not in SCHEMAS} - dims.keys():
                 modality = min(unknown)
                 raise UserError(
                     f"{path}: {modality} is of feature schema {names[modality]!r}, and this enrapt "
                     f"knows {', '.join(SCHEMAS)}; read it with enrapt {session.enrapt}, which recorded it"
                 )
-            self._tables = Tables(names)
+            self._tables = _tables(path, names, dims)
+            self.schemas = self._tables.schemas
         except (msgspec.DecodeError, ValueError, RecursionError):
             raise UserError(f"{path}: not a session's, or damaged") from None
         self.description = session.description
@@ -69,7 +72,7 @@ class SessionReader:
         self.summary = session.summary
 
     def samples(self, modality: str) -> Iterator[tuple[Sample, int]]:
-        """The samples of a source in the order in which they came, each with the time at which it did, ns.
+        """The samples of a modality in the order of their arrival, each with its arrival time, ns.
 
         Raises:
             UserError: the session has no such modality.
@@ -79,75 +82,88 @@ class SessionReader:
         return self._read(self._tables.samples[modality])
 
     def observations(self) -> Iterator[Observation]:
-        """What the model was shown, tick by tick."""
+        """The model's input, tick by tick."""
         return self._read(self._tables.observations)
 
     def estimates(self) -> Iterator[Estimate]:
-        """What it said, the same to the byte."""
+        """The estimates, with the same JSON to the byte."""
         return self._read(self._tables.estimates)
 
     def marks(self) -> Iterator[tuple[int, str]]:
-        """What a person noted, each with its time, ns."""
+        """The marks: time, ns, and label."""
         return self._read(self._tables.marks)
 
     @property
     def lost(self) -> list[str]:
-        """What is lost, in a line a file; empty where nothing is. Reads everything.
+        """What is lost, one line a file; empty if nothing is. Reads everything.
 
         Raises:
             UserError: a file belongs to another session, or cannot be read.
         """
-        told, latest = [], 0
+        lines, latest = [], 0
         for table in self._tables:
-            whole, last = 0, b""
+            size, last, decoder = 0, b"", None
             for message in self._messages(table):
-                last = message if whole else b""  # the first has no rows
-                whole += len(message)
-            time = max(map(table.time, rows(last, table))) if last else None
+                if decoder is None:
+                    decoder = self._decoder(message, table)
+                else:
+                    last = message
+                size += len(message)
+            time = max(map(table.time, decoder.rows(last))) if decoder and last else None
             latest = max(latest, time or 0)
-            if wrong := self._wrong(path_of(self._folder, table.name), whole):
+            if wrong := self._wrong(path_of(self._folder, table.name), size):
                 since = "all of it" if time is None else f"what came after {time / SECOND:.3f} s"
-                told.append(f"{table.name}.arrows: {wrong}; {since} is lost")
+                lines.append(f"{table.name}.arrows: {wrong}; {since} is lost")
         if self.ended is None:
-            told.insert(
+            lines.insert(
                 0,
                 f"{JSON}: the session was not ended (the program was killed, has failed, or still records); "
                 f"what came after {latest / SECOND:.3f} s, at most a second, is lost",
             )
-        return told
+        return lines
 
-    def _wrong(self, path: Path, whole: int) -> str | None:
-        """What is wrong with a file after that many bytes of whole messages."""
+    def _wrong(self, path: Path, size: int) -> str | None:
+        """What is wrong with a file after that many bytes of complete messages."""
         with _readable(path), path.open("rb") as file:
-            file.seek(whole)
+            file.seek(size)
             tail = file.read()
             if tail == END or (not tail and self.ended is None):
                 return None
             return f"{len(tail)} bytes cannot be read" if tail else "cut"
-        return "is not there"
+        return "is missing"
 
     def _read(self, table: Table[Row]) -> Iterator[Row]:
         found = self._messages(table)
-        next(found, None)  # the schema
-        for message in found:
-            yield from rows(message, table)
+        begin = next(found, None)
+        if begin is not None:
+            decoder = self._decoder(begin, table)
+            for message in found:
+                yield from decoder.rows(message)
+
+    def _decoder(self, begin: bytes, table: Table[Row]) -> Decoder[Row]:
+        try:
+            return Decoder(begin, table)
+        except ValueError as error:
+            raise UserError(
+                f"{path_of(self._folder, table.name)}: is not of the session that {JSON} describes ({error})"
+            ) from None
 
     def _messages(self, table: Table[Any]) -> Iterator[bytes]:
         path = path_of(self._folder, table.name)
         with _readable(path), path.open("rb") as file:
-            found = messages(file, os.fstat(file.fileno()).st_size)
-            begin = next(found, None)
-            if begin is None:
-                return
-            if not is_of(begin, table.schema):
-                raise UserError(f"{path}: is not of the session that {JSON} describes")
-            yield begin
-            yield from found
+            yield from messages(file, os.fstat(file.fileno()).st_size)
+
+
+def _tables(path: Path, names: dict[str, str | None], dims: dict[str, int]) -> Tables:
+    try:
+        return Tables(names, dims)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
 
 
 @contextlib.contextmanager
 def _readable(path: Path) -> Iterator[None]:
-    """A file that is not there is empty: `lost` tells."""
+    """A missing file counts as empty; `lost` reports it."""
     try:
         yield
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Samples in, observations out: what each modality showed at each tick.
+"""Samples in, observations out: the value of each modality at each tick.
 
 Pure: no clock, no threads. At a tick at time T, the value of a modality is the sample with the largest
 originating time ≤ T that has been pushed; it is present if it has values and T − originating time ≤ max_age.
@@ -22,7 +22,7 @@ END: Final = 1 << 62  # ns; the watermark of a stream that is over
 
 @dataclass(slots=True)
 class _Track:
-    """One modality: the sample that serves now, and those that wait for the first tick they can serve."""
+    """One modality: its current sample, and those that wait for the first tick they can serve."""
 
     max_age: int
     watermark: int = -END
@@ -32,7 +32,7 @@ class _Track:
     counts: Counts = field(default_factory=Counts)
 
     def settle(self, tick: int, at: int) -> Sample | None:
-        """The sample that serves this tick, at time `at`; counts where those go that compete for it."""
+        """The sample of this tick, at time `at`; counts what becomes of those that compete for it."""
         arrived = self.waiting.pop(tick, None)
         if arrived is None:
             return self.current
@@ -53,7 +53,7 @@ class _Track:
         return best
 
     def finish(self) -> None:
-        """Count what still waits."""
+        """Count what still waits as dropped."""
         for samples in self.waiting.values():
             times = len({sample.originating_time for sample in samples})
             self.counts.dropped["after_end"] += times
@@ -62,20 +62,20 @@ class _Track:
 
 
 def _ranked(samples: list[Sample]) -> list[Sample]:
-    """The one that serves a tick first: the newest, and of those with the same time the first given."""
+    """By preference for a tick: the newest first, and of those with the same time the first captured."""
     return sorted(samples, key=lambda sample: (-sample.originating_time, sample.sequence))
 
 
 class Aligner:
-    """Brings the samples of several modalities to the ticks of one clock.
+    """Aligns the samples of several modalities on the ticks of one clock.
 
     Args:
         t0: ns; the time of tick 0. Tick k is at `t0 + k * 10**9 // rate`.
         rate: ticks a second.
         max_age: by modality, ns after its originating time during which a sample counts as present.
 
-    A sample costs constant time, and only those are kept that wait for a tick: while watermarks go on,
-    nothing grows.
+    A sample costs constant time, and only those that wait for a tick are kept: while watermarks advance,
+    memory does not grow.
     """
 
     def __init__(self, t0: int, rate: int, max_age: Mapping[str, int]) -> None:
@@ -86,7 +86,7 @@ class Aligner:
 
     @property
     def counts(self) -> dict[str, Counts]:
-        """Where the samples of each modality went so far."""
+        """What became of the samples of each modality so far."""
         return {modality: track.counts for modality, track in self._tracks.items()}
 
     def time(self, tick: int) -> int:
@@ -98,7 +98,7 @@ class Aligner:
         return max(0, -((self._t0 - originating_time) * self._rate // SECOND))
 
     def push(self, sample: Sample) -> None:
-        """Take a sample, in any order; it waits for the first tick that it can serve."""
+        """Add a sample, in any order; it waits for the first tick that it can serve."""
         track = self._tracks[sample.modality]
         tick = self.first_tick(sample.originating_time)
         track.counts.captured += 1
@@ -108,27 +108,27 @@ class Aligner:
         track.waiting[max(tick, self._tick)].append(sample)
 
     def advance(self, modality: str, watermark: int) -> None:
-        """Promise that no sample of this modality with an originating time ≤ `watermark` (ns) will come.
+        """Raise the watermark (ns) of a modality: no sample with an originating time up to it will come.
 
-        `END` where its stream is over. A watermark never goes back.
+        `END` where its stream is over. A watermark never decreases.
         """
         track = self._tracks[modality]
         track.watermark = max(track.watermark, watermark)
 
     @property
     def watermark(self) -> int:
-        """ns; up to when no sample of any modality will come."""
+        """ns; the lowest of all modalities."""
         return min(track.watermark for track in self._tracks.values())
 
     def release(self) -> Iterator[Observation]:
-        """Every tick that all watermarks have reached; once all streams are over, up to the last sample."""
+        """Every tick that all watermarks have passed; once all streams are over, up to the last sample."""
         watermark = self.watermark
         if watermark >= END:
             watermark = max(track.newest for track in self._tracks.values())
         return self.release_until(watermark)
 
     def release_until(self, time: int) -> Iterator[Observation]:
-        """Every tick up to `time` (ns), whatever the watermarks: for a deadline."""
+        """Every tick up to `time` (ns), whatever the watermarks: for deadlines."""
         while (at := self.time(self._tick)) <= time:
             values: dict[str, NDArray[np.float32] | None] = {}
             age: dict[str, int | None] = {}
@@ -144,6 +144,6 @@ class Aligner:
             yield observation
 
     def finish(self) -> None:
-        """No tick will be released any more: count what still waits for one as dropped."""
+        """No more ticks will be released: count what still waits as dropped."""
         for track in self._tracks.values():
             track.finish()

@@ -1,10 +1,9 @@
-"""A device's own count on the session's clock.
+"""From a device's own count of samples to the session's clock.
 
 A sound card counts samples by its own crystal, which is wrong by up to 200 parts in a million: 17 s a day.
-What is known of it are pairs: so many samples, and when the host had them. A busy host is late by anything,
-and hardly ever early. So the host's times are trusted only where they are least late: the pair of least delay
-of every two seconds, and among those of the last two minutes a line of the median slope, a quarter of them
-below it.
+Observed are pairs: a count, and the time at which the host had so many samples. A busy host may be late by
+any amount, and is hardly ever early. So only the pair of least delay in every two seconds is used, and
+through those of the last two minutes a line of their median slope, with a quarter of them below it.
 
 Source: V. Paxson, "On calibrating measurements of packet transit times", SIGMETRICS 1998 (the least delay of
 each interval, then a robust line); P. K. Sen, "Estimates of the regression coefficient based on Kendall's
@@ -20,10 +19,10 @@ from .samples import SECOND
 
 INTERVAL: Final = 2 * SECOND  # of which the pair of least delay counts
 INTERVALS: Final = 60  # two minutes: short enough for a crystal that warms up
-FIT_FROM: Final = 15  # intervals; a slope over less than 30 s says more of the host's delays than of crystals
+FIT_FROM: Final = 15  # intervals; a slope over less than 30 s measures the host's delays, not the crystal
 TOO_EARLY: Final = 0.25  # of the intervals; that many may be wrong in the rare direction
-AWAY: Final = 3  # intervals in a row; a busy host may well be late by more than a step in two
-STEP: Final = SECOND // 50  # 20 ms; what all others that judge sound by its time allow for jitter
+AWAY: Final = 3  # intervals in a row; a busy host may be late by more than a step in two
+STEP: Final = SECOND // 50  # 20 ms; the jitter that resampling and features allow, too
 MAX_DRIFT: Final = 500e-6  # crystals stay within 200 ppm; beyond this the fit is wrong, not the device
 
 _PAIRS: Final = {n: np.triu_indices(n, 1) for n in range(FIT_FROM, INTERVALS + 1)}
@@ -32,9 +31,9 @@ _PAIRS: Final = {n: np.triu_indices(n, 1) for n in range(FIT_FROM, INTERVALS + 1
 class DeviceClock:
     """Maps a device's time to the session's; both in ns, both integers.
 
-    Constant time for each pair, constant memory. What a device lost without saying so (its count stands still
-    while time goes on) shows as three intervals in a row away from the line by more than 20 ms, on the same
-    side: the line begins anew there, and keeps its slope.
+    Constant time for each pair, constant memory. Samples that a device lost without reporting it (its count
+    stands still while time passes) show as three intervals in a row away from the line by more than 20 ms,
+    on the same side: the line restarts there with its present slope.
 
     Attributes:
         drift: how much more the session's clock advances than the device's, as a ratio: 100e-6 is 100 ppm.
@@ -51,10 +50,10 @@ class DeviceClock:
         self._interval = 0
         self._best = (0.0, 0.0)  # of the interval that is not finished
         self._away = 0  # intervals in a row later than the line; earlier ones negative
-        self._last: int | None = None  # given
+        self._last: int | None = None  # time returned
 
     def observe(self, device: int, host: int) -> None:
-        """Take a pair: at `device` ns of its own count the session's clock showed `host`, or less."""
+        """Add a pair: at `device` ns of its own count the session's clock showed `host`, or less."""
         if self._empty:
             self._empty = False
             self._origin = (device, host)
@@ -71,10 +70,10 @@ class DeviceClock:
             self._offset = min(self._offset, self._level(pair))
 
     def time(self, device: int) -> int | None:
-        """The session's time of `device` ns on the device's own count; ask in order, after the first pair.
+        """The session's time of `device` ns on the device's own count; call in order, after the first pair.
 
-        Never less than any time given before. None where that would be wrong by more than 20 ms: the times
-        given so far were too late, and this moment has been given away already.
+        Never less than any time returned before. None where that would be wrong by more than 20 ms: the times
+        returned so far were too late, and this one is already in use.
         """
         x = device - self._origin[0]
         time = self._origin[1] + x + round(self._offset + self.drift * x)
@@ -83,8 +82,8 @@ class DeviceClock:
         self._last = time
         return time
 
-    def begin_anew(self) -> None:
-        """The device lost an unknown number of samples: forget all but its drift and the times given."""
+    def restart(self) -> None:
+        """The device lost an unknown number of samples: forget all but its drift and the last time."""
         self._empty = True
         self._offset = 0.0
         self._least.clear()

@@ -1,4 +1,4 @@
-"""Conservation: what became of every sample."""
+"""Conservation of samples: captured = used + dropped by reason + waiting."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -8,14 +8,14 @@ from typing import Any
 
 @dataclass(slots=True)
 class Counts:
-    """Where the samples of one modality went; each is counted once: captured = used + dropped + waiting.
+    """What became of the samples of one modality; each is counted once.
 
     Attributes:
-        captured: samples that the source gave.
-        used: samples that served at least one tick, those that say "looked, found nothing" among them.
+        captured: samples that the source captured.
+        used: samples that served at least one tick, including those without values (no face found).
         dropped: samples that served none, by reason: `superseded` (a newer one served the first tick it
-            could have served), `duplicate` (another with the same originating time won), `expired` (too
-            old for that tick), `after_end` (no tick came after it); a source adds reasons of its own.
+            could have served), `duplicate` (another had the same originating time), `expired` (too old for
+            that tick), `after_end` (no tick came after it); sources add reasons of their own.
         late: samples that came after their first tick had been released. They may still serve the next.
         reordered: samples that came after one with a later originating time.
     """
@@ -32,13 +32,13 @@ class Counts:
         return self.captured - self.used - self.dropped.total()
 
     def drop(self, reason: str, n: int = 1) -> None:
-        """Count `n` samples as captured and dropped: those that a source let go before they got here."""
+        """Count `n` samples as captured and dropped by their source."""
         self.captured += n
         self.dropped[reason] += n
 
 
 def conservation(counts: Mapping[str, Counts]) -> dict[str, dict[str, Any]]:
-    """For programs: JSON can say it."""
+    """The counts as JSON values."""
     return {
         name: {
             "captured": n.captured,

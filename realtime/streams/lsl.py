@@ -1,4 +1,4 @@
-"""pylsl, or a line that says how to get it."""
+"""The optional dependency `pylsl`; a `UserError` says how to install it."""
 
 from ...contracts.errors import UserError
 
@@ -6,7 +6,7 @@ try:
     import pylsl as pylsl
 except ImportError:
     raise UserError("lsl: needs pylsl: pip install 'enrapt[lsl]'") from None
-except (OSError, RuntimeError):  # pylsl is there, and no liblsl for this machine
+except (OSError, RuntimeError):  # pylsl is installed without liblsl for this machine
     raise UserError(
-        "lsl: pylsl finds no liblsl: see github.com/sccn/liblsl/releases, or set PYLSL_LIB"
+        "lsl: pylsl does not find liblsl: install it from github.com/sccn/liblsl/releases, or set PYLSL_LIB"
     ) from None

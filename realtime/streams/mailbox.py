@@ -16,14 +16,14 @@ class Mailbox(Generic[T]):
     """Items in the order in which they were put.
 
     Args:
-        capacity: how much may wait: items, or the unit of `size`. At least one item always fits.
+        capacity: how much may wait: items, or the unit of `size`. One item always fits, however large.
         policy: what happens to an item for which there is no room. `latest`: it displaces the oldest;
             `all`: `put` blocks until there is room.
         reason: under which displaced items are counted.
         size: of an item.
 
     Attributes:
-        counts: captured (put) = used (got) + dropped by reason + waiting, at any time.
+        counts: captured (put or refused) = used (got) + dropped by reason + waiting, at any time.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Mailbox(Generic[T]):
                 return False
             self.counts.captured += 1
             while not self._fits(size):
-                self._size -= self._size_of(self._items.popleft())
+                self._pop()
                 self.counts.dropped[self._reason] += 1
             self._items.append(item)
             self._size += size
@@ -63,11 +63,15 @@ class Mailbox(Generic[T]):
             self._changed.wait_for(lambda: self._items or self._closed, timeout)
             if not self._items:
                 return None
-            item = self._items.popleft()
-            self._size -= self._size_of(item)
+            item = self._pop()
             self.counts.used += 1
             self._changed.notify_all()
             return item
+
+    def refuse(self, reason: str) -> None:
+        """Count an item as captured and dropped, without adding it; also when closed."""
+        with self._changed:
+            self.counts.drop(reason)
 
     def lose(self, reason: str) -> None:
         """Count an item that was got as dropped: it could not be used."""
@@ -76,7 +80,7 @@ class Mailbox(Generic[T]):
             self.counts.dropped[reason] += 1
 
     def close(self) -> None:
-        """Accept nothing more; what waits can still be got."""
+        """Accept nothing more, and release blocked callers; what waits can still be got."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -95,6 +99,11 @@ class Mailbox(Generic[T]):
 
     def __len__(self) -> int:
         return len(self._items)
+
+    def _pop(self) -> T:
+        item = self._items.popleft()
+        self._size -= self._size_of(item)
+        return item
 
     def _fits(self, size: int) -> bool:
         return not self._items or self._size + size <= self._capacity

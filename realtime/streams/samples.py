@@ -1,6 +1,6 @@
-"""What flows from the sources to the model. Times are integers, nanoseconds on the session's clock."""
+"""What flows from the sources to the model. Times are integers, nanoseconds on one axis a run."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -40,17 +40,36 @@ class Sample:
     """One feature vector.
 
     Attributes:
-        modality: `face`, `audio`, …
+        modality: the bundle's name for it.
         originating_time: ns; of the picture, or of the last sound sample that the features cover.
         values: float32 `[dim]` in the order of the modality's schema; None where the sensor worked and
             there was nothing to measure: no face in the picture, a muted microphone.
-        sequence: the source's own count; the smaller wins where two samples bear the same time.
+        sequence: the source's own count; the smaller wins where two samples have the same time.
     """
 
     modality: str
     originating_time: int
     values: NDArray[np.float32] | None
     sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """When the material of a tick came: differs from run to run, and changes no estimate.
+
+    Attributes:
+        due: `time.monotonic_ns` at the tick's own time; None where ticks come as fast as possible.
+        newest: `time.monotonic_ns` when the newest new material originated (live and paced) or was decoded;
+            None if nothing is new.
+        extract: ms by modality; what extracting the newest features took.
+        waits: ms by modality; from the tick's time until everything up to it had come. Without those that
+            the tick did not wait for.
+    """
+
+    due: int | None = None
+    newest: int | None = None
+    extract: dict[str, float] = field(default_factory=dict)
+    waits: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +81,16 @@ class Observation:
         time: ns; `t0 + tick / rate`.
         values: float32 `[dim]` by modality, None where missing.
         age: ns between the value's originating time and the tick, by modality, None where missing.
+        timing: when its material came; no part of what repeats.
     """
 
     tick: int
     time: int
     values: dict[str, NDArray[np.float32] | None]
     age: dict[str, int | None]
+    timing: Timing = field(default_factory=Timing, compare=False)
+
+    def masked(self) -> "Observation":
+        """The same tick with every modality missing."""
+        nothing = dict.fromkeys(self.values)
+        return Observation(self.tick, self.time, {**nothing}, {**nothing}, self.timing)

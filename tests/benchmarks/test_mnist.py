@@ -42,7 +42,7 @@ def test_a_missing_file_is_rejected(folder):
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"not a gzip file", gzip.compress(b"no idx"), gzip.compress(b"")[:9]]
+    "content", [b"", b"not a gzip file", gzip.compress(b"no idx", mtime=0), gzip.compress(b"", mtime=0)[:9]]
 )
 def test_a_file_that_is_not_mnist_is_rejected(folder, content):
     (folder / "train-images-idx3-ubyte.gz").write_bytes(content)

@@ -1,11 +1,11 @@
-"""The demo, as a newcomer runs it."""
+"""`enrapt demo` in a process of its own."""
 
 import msgspec
 
 from enrapt.realtime.engine.estimate import Estimate
 
 
-def test_it_leaves_estimates_and_a_picture(enrapt, face_model, tmp_path):
+def test_it_writes_estimates_and_a_plot(enrapt, face_model, tmp_path):
     done = enrapt("demo", "--face-model", face_model, "--offline")
     assert done.returncode == 0, done.stderr
     folder = tmp_path / "enrapt-demo"
@@ -24,9 +24,9 @@ def test_it_leaves_estimates_and_a_picture(enrapt, face_model, tmp_path):
     assert all(any(e.present.values()) for e in estimates)
 
 
-def test_a_folder_that_cannot_be_made(enrapt, face_model, tmp_path):
+def test_a_folder_that_cannot_be_made(command, face_model, tmp_path):
     (tmp_path / "file").touch()
-    done = enrapt("demo", "-o", "file/folder", "--face-model", face_model)
+    done = command("demo", "-o", "file/folder", "--face-model", face_model)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert "another folder" in line

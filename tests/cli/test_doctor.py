@@ -20,7 +20,7 @@ from enrapt.realtime.features.face_model import SHA256
 
 @pytest.fixture(autouse=True)
 def bare_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No face model, and no network to fetch it from."""
+    """No face model and no network."""
     monkeypatch.setattr(platformdirs, "user_cache_path", lambda name: tmp_path / "cache" / name)
     monkeypatch.delenv("ENRAPT_FACE_MODEL", raising=False)
     monkeypatch.setenv("ENRAPT_OFFLINE", "1")
@@ -38,14 +38,14 @@ def enrapt_doctor(*arguments: object) -> int:
     return int(args.run(args))
 
 
-def in_json(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, dict[str, Any]]:
+def as_json(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, dict[str, Any]]:
     status = enrapt_doctor("--json", *arguments)
-    told = json.loads(capsys.readouterr().out)
-    told["findings"] = {finding["name"]: finding for finding in told["findings"]}
-    return status, told
+    report = json.loads(capsys.readouterr().out)
+    report["findings"] = {finding["name"]: finding for finding in report["findings"]}
+    return status, report
 
 
-def test_every_library_that_the_package_requires_is_looked_at() -> None:
+def test_every_required_library_is_checked() -> None:
     required = {
         re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
         for requirement in importlib.metadata.requires("enrapt") or []
@@ -57,16 +57,16 @@ def test_every_library_that_the_package_requires_is_looked_at() -> None:
 @pytest.mark.usefixtures("shipped_bundle")
 def test_a_machine_with_everything(shared: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = shared / "face_model" / "face_landmarker.task"
-    status, told = in_json(capsys, "--face-model", model)
+    status, report = as_json(capsys, "--face-model", model)
     assert status == 0
-    assert told["can_replay"] is True
-    assert told["python"] == platform.python_version()
-    assert told["findings"]["face model"]["found"].startswith(str(model))
-    assert told["findings"]["numpy"]["found"] == importlib.metadata.version("numpy")
-    assert {f["status"] for f in told["findings"].values() if f["group"] == REPLAY} == {"ok"}
+    assert report["can_replay"] is True
+    assert report["python"] == platform.python_version()
+    assert report["findings"]["face model"]["found"].startswith(str(model))
+    assert report["findings"]["numpy"]["found"] == importlib.metadata.version("numpy")
+    assert {f["status"] for f in report["findings"].values() if f["group"] == REPLAY} == {"ok"}
 
     assert enrapt_doctor("--face-model", model) == 0
-    assert "can be replayed here: enrapt replay FILE" in capsys.readouterr().out
+    assert "Recordings can be replayed: run enrapt replay FILE" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("shipped_bundle")
@@ -83,7 +83,7 @@ def test_a_machine_without_the_face_model(
 
 
 @pytest.mark.parametrize("terminal", [True, False])
-def test_a_terminal_sees_how_far_the_fetching_is(
+def test_a_terminal_shows_the_progress_of_the_download(
     terminal: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     def find(explicit: None, offline: bool, progress: Callable[[int, int], None]) -> Path:
@@ -92,7 +92,7 @@ def test_a_terminal_sees_how_far_the_fetching_is(
 
     monkeypatch.setattr(view, "find_face_model", find)
     if terminal:
-        monkeypatch.setenv("FORCE_COLOR", "1")  # rich then takes the output for a terminal
+        monkeypatch.setenv("FORCE_COLOR", "1")  # rich then treats the output as a terminal
     doctor.face_model(None, fetch=True)
     out, err = capsys.readouterr()
     assert out == ""
@@ -104,23 +104,23 @@ def test_a_machine_without_a_library(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "soxr", None)
-    status, told = in_json(capsys)
+    status, report = as_json(capsys)
     assert status == 1
-    assert told["findings"]["soxr"]["status"] == "missing"
-    assert re.search(r"pip install --force-reinstall 'soxr\S*>=", told["findings"]["soxr"]["remedy"])
+    assert report["findings"]["soxr"]["status"] == "missing"
+    assert re.search(r"pip install --force-reinstall 'soxr\S*>=", report["findings"]["soxr"]["remedy"])
 
 
 @pytest.mark.usefixtures("shipped_bundle")
-@pytest.mark.skipif(sys.platform != "linux", reason="about Linux")
-def test_linux_on_arm_replays_sound(
+@pytest.mark.skipif(sys.platform != "linux", reason="checks Linux")
+def test_linux_on_arm_replays_sound_only(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(platform, "machine", lambda: "aarch64")
     monkeypatch.setitem(sys.modules, "mediapipe", None)
     assert enrapt_doctor() == 0
     out = capsys.readouterr().out
-    assert "enrapt works on sound alone here" in out
-    assert "The sound of a recording can be replayed here" in out
+    assert "enrapt uses sound only" in out
+    assert "The sound of recordings can be replayed" in out
 
 
 def test_without_the_shipped_bundle(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -165,7 +165,9 @@ def test_microphones_are_the_devices_with_inputs() -> None:
     assert finding.remedy
 
 
-def test_cameras_of_linux_by_their_capture_node(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_linux_cameras_are_found_by_their_capture_node(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     devices, system = tmp_path / "dev", tmp_path / "system"
     devices.mkdir()
     assert doctor._cameras_of_linux(devices, system).found == "none"
@@ -184,14 +186,14 @@ def test_cameras_of_linux_by_their_capture_node(monkeypatch: pytest.MonkeyPatch,
     assert "usermod -aG video" in finding.remedy
 
 
-@pytest.mark.skipif(Path("/dev/video0").exists(), reason="there is a camera")
-def test_cameras_by_opening_say_nothing_else(capfd: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.skipif(Path("/dev/video0").exists(), reason="this computer has a camera")
+def test_opening_cameras_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     finding = doctor._cameras_by_opening()
-    assert (finding.status, finding.found) == ("missing", "none that opens")
+    assert (finding.status, finding.found) == ("missing", "none could be opened")
     assert capfd.readouterr().err == ""
 
 
-def test_extras_are_installed_or_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_extra_has_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     requires = [
         "a>=1",
         'torch<3; extra == "train"',
@@ -207,10 +209,10 @@ def test_extras_are_installed_or_can_be(monkeypatch: pytest.MonkeyPatch) -> None
     assert lsl.remedy == "pip install 'enrapt[lsl]'"
 
 
-def test_a_terminal_of_80_columns_is_not_overrun(
+def test_lines_fit_a_terminal_of_80_columns(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("FORCE_COLOR", "1")  # rich then takes the output for a terminal
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich then treats the output as a terminal
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr(platformdirs, "user_cache_path", lambda name: Path("/home/someone/.cache") / name)

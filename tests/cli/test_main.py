@@ -8,8 +8,8 @@ from enrapt.cli.main import COMMANDS, main
 from enrapt.contracts.errors import UserError
 
 
-def ending(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> int:
-    """What the command gives when its work ends so."""
+def status_after(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> int:
+    """Exit status of a command that ends with `error`."""
 
     def run(args: object) -> int:
         raise error
@@ -27,39 +27,39 @@ def test_help_names_every_command(capsys):
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_tells_its_options(capsys, command):
+def test_every_command_has_help(capsys, command):
     with pytest.raises(SystemExit) as caught:
         main([command, "--help"])
     assert caught.value.code == 0
     assert f"usage: enrapt {command}" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("arguments", [[], ["dance"], ["replay"], ["replay", "a.mp4", "--start", "soon"]])
-def test_a_command_line_that_makes_no_sense_is_status_2(capsys, arguments):
+@pytest.mark.parametrize("arguments", [[], ["unknown"], ["replay"], ["replay", "a.mp4", "--start", "soon"]])
+def test_an_invalid_command_line_is_status_2(capsys, arguments):
     with pytest.raises(SystemExit) as caught:
         main(arguments)
     assert caught.value.code == 2
     assert "usage: enrapt" in capsys.readouterr().err
 
 
-def test_a_users_error_is_one_line(monkeypatch, capsys):
-    assert ending(monkeypatch, UserError("a file\nis missing;  give another")) == 2
+def test_a_user_error_is_one_line(monkeypatch, capsys):
+    assert status_after(monkeypatch, UserError("a file\nis missing;  give another")) == 2
     assert capsys.readouterr().err == "enrapt: a file is missing; give another\n"
 
 
 def test_an_interrupt_is_status_130(monkeypatch, capsys):
-    assert ending(monkeypatch, KeyboardInterrupt()) == 130
+    assert status_after(monkeypatch, KeyboardInterrupt()) == 130
     assert capsys.readouterr().err == ""
 
 
-def test_our_own_faults_keep_their_traceback(monkeypatch):
+def test_an_internal_error_keeps_its_traceback(monkeypatch):
     with pytest.raises(ZeroDivisionError):
-        ending(monkeypatch, ZeroDivisionError())
+        status_after(monkeypatch, ZeroDivisionError())
 
 
-def test_output_to_a_reader_that_has_gone_is_status_141(tiny_bundle):
+def test_a_closed_pipe_is_status_141(tiny_bundle):
     command = f"{sys.executable} -m {module.__name__} inspect --json {tiny_bundle}"
-    # The reader ends before the command has found out what to say.
+    # The reader ends before the command writes.
     done = subprocess.run(
         ["bash", "-c", f"{command} | true; echo ${{PIPESTATUS[0]}}"], capture_output=True, text=True
     )
@@ -67,7 +67,7 @@ def test_output_to_a_reader_that_has_gone_is_status_141(tiny_bundle):
     assert done.stderr == ""
 
 
-def test_help_loads_nothing_heavy():
+def test_help_imports_no_heavy_library():
     program = (
         "import sys\n"
         "from enrapt.cli.main import main\n"

@@ -41,7 +41,7 @@ def test_a_page_has_every_value_in_it_and_asks_for_nothing(enrapt, estimates, tm
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "complaint"),
     [
         (["nothing.jsonl"], "nothing.jsonl: cannot be read"),
         (["."], "not a session"),
@@ -50,9 +50,9 @@ def test_a_page_has_every_value_in_it_and_asks_for_nothing(enrapt, estimates, tm
         (["x.jsonl", "-o", "no/where.png"], "no/where.png: cannot be written"),
     ],
 )
-def test_what_cannot_be_drawn_is_told_in_a_line(enrapt, estimates, tmp_path, arguments, said):
+def test_what_cannot_be_drawn_is_one_line(enrapt, estimates, tmp_path, arguments, complaint):
     estimates.rename(tmp_path / "x.jsonl")
     done = enrapt("plot", *arguments)
     assert done.returncode == 2
-    assert said in done.stderr
+    assert complaint in done.stderr
     assert done.stderr.count("\n") == 1

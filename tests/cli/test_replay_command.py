@@ -1,4 +1,4 @@
-"""`enrapt replay` as a person runs it: what it leaves, and what it says when something is wrong."""
+"""`enrapt replay` in a process of its own: its files, its summary, its errors, and ways to stop it."""
 
 import os
 import pty
@@ -15,6 +15,8 @@ import pytest
 
 from enrapt.cli.demo import CLIP
 from enrapt.realtime.engine.estimate import Estimate
+from enrapt.realtime.store.reader import SessionReader
+from tests.support.bundles import make_bundle
 
 
 def parsed(lines: str | bytes) -> list[Estimate]:
@@ -52,26 +54,41 @@ def test_estimates_on_standard_output_and_nothing_else_there(enrapt, sound, tiny
     assert "26 ticks" in done.stderr
 
 
-def test_without_an_output_it_says_how_to_keep_the_estimates(enrapt, sound, tiny_bundle):
-    done = enrapt("replay", sound, "--bundle", tiny_bundle)
+def test_without_an_output_it_says_how_to_keep_the_estimates(command, sound, tiny_bundle):
+    done = command("replay", sound, "--bundle", tiny_bundle)
     assert "--to jsonl:estimates.jsonl" in done.stdout
 
 
-def test_without_timing_two_replays_are_byte_identical(enrapt, sound, tiny_bundle, tmp_path):
+def test_a_recorded_replay_and_its_own_replays_give_the_same_estimates(command, sound, tiny_bundle, tmp_path):
+    common = ["--bundle", tiny_bundle, "--no-timing"]
+    done = command("replay", sound, *common, "--record", "session", "--to", "jsonl:a.jsonl")
+    assert done.returncode == 0, done.stderr
+    assert command("replay", "session", *common, "--to", "jsonl:b.jsonl").returncode == 0
+    assert command("replay", "session", *common, "--reassemble", "--to", "jsonl:c.jsonl").returncode == 0
+    first = (tmp_path / "a.jsonl").read_bytes()
+    assert len(read(tmp_path / "a.jsonl")) == 101
+    assert first == (tmp_path / "b.jsonl").read_bytes() == (tmp_path / "c.jsonl").read_bytes()
+    done = command("replay", sound, *common, "--record", "session")
+    assert_refused(done, "is not empty")
+    kept = command("replay", sound, *common, "--record", "other")
+    assert "To keep" not in kept.stdout
+
+
+def test_without_timing_two_replays_are_byte_identical(command, sound, tiny_bundle, tmp_path):
     for name in ("a", "b"):
-        enrapt("replay", sound, "--bundle", tiny_bundle, "--no-timing", "--to", f"jsonl:{name}.jsonl")
+        command("replay", sound, "--bundle", tiny_bundle, "--no-timing", "--to", f"jsonl:{name}.jsonl")
     first = (tmp_path / "a.jsonl").read_bytes()
     assert b"latency" not in first
     assert first == (tmp_path / "b.jsonl").read_bytes()
 
 
-def test_start_and_end(enrapt, sound, tiny_bundle, tmp_path):
-    enrapt("replay", sound, "--bundle", tiny_bundle, "--start", "1", "--end", "2", "--to", "jsonl:a.jsonl")
+def test_start_and_end(command, sound, tiny_bundle, tmp_path):
+    command("replay", sound, "--bundle", tiny_bundle, "--start", "1", "--end", "2", "--to", "jsonl:a.jsonl")
     estimates = read(tmp_path / "a.jsonl")
     assert (estimates[0].tick, estimates[0].t, estimates[-1].t) == (0, 1.0, 2.0)
 
 
-# What a person can get wrong.
+# Errors that the user can fix.
 
 
 def damaged(make: Callable[[bytes], bytes], source: Path, name: str) -> Path:
@@ -84,62 +101,95 @@ def test_a_missing_file(enrapt, tiny_bundle):
     assert_refused(enrapt("replay", "nowhere.mp4", "--bundle", tiny_bundle), "nowhere.mp4")
 
 
-def test_a_text_file_named_mp4(enrapt, tiny_bundle):
+def test_a_text_file_named_mp4(command, tiny_bundle):
     Path("notes.mp4").write_text("Not a film.\n" * 50)
-    assert_refused(enrapt("replay", "notes.mp4", "--bundle", tiny_bundle), "notes.mp4")
+    assert_refused(command("replay", "notes.mp4", "--bundle", tiny_bundle), "notes.mp4")
 
 
-def test_a_truncated_header(enrapt, sound, tiny_bundle):
+def test_a_truncated_header(command, sound, tiny_bundle):
     cut = damaged(lambda data: data[:20], sound, "cut.wav")
-    assert_refused(enrapt("replay", cut, "--bundle", tiny_bundle), "cut.wav")
+    assert_refused(command("replay", cut, "--bundle", tiny_bundle), "cut.wav")
 
 
-def test_zero_bytes(enrapt, tiny_bundle):
+def test_zero_bytes(command, tiny_bundle):
     Path("empty.mkv").touch()
-    assert_refused(enrapt("replay", "empty.mkv", "--bundle", tiny_bundle), "empty.mkv")
+    assert_refused(command("replay", "empty.mkv", "--bundle", tiny_bundle), "empty.mkv")
 
 
-def test_no_stream(enrapt, tiny_bundle):
+def test_no_stream(command, tiny_bundle):
     Path("only.srt").write_text("1\n00:00:00,000 --> 00:00:02,000\nWords, and no sound.\n")
-    assert_refused(enrapt("replay", "only.srt", "--bundle", tiny_bundle), "only.srt")
+    assert_refused(command("replay", "only.srt", "--bundle", tiny_bundle), "only.srt")
 
 
-def test_a_damaged_bundle(enrapt, sound, tiny_bundle):
+def test_a_damaged_bundle(command, sound, tiny_bundle):
     bad = damaged(lambda data: data[:60] + bytes([data[60] ^ 1]) + data[61:], tiny_bundle, "bad.onnx")
-    assert_refused(enrapt("replay", sound, "--bundle", bad, "--to", "jsonl:a.jsonl"), "bad.onnx")
+    assert_refused(command("replay", sound, "--bundle", bad, "--to", "jsonl:a.jsonl"), "bad.onnx")
     assert not list(Path().glob("a.jsonl*"))
 
 
-def test_a_foreign_bundle(enrapt, sound, tiny_bundle):
+def test_a_foreign_bundle(command, sound, tiny_bundle):
     model = onnx.load(tiny_bundle)
     del model.metadata_props[:]
     onnx.save(model, "foreign.onnx")
-    assert_refused(enrapt("replay", sound, "--bundle", "foreign.onnx"), "not an enrapt bundle")
+    assert_refused(command("replay", sound, "--bundle", "foreign.onnx"), "not an enrapt bundle")
 
 
 @pytest.mark.parametrize(
     ("address", "complaint"),
     [("jsonl:no/folder/a.jsonl", "cannot be written"), ("xml:a.xml", "jsonl:FILE, csv:FILE")],
 )
-def test_an_unwritable_output(enrapt, sound, tiny_bundle, tmp_path, address, complaint):
-    done = enrapt("replay", sound, "--bundle", tiny_bundle, "--to", "csv:good.csv", "--to", address)
+def test_an_unwritable_output(command, sound, tiny_bundle, tmp_path, address, complaint):
+    done = command("replay", sound, "--bundle", tiny_bundle, "--to", "csv:good.csv", "--to", address)
     assert_refused(done, complaint)
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_bundle_that_takes_nothing_of_the_recording(command, sound, three_bundle, tmp_path):
+    gaze = make_bundle(tmp_path / "gaze.onnx", [("gaze", 3, "gaze/1", None), ("audio", 2, None, None)])
+    complaint = "gives audio (audio/1), but bundle 'tiny' takes gaze (gaze/1), audio (2 numbers)"
+    assert_refused(command("replay", sound, "--bundle", gaze), complaint)
+    assert command("replay", sound, "--bundle", three_bundle).returncode == 0  # it takes sound as its voice
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["--context", "mood=1"], "the bundle has no context 'mood'; it has none"),
+        (["--context", "mood=happy"], "--context mood=happy: give NAME=X"),
+        (["--stream", "face"], "--stream face: give MODALITY=NAME"),
+        (["--stream", "face=a"], "a recording is replayed without streams"),
+        (["--reassemble"], "a recording is replayed without reassemble"),
+    ],
+)
+def test_options_that_do_not_fit(command, sound, tiny_bundle, options, complaint):
+    assert_refused(command("replay", sound, "--bundle", tiny_bundle, *options), complaint)
+
+
+def test_a_session_is_replayed_whole_and_as_fast_as_possible(command, sound, tiny_bundle):
+    command("replay", sound, "--bundle", tiny_bundle, "--end", "0.4", "--record", "session")
+    for option in (["--start", "1"], ["--end", "2"], ["--realtime"]):
+        done = command("replay", "session", "--bundle", tiny_bundle, *option)
+        assert_refused(done, f"a recorded session is replayed without {option[0][2:]}")
+
+
 @pytest.mark.parametrize("span", [["--start", "-1"], ["--start", "2", "--end", "1"], ["--start", "99"]])
-def test_an_impossible_span(enrapt, sound, tiny_bundle, span):
-    assert_refused(enrapt("replay", sound, "--bundle", tiny_bundle, *span), "s")
+def test_an_impossible_span(command, sound, tiny_bundle, span):
+    assert_refused(command("replay", sound, "--bundle", tiny_bundle, *span), "s")
 
 
-def test_a_recording_that_breaks_off(enrapt, breaking, tiny_bundle, tmp_path):
-    done = enrapt("replay", breaking, "--bundle", tiny_bundle, "--to", "jsonl:a.jsonl")
+def test_a_recording_that_breaks_off(command, breaking, tiny_bundle, tmp_path):
+    done = command(
+        "replay", breaking, "--bundle", tiny_bundle, "--to", "jsonl:a.jsonl", "--record", "session"
+    )
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     estimates = read(tmp_path / "a.jsonl")
     assert f"breaks off at {estimates[-1].t:.1f}" in line
     assert 100 < len(estimates) < 150
     assert "samples" in done.stdout
+    reader = SessionReader(tmp_path / "session")
+    assert list(reader.estimates()) == estimates
+    assert reader.ended is not None
 
 
 # Ways to stop it.
@@ -155,14 +205,15 @@ def start(*arguments: object, **options: object) -> "subprocess.Popen[bytes]":
         signal.signal(signal.SIGINT, before)
 
 
-def test_interrupted_what_was_estimated_is_kept(sound, tiny_bundle, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_the_estimates_so_far_are_kept(sound, tiny_bundle, tmp_path, number):
     path = tmp_path / "a.jsonl"
     process = start("replay", sound, "--bundle", tiny_bundle, "--realtime", "--to", f"jsonl:{path}")
     part = path.with_name("a.jsonl.part")
     while not part.exists() or part.stat().st_size < 100:
         assert process.poll() is None
         time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     stdout, stderr = process.communicate(timeout=10)
     assert process.returncode == 130
     assert stderr == b""
@@ -171,7 +222,7 @@ def test_interrupted_what_was_estimated_is_kept(sound, tiny_bundle, tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_reader_that_goes_away_is_no_fault(sound, tiny_bundle):
+def test_a_closed_standard_output_ends_it_silently(sound, tiny_bundle):
     process = start("replay", sound, "--bundle", tiny_bundle, "--realtime", "--to", "-")
     assert process.stdout is not None
     assert process.stdout.readline().startswith(b'{"tick":0')

@@ -1,4 +1,4 @@
-"""The page opened on a running replay says what the file of estimates says."""
+"""The page of a running replay shows the estimates that are in the file."""
 
 import json
 import subprocess
@@ -11,6 +11,8 @@ import pytest
 
 from enrapt.cli.demo import CLIP
 from tests.support.mjpeg import free_port
+
+pytestmark = pytest.mark.live
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="no selenium")
 CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
@@ -30,7 +32,7 @@ def browser():
 
 
 @pytest.mark.skipif(not (CHROMIUM.exists() and DRIVER.exists()), reason="no chromium here")
-def test_the_page_of_a_replay_says_what_its_file_says(browser, face_model, tmp_path):
+def test_the_page_of_a_replay_shows_the_estimates_of_its_file(browser, face_model, tmp_path):
     port, path = free_port(), tmp_path / "estimates.jsonl"
     command = [sys.executable, "-m", "enrapt.cli.main", "replay", CLIP, "--end", "8", "--realtime"]
     command += ["--face-model", face_model, "--to", f"ui:{port}", "--to", f"jsonl:{path}"]
@@ -45,17 +47,17 @@ def test_the_page_of_a_replay_says_what_its_file_says(browser, face_model, tmp_p
             seen.append(browser.execute_script("return {...document.getElementById('now').dataset}"))
             time.sleep(0.05)
         lines = {(e := json.loads(line))["tick"]: e for line in path.read_text().splitlines()}
-        told = {int(row["tick"]): row for row in seen if row.get("tick")}
-        assert len(told) > 30
-        for tick, row in told.items():
+        shown = {int(row["tick"]): row for row in seen if row.get("tick")}
+        assert len(shown) > 30
+        for tick, row in shown.items():
             assert float(row["t"]) == lines[tick]["t"]
             for name in ("mean", "low", "high"):
                 assert float(row[name]) == lines[tick]["engagement"][name]
-        # All of it is there to be looked at, when the replay is over.
+        # The page keeps all of it after the replay.
         time.sleep(1)
         assert process.poll() is None
         history = browser.execute_async_script(
-            "const told = arguments[0]; fetch('history').then((answer) => answer.json()).then(told)"
+            "const done = arguments[0]; fetch('history').then((answer) => answer.json()).then(done)"
         )
         assert history["mean"] == [e["engagement"]["mean"] for e in lines.values()]
     finally:

@@ -1,9 +1,15 @@
 from collections import Counter
+from types import SimpleNamespace
 
 from enrapt.cli.summary import summary
 from enrapt.realtime.engine.estimate import Engagement, Estimate, Latency
 from enrapt.realtime.statistics import Statistics
 from enrapt.realtime.streams.counts import Counts
+
+
+def a_run(statistics, counts, outputs=None):
+    """Stands for a `Run`."""
+    return SimpleNamespace(statistics=statistics, counts=counts, output_counts=outputs or {}, rate=25)
 
 
 def test_a_run_in_a_few_lines():
@@ -17,7 +23,9 @@ def test_a_run_in_a_few_lines():
                 present={"face": tick < 375, "audio": False},
                 age_ms={"face": None, "audio": None},
                 surprise={"face": None, "audio": None},
-                latency_ms=Latency(None, 0.25, 2.0 if tick < 490 else 40.0),
+                latency_ms=Latency(
+                    0.25, 2.0 if tick < 490 else 40.0, extract={"face": 7.5}, waits={"audio": 9.0}
+                ),
             )
         )
     counts = {
@@ -26,8 +34,9 @@ def test_a_run_in_a_few_lines():
         ),
         "audio": Counts(captured=1, used=0, dropped=Counter(after_end=1)),
     }
+    outputs = {"osc://127.0.0.1:9000/x": Counts(captured=500, used=499, dropped=Counter(full=1))}
     assert (
-        summary(statistics, counts, rate=25, wall=4.0)
+        summary(a_run(statistics, counts, outputs), wall=4.0)
         == """\
 500 ticks in 4.0 s: 125.0 per second, 5.0× real time
 
@@ -36,14 +45,21 @@ present at
   audio       0.0% of ticks
 
 latency, ms          p50      p95      p99
+  extract face      7.50     7.50     7.50
   step              0.25     0.25     0.25
   total             2.00     2.00    40.00
+  wait for audio    9.00     9.00     9.00
 
 samples
   face     520 captured = 500 used + 18 superseded + 2 corrupt (3 late)
-  audio    1 captured = 0 used + 1 after end"""
+  audio    1 captured = 0 used + 1 after end
+
+outputs
+  osc://127.0.0.1:9000/x 500 captured = 499 used + 1 full"""
     )
 
 
 def test_a_run_without_a_tick():
-    assert summary(Statistics(), {"face": Counts()}, rate=25, wall=0.1).startswith("0 ticks in 0.1 s")
+    text = summary(a_run(Statistics(), {"face": Counts()}), wall=0.1)
+    assert text.startswith("0 ticks in 0.1 s")
+    assert "outputs" not in text

@@ -1,4 +1,5 @@
 import io
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,6 +9,8 @@ from enrapt.cli import view as module
 from enrapt.cli.view import HISTORY, View
 from enrapt.contracts.schemas import AUDIO, FACE, Schema
 from enrapt.realtime.engine.estimate import Engagement, Estimate, Latency
+from enrapt.realtime.sources.device import DeviceState
+from enrapt.realtime.sources.source import Wanted
 from enrapt.realtime.streams.counts import Counts
 from enrapt.realtime.streams.samples import Observation
 
@@ -35,7 +38,7 @@ def estimate(tick: int, mean: float = 0.61) -> Estimate:
         present={"face": True, "audio": False},
         age_ms={"face": 12.1, "audio": None},
         surprise={"face": 3.1, "audio": None},
-        latency_ms=Latency(5.2, 0.07, 21.4),
+        latency_ms=Latency(0.07, 21.4, extract={"face": 5.2}),
     )
 
 
@@ -47,34 +50,76 @@ def picture(view: View, width: int) -> list[str]:
     return console.file.getvalue().splitlines()
 
 
-def a_view(*means: float, end: float | None = 20.0) -> View:
-    view = View("clip.mp4", 0.0, end, 25)
+def a_run(end: float | None = 20.0, start=0.0, counts=None, devices=None, schemas=None, keeps_media=False):
+    """Stands for a `Run`."""
+    schemas = {"face": FACE.name, "audio": AUDIO.name} if schemas is None else schemas
+    return SimpleNamespace(
+        source=SimpleNamespace(
+            name="clip.mp4", start=start, duration=end, devices=devices or {}, keeps_media=keeps_media
+        ),
+        rate=25,
+        wanted=[Wanted(name, None, schema, 1, 1) for name, schema in schemas.items()],
+        counts=counts or {},
+    )
+
+
+def a_view(*means: float, **options) -> View:
+    view = View(a_run(**options))
     for tick, mean in enumerate(means):
         view.update(estimate(tick, mean), SEEN)
     return view
 
 
-def test_the_picture_tells_engagement_presence_and_latency():
+def test_the_picture_has_engagement_presence_and_latency():
     shown = "\n".join(picture(a_view(*[0.61] * 308), 80))
     for part in ("12.3 of 20.0 s", "clip.mp4", "0.61", "0.47–0.74", "● 12 ms old", "○ missing"):
         assert part in shown
-    assert "face 5.2 ms   step 0.07 ms   total 21.4 ms" in shown
+    assert "extract face 5.2 ms   step 0.07 ms   total 21.4 ms" in shown
     assert "12 ms old   surprise 3.1 nats" in shown
 
 
-def test_it_tells_what_is_seen_and_heard_and_dropped():
+def test_it_has_features_of_face_and_voice_and_what_was_dropped():
     counts = Counts()
     counts.drop("superseded", 12)
-    view = View("clip.mp4", 0.0, 20.0, 25, lambda: {"face": counts, "audio": Counts()})
+    view = View(a_run(counts={"face": counts, "audio": Counts()}))
     view.update(estimate(0), SEEN)
     shown = "\n".join(picture(view, 80))
     for part in ("yaw -17°   pitch +3°   roll +0°   gaze →", "mouthSmileLeft 0.7", "■■■■■■■■□□   -32 dBFS"):
         assert part in shown
-    assert "jawOpen" not in shown  # too weak to be worth a word
+    assert "jawOpen" not in shown  # too weak to be shown
     assert "face 12 superseded" in shown
     view.update(estimate(1), NOTHING)
     shown = [line.split() for line in picture(view, 80)]
     assert [line[-1] for line in shown if line and line[0] in ("head,", "expressions", "voice")] == ["–"] * 3
+
+
+def test_features_are_found_by_schema_under_any_name_and_are_absent_without():
+    view = View(a_run(schemas={"left": FACE.name, "voice": AUDIO.name}))
+    values = {"left": FACE_SEEN, "voice": SEEN.values["audio"]}
+    view.update(estimate(0), Observation(0, 0, values, {}))
+    shown = "\n".join(picture(view, 80))
+    assert "yaw -17°" in shown
+    assert "-32 dBFS" in shown
+    view = View(a_run(schemas={"heart": None}))
+    view.update(estimate(0), Observation(0, 0, {"heart": np.ones(2, np.float32)}, {}))
+    assert "dBFS" not in "\n".join(picture(view, 80))
+
+
+def test_open_devices_are_always_named_and_kept_media_too():
+    state, lost = DeviceState("open", 0), DeviceState("lost", 0)
+    devices = {
+        "camera": SimpleNamespace(state=state, format="640×480", material="pictures"),
+        "microphone": SimpleNamespace(state=lost, format="16 kHz", material="sound"),
+        "gaze": SimpleNamespace(state=state, format="3 numbers", material=None),
+    }
+    shown = picture(a_view(0.5, end=None, devices=devices), 120)[0]
+    assert shown.startswith("● live")
+    assert "camera 640×480; microphone 16 kHz (lost); gaze 3 numbers" in shown
+    assert "KEPT" not in shown
+    shown = picture(a_view(0.5, end=None, devices=devices, keeps_media=True), 150)[0]
+    assert "; PICTURES AND SOUND ARE KEPT" in shown
+    del devices["camera"]
+    assert "; SOUND IS KEPT" in picture(a_view(0.5, end=None, devices=devices, keeps_media=True), 150)[0]
 
 
 @pytest.mark.parametrize("width", [20, 36, 60, 80, 250])
@@ -105,7 +150,7 @@ def test_a_recording_of_unknown_length_has_no_bar():
 def test_off_a_terminal_it_writes_a_line_now_and_then(capsys, monkeypatch):
     now = 0.0
     monkeypatch.setattr(module.time, "perf_counter", lambda: now)
-    with View("clip.mp4", 0.0, 20.0, 25) as view:
+    with View(a_run()) as view:
         for tick in range(251):
             now = tick / 25 / 2  # twice as fast as the clock
             view.update(estimate(tick), SEEN)
@@ -126,7 +171,7 @@ def test_drawing_is_rare_however_fast_the_estimates_come(monkeypatch):
 
     monkeypatch.setattr(View, "_picture", draw)
     monkeypatch.setattr(module.time, "perf_counter", lambda: now)
-    with View("clip.mp4", 0.0, 20.0, 25) as view:
+    with View(a_run()) as view:
         for tick in range(10_000):
             now = tick / 1000  # ten seconds
             view.update(estimate(tick), SEEN)

@@ -18,6 +18,7 @@ class Scripted:
     has_video: bool = True
     has_audio: bool = True
     path: Path = Path("scripted.mp4")
+    duration: float | None = None
     counts: Counter[str] = field(default_factory=Counter)
 
     def __iter__(self) -> Iterator[Frame | Sound]:

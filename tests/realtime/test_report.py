@@ -1,4 +1,4 @@
-"""The page of a run holds what it is given, whatever that says."""
+"""The report of a run has all values and marks, whatever text they hold."""
 
 import json
 import re
@@ -23,6 +23,6 @@ def test_a_label_cannot_end_the_script(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
 
 
-def test_a_page_that_cannot_be_written_is_told(tmp_path):
+def test_a_page_that_cannot_be_written_is_a_user_error(tmp_path):
     with pytest.raises(UserError, match="No such file"):
         write_report(RUN, tmp_path / "nowhere" / "page.html", "a run")

@@ -8,15 +8,15 @@ from pathlib import Path
 import psutil
 import pytest
 
-from enrapt.bundle.bundle import Bundle
 from enrapt.contracts.errors import UserError
 from enrapt.realtime import LiveSession
-from enrapt.realtime.engine.engine import Engine
-from enrapt.realtime.sources.live import RESET
+from enrapt.realtime.controls import RESET
+from enrapt.realtime.run import Run
 from enrapt.realtime.sources.recording import Recording
-from enrapt.realtime.sources.session_replay import SessionReplay
 from enrapt.realtime.store.reader import SessionReader
 from tests.support.mjpeg import Server
+
+pytestmark = pytest.mark.live
 
 PAGE = Path(__file__).parents[2] / "docs" / "live.md"
 
@@ -27,7 +27,7 @@ def server():
         yield server
 
 
-def test_what_is_recorded_is_what_was_told_and_can_be_marked(server, face_model, tmp_path):
+def test_a_recorded_session_replays_with_the_same_estimates_and_has_its_marks(server, face_model, tmp_path):
     folder = tmp_path / "session"
     session = LiveSession(server.address, None, face_model=face_model, record=folder)
     estimates = []
@@ -49,10 +49,10 @@ def test_what_is_recorded_is_what_was_told_and_can_be_marked(server, face_model,
     assert reset == (round(estimates[21].t * 1e9), RESET)
     face = session.counts["face"]
     assert face.used <= len(list(reader.samples("face"))) <= face.used + face.dropped["superseded"]
-    assert face.captured == session.camera.counts.captured
+    assert face.captured == face.used + face.dropped.total()
     assert not reader.lost
-    again = SessionReplay(reader, Engine(Bundle.load("default")))
-    assert [e.without_timing() for e in again] == [e.without_timing() for e in estimates]
+    with Run(folder) as replay:
+        assert [e.without_timing() for e in replay] == [e.without_timing() for e in estimates]
 
 
 def test_pictures_are_kept_only_if_asked_for_and_are_a_recording_with_the_same_times(
@@ -117,8 +117,8 @@ def test_leaving_ends_everything_also_by_an_error(server, face_model):
     assert ({child.pid for child in me.children(recursive=True)}, threading.active_count()) == before
 
 
-def test_a_session_that_was_not_entered_says_so():
-    with pytest.raises(RuntimeError, match="enter the session first"):
+def test_a_session_that_was_not_entered_raises():
+    with pytest.raises(RuntimeError, match="enter the run first"):
         next(iter(LiveSession()))
     with pytest.raises(UserError, match="at least 1"):
         LiveSession(face_every=0)
@@ -151,6 +151,6 @@ def test_the_pages_examples_run(server, face_model, monkeypatch, capsys, example
     there = f'camera="{server.address}", mic=None'
     shorter = program.replace("> 10", "> 2").replace("sleep(10)", "sleep(2)")
     exec(shorter.replace('camera=0, mic="default"', there), {})
-    told = capsys.readouterr().out.splitlines()
-    assert len(told) > 10
-    assert re.fullmatch(r"0\.00 0\.\d\d", told[0])
+    printed = capsys.readouterr().out.splitlines()
+    assert len(printed) > 10
+    assert re.fullmatch(r"0\.00 0\.\d\d", printed[0])

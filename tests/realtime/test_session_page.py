@@ -1,4 +1,4 @@
-"""What somebody asks for on the page happens in the session, and the page is told how it goes."""
+"""Commands of the page take effect in the run, and the page gets its status."""
 
 import json
 
@@ -6,9 +6,11 @@ import pytest
 from websockets.sync.client import connect
 
 from enrapt.realtime import LiveSession
-from enrapt.realtime.sources.live import RESET
+from enrapt.realtime.controls import RESET
 from enrapt.realtime.store.reader import SessionReader
 from tests.support.mjpeg import Server
+
+pytestmark = pytest.mark.live
 
 
 @pytest.fixture
@@ -17,7 +19,7 @@ def server():
         yield server
 
 
-def test_commands_of_the_page_are_obeyed_and_recorded(server, face_model, tmp_path):
+def test_commands_of_the_page_take_effect_and_are_recorded(server, face_model, tmp_path):
     folder = tmp_path / "session"
     session = LiveSession(server.address, None, face_model=face_model, record=folder, to=["ui:0"])
     asked = {10: "mark", 20: "pause", 45: "resume", 55: "reset"}
@@ -31,14 +33,14 @@ def test_commands_of_the_page_are_obeyed_and_recorded(server, face_model, tmp_pa
                     page.send(json.dumps({"do": what, "label": "smiles" if what == "mark" else ""}))
                 if estimate.tick == 80:
                     break
-            told = []
-            while not told or told[-1].get("tick") != 80:
-                told.append(json.loads(page.recv(timeout=2)))
-    hello = told[0]
+            received = []
+            while not received or received[-1].get("tick") != 80:
+                received.append(json.loads(page.recv(timeout=2)))
+    hello = received[0]
     assert hello["type"] == "hello"
     assert (hello["kind"], hello["sources"], hello["recording"]) == ("live", ["face"], str(folder))
     assert "no human" in hello["bundle"]["not_for"]
-    statuses = [message for message in told if message["type"] == "status"]
+    statuses = [message for message in received if message["type"] == "status"]
     assert {message["paused"] for message in statuses} == {False, True}
     assert statuses[-1]["devices"][0]["name"] == "camera"
     assert statuses[-1]["latency_ms"]["step"]["p50"] > 0
@@ -47,9 +49,10 @@ def test_commands_of_the_page_are_obeyed_and_recorded(server, face_model, tmp_pa
     assert not paused[52]
     marks = list(SessionReader(folder).marks())
     assert [label for _, label in marks] == ["smiles", "paused", "resumed", RESET]
-    assert [message["label"] for message in told if message["type"] == "mark"] == [
+    assert [message["label"] for message in received if message["type"] == "mark"] == [
         "smiles",
         "paused",
         "resumed",
+        RESET,
     ]
     assert session.counts["face"].dropped["paused"] > 10

@@ -7,6 +7,7 @@ from enrapt.realtime.streams.counts import Counts
 
 
 def estimate(tick: int, *, face: bool, face_ms: float | None = None, total_ms: float = 1.0) -> Estimate:
+    extract = {} if face_ms is None else {"face": face_ms}
     return Estimate(
         tick=tick,
         t=tick / 25,
@@ -14,7 +15,7 @@ def estimate(tick: int, *, face: bool, face_ms: float | None = None, total_ms: f
         present={"face": face, "audio": False},
         age_ms={"face": 0.0 if face else None, "audio": None},
         surprise={"face": None, "audio": None},
-        latency_ms=Latency(face_ms, 0.1, total_ms),
+        latency_ms=Latency(0.1, total_ms, extract=extract, waits={"audio": 2.0}),
     )
 
 
@@ -31,12 +32,15 @@ def test_percentiles_are_over_the_ticks_that_had_the_stage():
     for tick in range(101):
         statistics.add(estimate(tick, face=True, face_ms=tick if tick % 2 == 0 else None, total_ms=tick))
     assert statistics.latency()["total"] == pytest.approx((50, 95, 99))
-    assert statistics.latency()["face"] == pytest.approx(np.percentile(range(0, 101, 2), (50, 95, 99)))
+    assert statistics.latency()["extract face"] == pytest.approx(
+        np.percentile(range(0, 101, 2), (50, 95, 99))
+    )
+    assert statistics.latency()["wait for audio"] == (2.0, 2.0, 2.0)
     statistics.add(estimate(101, face=True).without_timing())  # and one may be added after a look
     assert statistics.latency()["total"] == pytest.approx((50, 95, 99))
 
 
-def test_a_long_run_takes_no_more_memory_and_the_last_minute_is_told_apart():
+def test_a_long_run_takes_no_more_memory_and_the_last_minute_has_percentiles_of_its_own():
     statistics = Statistics()
     n = 3 * KEPT
     for tick in range(n):
@@ -46,7 +50,7 @@ def test_a_long_run_takes_no_more_memory_and_the_last_minute_is_told_apart():
     assert min(statistics.latency(recent=True)["total"]) > 990
 
 
-def test_without_ticks_there_is_nothing_to_tell():
+def test_without_ticks_there_are_no_statistics():
     assert Statistics().presence == {}
     assert Statistics().latency() == {}
 

@@ -65,7 +65,7 @@ def test_runs_are_the_stretches_of_presence(present):
     assert _runs(present) == expected
 
 
-def test_a_picture_that_cannot_be_written_is_told(tmp_path):
+def test_a_picture_that_cannot_be_written_is_a_user_error(tmp_path):
     with pytest.raises(UserError, match="No such file"):
         draw_timeline(run(2, range(2), range(2)), tmp_path / "nowhere" / "engagement.png", "a run")
 

@@ -1,6 +1,6 @@
 """A camera on the loopback: MJPEG over HTTP, in a process that can be killed, stopped and started again.
 
-Each picture bears the moment it was made, so that whoever receives it can tell how old it is.
+Each picture contains the moment it was made, so that its age can be measured.
 """
 
 import contextlib
@@ -90,7 +90,7 @@ class Server:
     def stop(self) -> None:
         self.signal(signal.SIGSTOP)
 
-    def carry_on(self) -> None:
+    def resume(self) -> None:
         self.signal(signal.SIGCONT)
 
 

@@ -1,4 +1,4 @@
-"""A PulseAudio of our own: a speaker whose sound a microphone of ALSA, and so of PortAudio, hears."""
+"""A private PulseAudio server: a speaker whose sound is a microphone of ALSA, and so of PortAudio."""
 
 import os
 import shutil
@@ -16,7 +16,7 @@ NEEDED: Final = ("pulseaudio", "paplay")
 
 
 def missing() -> str | None:
-    """Why there can be none on this machine."""
+    """What this machine lacks for it; None if nothing."""
     for program in NEEDED:
         if shutil.which(program) is None:
             return f"no {program}: apt install pulseaudio pulseaudio-utils libasound2-plugins"
@@ -26,10 +26,10 @@ def missing() -> str | None:
 
 
 class Pulse:
-    """The server, started and ended at will; a context manager.
+    """The server, which can be started, killed and suspended; a context manager.
 
     Attributes:
-        environment: variables with which ALSA knows of one device, the microphone, and of no other.
+        environment: variables with which the microphone is the only device of ALSA.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -78,7 +78,7 @@ class Pulse:
             time.sleep(0.02)
 
     def kill(self) -> None:
-        """End it as a crash would: whoever uses it is not told."""
+        """End it without notice to its clients, as a crash would."""
         for process in (*self._players, self._process):
             if process is not None:
                 process.kill()
@@ -87,16 +87,16 @@ class Pulse:
         self._process = None
 
     def stop(self) -> None:
-        """Hold it, as a driver that hangs."""
+        """Suspend it: a driver that hangs."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
 
-    def go_on(self) -> None:
+    def resume(self) -> None:
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
 
     def play(self, frequency: float, seconds: float) -> None:
-        """A tone of amplitude 0.5 into the speaker; does not wait for its end."""
+        """Start a tone of amplitude 0.5 on the speaker."""
         path = self._folder / f"{frequency:.0f}.wav"
         t = np.arange(round(seconds * 48_000)) / 48_000
         tone = np.rint(16_384 * np.sin(2 * np.pi * frequency * t)).astype("<i2")

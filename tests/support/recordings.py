@@ -1,4 +1,4 @@
-"""Recordings to read, made here, and how tests read them."""
+"""Write recordings with known content, and read them."""
 
 import itertools
 from collections.abc import Sequence
@@ -16,11 +16,11 @@ from enrapt.realtime.streams.samples import SECOND, Frame, Sound
 
 MS = SECOND // 1000
 
-# Files to read. Picture k is gray of brightness 2 k mod 256, so that it can be told which one it is; sound is
-# a sine whose phase is 0 at the file's time 0, so that each sample tells its time.
+# Picture k has the brightness 2 k mod 256, which identifies it; sound is a sine with phase 0 at time 0, so
+# that each sample identifies its time.
 
 
-def create(path: Path, options: dict[str, str] | None = None) -> Any:  # PyAV's types know no codec's name
+def create(path: Path, options: dict[str, str] | None = None) -> Any:  # PyAV's types lack the names of codecs
     return av.open(str(path), "w", options=options or {})
 
 
@@ -36,7 +36,7 @@ def write(
     sound_codec: str = "pcm_s16le",
     rate: int = 48_000,
     layout: str = "mono",
-    missing: tuple[float, float] = (0.0, 0.0),  # s; packets of sound within are left out
+    missing: tuple[float, float] = (0.0, 0.0),  # s; packets of sound in it are left out
     gop: int = 12,
     options: dict[str, str] | None = None,
 ) -> Path:

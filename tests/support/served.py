@@ -1,25 +1,104 @@
-"""What the server's tests share: ticks to tell, and ways to ask."""
+"""Shared by the tests of the page's server: estimates, an observed run, and clients."""
 
 import contextlib
 import http.client
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from enrapt.contracts.schemas import AUDIO, FACE
+from enrapt.contracts.schemas import AUDIO, FACE, Schema
 from enrapt.realtime.engine.estimate import Engagement, Estimate, Latency
 from enrapt.realtime.page.server import PageServer
-from enrapt.realtime.streams.samples import Observation
+from enrapt.realtime.streams.samples import SECOND, Observation
 
 RATE = 25
+SCHEMAS = {"face": FACE.name, "audio": AUDIO.name}
 
 
-def tick(k: int, **changed: Any) -> tuple[Estimate, Observation]:
+class FakeRun:
+    """A run for the page.
+
+    Args:
+        description: changes to its description; a live run that can do everything without them.
+
+    Attributes:
+        state: its status.
+        shown: its landmarks.
+        commands: method and label of each control that was called.
+    """
+
+    rate = RATE
+
+    def __init__(self, **description: Any) -> None:
+        self._description = {
+            "kind": "live",
+            "name": "live",
+            "rate": RATE,
+            "bundle": {
+                "name": "B",
+                "sha256": "0123456789",
+                "trained_on": "no data",
+                "not_for": "any use",
+            },
+            "modalities": ["face", "audio"],
+            "schemas": SCHEMAS,
+            "sources": ["face", "audio"],
+            "can": ["pause", "mark", "reset", "calibrate"],
+            "recording": None,
+            "media_kept": False,
+            "duration": None,
+            **description,
+        }
+        self.state: dict[str, Any] = {
+            "devices": [{"name": "camera", "state": "open", "format": "640×480"}],
+            "drops": {"face": {"superseded": 3}},
+            "latency_ms": {"step": {"p50": 0.07, "p95": 0.09, "p99": 0.2}},
+            "paused": False,
+            "calibrated": None,
+            "outputs": {},
+        }
+        self.shown: tuple[NDArray[np.float32] | None, float] | None = None
+        self.commands: list[tuple[str, str]] = []
+
+    def description(self) -> dict[str, Any]:
+        return self._description
+
+    def status(self) -> dict[str, Any]:
+        return self.state
+
+    def landmarks(self) -> tuple[NDArray[np.float32] | None, float] | None:
+        return self.shown
+
+    def pause(self) -> None:
+        self.commands.append(("pause", ""))
+
+    def resume(self) -> None:
+        self.commands.append(("resume", ""))
+
+    def mark(self, label: str) -> None:
+        self.commands.append(("mark", label))
+
+    def reset(self) -> None:
+        self.commands.append(("reset", ""))
+
+    def calibrate(self) -> None:
+        self.commands.append(("calibrate", ""))
+
+
+def observed(server: PageServer, **description: Any) -> FakeRun:
+    """A run that the server observes."""
+    run = FakeRun(**description)
+    server.observe(run)
+    return run
+
+
+def tick(k: int) -> tuple[Estimate, Observation]:
     """Tick `k`: a face, and no sound."""
     estimate = Estimate(
         tick=k,
@@ -28,26 +107,20 @@ def tick(k: int, **changed: Any) -> tuple[Estimate, Observation]:
         present={"face": True, "audio": False},
         age_ms={"face": 12.0, "audio": None},
         surprise={"face": 3.1, "audio": None},
-        latency_ms=Latency(face=5.0, step=0.25, total=20.0, tick=3.0, waits={"face": 1.0}),
+        latency_ms=Latency(step=0.25, total=20.0, tick=3.0, extract={"face": 5.0}, waits={"face": 1.0}),
     )
     face = np.zeros(FACE.dim, np.float32)
-    return estimate, Observation(k, k * 40_000_000, {"face": face, "audio": None}, {"face": 1, "audio": None})
+    return estimate, Observation(
+        k, k * SECOND // RATE, {"face": face, "audio": None}, {"face": 1, "audio": None}
+    )
 
 
-def heard(**values: float) -> np.ndarray:
-    """A vector of `audio/1`."""
-    audio = np.zeros(AUDIO.dim, np.float32)
+def vector(schema: Schema, **values: float) -> NDArray[np.float32]:
+    """A feature vector with these values; the others are 0."""
+    features = np.zeros(schema.dim, np.float32)
     for name, value in values.items():
-        audio[AUDIO.index(name)] = value
-    return audio
-
-
-def seen(**values: float) -> np.ndarray:
-    """A vector of `face/1`."""
-    face = np.zeros(FACE.dim, np.float32)
-    for name, value in values.items():
-        face[FACE.index(name)] = value
-    return face
+        features[schema.index(name)] = value
+    return features
 
 
 def port_of(server: PageServer) -> int:
@@ -62,27 +135,27 @@ HANDSHAKE = {
 }
 
 
-def ask(
+def request(
     server: PageServer, path: str, method: str = "GET", **headers: str
 ) -> tuple[int, http.client.HTTPMessage, bytes]:
-    """Status, headers and content of the answer."""
+    """Status, headers and content of the response."""
     connection = http.client.HTTPConnection("127.0.0.1", port_of(server), timeout=10)
     try:
         connection.request(method, path, headers={name.replace("_", "-"): x for name, x in headers.items()})
-        answer = connection.getresponse()
-        return answer.status, answer.headers, answer.read()
+        response = connection.getresponse()
+        return response.status, response.headers, response.read()
     finally:
         connection.close()
 
 
-def listen(server: PageServer, path: str, **options: Any) -> ClientConnection:
-    """A WebSocket; to be used in a `with`."""
+def websocket(server: PageServer, path: str, **options: Any) -> ClientConnection:
+    """A client; a context manager."""
     options = {"compression": None, "max_queue": None} | options
     return connect(f"ws://127.0.0.1:{port_of(server)}{path}", **options)
 
 
-def last_of(client: ClientConnection) -> int:
-    """Read on to its end; how it was closed."""
+def close_code(client: ClientConnection) -> int:
+    """Read to the end; the code with which the server closed it."""
     with contextlib.suppress(ConnectionClosed):
         while True:
             client.recv(timeout=10)
@@ -90,7 +163,7 @@ def last_of(client: ClientConnection) -> int:
     return client.close_code
 
 
-def told(client: ClientConnection, kind: str | None = None) -> Any:
+def receive(client: ClientConnection, kind: str | None = None) -> Any:
     """The next message; of that type."""
     while True:
         message = json.loads(client.recv(timeout=10))
@@ -98,9 +171,35 @@ def told(client: ClientConnection, kind: str | None = None) -> Any:
             return message
 
 
-def until(holds: Callable[[], bool]) -> None:
-    """Wait for it."""
+def wait_until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 10
-    while not holds():
+    while not condition():
         assert time.monotonic() < deadline
-        time.sleep(0.01)
+        time.sleep(0.005)
+
+
+def varying(k: int, *, face: bool = True, mean: float | None = None) -> tuple[Estimate, Observation]:
+    """Tick `k`: a mean that depends on it unless given, sound, and a face if `face`."""
+    mean = round(0.3 + 0.001 * k, 4) if mean is None else mean
+    estimate = Estimate(
+        k,
+        k / RATE,
+        Engagement(mean, 0.0812, round(mean - 0.1237, 4), round(mean + 0.1411, 4)),
+        {"face": face, "audio": True},
+        {"face": 12.3 if face else None, "audio": 4.5},
+        {"face": 3.217 if face else None, "audio": -41.5},
+        Latency(0.07, 21.4, extract={"face": 5.2}),
+    )
+    values = {
+        "face": vector(FACE, yaw=np.radians(-20), jawOpen=0.75) if face else None,
+        "audio": vector(AUDIO, level=-30),
+    }
+    age = {"face": 12_300_000 if face else None, "audio": 4_500_000}
+    return estimate, Observation(k, k * SECOND // RATE, values, age)
+
+
+def feed(server: PageServer, ticks: Iterable[int], *, face: bool = True, every: float = 0.004) -> None:
+    """Write these ticks, one each `every` seconds."""
+    for k in ticks:
+        server.write(*varying(k, face=face))
+        time.sleep(every)

@@ -1,4 +1,4 @@
-"""A session made up, told to a writer, and read back in a form that can be compared to the bit."""
+"""A made-up session as calls of a writer, read back in a form that can be compared to the bit."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -28,12 +28,14 @@ def vector(modality: str, seed: int) -> np.ndarray:
 
 
 def tick(n: int) -> list[tuple]:
-    """All that a session's loop tells at tick n, as calls of the writer; the face is missing now and then."""
+    """The calls of the writer at tick n; the face is missing at some ticks."""
     at = n * TICK
     face = None if n % 5 == 3 else vector("face", n)
     audio = vector("audio", n)
     ages = {"face": None if face is None else 12_345_678, "audio": 0}
-    latency = Latency(5.25, 0.071, None, 3.5, {"audio": 1.125, "face": 2.0}) if n % 2 else msgspec.UNSET
+    latency = (
+        Latency(0.071, None, 3.5, {"face": 5.25}, {"face": 2.0, "audio": 1.125}) if n % 2 else msgspec.UNSET
+    )
     estimate = Estimate(
         n,
         round(at / SECOND, 6),
@@ -77,8 +79,8 @@ def plain(row: object) -> object:
     return row
 
 
-def told(calls: list[tuple]) -> dict[str, list[object]]:
-    """What the reader should give of these calls, by file."""
+def expected_rows(calls: list[tuple]) -> dict[str, list[object]]:
+    """The rows that the reader should give for these calls, by file."""
     files: dict[str, list[object]] = {name: [] for name in ARROWS}
     for name, *arguments in calls:
         row = arguments[0] if name in ("observation", "estimate") else tuple(arguments)
@@ -103,4 +105,4 @@ def three_batches(folder: Path) -> tuple[Path, dict[str, list[object]]]:
     """A session of three batches a file, and what is in it."""
     calls = [call for n in range(52) for call in tick(n)]
     record(folder, calls, {"ticks": 52})
-    return folder, told(calls)
+    return folder, expected_rows(calls)

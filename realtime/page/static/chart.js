@@ -1,13 +1,13 @@
-// The last minute: engagement as a line in its interval, and a strip per modality below, on one time axis.
+// The last minute: engagement as a line in its interval, and below it a strip per modality, on one time axis.
 
-const STALE = 250; // ms; an age at which a strip is at its lowest: the longest that a face serves
+const STALE = 250; // ms; age at which a strip is lowest: the largest max_age of the schemas
 const LEFT = 46, TOP = 8, STRIP = 20, SPACE = 6, AXIS = 20; // px
 
 export class Chart {
   constructor(canvas) {
     this.canvas = canvas;
     this.context = canvas.getContext("2d");
-    // Sizes and colours are asked for when they change, never in a frame: asking makes the browser lay out.
+    // Sizes and colours are read when they change, never in a frame: reading them forces layout.
     new ResizeObserver(() => this.resize()).observe(canvas);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.colour());
     this.colour();
@@ -70,18 +70,18 @@ export class Chart {
     context.clip();
     this.times(x, end - run.span, end);
     const rows = run.between(end - run.span, end);
-    for (const piece of stretches(rows, () => true, 3 * run.step)) {
+    for (const segment of segments(rows, () => true, 3 * run.step)) {
       context.beginPath();
-      for (const row of piece) context.lineTo(x(row.t), y(row.engagement.high));
-      for (const row of piece.toReversed()) context.lineTo(x(row.t), y(row.engagement.low));
+      for (const row of segment) context.lineTo(x(row.t), y(row.engagement.high));
+      for (const row of segment.toReversed()) context.lineTo(x(row.t), y(row.engagement.low));
       context.fillStyle = ink.band;
       context.fill();
       context.strokeStyle = ink.blue;
       context.lineWidth = 2;
-      stroke(context, piece.map((row) => [x(row.t), y(row.engagement.mean)]));
+      stroke(context, segment.map((row) => [x(row.t), y(row.engagement.mean)]));
     }
     modalities.forEach((name, i) => this.presence(name, rows, x, this.strip(bottom, i), run.step));
-    this.marked(run.marks, x, bottom);
+    this.drawMarks(run.marks, x, bottom);
     context.restore();
   }
 
@@ -100,15 +100,15 @@ export class Chart {
     }
   }
 
-  /** Filled while it was there, the higher the fresher; hatched while it was missing. */
+  /** Filled while present, higher for fresher values; hatched while missing. */
   presence(name, rows, x, top, step) {
     const { context, ink } = this;
-    for (const piece of stretches(rows, (row) => row.present[name] === true, 3 * step)) {
-      const from = x(piece[0].t), to = x(piece.at(-1).t + step);
+    for (const segment of segments(rows, (row) => row.present[name] === true, 3 * step)) {
+      const from = x(segment[0].t), to = x(segment.at(-1).t + step);
       context.beginPath();
-      if (piece[0].present[name]) {
+      if (segment[0].present[name]) {
         context.moveTo(from, top + STRIP);
-        for (const row of piece) {
+        for (const row of segment) {
           const level = top + STRIP * 0.8 * Math.min(1, (row.age_ms?.[name] ?? 0) / STALE);
           context.lineTo(x(row.t), level);
           context.lineTo(x(row.t + step), level);
@@ -118,7 +118,7 @@ export class Chart {
         context.fill();
       } else {
         context.rect(from, top, to - from, STRIP);
-        this.hatch.setTransform(new DOMMatrix().translate(from, top)); // it moves along with time
+        this.hatch.setTransform(new DOMMatrix().translate(from, top)); // it moves with time
         context.fillStyle = this.hatch;
         context.fill();
         context.strokeStyle = ink.orange;
@@ -128,7 +128,7 @@ export class Chart {
     }
   }
 
-  marked(marks, x, bottom) {
+  drawMarks(marks, x, bottom) {
     const { context, ink, width } = this;
     context.strokeStyle = context.fillStyle = ink.ink;
     context.lineWidth = 1;
@@ -145,7 +145,7 @@ export class Chart {
   }
 }
 
-/** 75 s are 1:15. */
+/** 75 is 1:15. */
 export function clock(t) {
   const whole = Math.floor(t + 1e-6);
   return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
@@ -157,11 +157,11 @@ function stroke(context, points) {
   context.stroke();
 }
 
-/** Stretches over which `what(row)` stays the same, without a hole longer than `hole` seconds. */
-function* stretches(rows, what, hole) {
+/** Segments over which `key(row)` stays the same, without a gap longer than `gap` seconds. */
+function* segments(rows, key, gap) {
   let from = 0;
   for (let i = 1; i <= rows.length; i++) {
-    if (i < rows.length && what(rows[i]) === what(rows[i - 1]) && rows[i].t - rows[i - 1].t <= hole) continue;
+    if (i < rows.length && key(rows[i]) === key(rows[i - 1]) && rows[i].t - rows[i - 1].t <= gap) continue;
     if (i > from) yield rows.slice(from, i);
     from = i;
   }

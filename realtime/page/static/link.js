@@ -1,18 +1,18 @@
-// A WebSocket that comes back by itself.
+// A WebSocket that reconnects.
 
 const FIRST = 250, LONGEST = 8000; // ms between attempts, doubled each time
-const SILENCE = 5000; // ms; a live run says something many times a second: a connection that does not is dead
+const SILENCE = 5000; // ms without a message after which the connection of a live run is considered lost
 
 export class Link {
-  /** `heard(message)` for each; `opened()` each time the connection stands. */
-  constructor(address, heard, opened) {
-    Object.assign(this, { address, heard, opened });
+  /** Calls `received(message)` for each message and `opened()` after each connection. */
+  constructor(address, received, opened) {
+    Object.assign(this, { address, received, opened });
     this.wait = FIRST;
     this.state = "connecting"; // open | connecting | lost
-    this.patient = false; // whether silence means nothing: that of a replay that has ended
+    this.mayBeSilent = false; // as after the end of a replay
     this.connect();
     setInterval(() => {
-      if (this.state === "open" && !this.patient && Date.now() - this.last > SILENCE) this.lose();
+      if (this.state === "open" && !this.mayBeSilent && Date.now() - this.last > SILENCE) this.lose();
     }, 1000);
   }
 
@@ -26,16 +26,16 @@ export class Link {
     };
     socket.onmessage = ({ data }) => {
       this.last = Date.now();
-      this.heard(JSON.parse(data));
+      this.received(JSON.parse(data));
     };
     socket.onclose = () => this.socket === socket && this.lose();
   }
 
   lose() {
-    this.socket.onmessage = this.socket.onclose = null; // a dead one may linger; what it says late is old
+    this.socket.onmessage = this.socket.onclose = null; // a lost one may still deliver old messages
     this.socket.close();
     this.state = "lost";
-    const spread = 0.75 + Math.random() / 2; // so that not all pages ask at once
+    const spread = 0.75 + Math.random() / 2; // pages do not reconnect all at once
     setTimeout(() => this.connect(), this.wait * spread);
     this.wait = Math.min(2 * this.wait, LONGEST);
   }

@@ -1,13 +1,13 @@
-// The small things beside the chart: bars and tables. Text is touched only where it changes.
+// Bars and tables. Text nodes are written only where they change.
 
 export function element(name, text = "", attributes = {}) {
-  const made = document.createElement(name);
-  made.textContent = text;
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  return made;
+  const node = document.createElement(name);
+  node.textContent = text;
+  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+  return node;
 }
 
-export function say(node, text) {
+export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
@@ -26,12 +26,12 @@ export class Meter {
   }
 
   show(value, label) {
-    const there = value !== null && value !== undefined;
-    if (label) say(this.label, label);
-    say(this.number, there ? value.toFixed(this.digits).replace("-", "−") + this.unit : "–");
-    this.row.dataset.value = there ? value : "";
-    const part = there ? (value - this.low) / (this.high - this.low || 1) : 0;
-    // A transform moves no other element; a width would lay the page out anew.
+    const present = value !== null && value !== undefined;
+    if (label) setText(this.label, label);
+    setText(this.number, present ? value.toFixed(this.digits).replace("-", "−") + this.unit : "–");
+    this.row.dataset.value = present ? value : "";
+    const part = present ? (value - this.low) / (this.high - this.low || 1) : 0;
+    // A transform causes no layout; a width would.
     this.bar.style.transform = `scaleX(${Math.max(this.signed ? -1 : 0, Math.min(1, part))})`;
   }
 }
@@ -39,8 +39,8 @@ export class Meter {
 /** Rows of text; the first column heads its row. */
 export function table(node, rows, head = null) {
   const text = JSON.stringify([head, rows]);
-  if (node.told === text) return;
-  node.told = text;
+  if (node.shown === text) return;
+  node.shown = text;
   const line = (cells, kind) => {
     const tr = element("tr");
     tr.append(...cells.map((cell, i) => element(i && kind === "td" ? "td" : "th", cell)));
@@ -49,7 +49,7 @@ export function table(node, rows, head = null) {
   node.replaceChildren(...(head ? [line(head, "th")] : []), ...rows.map((row) => line(row, "td")));
 }
 
-/** Numbers of a tree that are not 0, each with the names on the way to it. */
+/** Numbers of a tree that are not 0, each with its path. */
 export function leaves(tree, path = []) {
   if (typeof tree === "number") return tree ? [[path.join(" "), String(tree)]] : [];
   return Object.entries(tree ?? {}).flatMap(([name, branch]) => leaves(branch, [...path, name]));

@@ -1,24 +1,25 @@
-// The page: what the server says goes into a Run, and every frame shows the Run.
+// The page: messages of the server update a Run, and every frame shows the Run.
 
 import { Chart, clock } from "./chart.js";
 import { Link } from "./link.js";
-import { element, leaves, Meter, say, table } from "./meters.js";
+import { element, leaves, Meter, setText, table } from "./meters.js";
 import { Preview } from "./preview.js";
 import { Run } from "./run.js";
 
-const MISSING = 0.5; // s without a modality before the page says so; a blink is not worth a word
+const MISSING = 0.5; // s without a modality before the page reports it
 const STOPPED = 2; // s without an estimate
-const MEASURED = location.hash === "#measure"; // marks when a tick was drawn; benchmarks/page.py reads them
+const MEASURED = location.hash === "#measure"; // record when ticks are drawn, for benchmarks/page.py
 
-const ABSENCE = { face: "No face in sight", audio: "No sound" };
-const SENSOR = { face: "camera", audio: "microphone" };
+// By the kind of a modality's schema
+const ABSENCE = { face: "No face detected", audio: "No sound" };
+const DEVICE = { face: "camera", audio: "microphone" };
 
 const $ = (id) => document.getElementById(id);
 const run = new Run();
 const chart = new Chart($("chart"));
 const preview = new Preview($("landmarks"), $("preview"));
-const still = matchMedia("(prefers-reduced-motion: reduce)");
-const seen = {}; // by modality, when it was last there, s
+const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
+const lastPresent = {}; // s, by modality
 let shown = null; // the row on the page
 let follow = true;
 let missed = false;
@@ -36,109 +37,110 @@ const meters = {
 const expressions = Array.from({ length: 5 }, () => new Meter($("expressions"), "–"));
 const surprises = {};
 
-// What the server says
+// Messages of the server
 
 const address = new URL("page" + location.search, location.href.replace(/^http/, "ws"));
 address.hash = "";
-const link = new Link(address, heard, opened);
+const link = new Link(address, received, opened);
 
 async function opened() {
   run.since = performance.now() / 1000;
-  if (!(await recalled())) run.clear(); // what is here may be of another run
+  if (!(await loadHistory())) run.clear(); // it may be another run
 }
 
-/** Whether the server told what was before this page was there, or while it was away. */
-async function recalled() {
-  const answer = await fetch("history" + location.search).catch(() => null);
-  if (answer?.ok) run.remember(await answer.json());
+/** Load the estimates made while this page was not connected; whether that worked. */
+async function loadHistory() {
+  const response = await fetch("history" + location.search).catch(() => null);
+  if (response?.ok) run.remember(await response.json());
   chart.stale = true;
-  return answer?.ok;
+  return response?.ok;
 }
 
-function heard(message) {
+function received(message) {
   if (message.type === "estimate") {
     if (run.hello?.kind === "replay" && message.t - run.newest?.t > 3 * run.step) missed = true;
     run.add(message);
-    for (const [name, there] of Object.entries(message.present)) {
-      if (there || !(name in seen)) seen[name] = message.arrived;
+    for (const [name, present] of Object.entries(message.present)) {
+      if (present || !(name in lastPresent)) lastPresent[name] = message.arrived;
     }
   } else if (message.type === "landmarks") {
     preview.show(message);
   } else if (message.type === "mark") {
     run.marks.push({ ...message, arrived: performance.now() / 1000 });
-    say($("said"), `Marked ${clock(message.t)} ${message.label}`);
+    setText($("message"), `Marked ${clock(message.t)} ${message.label}`);
     chart.stale = true;
   } else if (message.type === "hello") {
     run.hello = message;
-    introduce(message);
+    showDescription(message);
   } else if (message.type === "status") {
     run.status = message;
-    report(message);
+    showStatus(message);
   }
 }
 
-// A replay may run faster than a browser reads; what it was not told it looks up.
+// A replay may run faster than a browser reads; load the estimates that were dropped.
 setInterval(() => {
-  if (missed) recalled();
+  if (missed) loadHistory();
   missed = false;
 }, 2000);
 
-function introduce({ kind, name, bundle, recording, media_kept, can, duration }) {
-  say($("run"), kind === "live" ? "live" : `replay of ${name}${duration ? `, ${clock(duration)}` : ""}`);
-  const kept = [recording && `recording to ${recording}`, media_kept && "pictures and sound are kept"];
-  say($("recording"), `● ${kept.filter(Boolean).join("; ")}`);
-  $("recording").hidden = !kept.some(Boolean);
+function showDescription({ kind, name, bundle, recording, media_kept, can, duration }) {
+  setText($("run"), kind === "live" ? "live" : `replay of ${name}${duration ? `, ${clock(duration)}` : ""}`);
+  const stored = [recording && `recording to ${recording}`, media_kept && "video and audio are kept"];
+  setText($("recording"), `● ${stored.filter(Boolean).join("; ")}`);
+  $("recording").hidden = !stored.some(Boolean);
   const id = bundle.sha256?.slice(0, 8) ?? "";
   $("bundle").replaceChildren(
     element("b", `${bundle.name} ${id}`), ` · trained on: ${bundle.trained_on} · `,
     element("b", bundle.not_for),
   );
-  for (const part of document.querySelectorAll("[data-does]")) part.hidden = !can.includes(part.dataset.does);
+  for (const part of document.querySelectorAll("[data-needs]")) part.hidden = !can.includes(part.dataset.needs);
   $("scrub").hidden = kind !== "replay";
   if (kind !== "replay") follow = true;
-  link.patient = kind === "replay";
+  link.mayBeSilent = kind === "replay";
 }
 
-function report({ devices, drops, latency_ms, paused, calibrated, outputs }) {
+function showStatus({ devices, drops, latency_ms, paused, calibrated, outputs }) {
   const shape = { lost: "✕ ", open: "● " };
-  const device = ({ name, state, given }) => [name, (shape[state] ?? "◌ ") + state, given ?? ""];
+  const device = ({ name, state, format }) => [name, (shape[state] ?? "◌ ") + state, format ?? ""];
   table($("devices"), devices.map(device));
   const percentiles = ["p50", "p95", "p99"];
-  const told = ([stage, ms]) => [stage, ...percentiles.map((p) => milliseconds(ms[p]))];
-  table($("latency"), Object.entries(latency_ms).map(told), ["", ...percentiles]);
-  const unsent = Object.entries(outputs ?? {}).map(([to, counts]) => leaves(counts.dropped, [to]));
-  const dropped = [...leaves(drops), ...unsent.flat()];
+  const row = ([stage, ms]) => [stage, ...percentiles.map((p) => milliseconds(ms[p]))];
+  table($("latency"), Object.entries(latency_ms).map(row), ["", ...percentiles]);
+  const byOutput = Object.entries(outputs ?? {}).map(([to, counts]) => leaves(counts.dropped, [to]));
+  const dropped = [...leaves(drops), ...byOutput.flat()];
   table($("drops"), dropped.length ? dropped : [["nothing", "0"]]);
-  say($("calibrated"), typeof calibrated === "number" ? `calibrated: ${calibrated.toFixed(2)} is usual` : "");
+  setText($("calibrated"), typeof calibrated === "number" ? `calibrated: usual level ${calibrated.toFixed(2)}` : "");
   $("pause").setAttribute("aria-pressed", Boolean(paused));
-  say($("pause").firstChild, paused ? "Resume " : "Pause ");
+  setText($("pause").firstChild, paused ? "Resume " : "Pause ");
 }
 
 function milliseconds(x) {
   return x === null || x === undefined ? "–" : x.toFixed(x < 10 ? 2 : 0);
 }
 
-// What is wrong, in words and shapes; looked at a few times a second so that it is told also in a hidden tab
+// Alerts, with words and shapes. A timer updates them also while the tab is hidden.
 
-function troubles() {
+function alerts() {
   if (ended()) return ["■ The replay has ended"];
-  if (link.state === "lost") return ["✕ Not connected to enrapt; trying again"];
+  if (link.state === "lost") return ["✕ Not connected to enrapt; reconnecting"];
   if (link.state === "connecting") return ["◌ Connecting"];
   const devices = run.status?.devices ?? [];
-  const said = devices.filter(({ state }) => state === "lost").map(({ name }) => `✕ ${capital(name)} lost`);
-  if (run.status?.paused) return ["‖ Paused", ...said];
+  const lines = devices.filter(({ state }) => state === "lost").map(({ name }) => `✕ ${capital(name)} lost`);
+  if (run.status?.paused) return ["‖ Paused", ...lines];
   const now = performance.now() / 1000;
   const stopped = now - (run.newest?.arrived ?? run.since) > STOPPED;
-  if (stopped && run.hello?.kind !== "replay") return ["▲ No estimates are coming", ...said];
-  for (const [name, there] of Object.entries(run.newest?.present ?? {})) {
-    if (run.hello?.sources?.includes(name) === false) continue; // nobody expects it
-    const lost = devices.some((device) => device.name === SENSOR[name] && device.state === "lost");
-    if (!there && !lost && now - seen[name] > MISSING) said.push(`▲ ${ABSENCE[name] ?? `No ${name}`}`);
+  if (stopped && run.hello?.kind !== "replay") return ["▲ No estimates", ...lines];
+  for (const [name, present] of Object.entries(run.newest?.present ?? {})) {
+    if (present || run.hello?.sources?.includes(name) === false) continue;
+    const kind = run.hello?.schemas?.[name]?.split("/")[0];
+    const lost = devices.some((device) => device.name === DEVICE[kind] && device.state === "lost");
+    if (!lost && now - lastPresent[name] > MISSING) lines.push(`▲ ${ABSENCE[kind] ?? `No ${name}`}`);
   }
-  return said;
+  return lines;
 }
 
-/** Its server has gone, and all of it is here. */
+/** Whether the server of a replay has closed after its last estimate. */
 function ended() {
   return link.state === "lost" && run.hello?.duration && run.newest?.t > run.hello.duration - 1;
 }
@@ -148,29 +150,29 @@ function capital(text) {
 }
 
 setInterval(() => {
-  const said = troubles();
-  if ($("alerts").told === said.join()) return; // a screen reader would say it again
-  $("alerts").told = said.join();
-  $("alerts").replaceChildren(...said.map((line) => element("li", line)));
-  document.title = said.length ? `${said[0]} – enrapt` : "enrapt";
+  const lines = alerts();
+  if ($("alerts").shown === lines.join()) return; // a screen reader would read it again
+  $("alerts").shown = lines.join();
+  $("alerts").replaceChildren(...lines.map((line) => element("li", line)));
+  document.title = lines.length ? `${lines[0]} – enrapt` : "enrapt";
   document.body.classList.toggle("old", (link.state !== "open" && !ended()) || Boolean(run.status?.paused));
 }, 100);
 
-// What is shown
+// Display
 
 function show(row) {
   const { mean, low, high } = row.engagement;
-  say($("mean"), mean.toFixed(2));
-  say($("bounds"), `${low.toFixed(2)} – ${high.toFixed(2)}`);
+  setText($("mean"), mean.toFixed(2));
+  setText($("bounds"), `${low.toFixed(2)} – ${high.toFixed(2)}`);
   Object.assign($("now").dataset, { tick: row.tick ?? "", t: row.t, mean, low, high });
   const [band, point] = $("interval").children;
   band.style.transform = `translateX(${100 * low}%) scaleX(${high - low})`;
   point.style.transform = `translateX(${100 * mean}%)`;
-  Object.entries(row.present).forEach(([name, there], i) => {
+  Object.entries(row.present).forEach(([name, present], i) => {
     const chip = $("presence").children[i] ?? $("presence").appendChild(element("li"));
     const age = row.age_ms?.[name] ?? "";
-    say(chip, there ? `● ${name}${age === "" ? "" : ` ${age.toFixed(0)} ms`}` : `▲ ${name} missing`);
-    Object.assign(chip.dataset, { name, there, age });
+    setText(chip, present ? `● ${name}${age === "" ? "" : ` ${age.toFixed(0)} ms`}` : `▲ ${name} missing`);
+    Object.assign(chip.dataset, { name, present, age });
   });
   const features = row.features ?? {};
   for (const [name, meter] of Object.entries(meters)) meter.show(features[name]);
@@ -180,7 +182,7 @@ function show(row) {
   });
   for (const name of Object.keys(row.present)) {
     const meter = (surprises[name] ??= new Meter($("surprise"), name, { digits: 1 }));
-    // Nats have no zero that means anything: the bar lies between the least and the most on the chart.
+    // Nats have no meaningful zero: the bar's range is that of the values on the chart.
     const minute = run.between(row.t - run.span, row.t).flatMap((one) => one.surprise?.[name] ?? []);
     meter.low = Math.min(...minute);
     meter.high = Math.max(...minute);
@@ -191,9 +193,9 @@ function show(row) {
 function frame(milliseconds) {
   requestAnimationFrame(frame);
   const now = performance.now() / 1000;
-  const steered = run.advance(now);
-  if (steered === null) return;
-  const end = follow ? (still.matches ? Math.floor(run.newest.t) : steered) : Number($("at").value);
+  const time = run.advance(now);
+  if (time === null) return;
+  const end = follow ? (reducedMotion.matches ? Math.floor(run.newest.t) : time) : Number($("at").value);
   const row = follow ? run.newest : run.rowAt(end);
   if (row !== shown) show(row);
   if (chart.stale || end !== chart.end) {
@@ -213,21 +215,21 @@ function scrubbed(row) {
   slider.min = run.rows[0].t;
   slider.max = run.newest.t;
   if (follow) slider.value = run.newest.t;
-  say($("moment"), `${clock(row.t)} of ${clock(run.newest.t)}`);
+  setText($("time"), `${clock(row.t)} of ${clock(run.newest.t)}`);
   slider.setAttribute("aria-valuetext", clock(row.t));
 }
 
-/** A message to oneself comes after the frame has been painted. */
+/** A message to this window arrives after the frame has been painted. */
 function drawn(row) {
   const channel = new MessageChannel();
   channel.port1.onmessage = () => performance.mark("drawn", { detail: row.tick });
   channel.port2.postMessage(null);
 }
 
-// What a person asks for
+// Commands
 
-function ask(command) {
-  say($("said"), link.send(command) ? `${capital(command.do)} asked for` : "Not connected: nothing was done");
+function send(command) {
+  setText($("message"), link.send(command) ? `${capital(command.do)} requested` : "Not connected: not sent");
 }
 
 function following(on) {
@@ -237,10 +239,10 @@ function following(on) {
 }
 
 const actions = {
-  p: ["pause", () => ask({ do: run.status?.paused ? "resume" : "pause" })],
-  m: ["mark", () => ask({ do: "mark", label: $("label").value.trim() || "mark" })],
-  r: ["reset", () => ask({ do: "reset" })],
-  c: ["calibrate", () => ask({ do: "calibrate" })],
+  p: ["pause", () => send({ do: run.status?.paused ? "resume" : "pause" })],
+  m: ["mark", () => send({ do: "mark", label: $("label").value.trim() || "mark" })],
+  r: ["reset", () => send({ do: "reset" })],
+  c: ["calibrate", () => send({ do: "calibrate" })],
   f: ["follow", () => following(true)],
 };
 for (const [id, act] of Object.values(actions)) if (id !== "mark") $(id).onclick = act;
@@ -253,7 +255,7 @@ $("at").oninput = () => following(false);
 document.onkeydown = (event) => {
   const action = actions[event.key.toLowerCase()];
   if (!action || !$("keys").checked || event.repeat || event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.target.id === "label" || !$(action[0]).checkVisibility()) return; // a label is made of letters
+  if (event.target.id === "label" || !$(action[0]).checkVisibility()) return; // letters of a label
   event.preventDefault();
   action[1]();
 };

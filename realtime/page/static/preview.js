@@ -1,4 +1,4 @@
-// The face's landmarks, as the camera sees them: points, never the picture.
+// The face's landmarks: points, never the picture.
 
 export class Preview {
   constructor(canvas, section) {
@@ -6,7 +6,7 @@ export class Preview {
     this.section = section;
   }
 
-  /** `points` are x and y in turn, in thousandths of the picture's width and height; null without a face. */
+  /** `points`: x and y alternating, in thousandths of the picture's width and height; null without a face. */
   show({ points, aspect }) {
     this.section.hidden = false;
     const { canvas } = this;

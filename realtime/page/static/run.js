@@ -1,9 +1,9 @@
-// What is known of the run: its ticks in order of time, what a person marked, and a smooth clock.
+// The run: its estimates in order of time, its marks, and a smooth clock.
 
 const SPAN = 60; // s
-const KEPT = 75; // s of a live run; somewhat more than is shown
-const BEHIND = 0.1; // s that the chart runs behind: there is a tick to draw towards, also when one is late
-const JUMP = 0.5; // s; a clock further off than that is set, not steered
+const KEPT = 75; // s of a live run; somewhat more than shown
+const BEHIND = 0.1; // s that the chart is behind, so that there is a next tick even when one is late
+const JUMP = 0.5; // s; a clock that is further off is set instead of adjusted
 
 export class Run {
   constructor() {
@@ -12,7 +12,7 @@ export class Run {
   }
 
   clear() {
-    this.rows = []; // estimates; those that the history told have neither ages nor features
+    this.rows = []; // estimates; those of the history have neither ages nor features
     this.marks = [];
     this.clock = null;
   }
@@ -32,7 +32,7 @@ export class Run {
 
   add(estimate) {
     estimate.arrived = performance.now() / 1000;
-    const i = this.indexAt(estimate.t); // the end; but the history, may have been quicker
+    const i = this.indexAt(estimate.t); // the end, unless the history was faster
     this.rows.splice(i, this.rows[i]?.t === estimate.t ? 1 : 0, estimate);
     if (this.hello?.kind === "replay" || this.rows.length % 250) return;
     const old = this.newest.t - KEPT;
@@ -40,17 +40,17 @@ export class Run {
     this.marks = this.marks.filter((mark) => mark.t > old);
   }
 
-  /** What was before this page was there, or while it was not connected. */
+  /** Add the estimates of `/history`, made before this page connected. */
   remember(history) {
     const known = new Map(this.rows.map((row) => [row.t, row]));
-    let same = false; // whether it is the run that is known here
+    let same = false; // whether the history is of the run shown so far
     const past = history.t.map((t, i) => {
       const engagement = { mean: history.mean[i], low: history.low[i], high: history.high[i] };
       if (known.get(t)?.engagement.mean === engagement.mean) {
         same = true;
         return known.get(t);
       }
-      const present = Object.entries(history.present).map(([name, there]) => [name, Boolean(there[i])]);
+      const present = Object.entries(history.present).map(([name, values]) => [name, Boolean(values[i])]);
       return { t, engagement, present: Object.fromEntries(present) };
     });
     const last = past.at(-1)?.t ?? -Infinity;
@@ -69,24 +69,24 @@ export class Run {
     return low;
   }
 
-  /** Rows from `start` to `end`, and one more on either side to draw to. */
+  /** Rows from `start` to `end`, and one more on either side. */
   between(start, end) {
     return this.rows.slice(Math.max(0, this.indexAt(start) - 1), this.indexAt(end) + 1);
   }
 
-  /** The row shown at `t`: the newest not later. */
+  /** The newest row not later than `t`. */
   rowAt(t) {
     return this.rows[Math.max(0, this.indexAt(t + 1e-6) - 1)];
   }
 
-  /** The chart's time at this frame: it runs as evenly as clocks do, and is steered to the ticks gently. */
+  /** The chart's time at this frame: it runs evenly and is adjusted gently to the ticks. */
   advance(now) {
     if (!this.newest) return null;
     const aim = this.newest.t + Math.min(0, now - (this.newest.arrived ?? 0) - BEHIND);
     const elapsed = now - (this.advanced ?? now);
     this.advanced = now;
     const error = aim - (this.clock ?? -Infinity) - elapsed;
-    const steered = Math.abs(error) > JUMP ? aim : this.clock + elapsed + error * Math.min(1, 2 * elapsed);
-    return (this.clock = Math.min(this.newest.t, Math.max(this.clock ?? 0, steered)));
+    const adjusted = Math.abs(error) > JUMP ? aim : this.clock + elapsed + error * Math.min(1, 2 * elapsed);
+    return (this.clock = Math.min(this.newest.t, Math.max(this.clock ?? 0, adjusted)));
   }
 }

@@ -2,7 +2,7 @@ import msgspec
 import numpy as np
 
 from enrapt.realtime.engine.engine import Step
-from enrapt.realtime.engine.estimate import Estimate, Latency, estimate_of
+from enrapt.realtime.engine.estimate import Estimate, Latency, estimate_of, stages
 from enrapt.realtime.streams.samples import Observation
 
 OBSERVATION = Observation(
@@ -12,7 +12,7 @@ OBSERVATION = Observation(
     age={"face": 12_149_999, "audio": None},
 )
 STEP = Step(0.61234567, 0.0812345, 0.47, 0.74, {"face": 3.14159, "audio": None})
-LATENCY = Latency(face=5.23456, step=0.071234, total=None)
+LATENCY = Latency(step=0.071234, extract={"face": 5.23456})
 
 
 def test_a_line_is_as_documented():
@@ -20,11 +20,11 @@ def test_a_line_is_as_documented():
     assert line == (
         b'{"tick":308,"t":12.32,"engagement":{"mean":0.6123,"std":0.0812,"low":0.47,"high":0.74},'
         b'"present":{"face":true,"audio":false},"age_ms":{"face":12.1,"audio":null},'
-        b'"surprise":{"face":3.142,"audio":null},"latency_ms":{"face":5.235,"step":0.071,"total":null}}'
+        b'"surprise":{"face":3.142,"audio":null},"latency_ms":{"step":0.071,"extract":{"face":5.235}}}'
     )
 
 
-def test_without_timing_nothing_of_it_is_left_and_all_else_is_the_same():
+def test_without_timing_only_the_latencies_are_missing():
     estimate = estimate_of(OBSERVATION, STEP, LATENCY)
     bare = msgspec.json.decode(msgspec.json.encode(estimate.without_timing()))
     assert "latency_ms" not in bare
@@ -39,7 +39,18 @@ def test_a_line_reads_back():
         assert msgspec.json.decode(msgspec.json.encode(e), type=Estimate) == e
 
 
-def test_of_what_the_model_takes_only_what_has_a_source_is_told():
-    """A context, say, has no sensor."""
+def test_an_input_without_a_source_is_not_in_the_estimate():
+    """Such as a context."""
     step = STEP._replace(surprise={"face": 1.0, "audio": None, "context": 2.0})
     assert estimate_of(OBSERVATION, step, LATENCY).surprise == {"face": 1.0, "audio": None}
+
+
+def test_latencies_are_in_the_order_of_the_modalities():
+    latency = Latency(0.1, 20.0, 3.0, {"audio": 1.0, "face": 5.0, "other": 1.0}, {"audio": 2.0, "face": 4.0})
+    estimate = estimate_of(OBSERVATION, STEP, latency)
+    assert list(stages(estimate.latency_ms)) == [
+        ("extract face", 5.0), ("extract audio", 1.0),
+        ("step", 0.1), ("total", 20.0), ("tick", 3.0),
+        ("wait for face", 4.0), ("wait for audio", 2.0),
+    ]  # fmt: skip
+    assert list(stages(Latency(0.1))) == [("step", 0.1)]

@@ -48,7 +48,7 @@ def pictures(clip: Path) -> Iterator[Picture]:
 
 
 def once(model: Path, picture: Picture) -> dict[str, float]:
-    """Features of a stream of one picture, which no smoothing has touched."""
+    """Features of a stream of one picture, without smoothing."""
     with FaceFeatures(model) as features:
         values = features.extract(Frame(0, picture))
     assert values is not None
@@ -58,7 +58,7 @@ def once(model: Path, picture: Picture) -> dict[str, float]:
 def moved(
     picture: Picture, degrees: float = 0.0, zoom: float = 1.0, right: int = 0, down: int = 0
 ) -> Picture:
-    """The picture turned counter-clockwise about its middle, enlarged, then moved by pixels."""
+    """The picture rotated counter-clockwise about its centre, scaled, then moved by pixels."""
     height, width = picture.shape[:2]
     transform = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, zoom)
     transform[:, 2] += right, down
@@ -79,9 +79,7 @@ nod = st.floats(-1.57, 1.57)
 
 
 @given(turn, nod, turn, st.floats(0.1, 10))
-def test_angles_come_back_from_the_rotation_they_make(
-    yaw: float, pitch: float, roll: float, scale: float
-) -> None:
+def test_angles_reproduce_their_rotation(yaw: float, pitch: float, roll: float, scale: float) -> None:
     angles = yaw_pitch_roll(scale * rotation(yaw, pitch, roll))
     np.testing.assert_allclose(rotation(*angles), rotation(yaw, pitch, roll), atol=1e-9)
     assert angles[1] == pytest.approx(pitch, abs=1e-9)
@@ -92,7 +90,7 @@ def test_angles_of_a_head_that_faces_the_camera_are_exact(yaw: float, pitch: flo
     assert yaw_pitch_roll(rotation(yaw, pitch, roll)) == pytest.approx((yaw, pitch, roll), abs=1e-9)
 
 
-def test_angles_mean_what_the_schema_says() -> None:
+def test_the_signs_of_the_angles_are_those_of_the_schema() -> None:
     nose = np.array([0, 0, 1.0])
     assert (rotation(0.3, 0, 0) @ nose)[0] > 0  # to the right of the picture
     assert (rotation(0, 0.3, 0) @ nose)[1] < 0  # lower
@@ -109,7 +107,7 @@ def test_blendshapes_are_found_by_name(names: list[str]) -> None:
 @pytest.mark.parametrize(
     "names", [list(BLENDSHAPES), ["_neutral", *BLENDSHAPES[:-1], "tongueOut"], ["_neutral", *BLENDSHAPES] * 2]
 )
-def test_other_blendshapes_are_refused(names: list[str]) -> None:
+def test_other_blendshapes_are_an_error(names: list[str]) -> None:
     with pytest.raises(UserError, match="blendshapes"):
         blendshape_order(names)
 
@@ -128,9 +126,9 @@ def test_the_landmarker_clock_keeps_intervals_from_any_start(start: int, interva
     assert np.diff([clock(time) for time in times]).tolist() == intervals
 
 
-def test_the_landmarker_clock_bumps_what_does_not_advance_and_goes_on_from_there() -> None:
+def test_the_landmarker_clock_advances_by_1_ms_where_times_do_not() -> None:
     clock = LandmarkerClock()
-    milliseconds = 5, 5, 4, 44, 84  # the third is where the camera's clock was set back
+    milliseconds = 5, 5, 4, 44, 84  # at the third the camera's clock is set back
     assert [clock(ms * 1_000_000) for ms in milliseconds] == [1, 2, 3, 43, 83]
 
 
@@ -150,7 +148,7 @@ def test_features_are_a_vector_of_the_schema(model: Path, portrait: Picture) -> 
     assert ((values[:51] >= 0) & (values[:51] <= 1)).all()
 
 
-def test_the_mirror_turns_yaw_and_roll_about(model: Path, portrait: Picture) -> None:
+def test_a_mirrored_picture_inverts_yaw_and_roll(model: Path, portrait: Picture) -> None:
     turned = moved(portrait, degrees=12)
     plain, mirrored = once(model, turned), once(model, turned[:, ::-1])
     assert abs(plain["roll"]) > 0.15
@@ -168,8 +166,8 @@ def test_roll_is_counter_clockwise_in_the_picture(model: Path, portrait: Picture
 
 def test_x_is_to_the_right_and_y_is_up_in_centimetres(model: Path, portrait: Picture) -> None:
     here, there = once(model, portrait), once(model, moved(portrait, right=40, down=-30))
-    # A pinhole camera that sees 63° from top to bottom: cm a pixel at the distance of the face's skin, which
-    # is some 3 cm before its origin.
+    # Pinhole camera with a vertical field of view of 63°: cm per pixel at the distance of the face's surface,
+    # about 3 cm in front of its origin.
     pixel = -(here["z"] + 3) * 2 * np.tan(np.radians(63 / 2)) / portrait.shape[0]
     assert there["x"] - here["x"] == pytest.approx(40 * pixel, rel=0.05)
     assert there["y"] - here["y"] == pytest.approx(30 * pixel, rel=0.05)
@@ -183,17 +181,17 @@ def test_z_is_minus_the_distance(model: Path, portrait: Picture, zoom: float) ->
     assert near == pytest.approx(far / zoom, rel=0.03)
 
 
-def test_the_nose_goes_where_yaw_and_pitch_say(
+def test_yaw_and_pitch_correlate_with_the_position_of_the_nose(
     model: Path, shared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Yaw and pitch against the landmarks' own geometry, on a head that turns and nods."""
+    """Yaw and pitch against the geometry of the landmarks, on a head that turns and nods."""
     from mediapipe.tasks.python.vision.face_landmarker import FaceLandmarkerResult
 
-    features, seen = FaceFeatures(model), []
+    features, results = FaceFeatures(model), []
     convert = features._features
 
     def keep_and_convert(result: Any) -> Any:
-        seen.append(FaceLandmarkerResult.from_ctypes(result))
+        results.append(FaceLandmarkerResult.from_ctypes(result))
         return convert(result)
 
     monkeypatch.setattr(features, "_features", keep_and_convert)
@@ -201,12 +199,12 @@ def test_the_nose_goes_where_yaw_and_pitch_say(
     with features:
         clip = pictures(shared / "clips" / "pyfeat_WolfgangLanger_Pexels.mp4")
         for k, picture in enumerate(clip):
-            if k % 8:
+            if k % 16:
                 continue
             values = features.extract(Frame(k * FRAME, picture))
             assert values is not None
             # MediaPipe's face mesh: 1 tip of the nose, 234 and 454 cheeks, 10 forehead, 152 chin.
-            points = {i: seen[-1].face_landmarks[0][i] for i in (1, 234, 454, 10, 152)}
+            points = {i: results[-1].face_landmarks[0][i] for i in (1, 234, 454, 10, 152)}
             angles.append((values[FACE.index("yaw")], values[FACE.index("pitch")]))
             right = points[1].x - (points[234].x + points[454].x) / 2
             down = points[1].y - (points[10].y + points[152].y) / 2
@@ -216,8 +214,8 @@ def test_the_nose_goes_where_yaw_and_pitch_say(
     assert correlation[1, 3] > 0.9
 
 
-def test_the_features_are_those_of_mediapipes_own_call(model: Path, portrait: Picture) -> None:
-    """Ours reads the result where MediaPipe left it; its own way makes objects of everything first."""
+def test_features_equal_those_of_mediapipes_python_interface(model: Path, portrait: Picture) -> None:
+    """`FaceFeatures` reads MediaPipe's result in memory, without Python objects."""
     import mediapipe
     from mediapipe.tasks.python.core.base_options import BaseOptions
     from mediapipe.tasks.python.vision.core.vision_task_running_mode import VisionTaskRunningMode
@@ -247,7 +245,7 @@ def test_no_face_is_none(model: Path, size: tuple[int, int]) -> None:
         assert features.extract(Frame(0, np.full((*size, 3), 127, np.uint8))) is None
 
 
-def test_a_face_may_come_and_go_and_the_picture_change_its_size(model: Path, portrait: Picture) -> None:
+def test_a_face_may_come_and_go_and_pictures_may_change_size(model: Path, portrait: Picture) -> None:
     black = np.zeros_like(portrait)
     stream = [portrait, black, portrait, portrait[:, 100:-100], portrait]
     with FaceFeatures(model) as features:
@@ -263,7 +261,7 @@ def test_strides_do_not_matter(model: Path, portrait: Picture) -> None:
     assert once(model, padded) == once(model, portrait)
 
 
-def test_any_times_do_and_their_start_does_not_matter(model: Path, portrait: Picture) -> None:
+def test_any_times_are_accepted_and_their_origin_does_not_matter(model: Path, portrait: Picture) -> None:
     def stream(times: list[int]) -> list[bytes]:
         with FaceFeatures(model) as features:
             values = [features.extract(Frame(t, moved(portrait, right=i))) for i, t in enumerate(times)]
@@ -295,7 +293,7 @@ def test_real_speakers_have_a_face(model: Path, shared: Path) -> None:
         assert np.mean(found) >= 0.95, clip.name
 
 
-def test_a_closed_one_says_so(model: Path, portrait: Picture) -> None:
+def test_extracting_after_close_is_an_error(model: Path, portrait: Picture) -> None:
     with FaceFeatures(model) as features:
         pass
     features.close()
@@ -303,7 +301,7 @@ def test_a_closed_one_says_so(model: Path, portrait: Picture) -> None:
         features.extract(Frame(0, portrait))
 
 
-def test_an_unreadable_model_is_the_users_to_mend(tmp_path: Path) -> None:
+def test_an_unreadable_model_is_a_user_error(tmp_path: Path) -> None:
     pytest.importorskip("mediapipe")
     broken = tmp_path / "broken.task"
     broken.write_bytes(b"not a model")
@@ -314,9 +312,9 @@ def test_an_unreadable_model_is_the_users_to_mend(tmp_path: Path) -> None:
         assert "\n" not in str(caught.value)
 
 
-def test_without_mediapipe_the_user_hears_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_mediapipe_the_error_has_a_remedy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "mediapipe", None)
-    with pytest.raises(UserError, match="audio only"):
+    with pytest.raises(UserError, match="microphone only"):
         FaceFeatures(tmp_path / "any.task")
 
 
@@ -328,24 +326,24 @@ from enrapt.realtime.streams.samples import Frame
 assert "mediapipe" not in sys.modules and "torch" not in sys.modules
 with FaceFeatures(sys.argv[1]) as features:
     features.extract(Frame(0, np.zeros((90, 120, 3), np.uint8)))
-os.write(2, b"still here")
+os.write(2, b"still open")
 """
 
 
-def test_the_terminal_stays_clean_and_imports_light(model: Path) -> None:
+def test_nothing_is_printed_and_mediapipe_is_imported_late(model: Path) -> None:
     session = subprocess.run([sys.executable, "-c", SESSION, model], capture_output=True, check=True)
     assert session.stdout == b""
-    assert session.stderr == b"still here"
+    assert session.stderr == b"still open"
 
 
-def test_what_is_no_chatter_reaches_the_terminal(capfd: pytest.CaptureFixture[str]) -> None:
+def test_other_lines_reach_the_terminal(capfd: pytest.CaptureFixture[str]) -> None:
     with _mediapipe_muted():
         os.write(2, b"W0000 00:00:1.5  7 graph.cc:1] harmless\nINFO: Created\nE0000 bad.cc:2] an error\nours")
     os.write(2, b" after")
     assert capfd.readouterr().err == "E0000 bad.cc:2] an error\nours after"
 
 
-def test_landmarks_are_mediapipes_own_and_kept_only_if_asked_for(face_model):
+def test_landmarks_equal_mediapipes_and_are_kept_on_request_only(face_model):
     from mediapipe import Image, ImageFormat
     from mediapipe.tasks.python import BaseOptions
     from mediapipe.tasks.python.vision import FaceLandmarker, FaceLandmarkerOptions, RunningMode

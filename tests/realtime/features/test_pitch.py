@@ -26,9 +26,7 @@ def test_a_sine_is_its_frequency(f: float, phase: float, scale: float) -> None:
 
 
 @given(f=st.floats(62, 490), seed=st.integers(0, 2**32 - 1), fundamental=st.floats(0, 1))
-def test_harmonics_are_heard_as_their_fundamental_however_weak_it_is(
-    f: float, seed: int, fundamental: float
-) -> None:
+def test_harmonics_give_their_fundamental_however_weak_it_is(f: float, seed: int, fundamental: float) -> None:
     rng = np.random.default_rng(seed)
     n = int(7000 // f)
     amplitudes = rng.uniform(0.2, 1, n)
@@ -38,12 +36,12 @@ def test_harmonics_are_heard_as_their_fundamental_however_weak_it_is(
     assert strength > 0.95
 
 
-def test_a_missing_fundamental_is_heard() -> None:
+def test_a_missing_fundamental_is_found() -> None:
     amplitudes = np.array([0, 0, 0, 0, 1, 1, 1, 1, 1, 1])
     assert pitch(stack(120, amplitudes, np.zeros(10)))[0] == pytest.approx(120, rel=1e-3)
 
 
-@pytest.mark.parametrize("rate", [-120, 120, 300])  # Hz/s; speech moves by up to about 300
+@pytest.mark.parametrize("rate", [-120, 120, 300])  # Hz/s; speech changes by up to about 300
 def test_a_sweep_is_its_frequency_in_the_middle_of_the_window(rate: float) -> None:
     middle = SECONDS - WINDOW / RATE / 2
     for f in np.linspace(90, 400, 63):
@@ -62,7 +60,7 @@ def test_a_voice_with_noise_ten_decibels_below_has_no_octave_error() -> None:
         assert semitones(pitch(voice + noise)[0], f) == pytest.approx(0, abs=1)
 
 
-def test_strength_is_the_share_of_power_that_repeats() -> None:
+def test_strength_is_the_periodic_share_of_power() -> None:
     rng = np.random.default_rng(0)
     voice = stack(150, np.ones(20), rng.uniform(0, 2 * np.pi, 20))
     noise = rng.normal(scale=voice.std(), size=(400, WINDOW))
@@ -84,10 +82,10 @@ def test_rumble_below_the_floor_is_unvoiced() -> None:
 
 
 @pytest.mark.parametrize("window", [np.zeros(WINDOW), np.full(WINDOW, 0.3), np.linspace(-1, 1, WINDOW)])
-def test_what_does_not_repeat_has_no_strength(window: NDArray[np.float64]) -> None:
+def test_aperiodic_windows_are_unvoiced(window: NDArray[np.float64]) -> None:
     assert pitch(window)[1] < VOICED
 
 
-def test_a_constant_on_top_changes_nothing() -> None:
+def test_an_offset_changes_nothing() -> None:
     voice = stack(150, np.ones(20), np.zeros(20))
     assert pitch(voice + 100) == pytest.approx(pitch(voice))

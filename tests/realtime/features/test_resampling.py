@@ -47,7 +47,7 @@ NOISE = np.random.default_rng(0).normal(size=30_000).astype(np.float32)
     cuts=st.lists(st.integers(0, NOISE.size), max_size=30),
     jitter=st.lists(st.integers(-20_000_000, 20_000_000), min_size=31, max_size=31),
 )
-def test_pieces_and_jitter_change_nothing(cuts: list[int], jitter: list[int]) -> None:
+def test_pieces_and_jitter_have_no_effect(cuts: list[int], jitter: list[int]) -> None:
     whole = Resampler(44_100)
     expected = joined([*whole.push(0, NOISE), *whole.flush()])
     resampler = Resampler(44_100)

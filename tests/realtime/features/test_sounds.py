@@ -115,6 +115,3 @@ def test_a_gap_in_the_sound_is_a_gap_in_its_times(tmp_path: Path) -> None:
     clear = [np.abs(at - edge) > 0.02 for edge in (0, before / SECOND, after / SECOND, 3)]
     inner = np.logical_and.reduce(clear)
     np.testing.assert_allclose(samples[inner], tone(at)[inner], atol=1e-4)
-
-
-# Both

@@ -18,7 +18,7 @@ def true_time(device: int, ppm: float) -> int:
 
 
 def sounds(ppm: float, seconds: float, size: int = 160) -> list[Sound]:
-    """A tone of 440 Hz by the session's clock, as a device hears it whose clock is wrong by `ppm`."""
+    """A tone of 440 Hz by the session's clock, as sampled by a device whose clock is wrong by `ppm`."""
     n = round(seconds * RATE)
     times = np.arange(n) / RATE * (1 + ppm * 1e-6)
     tone = np.sin(2 * np.pi * 440 * times).astype(np.float32)
@@ -65,7 +65,7 @@ def test_steady_times_never_go_back(cuts: list[int], jitter: list[int]) -> None:
 
 
 @pytest.mark.parametrize("ppm", [-200, 200])
-def test_clicks_are_heard_when_they_were_made(ppm: float) -> None:
+def test_clicks_keep_their_time(ppm: float) -> None:
     """Clock, resampling and stretching together, as a microphone of 48 kHz uses them, whose host is busy."""
     clock, resampler, steady = DeviceClock(), Resampler(48_000), Steady()
     size, n = 480, 18_000
@@ -84,14 +84,14 @@ def test_clicks_are_heard_when_they_were_made(ppm: float) -> None:
             out += steady.push(Sound(at, sound.samples))
     start, samples = joined(out)
     loud = np.flatnonzero(samples > 0.1)
-    heard = [h for h in loud if samples[h] >= samples[h - 3 : h + 4].max()]
-    assert len(heard) == len(clicks)
-    wrong = [start + h * SECOND // RATE - click for h, click in zip(heard, clicks, strict=True)]
+    found = [h for h in loud if samples[h] >= samples[h - 3 : h + 4].max()]
+    assert len(found) == len(clicks)
+    wrong = [start + h * SECOND // RATE - click for h, click in zip(found, clicks, strict=True)]
     assert max(map(abs, wrong)) < 20 * MS
     assert max(map(abs, wrong[30:])) < 3 * MS
 
 
-def test_a_hole_is_in_the_times() -> None:
+def test_a_gap_is_in_the_times() -> None:
     steady = Steady()
     first, second = sounds(0, 1), sounds(0, 1)
     for sound in first:

@@ -1,4 +1,4 @@
-"""Whoever writes neither waits nor hears of errors; what became of everything is counted."""
+"""The caller neither waits nor gets errors, and every item is counted."""
 
 import threading
 import time
@@ -9,8 +9,10 @@ from enrapt.contracts.errors import UserError
 from enrapt.realtime.engine.estimate import Engagement, Estimate
 from enrapt.realtime.outputs import Outputs, delivery
 from enrapt.realtime.outputs.delivery import WAITING, Delivery
-from enrapt.realtime.outputs.output import Opening
+from enrapt.realtime.outputs.output import Destination
 from enrapt.realtime.streams.samples import Observation
+
+pytestmark = pytest.mark.live
 
 SEEN = Observation(0, 0, {}, {})
 
@@ -42,8 +44,8 @@ class Place:
     def mark(self, t, label):
         self.got.append(label)
 
-    def close(self, whole):
-        self.ends.append(whole)
+    def close(self, complete):
+        self.ends.append(complete)
 
 
 @pytest.fixture(autouse=True)
@@ -60,10 +62,10 @@ def until(condition, seconds=2.0):
 
 
 def begun(place: Place, lines: list[str], **options) -> Delivery:
-    return Delivery(Opening("there://", place.open, True), lines.append, **options)
+    return Delivery(Destination("there://", place.open, True), lines.append, **options)
 
 
-def test_everything_is_handed_over_in_order_also_at_the_end():
+def test_everything_is_delivered_in_order_also_at_the_end():
     place, lines = Place(), []
     d = begun(place, lines)
     for tick in range(50):
@@ -76,7 +78,7 @@ def test_everything_is_handed_over_in_order_also_at_the_end():
     assert lines == []
 
 
-def test_one_that_is_too_slow_loses_the_oldest_and_holds_up_nobody():
+def test_a_slow_output_drops_the_oldest_and_never_blocks():
     place = Place()
     d = begun(place, [])
     place.free.clear()
@@ -91,7 +93,7 @@ def test_one_that_is_too_slow_loses_the_oldest_and_holds_up_nobody():
     assert d.counts.waiting == 0
 
 
-def test_one_that_hangs_is_left_at_the_end():
+def test_an_output_that_hangs_is_abandoned_at_the_end():
     place = Place()
     d = begun(place, [])
     place.free.clear()
@@ -104,9 +106,9 @@ def test_one_that_hangs_is_left_at_the_end():
     place.free.set()
 
 
-def test_in_a_replay_everybody_waits_and_nothing_is_dropped():
+def test_under_the_policy_all_nothing_is_dropped():
     place = Place()
-    d = begun(place, [], patient=True)
+    d = begun(place, [], policy="all")
     place.free.clear()
     threading.Timer(0.2, place.free.set).start()
     for tick in range(WAITING + 100):
@@ -115,7 +117,7 @@ def test_in_a_replay_everybody_waits_and_nothing_is_dropped():
     assert place.got == list(range(WAITING + 100))
 
 
-def test_lost_it_is_opened_again_and_told_once_each_way():
+def test_a_lost_output_is_opened_again_with_one_warning_each_way():
     place, lines = Place(), []
     place.away = True
     d = begun(place, lines)
@@ -139,9 +141,9 @@ def test_lost_it_is_opened_again_and_told_once_each_way():
     assert d.counts.dropped["failed"] >= 1
 
 
-def test_of_several_outputs_one_that_fails_is_alone(tmp_path):
+def test_an_output_that_fails_does_not_affect_the_others(tmp_path):
     lines = []
-    with Outputs([f"jsonl:{tmp_path / 'a'}", "jsonl:/dev/full"], live=True, trouble=lines.append) as outputs:
+    with Outputs([f"jsonl:{tmp_path / 'a'}", "jsonl:/dev/full"], live=True, warn=lines.append) as outputs:
         for tick in range(10):
             outputs.write(estimate(tick), SEEN)
     assert len((tmp_path / "a").read_bytes().splitlines()) == 10
@@ -153,6 +155,6 @@ def test_of_several_outputs_one_that_fails_is_alone(tmp_path):
 
 def test_if_one_address_is_wrong_none_stays_open(tmp_path):
     with pytest.raises(UserError, match="is a folder"):
-        Outputs([f"jsonl:{tmp_path / 'a'}", f"csv:{tmp_path}"], live=True, trouble=pytest.fail)
+        Outputs([f"jsonl:{tmp_path / 'a'}", f"csv:{tmp_path}"], live=True, warn=pytest.fail)
     assert list(tmp_path.iterdir()) == []
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("enrapt jsonl")]

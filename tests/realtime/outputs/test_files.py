@@ -1,8 +1,6 @@
-"""Under its own name an output file is whole, or it is not there."""
+"""An output file has its name only when it is complete."""
 
 import csv
-import errno
-import io
 import os
 import subprocess
 import sys
@@ -15,8 +13,9 @@ import pytest
 from enrapt.contracts.errors import UserError
 from enrapt.realtime.engine.estimate import Engagement, Estimate, Latency
 from enrapt.realtime.outputs import Outputs
-from enrapt.realtime.outputs.addresses import opening
+from enrapt.realtime.outputs.addresses import destination
 from enrapt.realtime.streams.samples import Observation
+from tests.support.full_disk import files_no_larger_than, needs_limits
 
 
 def estimate(tick: int, *, audio: bool = True) -> Estimate:
@@ -27,7 +26,7 @@ def estimate(tick: int, *, audio: bool = True) -> Estimate:
         present={"face": True, "audio": audio},
         age_ms={"face": 12.5, "audio": 0.0 if audio else None},
         surprise={"face": 1.5, "audio": -2.0 if audio else None},
-        latency_ms=Latency(5.0, 0.1, None),
+        latency_ms=Latency(0.1, extract={"face": 5.0}),
     )
 
 
@@ -38,7 +37,7 @@ class open_output(Outputs):
     """One output, as in a replay."""
 
     def __init__(self, address: str) -> None:
-        super().__init__([address], live=False, trouble=pytest.fail)
+        super().__init__([address], live=False, warn=pytest.fail)
 
     def write(self, estimate: Estimate, seen: Observation = SEEN) -> None:
         super().write(estimate, seen)
@@ -62,7 +61,7 @@ def test_json_lines(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_csv_has_a_row_a_tick_and_units_in_its_columns(tmp_path):
+def test_csv_has_a_row_per_tick_and_units_in_its_columns(tmp_path):
     path = tmp_path / "out.csv"
     with open_output(f"csv:{path}") as output:
         for e in ESTIMATES:
@@ -73,7 +72,8 @@ def test_csv_has_a_row_a_tick_and_units_in_its_columns(tmp_path):
         "engagement_mean": "0.5", "engagement_std": "0.1", "engagement_low": "0.4", "engagement_high": "0.6",
         "face_present": "1", "face_age_ms": "12.5", "face_surprise_nats": "1.5",
         "audio_present": "1", "audio_age_ms": "0.0", "audio_surprise_nats": "-2.0",
-        "latency_face_ms": "5.0", "latency_step_ms": "0.1", "latency_total_ms": "",
+        "latency_step_ms": "0.1", "latency_total_ms": "", "latency_tick_ms": "",
+        "face_extract_ms": "5.0", "face_wait_ms": "", "audio_extract_ms": "", "audio_wait_ms": "",
     }  # fmt: skip
     assert [second[f"audio_{what}"] for what in ("present", "age_ms", "surprise_nats")] == ["0", "", ""]
 
@@ -114,7 +114,7 @@ def test_stopped_before_the_first_estimate_what_was_there_stays(tmp_path, stop):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_after_a_fault_the_part_stays(tmp_path):
+def test_after_a_failure_the_part_stays(tmp_path):
     with pytest.raises(ZeroDivisionError):
         one_estimate_then(ZeroDivisionError, f"csv:{tmp_path / 'out.csv'}")
     assert [path.name for path in tmp_path.iterdir()] == ["out.csv.part"]
@@ -153,7 +153,7 @@ def test_a_pipe_is_written_in_place(tmp_path):
         ("csv:.", "is a folder"),
     ],
 )
-def test_an_output_that_cannot_be_is_refused_at_once(tmp_path, monkeypatch, address, complaint):
+def test_an_impossible_output_is_refused_at_once(tmp_path, monkeypatch, address, complaint):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=complaint) as caught:
         open_output(address)
@@ -161,18 +161,11 @@ def test_an_output_that_cannot_be_is_refused_at_once(tmp_path, monkeypatch, addr
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_full_disk_is_told_and_leaves_no_file_under_the_name(tmp_path):
-    class Full(io.BytesIO):
-        name = "full"
-
-        def flush(self) -> None:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    output = opening(f"jsonl:{tmp_path / 'out.jsonl'}").open()
+@needs_limits
+def test_a_full_disk_is_reported_and_leaves_no_file_under_the_name(tmp_path):
+    output = destination(f"jsonl:{tmp_path / 'out.jsonl'}").open()
     output.write(ESTIMATES[0], SEEN)
-    output._stream.close()
-    output._stream = Full()
-    with pytest.raises(UserError, match="No space left"):
+    with files_no_larger_than(300), pytest.raises(UserError, match="File too large"):
         output.write(ESTIMATES[1], SEEN)
     assert [path.name for path in tmp_path.iterdir()] == ["out.jsonl.part"]
 
@@ -188,7 +181,7 @@ def test_standard_output(address):
     program = (
         "from enrapt.realtime.outputs import Outputs\n"
         "from enrapt.realtime.engine.estimate import Engagement, Estimate\n"
-        f"with Outputs([{address!r}], live=False, trouble=print) as output:\n"
+        f"with Outputs([{address!r}], live=False, warn=print) as output:\n"
         "    output.write(Estimate(0, 0.0, Engagement(0.5, 0.1, 0.4, 0.6), {}, {}, {}), None)\n"
         "print('and it is still open')\n"
     )

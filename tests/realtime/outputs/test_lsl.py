@@ -12,8 +12,10 @@ import pandas as pd
 import pytest
 
 from enrapt.contracts.errors import UserError
-from enrapt.realtime.outputs.addresses import opening
+from enrapt.realtime.outputs.addresses import destination
 from tests.support.lsl_loopback import LOOPBACK
+
+pytestmark = pytest.mark.live
 
 RATE = 25
 COMMON = """
@@ -29,14 +31,14 @@ def estimate(tick, late):
         tick, round(tick / rate, 6), Engagement(round(tick / 10000, 4), 0.125, 0.25, 0.5),
         {"face": True, "audio": audio}, {"face": 12.5, "audio": 1.5 if audio else None},
         {"face": 3.5, "audio": -2.25 if audio else None},
-        Latency(5.0, 0.1, None, None if late is None else round(late * 1000, 3)),
+        Latency(0.1, None, None if late is None else round(late * 1000, 3)),
     )
 """
-# As a live session does it: a tick's estimate comes late by this and that, and says by how much.
+# As in a live session: estimates are delayed by varying times, which `latency_ms.tick` has.
 LIVE = (
     COMMON
     + """
-with Outputs([f"lsl:{name}"], live=True, trouble=print) as outputs:
+with Outputs([f"lsl:{name}"], live=True, warn=print) as outputs:
     zero = pylsl.local_clock()
     outputs.mark(0.0, "begins")
     print(json.dumps({"zero": zero}), flush=True)
@@ -52,7 +54,7 @@ print(json.dumps({"used": outputs.counts[f"lsl:{name}"].used}))
 REPLAY = (
     COMMON
     + """
-with Outputs([f"lsl:{name}"], live=False, trouble=print) as outputs:
+with Outputs([f"lsl:{name}"], live=False, warn=print) as outputs:
     before = pylsl.local_clock()
     outputs.write(estimate(0, None), None)
     outputs.write(estimate(1, None), None)
@@ -62,7 +64,7 @@ with Outputs([f"lsl:{name}"], live=False, trouble=print) as outputs:
         outputs.write(estimate(tick, None), None)
 """
 )
-# Receives until it is told to end, or nothing comes for a second; then again, with new inlets.
+# Receives for some seconds, or until nothing comes for a second; then again, with new inlets.
 INLET = """
 import json, sys, time
 import pylsl
@@ -70,13 +72,13 @@ name, times = sys.argv[1], [float(s) for s in sys.argv[2:]]
 for seconds in times:
     streams = {s.name(): s for s in pylsl.resolve_bypred(f"starts-with(name,'{name}')", 2, 20)}
     numbers, marks = (pylsl.StreamInlet(streams[n]) for n in (name, f"{name}-marks"))
-    told = {"numbers": [], "marks": [], "xml": [i.info(5).as_xml() for i in (numbers, marks)]}
+    received = {"numbers": [], "marks": [], "xml": [i.info(5).as_xml() for i in (numbers, marks)]}
     for inlet in numbers, marks:
         inlet.open_stream(5)
     print("open", flush=True)
     last = time.monotonic()
     while time.monotonic() < last + seconds:
-        for inlet, got, wait in (numbers, told["numbers"], 0.01), (marks, told["marks"], 0):
+        for inlet, got, wait in (numbers, received["numbers"], 0.01), (marks, received["marks"], 0):
             sample, stamp = inlet.pull_sample(wait)
             if sample is not None:
                 got.append([stamp, *sample])
@@ -84,7 +86,7 @@ for seconds in times:
                     last = time.monotonic()
     numbers.close_stream(); marks.close_stream()
     del numbers, marks
-    print(json.dumps(told), flush=True)
+    print(json.dumps(received), flush=True)
 """
 
 
@@ -119,12 +121,12 @@ def name(request):
 
 
 def line(process):
-    """The next line of JSON that it says."""
+    """The next line that it prints; JSON is decoded."""
     found = []
     reader = threading.Thread(target=lambda: found.append(process.stdout.readline()))
     reader.start()
     reader.join(30)
-    assert found, "nothing is said"
+    assert found, "nothing was printed"
     assert found[0], f"it ended with {process.wait()}"
     return json.loads(found[0]) if found[0].startswith("{") else found[0].strip()
 
@@ -133,8 +135,8 @@ def labels(xml):
     return [channel.findtext("label") for channel in ElementTree.fromstring(xml).iter("channel")]
 
 
-def table(told):
-    return pd.DataFrame(told["numbers"], columns=["stamp", *labels(told["xml"][0])]).assign(
+def table(received):
+    return pd.DataFrame(received["numbers"], columns=["stamp", *labels(received["xml"][0])]).assign(
         tick=lambda row: (row.engagement_mean * 10000).round().astype(int)
     )
 
@@ -151,16 +153,16 @@ def test_stamps_are_the_ticks_times_also_for_an_inlet_that_comes_again(python, n
     assert line(session)["used"] == 7 * RATE + 8
 
     assert float(ElementTree.fromstring(first["xml"][0]).findtext("nominal_srate")) == RATE
-    for told, at_least in (first, 25), (second, 25):
-        got = table(told)
+    for received, at_least in (first, 25), (second, 25):
+        got = table(received)
         assert len(got) >= at_least
         assert (got.stamp - zero - got.tick / RATE).abs().max() < 0.001
         assert list(got.tick) == list(range(got.tick.iloc[0], got.tick.iloc[-1] + 1))  # none is lost
         assert (got.engagement_std == 0.125).all()
-        assert (got.face_age == 12.5).all()
+        assert (got.face_age_ms == 12.5).all()
         assert (got.audio_present == (got.tick % 3 > 0)).all()
-        assert (got.audio_surprise.isna() == (got.audio_present == 0)).all()
-        for stamp, label in told["marks"]:
+        assert (got.audio_surprise_nats.isna() == (got.audio_present == 0)).all()
+        for stamp, label in received["marks"]:
             tick = int(label.split()[1])
             assert label == f"mark {tick} Zoë ?"
             assert abs(stamp - zero - tick / RATE - 0.01) < 0.001
@@ -196,14 +198,15 @@ def test_in_a_replay_ticks_have_their_places_however_fast_they_come(python, name
     assert late.max() - late.min() < 1e-5
 
 
-def test_the_description_says_what_the_channels_are_and_recovers(python, name):
+def test_the_description_has_the_channels_and_a_stable_source_id(python, name):
     def described():
         session, inlet = python(LIVE, name, 10, 2), python(INLET, name, 0.1)
         assert line(inlet) == "open"
-        told = [ElementTree.fromstring(xml) for xml in line(inlet)["xml"]]
-        session.wait(20)
-        inlet.wait(20)
-        return told
+        descriptions = [ElementTree.fromstring(xml) for xml in line(inlet)["xml"]]
+        for process in (session, inlet):
+            process.kill()
+            process.wait(20)
+        return descriptions
 
     numbers, marks = described()
     assert {tag: numbers.findtext(tag) for tag in ("name", "type", "channel_count", "channel_format")} == {
@@ -216,11 +219,11 @@ def test_the_description_says_what_the_channels_are_and_recovers(python, name):
         ("engagement_low", "0..1", "Low"),
         ("engagement_high", "0..1", "High"),
         ("face_present", "0 or 1", "Present"),
-        ("face_age", "ms", "Age"),
-        ("face_surprise", "nats", "Surprise"),
+        ("face_age_ms", "ms", "Age"),
+        ("face_surprise_nats", "nats", "Surprise"),
         ("audio_present", "0 or 1", "Present"),
-        ("audio_age", "ms", "Age"),
-        ("audio_surprise", "nats", "Surprise"),
+        ("audio_age_ms", "ms", "Age"),
+        ("audio_surprise_nats", "nats", "Surprise"),
     ]
     assert (marks.findtext("type"), marks.findtext("channel_format")) == ("Markers", "string")
     assert float(marks.findtext("nominal_srate")) == 0
@@ -236,7 +239,7 @@ def test_the_description_says_what_the_channels_are_and_recovers(python, name):
 
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="no strace here")
-def test_nothing_is_opened_before_it_is_asked_for_and_nothing_sent_unasked(python, name, tmp_path):
+def test_nothing_is_opened_without_an_output_and_nothing_sent_unrequested(python, name, tmp_path):
     log = tmp_path / "calls"
     trace = ["strace", "-f", "-qq", "-e", "trace=%net", "-o", str(log)]
     done = python("import pylsl; pylsl.local_clock()", before=trace)
@@ -246,12 +249,12 @@ def test_nothing_is_opened_before_it_is_asked_for_and_nothing_sent_unasked(pytho
     assert session.wait(30) == 0
     calls = [line.split(None, 1)[1] for line in log.read_text().splitlines()]
     assert any(call.startswith("listen(") for call in calls)  # an outlet waits for whom it may concern
-    said = [call for call in calls if call.startswith(("sendto(", "sendmsg(", "connect("))]
-    assert [call for call in said if "AF_INET" in call and "127.0.0.1" not in call] == []
+    requests = [call for call in calls if call.startswith(("sendto(", "sendmsg(", "connect("))]
+    assert [call for call in requests if "AF_INET" in call and "127.0.0.1" not in call] == []
 
 
 @pytest.mark.parametrize("address", ["lsl://host/name", "lsl:two\nlines", "lsl:\udcff"])
-def test_a_wrong_address_is_one_line_that_says_what_is_right(address):
+def test_a_wrong_address_is_one_line_with_the_right_form(address):
     with pytest.raises(UserError, match="give lsl: or lsl:NAME") as caught:
-        opening(address)
+        destination(address)
     assert "\n" not in str(caught.value)

@@ -11,7 +11,7 @@ from pythonosc.osc_server import BlockingOSCUDPServer
 from enrapt.contracts.errors import UserError
 from enrapt.realtime.engine.estimate import Engagement, Estimate
 from enrapt.realtime.outputs import Outputs
-from enrapt.realtime.outputs.addresses import opening
+from enrapt.realtime.outputs.addresses import destination
 from enrapt.realtime.streams.samples import Observation
 
 SEEN = Observation(0, 0, {}, {})
@@ -70,7 +70,7 @@ class Server:
 def test_a_message_of_floats_a_tick_and_one_of_each_mark(live):
     with Server() as server:
         address = f"osc://127.0.0.1:{server.port}/room/1"
-        with Outputs([address], live=live, trouble=pytest.fail) as outputs:
+        with Outputs([address], live=live, warn=pytest.fail) as outputs:
             outputs.write(BOTH, SEEN)
             outputs.mark(0.5, "smiles\0 at \ud800Zoë")
             outputs.write(NO_AUDIO, SEEN)
@@ -84,11 +84,11 @@ def test_a_message_of_floats_a_tick_and_one_of_each_mark(live):
     assert outputs.counts[address].used == 3
 
 
-def test_where_nobody_listens_messages_are_lost_and_a_server_may_come_later():
+def test_without_a_receiver_messages_are_lost_and_one_may_start_later():
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
         one.bind(("127.0.0.1", 0))
         port = one.getsockname()[1]
-    with Outputs([f"osc://127.0.0.1:{port}/x"], live=False, trouble=pytest.fail) as outputs:
+    with Outputs([f"osc://127.0.0.1:{port}/x"], live=False, warn=pytest.fail) as outputs:
         for _ in range(20):
             outputs.write(BOTH, SEEN)
         with Server(port) as server:
@@ -97,13 +97,13 @@ def test_where_nobody_listens_messages_are_lost_and_a_server_may_come_later():
         assert server.got[0][0] == "/x"
 
 
-def test_a_host_without_an_address_is_told_and_tried_again(monkeypatch):
+def test_a_host_without_an_address_is_reported_and_tried_again(monkeypatch):
     def unknown(*_, **__):
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-    monkeypatch.setattr(socket, "getaddrinfo", unknown)  # nobody need be asked for it
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)  # without a query to a name server
     lines = []
-    with Outputs(["osc://nobody.invalid:9000/x"], live=True, trouble=lines.append) as outputs:
+    with Outputs(["osc://nobody.invalid:9000/x"], live=True, warn=lines.append) as outputs:
         outputs.write(BOTH, SEEN)
     assert lines == ["osc://nobody.invalid:9000/x: [Errno -2] Name or service not known; trying again"]
     assert outputs.counts["osc://nobody.invalid:9000/x"].dropped["unreachable"] == 1
@@ -131,9 +131,9 @@ def test_a_host_without_an_address_is_told_and_tried_again(monkeypatch):
         "osc://anna:secret@host:9000/x",
     ],
 )
-def test_a_wrong_address_is_one_line_that_says_what_is_right(address):
+def test_a_wrong_address_is_one_line_with_the_right_form(address):
     with pytest.raises(UserError, match=r"give osc://HOST:PORT/PATH, such as") as caught:
-        opening(address)
+        destination(address)
     assert "\n" not in str(caught.value)
     assert "secret" not in str(caught.value)
 
@@ -148,6 +148,6 @@ def test_an_address_of_ipv6():
     with receiver:
         receiver.settimeout(5)
         address = f"osc://[::1]:{receiver.getsockname()[1]}/x"
-        with Outputs([address], live=False, trouble=pytest.fail) as outputs:
+        with Outputs([address], live=False, warn=pytest.fail) as outputs:
             outputs.write(BOTH, SEEN)
         assert receiver.recv(1000).startswith(b"/x\0\0,ffffffffff")

@@ -1,10 +1,8 @@
-"""A table says what the JSON Lines say, to whoever reads it with pandas or pyarrow."""
+"""CSV and Parquet have the values of the JSON Lines, read with pandas or pyarrow."""
 
-import errno
-import io
 import json
-import os
 import random
+import re
 import subprocess
 import sys
 
@@ -15,19 +13,23 @@ import pytest
 from enrapt.contracts.errors import UserError
 from enrapt.realtime.engine.estimate import Engagement, Estimate, Latency
 from enrapt.realtime.outputs import Outputs, parquet
-from enrapt.realtime.outputs.addresses import opening
+from enrapt.realtime.outputs.addresses import destination
 from enrapt.realtime.streams.samples import Observation
+from tests.support.full_disk import files_no_larger_than, needs_limits
 
 SEEN = Observation(0, 0, {}, {})
 UNITS = {
     "tick": "1", "t_s": "s",
     **dict.fromkeys(("engagement_mean", "engagement_std", "engagement_low", "engagement_high"), "0..1"),
-    **dict.fromkeys(("face_present", "audio_present"), None),
+    **dict.fromkeys(("face_present", "audio_present"), "0 or 1"),
     **dict.fromkeys(("face_age_ms", "audio_age_ms"), "ms"),
     **dict.fromkeys(("face_surprise_nats", "audio_surprise_nats"), "nats"),
-    **dict.fromkeys(("latency_face_ms", "latency_step_ms", "latency_total_ms", "latency_tick_ms"), "ms"),
-    **dict.fromkeys(("wait_face_ms", "wait_audio_ms"), "ms"),
+    **dict.fromkeys(("latency_step_ms", "latency_total_ms", "latency_tick_ms"), "ms"),
+    **dict.fromkeys(("face_extract_ms", "face_wait_ms", "audio_extract_ms", "audio_wait_ms"), "ms"),
 }  # fmt: skip
+
+
+TIMING = re.compile("^latency|_(extract|wait)_ms$")
 
 
 def estimate(tick: int) -> Estimate:
@@ -36,6 +38,7 @@ def estimate(tick: int) -> Estimate:
     seen = {modality: there.random() < 0.7 for modality in ("face", "audio")}
     drawn = {modality: round(there.gauss(0, 30), 3) if here else None for modality, here in seen.items()}
     waits = {modality: round(there.expovariate(0.1), 3) for modality, here in seen.items() if here}
+    extract = {modality: 5.25 for modality in seen if there.random() < 0.5}
     return Estimate(
         tick,
         round(tick / 25, 6),
@@ -43,46 +46,48 @@ def estimate(tick: int) -> Estimate:
         seen,
         {modality: None if x is None else round(abs(x), 1) for modality, x in drawn.items()},
         drawn,
-        Latency(drawn["face"], 0.071, drawn["audio"], 21.25, waits),
+        Latency(0.071, drawn["audio"], 21.25, extract, waits),
     )
 
 
 def written(folder, estimates) -> None:
     to = [f"{kind}:{folder / f'out.{kind}'}" for kind in ("jsonl", "csv", "parquet")]
-    with Outputs(to, live=False, trouble=pytest.fail) as outputs:
+    with Outputs(to, live=False, warn=pytest.fail) as outputs:
         for e in estimates:
             outputs.write(e, SEEN)
             outputs.mark(e.t, "smiles")
 
 
-def told(folder) -> pd.DataFrame:
+def expected_table(folder) -> pd.DataFrame:
     """The JSON Lines as a table."""
     rows = []
     for line in (folder / "out.jsonl").read_text().splitlines():
         e = json.loads(line)
         latency = e.get("latency_ms", {})
-        waits = latency.pop("waits", {})
+        waits, extract = latency.pop("waits", {}), latency.pop("extract", {})
+        stages = dict.fromkeys(("step", "total", "tick")) | latency if latency else {}
         rows.append(
             {"tick": e["tick"], "t_s": e["t"]}
             | {f"engagement_{name}": x for name, x in e["engagement"].items()}
             | {f"{m}_present": here for m, here in e["present"].items()}
             | {f"{m}_age_ms": x for m, x in e["age_ms"].items()}
             | {f"{m}_surprise_nats": x for m, x in e["surprise"].items()}
-            | {f"latency_{stage}_ms": x for stage, x in latency.items()}
-            | ({f"wait_{m}_ms": waits.get(m) for m in e["present"]} if "tick" in latency else {})
+            | {f"latency_{stage}_ms": x for stage, x in stages.items()}
+            | ({f"{m}_extract_ms": extract.get(m) for m in e["present"]} if latency else {})
+            | ({f"{m}_wait_ms": waits.get(m) for m in e["present"]} if latency else {})
         )
     return pd.DataFrame(rows)
 
 
 @pytest.mark.parametrize("timing", [True, False])
 @pytest.mark.parametrize("group", [parquet._GROUP, 7])
-def test_parquet_and_csv_say_what_the_json_lines_say(tmp_path, monkeypatch, timing, group):
+def test_parquet_and_csv_have_the_values_of_json_lines(tmp_path, monkeypatch, timing, group):
     monkeypatch.setattr(parquet, "_GROUP", group)
     estimates = [estimate(tick) for tick in range(100)]
     written(tmp_path, estimates if timing else [e.without_timing() for e in estimates])
-    expected = told(tmp_path)
+    expected = expected_table(tmp_path)
     assert expected.isna().sum().sum() > 50  # there is something to get wrong
-    columns = [name for name in UNITS if timing or not name.startswith(("latency", "wait"))]
+    columns = [name for name in UNITS if timing or not TIMING.search(name)]
     assert set(expected) == set(columns)
     for found in (pd.read_parquet(tmp_path / "out.parquet"), pd.read_csv(tmp_path / "out.csv")):
         pd.testing.assert_frame_equal(
@@ -94,7 +99,7 @@ def test_parquet_and_csv_say_what_the_json_lines_say(tmp_path, monkeypatch, timi
     assert pq.read_schema(tmp_path / "out.parquet").names == header
 
 
-def test_the_schema_says_units_and_types(tmp_path):
+def test_the_schema_has_units_and_types(tmp_path):
     written(tmp_path, [estimate(0)])
     schema = pq.read_schema(tmp_path / "out.parquet")
     assert {f.name: (f.metadata or {}).get(b"unit", b"").decode() or None for f in schema} == UNITS
@@ -113,8 +118,8 @@ def test_without_an_estimate_it_is_an_empty_table(tmp_path):
     assert pq.read_table(tmp_path / "out.parquet").num_rows == 0
 
 
-def test_until_it_is_whole_it_is_a_part_and_after_a_fault_that_can_be_read(tmp_path):
-    output = opening(f"parquet:{tmp_path / 'out.parquet'}").open()
+def test_until_the_end_it_is_a_part_which_after_a_failure_can_be_read(tmp_path):
+    output = destination(f"parquet:{tmp_path / 'out.parquet'}").open()
     for tick in range(10):
         output.write(estimate(tick), SEEN)
     assert [path.name for path in tmp_path.iterdir()] == ["out.parquet.part"]
@@ -127,7 +132,7 @@ def test_until_it_is_whole_it_is_a_part_and_after_a_fault_that_can_be_read(tmp_p
 def test_stopped_before_the_first_estimate_what_was_there_stays(tmp_path):
     path = tmp_path / "out.parquet"
     path.write_text("of yesterday")
-    with pytest.raises(KeyboardInterrupt), Outputs([f"parquet:{path}"], live=False, trouble=pytest.fail):
+    with pytest.raises(KeyboardInterrupt), Outputs([f"parquet:{path}"], live=False, warn=pytest.fail):
         raise KeyboardInterrupt
     assert path.read_text() == "of yesterday"
     assert list(tmp_path.iterdir()) == [path]
@@ -143,27 +148,20 @@ def test_stopped_before_the_first_estimate_what_was_there_stays(tmp_path):
         ("parquet:no/such/folder/out.parquet", "No such file or directory"),
     ],
 )
-def test_a_file_that_cannot_be_is_refused_at_once(tmp_path, monkeypatch, address, complaint):
+def test_an_impossible_file_is_refused_at_once(tmp_path, monkeypatch, address, complaint):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=complaint) as caught:
-        Outputs([address], live=True, trouble=pytest.fail)
+        Outputs([address], live=True, warn=pytest.fail)
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_full_disk_is_told_and_leaves_no_file_under_the_name(tmp_path):
-    class Full(io.BytesIO):
-        def write(self, data: bytes) -> int:
-            if self.tell() > 100:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            return super().write(data)
-
-    output = opening(f"parquet:{tmp_path / 'out.parquet'}").open()
-    output._stream.close()
-    output._stream = Full()
+@needs_limits
+def test_a_full_disk_is_reported_and_leaves_no_file_under_the_name(tmp_path):
+    output = destination(f"parquet:{tmp_path / 'out.parquet'}").open()
     for tick in range(10):
         output.write(estimate(tick), SEEN)
-    with pytest.raises(UserError, match="No space left"):
+    with files_no_larger_than(100), pytest.raises(UserError, match="File too large"):
         output.close(True)
     assert [path.name for path in tmp_path.iterdir()] == ["out.parquet.part"]
 
@@ -183,7 +181,7 @@ def test_a_missing_package_is_one_line_that_names_the_extra(module, address, ext
         "from enrapt.contracts.errors import UserError\n"
         "from enrapt.realtime.outputs import Outputs\n"
         "try:\n"
-        f"    Outputs([{address!r}], live=True, trouble=print)\n"
+        f"    Outputs([{address!r}], live=True, warn=print)\n"
         "except UserError as error:\n"
         "    print(error)\n"
     )
@@ -196,7 +194,7 @@ def test_an_output_imports_no_package_of_another():
     program = (
         "import sys\n"
         "from enrapt.realtime.outputs import Outputs\n"
-        "Outputs(['jsonl:/dev/null'], live=False, trouble=print)\n"
+        "Outputs(['jsonl:/dev/null'], live=False, warn=print)\n"
         "print(*sys.modules.keys() & {'pylsl', 'pythonosc', 'paho', 'pyarrow', 'pandas'})\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True)

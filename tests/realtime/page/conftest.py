@@ -3,6 +3,7 @@ from collections.abc import Iterator
 import pytest
 
 from enrapt.realtime.page.server import PageServer
+from tests.support.served import FakeRun, observed
 
 
 @pytest.fixture
@@ -10,3 +11,27 @@ def server() -> Iterator[PageServer]:
     server = PageServer(port=0)
     yield server
     server.close(True)
+
+
+@pytest.fixture(scope="package")
+def idle_server() -> Iterator[PageServer]:
+    """A server without estimates, for tests that change nothing."""
+    server = PageServer(port=0)
+    yield server
+    server.close(True)
+
+
+@pytest.fixture
+def run(server: PageServer) -> FakeRun:
+    """A run that reports its status at each tick."""
+    run = observed(server)
+    run.rate = 1
+    return run
+
+
+@pytest.fixture(scope="package")
+def browser():
+    from tests.support.browser import chromium  # which skips where there is none
+
+    with chromium() as driver:
+        yield driver

@@ -5,70 +5,83 @@ import time
 
 import pytest
 
-from enrapt.realtime.page import clients as module
-from enrapt.realtime.page import server as running
+from enrapt.realtime.page import clients as clients_module
+from enrapt.realtime.page import listener
+from enrapt.realtime.page import server as server_module
 from enrapt.realtime.page.clients import BYTES, MESSAGES
 from enrapt.realtime.page.server import PageServer
-from tests.support.served import HANDSHAKE, ask, last_of, listen, port_of, tick, told, until
+from tests.support.served import (
+    HANDSHAKE,
+    close_code,
+    observed,
+    port_of,
+    receive,
+    request,
+    tick,
+    wait_until,
+    websocket,
+)
+
+pytestmark = pytest.mark.live
 
 
-def test_who_reads_slowly_is_let_go_and_costs_the_others_no_tick(server):
-    with listen(server, "/ws") as quick, _deaf(server, "/ws") as slow:
-        _joined(server, "/ws", 2)
+def test_slow_client_is_disconnected_and_others_miss_nothing(server):
+    with websocket(server, "/ws") as quick, _unread(server, "/ws") as slow:
+        _connected(server, "/ws", 2)
         sent = 0
-        while not server._clients.let_go["slow"]:
+        while not server._clients.disconnected["slow"]:
             assert sent < 20_000
             server.write(*tick(sent))
-            assert told(quick)["tick"] == sent
+            assert receive(quick)["tick"] == sent
             sent += 1
         for k in range(sent, sent + 100):
             server.write(*tick(k))
-            assert told(quick)["tick"] == k
-        said = _read(slow)
-    # What the system had taken for it arrives, without a gap, and then why it ends.
-    texts = [json.loads(content) for opcode, content in said if opcode == 1]
+            assert receive(quick)["tick"] == k
+        frames = _read(slow)
+    # What the server and the system had buffered arrives without a gap, then the reason.
+    texts = [json.loads(content) for opcode, content in frames if opcode == 1]
     assert [message["tick"] for message in texts] == list(range(len(texts)))
     assert sent - 200 < len(texts) < sent
-    assert said[-1] == (8, (1013).to_bytes(2, "big") + b"too slow")
+    assert frames[-1] == (8, (1013).to_bytes(2, "big") + b"too slow")
 
 
-def test_who_never_reads_again_is_cut_off(server, monkeypatch):
-    monkeypatch.setattr(module, "LEAVING", 0.2)
-    with _deaf(server, "/ws"):
-        _joined(server, "/ws", 1)
-        while not server._clients.let_go["slow"]:
+def test_client_that_never_reads_again_is_cut_off(server, monkeypatch):
+    monkeypatch.setattr(clients_module, "CLOSE_TIMEOUT", 0.2)
+    with _unread(server, "/ws"):
+        _connected(server, "/ws", 1)
+        while not server._clients.disconnected["slow"]:
             server.write(*tick(0))
             time.sleep(0.0001)
-        _joined(server, "/ws", 0)
-        until(lambda: not server._server.server_state.connections)
+        _connected(server, "/ws", 0)
+        wait_until(lambda: not server._listener.connections)
 
 
-def test_the_end_waits_for_nobody_who_reads_nothing(server):
-    with _deaf(server, "/ws"), _deaf(server, "/page"):
-        _joined(server, "/ws", 1)
-        _joined(server, "/page", 1)
-        server.hello({"kind": "replay"})  # so that they stay
+def test_close_does_not_wait_for_clients_that_read_nothing(server):
+    with _unread(server, "/ws"), _unread(server, "/page"):
+        _connected(server, "/ws", 1)
+        _connected(server, "/page", 1)
+        observed(server, kind="replay")  # which does not disconnect slow clients
         for k in range(1000):
             server.write(*tick(k))
-        until(lambda: server.counts.waiting == 0)
+        wait_until(lambda: server.counts.waiting == 0)
         assert sum(server._clients.connected.values()) == 2
-        began = time.perf_counter()
+        start = time.perf_counter()
         server.close(True)
-        assert time.perf_counter() - began < 1
-        assert not server._threads[0].is_alive()
+        assert time.perf_counter() - start < 1
+        assert not server._thread.is_alive()
 
 
-def test_in_a_replay_who_reads_slowly_misses_the_oldest(server):
-    """Ticks come as fast as the machine can go, which is nobody's fault."""
-    server.hello({"kind": "replay"})
-    with _deaf(server, "/ws") as slow:
-        _joined(server, "/ws", 1)
+def test_slow_client_of_a_replay_misses_the_oldest(server):
+    """A replay may be faster than any client."""
+    observed(server, kind="replay")
+    with _unread(server, "/ws") as slow:
+        _connected(server, "/ws", 1)
         for k in range(3000):
             server.write(*tick(k))
             if k % 100 == 0:
                 time.sleep(0.01)
-        until(lambda: server.counts.waiting == 0)
-        assert not server._clients.let_go
+        wait_until(lambda: server.counts.waiting == 0)
+        assert not server._clients.disconnected
         ticks = []
         for _, content in _frames(slow):
             ticks.append(json.loads(content)["tick"])
@@ -80,9 +93,9 @@ def test_in_a_replay_who_reads_slowly_misses_the_oldest(server):
 
 
 @pytest.mark.parametrize(
-    ("path", "said", "code"),
+    ("path", "message", "code"),
     [
-        ("/page", "rubbish", 1008),
+        ("/page", "not JSON", 1008),
         ("/page", "", 1008),
         ("/page", "[]", 1008),
         ("/page", '{"do":"explode"}', 1008),
@@ -97,101 +110,128 @@ def test_in_a_replay_who_reads_slowly_misses_the_oldest(server):
         ("/ws", "x" * (BYTES + 1), 1009),
     ],
 )
-def test_who_says_rubbish_is_let_go_and_nobody_else(server, path, said, code):
-    server.hello({"kind": "live", "can": ["mark"]})
-    with listen(server, path) as other, listen(server, path) as client:
-        client.send(said)
-        assert last_of(client) == code
-        _joined(server, path, 1)
+def test_invalid_message_disconnects_its_client_only(server, path, message, code):
+    run = observed(server)
+    with websocket(server, path) as other, websocket(server, path) as client:
+        client.send(message)
+        assert close_code(client) == code
+        _connected(server, path, 1)
         server.write(*tick(0))
-        assert "tick" in (told(other, "estimate") if path == "/page" else told(other))
-    assert list(server.commands()) == []
+        assert "tick" in (receive(other, "estimate") if path == "/page" else receive(other))
+    assert not run.commands
 
 
-def test_who_floods_is_let_go(server):
-    server.hello({"kind": "live", "can": ["mark"]})
-    with listen(server, "/page") as client:
+def test_client_above_the_rate_limit_is_disconnected(server):
+    run = observed(server)
+    with websocket(server, "/page") as client:
         for _ in range(MESSAGES + 1):
             client.send('{"do":"mark"}')
-        assert last_of(client) == 1008
-    assert len(list(server.commands())) == MESSAGES
-    assert server._clients.let_go == {"flood": 1}
+        assert close_code(client) == 1008
+    assert len(run.commands) == MESSAGES
+    assert server._clients.disconnected == {"rate": 1}
 
 
-def test_who_says_no_more_than_it_may_stays(server):
-    server.hello({"kind": "live", "can": ["mark"]})
-    with listen(server, "/page") as client:
+def test_client_within_the_rate_limit_stays(server):
+    run = observed(server)
+    with websocket(server, "/page") as client:
         for _ in range(3):
             for _ in range(MESSAGES // 2):
                 client.send('{"do":"mark"}')
-            time.sleep(0.6)
+            time.sleep(0.55)
         server.write(*tick(0))
-        assert told(client, "estimate")["tick"] == 0
-    assert len(list(server.commands())) == 3 * (MESSAGES // 2)
+        assert receive(client, "estimate")["tick"] == 0
+    assert len(run.commands) == 3 * (MESSAGES // 2)
 
 
-def test_who_asks_for_nothing_does_not_stay(server, monkeypatch):
-    monkeypatch.setattr(module, "SILENT", 0.2)
+@pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nHost:"])
+def test_connection_without_a_complete_request_is_closed(server, monkeypatch, sent):
+    monkeypatch.setattr(listener, "SILENCE", 0.2)
     with socket.create_connection(("127.0.0.1", port_of(server)), timeout=5) as silent:
+        silent.sendall(sent)
         assert silent.recv(1) == b""
 
 
-def test_pings_whose_answers_nobody_reads_are_not_kept(server):
-    with _deaf(server, "/ws") as deaf:
-        ping = b"\x89\xfd" + bytes(4) + b"x" * 125
-        with pytest.raises(ConnectionError):  # noqa: PT012
-            for _ in range(20_000):
-                deaf.sendall(ping * 10)
-        _joined(server, "/ws", 0)
-
-
-def test_one_too_many_is_told_so_and_the_others_stay(server, monkeypatch):
-    monkeypatch.setattr(server._clients, "limit", 2)
-    with listen(server, "/ws") as client, listen(server, "/page"):
-        _joined(server, "/page", 1)
-        status, _, content = ask(server, "/ws", **HANDSHAKE)
-        assert (status, content) == (503, b'{"error":"too many connections"}')
+def test_connection_with_a_request_is_not_closed_as_silent(server, monkeypatch):
+    monkeypatch.setattr(listener, "SILENCE", 0.2)
+    with websocket(server, "/ws") as client:
+        time.sleep(0.4)
         server.write(*tick(0))
-        assert told(client)["tick"] == 0
-    _joined(server, "/ws", 0)
-    with listen(server, "/ws"):
-        _joined(server, "/ws", 1)
+        assert receive(client)["tick"] == 0
 
 
-def test_of_connections_without_a_question_there_is_an_end_as_well(monkeypatch):
-    monkeypatch.setattr(running, "CONNECTIONS", 3)
+def test_header_is_limited(server):
+    with socket.create_connection(("127.0.0.1", port_of(server)), timeout=5) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nX: " + b"x" * 20_000)
+        assert client.recv(100).startswith(b"HTTP/1.1 400 ")
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="a limit of Linux")
+def test_client_that_sends_pings_and_does_not_read_the_pongs_is_cut_off(monkeypatch):
+    monkeypatch.setattr(listener, "UNREAD", 0.3)
+    monkeypatch.setattr(server_module, "PING_INTERVAL", 0.1)
+    monkeypatch.setattr(server_module, "PING_TIMEOUT", 0.1)
     server = PageServer(port=0)
-    many, refused = [], set()
+    try:
+        with _unread(server, "/ws") as client:
+            ping = b"\x89\xfd" + bytes(4) + b"x" * 125
+            with pytest.raises(ConnectionError):  # noqa: PT012
+                while True:
+                    client.sendall(ping * 10)
+            _connected(server, "/ws", 0)
+    finally:
+        server.close(True)
 
-    def refuses(n):
-        for one in set(many) - refused:
+
+def test_client_above_the_limit_gets_503_and_the_others_stay(server, monkeypatch):
+    monkeypatch.setattr(server._clients, "limit", 2)
+    with websocket(server, "/ws") as client, websocket(server, "/page"):
+        _connected(server, "/page", 1)
+        status, _, content = request(server, "/ws", **HANDSHAKE)
+        assert (status, content) == (503, b'{"error":"too many clients"}')
+        server.write(*tick(0))
+        assert receive(client)["tick"] == 0
+    _connected(server, "/ws", 0)
+    with websocket(server, "/ws"):
+        _connected(server, "/ws", 1)
+
+
+def test_connections_without_a_request_are_limited(monkeypatch):
+    monkeypatch.setattr(server_module, "CONNECTIONS", 3)
+    server = PageServer(port=0)
+    limit = 3 + server_module._REFUSED
+    connections, closed = [], set()
+
+    def connect():
+        connections.append(socket.create_connection(("127.0.0.1", port_of(server)), timeout=5))
+        connections[-1].setblocking(False)
+
+    def count_closed():
+        for one in set(connections) - closed:
             with contextlib.suppress(BlockingIOError):
                 with contextlib.suppress(ConnectionError):
                     assert one.recv(1) == b""
-                refused.add(one)
-        return len(refused) == n
+                closed.add(one)
+        return len(closed)
 
     try:
-        for _ in range(3 + module._SPARE):
-            many.append(socket.create_connection(("127.0.0.1", port_of(server)), timeout=5))
-            many[-1].setblocking(False)
-        until(lambda: len(server._server.server_state.connections) == len(many))
-        assert refuses(0)
+        for _ in range(limit):
+            connect()
+        wait_until(lambda: len(server._listener.connections) == limit)
+        assert count_closed() == 0
         for _ in range(30):
-            many.append(socket.create_connection(("127.0.0.1", port_of(server)), timeout=5))
-            many[-1].setblocking(False)
-        until(lambda: refuses(30))
-        many.pop(0).close()
-        until(lambda: len(server._server.server_state.connections) == 2 + module._SPARE)
-        assert ask(server, "/health")[::2] == (503, b"Service Unavailable")  # one too many, but in
+            connect()
+        wait_until(lambda: count_closed() == 30)
+        connections.pop(0).close()
+        wait_until(lambda: len(server._listener.connections) == limit - 1)
+        assert request(server, "/health")[::2] == (503, b"Service Unavailable")  # above uvicorn's limit
     finally:
-        for one in many:
+        for one in connections:
             one.close()
         server.close(True)
 
 
-def _deaf(server, path):
-    """A WebSocket that reads only when asked, with little room."""
+def _unread(server, path):
+    """A WebSocket that reads only when asked, with a small receive buffer."""
     raw = socket.socket()
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     raw.settimeout(10)
@@ -201,10 +241,10 @@ def _deaf(server, path):
         "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
         "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n".encode()
     )
-    answer = b""
-    while not answer.endswith(b"\r\n\r\n"):
-        answer += raw.recv(1)
-    assert answer.startswith(b"HTTP/1.1 101 ")
+    response = b""
+    while not response.endswith(b"\r\n\r\n"):
+        response += raw.recv(1)
+    assert response.startswith(b"HTTP/1.1 101 ")
     return raw
 
 
@@ -219,13 +259,14 @@ def _frames(raw):
 
 
 def _read(raw):
-    said = []
+    """Frames up to the closing one."""
+    frames = []
     for opcode, content in _frames(raw):
-        said.append((opcode, content))
+        frames.append((opcode, content))
         if opcode == 8:
             break
-    return said
+    return frames
 
 
-def _joined(server, path, n):
-    until(lambda: server._clients.connected[path] == n)
+def _connected(server, path, n):
+    wait_until(lambda: server._clients.connected[path] == n)

@@ -1,29 +1,33 @@
 import json
 import math
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from enrapt.contracts.schemas import AUDIO, FACE
 from enrapt.realtime.engine.estimate import Engagement, Estimate
 from enrapt.realtime.page.history import RECENT, History
 from enrapt.realtime.page.messages import estimate_json, features, page_estimate
 from enrapt.realtime.streams.samples import Observation
-from tests.support.served import heard, seen, tick
+from tests.support.served import SCHEMAS, tick, vector
+
+pytestmark = pytest.mark.live
 
 MISSING = dict.fromkeys(
     ("yaw_deg", "pitch_deg", "roll_deg", "gaze_x", "gaze_y", "voice", "level_db", "expressions")
 )
 
 
-def of(**values):
-    """What is told of these values."""
-    return features(Observation(0, 0, values, dict.fromkeys(values)))
+def features_of(schemas=SCHEMAS, **values):
+    return features(Observation(0, 0, values, dict.fromkeys(values)), schemas)
 
 
-def test_a_face_and_a_voice_in_units_for_people():
-    face = seen(
+def test_features_of_a_face_and_a_voice():
+    face = vector(
+        FACE,
         yaw=math.pi / 6,
         pitch=-math.pi / 4,
         roll=0.01,
@@ -38,7 +42,7 @@ def test_a_face_and_a_voice_in_units_for_people():
         eyeLookDownLeft=0.3,
         eyeLookDownRight=0.1,
     )
-    assert of(face=face, audio=heard(speech=0.875, level=-31.25, voicing=0.1)) == {
+    assert features_of(face=face, audio=vector(AUDIO, speech=0.875, level=-31.25, voicing=0.1)) == {
         "yaw_deg": 30.0,
         "pitch_deg": -45.0,
         "roll_deg": 0.6,
@@ -70,36 +74,45 @@ def test_a_face_and_a_voice_in_units_for_people():
     ],
 )
 def test_gaze_is_the_mean_of_both_eyes(feature, gaze):
-    told = of(face=seen(**{feature: 1.0}))
-    assert (told["gaze_x"], told["gaze_y"]) == gaze
+    shown = features_of(face=vector(FACE, **{feature: 1.0}))
+    assert (shown["gaze_x"], shown["gaze_y"]) == gaze
 
 
-def test_what_is_missing_or_unknown_is_null():
-    assert of(face=None, audio=None) == of() == MISSING
-    assert of(face=np.ones(3, np.float32), pulse=np.ones(1, np.float32)) == MISSING
-    assert of(face=seen(), audio=None)["voice"] is None
-    assert of(face=None, audio=heard(level=-20.0)) == MISSING | {"voice": 0.0, "level_db": -20.0}
-
-
-def test_an_estimate_for_the_page_is_the_estimate_and_more():
-    estimate, observation = tick(7)
-    told = json.loads(page_estimate(estimate_json(estimate), observation))
-    assert told == {
-        "type": "estimate",
-        **json.loads(estimate_json(estimate)),
-        "features": features(observation),
+def test_missing_features_are_null():
+    assert features_of(face=None, audio=None) == features_of() == MISSING
+    assert features_of(face=vector(FACE), audio=None)["voice"] is None
+    assert features_of(face=None, audio=vector(AUDIO, level=-20.0)) == MISSING | {
+        "voice": 0.0,
+        "level_db": -20.0,
     }
 
 
-def test_what_is_not_a_number_is_null_in_json():
-    told = json.loads(
-        page_estimate(b'{"tick":0}', Observation(0, 0, {"audio": heard(level=math.nan)}, {"audio": 0}))
-    )
-    assert told["features"]["level_db"] is None
+def test_modalities_are_found_by_schema_whatever_their_names():
+    anna, room = vector(FACE, yaw=1.0), vector(AUDIO, level=-20.0)
+    schemas = {"anna": FACE.name, "room": AUDIO.name, "face": "pulse/1"}
+    shown = features_of(schemas, face=np.ones(3, np.float32), anna=anna, room=room, other=np.ones(1))
+    assert (shown["yaw_deg"], shown["level_db"]) == (57.3, -20.0)
+    assert features_of({}, face=anna, audio=room) == MISSING
+
+
+def test_page_estimate_is_the_estimate_with_features():
+    estimate, observation = tick(7)
+    message = json.loads(page_estimate(estimate_json(estimate), observation, SCHEMAS))
+    assert message == {
+        "type": "estimate",
+        **json.loads(estimate_json(estimate)),
+        "features": features(observation, SCHEMAS),
+    }
+
+
+def test_nan_is_null_in_json():
+    observation = Observation(0, 0, {"audio": vector(AUDIO, level=math.nan)}, {"audio": 0})
+    message = json.loads(page_estimate('{"tick":0}', observation, SCHEMAS))
+    assert message["features"]["level_db"] is None
 
 
 @given(st.lists(st.floats(0.01, 20), max_size=60), st.booleans())
-def test_history_keeps_the_last_minute_whatever_the_pace(steps, whole):
+def test_history_keeps_the_last_minute_at_any_rate(steps, whole):
     history = History()
     history.whole = whole
     times = np.cumsum(steps).tolist()
@@ -107,7 +120,7 @@ def test_history_keeps_the_last_minute_whatever_the_pace(steps, whole):
         present = {"face": k % 2 == 0}
         history.add(Estimate(k, t, Engagement(k / 100, 0, k / 200, k / 50), present, {}, {}))
     kept = [k for k, t in enumerate(times) if whole or t >= times[-1] - RECENT]
-    assert history.columns() == {
+    assert msgspec.structs.asdict(history.columns()) == {
         "t": [times[k] for k in kept],
         "mean": [k / 100 for k in kept],
         "low": [k / 200 for k in kept],

@@ -11,66 +11,69 @@ import schemathesis
 from prometheus_client.parser import text_string_to_metric_families
 
 from enrapt.realtime.page import app
-from tests.support.served import RATE, ask, listen, port_of, tick, until
+from enrapt.realtime.statistics import stages
+from tests.support.served import RATE, FakeRun, observed, port_of, request, tick, wait_until, websocket
+
+pytestmark = pytest.mark.live
 
 PATHS = ("/", "/health", "/estimate", "/history", "/metrics", "/openapi.json")
 
 
-def run(server, n=3):
-    """Tell it `n` ticks."""
+def write(server, n=3):
+    """Write `n` ticks, and wait until the server has processed them."""
     for k in range(n):
         server.write(*tick(k))
         if k % 1000 == 999:  # faster than any run
-            until(lambda: server.counts.waiting == 0)
-    until(lambda: server.counts.waiting == 0)
+            wait_until(lambda: server.counts.waiting == 0)
+    wait_until(lambda: server.counts.waiting == 0)
 
 
-def test_health_is_that_estimates_come(server, monkeypatch):
-    status, _, content = ask(server, "/health")
+def test_health_depends_on_the_age_of_the_newest_estimate(server, monkeypatch):
+    status, _, content = request(server, "/health")
     assert (status, json.loads(content)) == (
         503,
         {"status": "starting", "ticks": 0, "age_s": None, "clients": 0},
     )
-    with listen(server, "/ws"):
-        run(server)
-        status, _, content = ask(server, "/health")
-        told = json.loads(content)
-        assert 0 <= told.pop("age_s") < 2
-        assert (status, told) == (200, {"status": "ok", "ticks": 3, "clients": 1})
+    with websocket(server, "/ws"):
+        write(server)
+        status, _, content = request(server, "/health")
+        health = json.loads(content)
+        assert 0 <= health.pop("age_s") < 2
+        assert (status, health) == (200, {"status": "ok", "ticks": 3, "clients": 1})
     monkeypatch.setattr(app, "STALLED", 0.05)
-    until(lambda: ask(server, "/health")[0] == 503)
-    assert json.loads(ask(server, "/health")[2])["status"] == "stalled"
+    wait_until(lambda: request(server, "/health")[0] == 503)
+    assert json.loads(request(server, "/health")[2])["status"] == "stalled"
     server.write(*tick(3))
-    until(lambda: ask(server, "/health")[0] == 200 or server.write(*tick(4)) is not None)
+    wait_until(lambda: request(server, "/health")[0] == 200 or server.write(*tick(4)) is not None)
 
 
-def test_the_newest_estimate_is_as_in_a_line_of_json(server):
-    status, _, content = ask(server, "/estimate")
+def test_estimate_is_the_newest_as_in_json_lines(server):
+    status, _, content = request(server, "/estimate")
     assert (status, json.loads(content)) == (404, {"error": "there is no estimate yet"})
-    run(server)
-    assert ask(server, "/estimate")[2] == msgspec.json.encode(tick(2)[0])
+    write(server)
+    assert request(server, "/estimate")[2] == msgspec.json.encode(tick(2)[0])
 
 
-def test_history_is_of_the_last_minute(server):
-    assert json.loads(ask(server, "/history")[2]) == {
+def test_history_has_the_last_minute(server):
+    assert json.loads(request(server, "/history")[2]) == {
         "t": [],
         "mean": [],
         "low": [],
         "high": [],
         "present": {},
     }
-    run(server, 200 * RATE)
-    told = json.loads(ask(server, "/history")[2])
+    write(server, 200 * RATE)
+    history = json.loads(request(server, "/history")[2])
     n = 60 * RATE + 1
-    assert told["t"] == [k / RATE for k in range(200 * RATE - n, 200 * RATE)]
-    assert (told["mean"], told["low"], told["high"]) == ([0.6] * n, [0.47] * n, [0.74] * n)
-    assert told["present"] == {"face": [1] * n, "audio": [0] * n}
+    assert history["t"] == [k / RATE for k in range(200 * RATE - n, 200 * RATE)]
+    assert (history["mean"], history["low"], history["high"]) == ([0.6] * n, [0.47] * n, [0.74] * n)
+    assert history["present"] == {"face": [1] * n, "audio": [0] * n}
 
 
-def test_history_is_of_a_whole_replay(server):
-    server.hello({"kind": "replay"})
-    run(server, 100 * RATE)
-    assert len(json.loads(ask(server, "/history")[2])["t"]) == 100 * RATE
+def test_history_has_a_whole_replay(server):
+    observed(server, kind="replay")
+    write(server, 100 * RATE)
+    assert len(json.loads(request(server, "/history")[2])["t"]) == 100 * RATE
 
 
 STATUS = {
@@ -80,15 +83,21 @@ STATUS = {
 }
 
 
-def test_metrics_say_everything_exactly(server):
-    server.status(STATUS)
-    with listen(server, "/ws"):
-        run(server, 4)
-        samples = strictly(ask(server, "/metrics")[2].decode())
+def observe(server):
+    """A run with that status."""
+    run = FakeRun()
+    run.state |= STATUS
+    server.observe(run)
+
+
+def test_metrics_are_exact(server):
+    observe(server)
+    with websocket(server, "/ws"):
+        write(server, 4)
+        samples = strictly(request(server, "/metrics")[2].decode())
     assert 0 <= samples.pop(("enrapt_estimate_age_seconds", ())) < 2
-    sums = {stage: 4 * ms / 1000 for stage, ms in [("face", 5), ("step", 0.25), ("total", 20), ("tick", 3)]}
     latency = {}
-    for stage, total in {**sums, "wait for face": 0.004}.items():
+    for stage, total in ((stage, 4 * ms / 1000) for stage, ms in stages(tick(0)[0].latency_ms)):
         latency[("enrapt_latency_seconds_sum", (("stage", stage),))] = pytest.approx(total)
         latency[("enrapt_latency_seconds_count", (("stage", stage),))] = 4
     for quantile, value in (("0.5", 0.00025), ("0.95", 0.0005), ("0.99", 0.001)):
@@ -111,8 +120,8 @@ def test_metrics_say_everything_exactly(server):
     }
 
 
-def test_metrics_before_the_first_tick_are_of_the_server_only(server):
-    samples = strictly(ask(server, "/metrics")[2].decode())
+def test_metrics_before_the_first_tick(server):
+    samples = strictly(request(server, "/metrics")[2].decode())
     assert samples == {
         ("enrapt_ticks_total", ()): 0,
         ("enrapt_clients", (("path", "/ws"),)): 0,
@@ -120,10 +129,10 @@ def test_metrics_before_the_first_tick_are_of_the_server_only(server):
     }
 
 
-def test_prometheus_own_parser_reads_the_metrics(server):
-    server.status(STATUS)
-    run(server)
-    text = ask(server, "/metrics")[2].decode()
+def test_metrics_are_parsed_by_the_prometheus_client(server):
+    observe(server)
+    write(server)
+    text = request(server, "/metrics")[2].decode()
     families = {family.name: family for family in text_string_to_metric_families(text)}
     assert families["enrapt_ticks"].type == "counter"
     assert families["enrapt_latency_seconds"].type == "summary"
@@ -135,8 +144,8 @@ _LABEL = re.compile(r'([a-z]+)="((?:[^"\\\n]|\\\\|\\"|\\n)*)"')
 
 
 def strictly(text):
-    """Value by name and labels, of the text format 0.0.4 as promtool would have it: every family once, in one
-    piece, with help and type before its samples, no sample twice, counters named so and not negative."""
+    """Value by name and labels. Checks text format 0.0.4 as promtool does: each family once, in one piece,
+    with help and type before its samples; no sample twice; counters end in `_total` and are not negative."""
     assert text.endswith("\n")
     samples, kinds, name = {}, {}, ""
     lines = iter(text.splitlines())
@@ -150,7 +159,7 @@ def strictly(text):
         series, labels, value = _SAMPLE.fullmatch(line).groups()
         suffixes = ("", "_sum", "_count") if kinds[name] == "summary" else ("",)
         assert series in {name + suffix for suffix in suffixes}
-        pairs = [(label, _plain(said)) for label, said in _LABEL.findall(labels or "")]
+        pairs = [(label, _plain(text)) for label, text in _LABEL.findall(labels or "")]
         assert labels is None or len(labels.rstrip(",")) == len(
             ",".join(m[0] for m in _LABEL.finditer(labels))
         )
@@ -162,37 +171,36 @@ def strictly(text):
     return samples
 
 
-def _plain(said):
-    return re.sub(r"\\(.)", lambda m: "\n" if m[1] == "n" else m[1], said)
+def _plain(text):
+    return re.sub(r"\\(.)", lambda m: "\n" if m[1] == "n" else m[1], text)
 
 
-def test_the_openapi_description_is_true_of_every_state(server):
+def test_openapi_describes_responses_before_and_after_the_first_tick(server):
     where = f"http://127.0.0.1:{port_of(server)}"
     description = schemathesis.openapi.from_url(f"{where}/openapi.json")
-    asked = {"/openapi.json"}  # which schemathesis leaves out
+    paths = {"/openapi.json"}  # which schemathesis leaves out
     for _ in range(2):  # before the first tick, and after it
         for operation in description.get_all_operations():
             case = operation.ok().Case()
-            asked.add(case.operation.path)
+            paths.add(case.operation.path)
             case.call_and_validate(base_url=where, excluded_checks=[schemathesis.checks.not_a_server_error])
-        run(server)
-    assert asked == set(PATHS)
+        write(server)
+    assert paths == set(PATHS)
 
 
-def test_the_openapi_description_holds_whatever_is_asked(server):
-    """Also what is not allowed."""
+def test_openapi_describes_responses_to_valid_and_invalid_requests(server):
     ended = threading.Event()
 
-    def tell():
+    def feed():
         k = 0
         while not ended.wait(0.04):
             server.write(*tick(k))
             k += 1
 
-    telling = threading.Thread(target=tell)
-    telling.start()
+    feeding = threading.Thread(target=feed)
+    feeding.start()
     try:
-        until(lambda: ask(server, "/health")[0] == 200)
+        wait_until(lambda: request(server, "/health")[0] == 200)
         command = Path(sys.executable).with_name("schemathesis")
         options = ["--phases", "coverage,fuzzing", "--max-examples", "10", "--seed", "1"]
         done = subprocess.run(
@@ -200,14 +208,14 @@ def test_the_openapi_description_holds_whatever_is_asked(server):
         )
     finally:
         ended.set()
-        telling.join()
+        feeding.join()
     assert done.returncode == 0, done.stdout
     assert "No issues found" in done.stdout
 
 
 @pytest.mark.parametrize("path", [*PATHS, "/no-such-thing"])
-def test_every_answer_keeps_what_is_not_ours_out(server, path):
-    headers = ask(server, path)[1]
+def test_every_response_has_security_headers(idle_server, path):
+    headers = request(idle_server, path)[1]
     assert headers["content-security-policy"].startswith("default-src 'self'; ")
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["cache-control"] == "no-store"
@@ -217,8 +225,8 @@ def test_every_answer_keeps_what_is_not_ours_out(server, path):
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "TRACE", "OPTIONS"])
 @pytest.mark.parametrize("path", PATHS)
-def test_nothing_is_changed_over_http(server, path, method):
-    assert ask(server, path, method)[0] == 405
+def test_only_get_is_allowed(idle_server, path, method):
+    assert request(idle_server, path, method)[0] == 405
 
 
 @pytest.mark.parametrize(
@@ -233,11 +241,11 @@ def test_nothing_is_changed_over_http(server, path, method):
         "/app.py",
     ],
 )
-def test_of_files_only_the_pages_are_served(server, path):
-    assert ask(server, path)[0] == 404
+def test_no_other_files_are_served(idle_server, path):
+    assert request(idle_server, path)[0] == 404
 
 
-def test_the_page_asks_for_nothing_from_elsewhere(server):
-    content = ask(server, "/")[2].decode()
+def test_page_loads_nothing_from_elsewhere(idle_server):
+    content = request(idle_server, "/")[2].decode()
     assert "enrapt" in content
     assert not re.findall(r"""(?:src|href)=["']?(?:https?:)?//""", content)

@@ -1,3 +1,4 @@
+import itertools
 import json
 import socket
 import subprocess
@@ -14,13 +15,23 @@ from websockets.exceptions import ConnectionClosed
 from enrapt.contracts.errors import UserError
 from enrapt.realtime.outputs import Outputs
 from enrapt.realtime.page.server import COMMANDS, WAITING, PageServer
-from tests.support.served import ask, last_of, listen, port_of, tick, told, until
+from tests.support.served import (
+    FakeRun,
+    close_code,
+    observed,
+    port_of,
+    receive,
+    request,
+    tick,
+    wait_until,
+    websocket,
+)
 
-HELLO = {"kind": "live", "name": "live", "rate": 25, "can": ["pause", "mark"]}
+pytestmark = pytest.mark.live
 
 
-def test_a_websocket_gets_every_tick_exactly_as_a_line_of_json(server):
-    with listen(server, "/ws") as client:
+def test_websocket_receives_every_estimate_as_a_line_of_json(server):
+    with websocket(server, "/ws") as client:
         ticks = [tick(k) for k in range(100)]
         for estimate, observation in ticks:
             server.write(estimate, observation)
@@ -28,29 +39,42 @@ def test_a_websocket_gets_every_tick_exactly_as_a_line_of_json(server):
     assert server.counts.captured == server.counts.used == 100
 
 
-def test_the_page_hears_what_the_run_is_how_it_goes_and_what_it_says(server):
-    server.hello(HELLO)
-    server.status({"paused": False})
+def test_page_receives_description_then_estimates_status_landmarks_and_marks(server):
+    run = observed(server)
     estimate, observation = tick(0)
-    with listen(server, "/page") as page:
-        assert told(page) == {"type": "hello", **HELLO}
-        assert told(page) == {"type": "status", "paused": False}
+    with websocket(server, "/page") as page:
+        assert receive(page) == {"type": "hello", **run.description()}
         server.write(estimate, observation)
-        message = told(page)
+        message = receive(page)
         assert message.pop("type") == "estimate"
         assert message.pop("features")["yaw_deg"] == 0
         assert message == json.loads(msgspec.json.encode(estimate))
+        assert receive(page) == {"type": "status", **run.state}
         server.mark(1.5, "a „mark“")
-        assert told(page) == {"type": "mark", "t": 1.5, "label": "a „mark“"}
-        server.status({"paused": True})
-        assert told(page) == {"type": "status", "paused": True}
-    assert server.counts.captured == server.counts.used == 2
+        assert receive(page) == {"type": "mark", "t": 1.5, "label": "a „mark“"}
+        run.shown = None, 1.5
+        server.write(*tick(1))
+        assert receive(page)["type"] == "estimate"
+        assert receive(page) == {"type": "landmarks", "points": None, "aspect": 1.5}
+    with websocket(server, "/page") as late:
+        assert [receive(late)["type"] for _ in range(2)] == ["hello", "status"]
+    assert server.counts.captured == server.counts.used == 3
 
 
-def test_commands_arrive_once_in_order_and_only_those_that_the_run_can_obey(server):
-    server.hello(HELLO)
-    with listen(server, "/page") as page:
-        told(page, "hello")
+def test_status_is_sent_once_a_second(server):
+    observed(server)
+    with websocket(server, "/page") as page:
+        for k in range(2 * FakeRun.rate + 1):
+            server.write(*tick(k))
+        kinds = [receive(page)["type"] for _ in range(1 + 2 * FakeRun.rate + 1 + 3)]
+    statuses = [i for i, kind in enumerate(kinds) if kind == "status"]
+    assert kinds[0] == "hello"
+    assert [j - i for i, j in itertools.pairwise(statuses)] == [FakeRun.rate + 1] * 2
+
+
+def test_commands_call_the_run_once_in_order_and_only_those_that_it_can(server):
+    run = observed(server, can=["pause", "mark"])
+    with websocket(server, "/page") as page:
         for command in (
             {"do": "pause"},
             {"do": "reset"},
@@ -59,109 +83,104 @@ def test_commands_arrive_once_in_order_and_only_those_that_the_run_can_obey(serv
             {"do": "resume"},
         ):
             page.send(json.dumps(command))
-        page.ping().wait(10)
-        until(lambda: len(server._commands) == 3)
-    assert list(server.commands()) == [
-        {"do": "pause", "label": ""},
-        {"do": "mark", "label": "ä" * 200},
-        {"do": "resume", "label": ""},
-    ]
-    assert list(server.commands()) == []
+        wait_until(lambda: len(run.commands) == 3)
+    assert run.commands == [("pause", ""), ("mark", "ä" * 200), ("resume", "")]
 
 
-def test_before_it_is_known_what_the_run_can_nothing_is_obeyed(server):
-    with listen(server, "/page") as page:
+def test_commands_are_ignored_before_a_run_is_observed(server):
+    with websocket(server, "/page") as page:
         page.send('{"do":"pause"}')
-        page.send("rubbish")  # after which it has been read
+        page.send("invalid")
         with pytest.raises(ConnectionClosed):
             page.recv(timeout=10)
-    assert list(server.commands()) == []
 
 
-def test_many_clients_together_cannot_pile_up_commands(server):
-    server.hello(HELLO)
+def test_commands_of_all_clients_together_are_limited(server):
+    run = observed(server)
     with ExitStack() as stack:
-        for _ in range(COMMANDS // 20 + 2):
-            page = stack.enter_context(listen(server, "/page"))
-            told(page, "hello")
+        pages = [stack.enter_context(websocket(server, "/page")) for _ in range(COMMANDS // 20 + 2)]
+        for page in pages:
             for _ in range(20):
                 page.send('{"do":"mark"}')
-    # Closing is answered after what was said.
-    until(lambda: not server._clients.listening("/page"))
-    assert len(list(server.commands())) == COMMANDS
+    # The server confirms that a client closes after it has handled what the client sent.
+    wait_until(lambda: not server._clients.connected["/page"])
+    assert len(run.commands) == COMMANDS
 
 
-def test_a_server_that_is_stuck_holds_up_nobody_and_what_is_lost_is_counted(server):
-    stuck = threading.Event()
-    server._loop.call_soon_threadsafe(stuck.wait)
-    began = time.perf_counter()
+def test_blocked_server_does_not_block_the_run_and_dropped_estimates_are_counted(server):
+    blocked = threading.Event()
+    server._loop.call_soon_threadsafe(blocked.wait)
+    start = time.perf_counter()
     for k in range(WAITING + 500):
         server.write(*tick(k))
-    assert time.perf_counter() - began < 1
-    # What had been handed over before it got stuck is not waiting any more.
+    assert time.perf_counter() - start < 1
+    # Some may have been sent before the server blocked.
     counts = server.counts
     assert counts.captured == WAITING + 500
     assert counts.dropped["full"] == 500 - counts.used
-    stuck.set()
-    until(lambda: counts.waiting == 0)
+    blocked.set()
+    wait_until(lambda: counts.waiting == 0)
     assert counts.used + counts.dropped["full"] == counts.captured
+    assert json.loads(request(server, "/estimate")[2])["tick"] == WAITING + 499
 
 
-def test_it_ends_at_once_tells_everybody_and_leaves_no_thread():
+def test_close_sends_what_waits_closes_clients_and_ends_the_thread():
     before = set(threading.enumerate())
     server = PageServer(port=0)
-    with listen(server, "/ws") as client, listen(server, "/page") as page:
+    with websocket(server, "/ws") as client, websocket(server, "/page") as page:
         server.write(*tick(0))
-        began = time.perf_counter()
+        start = time.perf_counter()
         server.close(True)
-        assert time.perf_counter() - began < 1
-        assert told(client)["tick"] == told(page)["tick"] == 0
-        assert last_of(client) == last_of(page) == 1012
-    until(lambda: set(threading.enumerate()) == before)  # the clients have threads, too
+        assert time.perf_counter() - start < 1
+        assert receive(client)["tick"] == receive(page)["tick"] == 0
+        assert close_code(client) == close_code(page) == 1012
+    wait_until(lambda: set(threading.enumerate()) == before)  # clients have threads, too
     server.close(True)
-    server.write(*tick(1))  # nobody hears it, and nothing happens
+    server.write(*tick(1))  # has no effect
+    server.observe(FakeRun())
+    assert server.counts.captured == 1
 
 
-def test_it_ends_at_once_where_a_client_reads_nothing():
+def test_close_does_not_wait_for_a_connection_without_a_request():
     server = PageServer(port=0)
-    with socket.create_connection(("127.0.0.1", port_of(server))) as asks_nothing:
-        with listen(server, "/ws"), listen(server, "/page"):
-            began = time.perf_counter()
+    with socket.create_connection(("127.0.0.1", port_of(server))) as silent:
+        with websocket(server, "/ws"), websocket(server, "/page"):
+            start = time.perf_counter()
             server.close(False)
-            assert time.perf_counter() - began < 1
-        assert asks_nothing.recv(1) == b""
+            assert time.perf_counter() - start < 1
+        assert silent.recv(1) == b""
 
 
-@pytest.mark.skipif(not socket.has_ipv6, reason="there is no IPv6 here")
-def test_of_ipv6_the_address_is_in_brackets():
+@pytest.mark.skipif(not socket.has_ipv6, reason="no IPv6")
+def test_address_of_ipv6_has_brackets():
     try:
         server = PageServer("::1", 0)
     except UserError:
-        pytest.skip("there is no ::1 here")
+        pytest.skip("no ::1")
     try:
         assert server.address == f"http://[::1]:{port_of(server)}/"
-        with urllib.request.urlopen(f"{server.address}openapi.json") as answer:
-            assert answer.status == 200
+        with urllib.request.urlopen(f"{server.address}openapi.json") as response:
+            assert response.status == 200
     finally:
         server.close(True)
 
 
-def test_a_port_that_is_taken_is_told_in_a_line(server):
+def test_port_in_use_is_one_line(server):
     port = port_of(server)
-    with pytest.raises(UserError, match=rf"^127.0.0.1:{port}: port {port} is taken.*such as ui:{port + 1}$"):
+    with pytest.raises(UserError, match=rf"^127.0.0.1:{port}: port {port} is in use.*such as ui:{port + 1}$"):
         PageServer(port=port)
 
 
 @pytest.mark.parametrize(
-    ("host", "said"), [("203.0.113.9", "not an address"), ("no.invalid", "no such host")]
+    ("host", "reason"), [("203.0.113.9", "not an address"), ("no.invalid", "no such host")]
 )
-def test_a_host_that_is_not_here_is_told_in_a_line(host, said):
-    with pytest.raises(UserError, match=said) as caught:
+def test_unusable_host_is_one_line(host, reason):
+    with pytest.raises(UserError, match=reason) as caught:
         PageServer(host, 0)
     assert "\n" not in str(caught.value)
 
 
-def test_a_package_that_is_missing_is_told_in_a_line():
+def test_missing_package_is_one_line():
     program = (
         "import sys; sys.modules['starlette'] = None\n"
         "from enrapt.realtime.page.server import PageServer\n"
@@ -173,10 +192,10 @@ def test_a_package_that_is_missing_is_told_in_a_line():
     assert done.stdout == "the page needs starlette: pip install starlette\n"
 
 
-def test_who_does_not_ask_for_the_page_does_not_load_it():
+def test_packages_are_imported_only_for_a_page():
     program = (
-        "import sys; from enrapt.realtime.outputs import Outputs; Outputs([], live=True, trouble=print)\n"
-        "from enrapt.realtime.outputs.addresses import opening; opening('ui')\n"
+        "import sys; from enrapt.realtime.outputs import Outputs; Outputs([], live=True, warn=print)\n"
+        "from enrapt.realtime.outputs.addresses import destination; destination('ui')\n"
         "print({'starlette', 'uvicorn', 'websockets'} & sys.modules.keys())"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
@@ -185,23 +204,23 @@ def test_who_does_not_ask_for_the_page_does_not_load_it():
 
 @pytest.mark.parametrize("address", ["ui:0", "ws:0", "http:0", "ui:localhost:0", "ui:127.0.0.1:0"])
 @pytest.mark.parametrize("live", [True, False])
-def test_an_address_opens_it_among_other_outputs(address, live, tmp_path):
+def test_address_opens_a_page_among_other_outputs(address, live, tmp_path):
     before = set(threading.enumerate())
-    with Outputs([f"jsonl:{tmp_path / 'a.jsonl'}", address], live=live, trouble=print) as outputs:
+    with Outputs([f"jsonl:{tmp_path / 'a.jsonl'}", address], live=live, warn=print) as outputs:
         assert outputs.page is not None
         outputs.write(*tick(0))
-        until(lambda: ask(outputs.page, "/estimate")[0] == 200)
+        wait_until(lambda: request(outputs.page, "/estimate")[0] == 200)
         assert outputs.counts[address].used == 1
     assert set(threading.enumerate()) == before
     assert (tmp_path / "a.jsonl").read_bytes() == msgspec.json.encode(tick(0)[0]) + b"\n"
 
 
-def test_there_is_one_of_them():
+def test_only_one_page():
     with pytest.raises(UserError, match="one server"):
-        Outputs(["ui:0", "ws:0"], live=True, trouble=print)
+        Outputs(["ui:0", "ws:0"], live=True, warn=print)
 
 
 @pytest.mark.parametrize("address", ["ui:x", "ui:65536", "ui:-1", "ui:host:", "ui:host:x", "ui:²"])
-def test_an_address_without_a_port_is_told_in_a_line(address):
+def test_invalid_address_is_one_line(address):
     with pytest.raises(UserError, match="give ui, ui:PORT or ui:HOST:PORT"):
-        Outputs([address], live=True, trouble=print)
+        Outputs([address], live=True, warn=print)

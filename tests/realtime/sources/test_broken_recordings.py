@@ -1,4 +1,4 @@
-"""What is no recording, or not a whole one."""
+"""Files that are not recordings, and damaged recordings."""
 
 import hashlib
 import itertools
@@ -13,7 +13,8 @@ import pytest
 
 from enrapt.contracts.errors import UserError
 from enrapt.realtime.features.resampling import RATE
-from enrapt.realtime.sources.recording import BrokenRecording, Recording
+from enrapt.realtime.sources.demux import BrokenRecording
+from enrapt.realtime.sources.recording import Recording
 from enrapt.realtime.streams.samples import SECOND, Frame
 from tests.support.recordings import MS, content, create, every, joined, read, times, write
 
@@ -28,7 +29,7 @@ def message(path: Path, start: float = 0.0, end: float | None = None) -> str:
     return text
 
 
-def test_what_is_no_recording_is_said_in_one_line(tmp_path: Path) -> None:
+def test_a_file_that_is_no_recording_is_an_error_of_one_line(tmp_path: Path) -> None:
     good = write(tmp_path / "good.mp4", pictures=every(0.04, 50), codec="libx264")
     broken_header = tmp_path / "header.mp4"
     broken_header.write_bytes(good.read_bytes()[:400])
@@ -41,18 +42,18 @@ def test_what_is_no_recording_is_said_in_one_line(tmp_path: Path) -> None:
     empty = tmp_path / "empty.mp4"
     empty.touch()
     for path, expected in [
-        (tmp_path / "none.mp4", "there is no such file"),
+        (tmp_path / "none.mp4", "no such file"),
         (tmp_path, "not a file"),
         (empty, "empty"),
-        (text, "can't be read as a recording"),
-        (broken_header, "can't be read as a recording"),
+        (text, "not a recording, or its beginning is damaged"),
+        (broken_header, "not a recording, or its beginning is damaged"),
         (readme, "text, not a recording"),
         (subtitles, "no video and no sound"),
-        (tmp_path / ("a" * 300), "can't be opened"),
+        (tmp_path / ("a" * 300), "cannot be opened"),
     ]:
-        said = message(path)
-        assert said.startswith(f"{path}: ")
-        assert expected in said
+        error = message(path)
+        assert error.startswith(f"{path}: ")
+        assert expected in error
 
 
 def test_a_colon_in_a_name_is_not_a_protocol(tmp_path: Path) -> None:
@@ -60,7 +61,7 @@ def test_a_colon_in_a_name_is_not_a_protocol(tmp_path: Path) -> None:
     assert Recording(file).duration == pytest.approx(1, abs=1e-3)
 
 
-def test_parts_that_do_not_fit(tmp_path: Path) -> None:
+def test_invalid_start_and_end(tmp_path: Path) -> None:
     file = write(tmp_path / "a.wav", sound=(0, 2))
     assert "0 or more" in message(file, -1)
     assert "0 or more" in message(file, math.nan)
@@ -70,7 +71,7 @@ def test_parts_that_do_not_fit(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "flv"])
-def test_a_file_that_was_cut_says_where(tmp_path: Path, suffix: str) -> None:
+def test_the_error_of_a_truncated_file_has_its_position(tmp_path: Path, suffix: str) -> None:
     whole = tmp_path / f"whole.{suffix}"
     options = {"movflags": "faststart"} if suffix == "mp4" else {}
     sound = None if suffix == "flv" else (0.0, 10.0)
@@ -86,7 +87,7 @@ def test_a_file_that_was_cut_says_where(tmp_path: Path, suffix: str) -> None:
     # The last picture may be incomplete.
     for a, b in zip(frames[:-1], original, strict=False):
         np.testing.assert_array_equal(a.image, b.image)
-    # A part that is there is not broken.
+    # A part before the damage can be read.
     assert len(read(Recording(cut, 0.5, 1.5))[0]) == 25
     with pytest.raises(BrokenRecording, match=f"breaks off at {position:.2f} s"):
         read(Recording(cut, 0.5, 9.5))
@@ -100,11 +101,11 @@ def read_until_broken(recording: Recording) -> tuple[list[Frame], float]:
                 frames.append(item)
     except BrokenRecording as broken:
         return frames, broken.position
-    pytest.fail("it isn't broken")
+    pytest.fail("no damage reported")
 
 
 @pytest.mark.parametrize("seconds", [3.0, 5.0])
-def test_streams_of_unlike_length_are_not_broken(tmp_path: Path, seconds: float) -> None:
+def test_streams_of_different_lengths_are_not_damage(tmp_path: Path, seconds: float) -> None:
     for suffix in ("mp4", "mkv"):
         file = tmp_path / f"a.{suffix}"
         write(file, pictures=every(0.04, 100), codec="libx264", sound=(0, seconds), rate=16_000)
@@ -113,7 +114,7 @@ def test_streams_of_unlike_length_are_not_broken(tmp_path: Path, seconds: float)
         assert joined(sounds)[1].size == seconds * RATE
 
 
-def test_a_file_of_which_nothing_can_be_decoded_is_broken(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_decoded_at_all(tmp_path: Path) -> None:
     options = {"movflags": "faststart"}
     file = write(tmp_path / "a.mp4", pictures=every(0.04, 50), codec="libx264", options=options)
     data = bytearray(file.read_bytes())
@@ -124,7 +125,7 @@ def test_a_file_of_which_nothing_can_be_decoded_is_broken(tmp_path: Path) -> Non
     assert (frames, position) == ([], 0)
 
 
-def test_bare_video_has_the_times_that_ffmpeg_makes_up(tmp_path: Path) -> None:
+def test_video_without_a_container_has_the_times_of_ffmpeg(tmp_path: Path) -> None:
     file = write(tmp_path / "a.m2v", pictures=every(0.04, 100), codec="mpeg2video")
     frames, _ = read(Recording(file))
     assert len(frames) == 100
@@ -132,7 +133,7 @@ def test_bare_video_has_the_times_that_ffmpeg_makes_up(tmp_path: Path) -> None:
     assert times(read(Recording(file, 2.0))[0]) == [t for t in times(frames) if t >= 2 * SECOND]
 
 
-def test_a_cut_mpeg_file_just_ends(shared: Path, tmp_path: Path) -> None:
+def test_a_truncated_mpeg_file_ends_without_an_error(shared: Path, tmp_path: Path) -> None:
     data = (shared / "clips" / "grid_lbbc2a.mpg").read_bytes()
     cut = tmp_path / "cut.mpg"
     cut.write_bytes(data[: len(data) // 2])
@@ -141,7 +142,7 @@ def test_a_cut_mpeg_file_just_ends(shared: Path, tmp_path: Path) -> None:
     assert sounds
 
 
-def test_flipped_bytes_give_what_is_left_and_always_the_same(tmp_path: Path) -> None:
+def test_a_damaged_file_gives_the_same_result_each_time(tmp_path: Path) -> None:
     whole = write(
         tmp_path / "a.mp4", pictures=every(0.04, 200), size=(160, 120), codec="libx264", sound=(0, 8),
         options={"movflags": "faststart"},
@@ -163,7 +164,7 @@ def test_flipped_bytes_give_what_is_left_and_always_the_same(tmp_path: Path) -> 
 
 
 def outcome_of(file: Path) -> tuple[str, float | None, Counter[str]]:
-    """What the pictures look like, where the file breaks, and what was dropped."""
+    """Hash of the content, position of the damage, counts of what was dropped."""
     recording = Recording(file)
     digest = hashlib.sha256()
     position = None
@@ -175,7 +176,7 @@ def outcome_of(file: Path) -> tuple[str, float | None, Counter[str]]:
     return digest.hexdigest(), position, recording.counts
 
 
-def test_a_picture_takes_a_few_milliseconds(tmp_path: Path) -> None:
+def test_decoding_takes_less_than_10_ms_per_picture(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
     file = tmp_path / "a.mp4"
     with create(file) as container:
@@ -188,5 +189,5 @@ def test_a_picture_takes_a_few_milliseconds(tmp_path: Path) -> None:
     start = time.process_time()
     assert sum(isinstance(item, Frame) for item in Recording(file)) == 100
     per_picture = (time.process_time() - start) / 100
-    print(f"media: {1000 * per_picture:.2f} ms a picture of 640×480")
+    print(f"media: {1000 * per_picture:.2f} ms per picture of 640×480")
     assert per_picture < 0.01

@@ -1,4 +1,4 @@
-"""Both streams of a recording, and parts of it."""
+"""Both streams of a recording, and parts of a recording."""
 
 import math
 from pathlib import Path
@@ -20,7 +20,7 @@ from tests.support.recordings import MS, content, every, joined, read, times, wr
         (every(0.04, 50), (0.4, 2.0)),
         (every(0.04, 25), (0.0, 3.0)),
         (every(0.04, 75), (0.0, 0.5)),
-        (every(0.04, 50, start=1.0), (1.2, 2.0)),  # both late: time 0 is the earlier one's start
+        (every(0.04, 50, start=1.0), (1.2, 2.0)),  # both late: time 0 is the start of the earlier one
     ],
 )
 def test_the_streams_keep_their_offset_and_lengths(
@@ -56,7 +56,7 @@ def test_a_part_is_the_same_part_of_the_whole(
     for a, b in zip(some_frames, expected, strict=True):
         np.testing.assert_array_equal(a.image, b.image)
 
-    # Matroska keeps times in milliseconds, so that sound read from elsewhere may be off by one.
+    # Matroska has times in milliseconds: sound after a seek may be off by one.
     slack = 0.001 if suffix == "mkv" else 0.0
     some_start, some = joined(some_sounds)
     whole_start, whole = joined(sounds)
@@ -70,7 +70,7 @@ def test_a_part_is_the_same_part_of_the_whole(
     np.testing.assert_allclose(some[clear], expected_sound[clear], atol=tolerance)
 
 
-def test_a_part_of_a_clip_of_people(shared: Path) -> None:
+def test_a_part_of_a_real_clip(shared: Path) -> None:
     file = shared / "clips" / "grid_lbbc2a.mpg"
     frames, sounds = read(Recording(file))
     some_frames, some_sounds = read(Recording(file, 1.5, 2.5))
@@ -81,7 +81,7 @@ def test_a_part_of_a_clip_of_people(shared: Path) -> None:
     assert sum(sound.samples.size for sound in sounds) / RATE == pytest.approx(2.98, abs=0.01)
 
 
-def test_iterating_again_gives_the_same(tmp_path: Path) -> None:
+def test_a_second_iteration_gives_the_same(tmp_path: Path) -> None:
     file = write(tmp_path / "a.mkv", pictures=every(0.04, 30), sound=(0, 1))
     recording = Recording(file)
     for a, b in zip(recording, recording, strict=True):

@@ -1,4 +1,4 @@
-"""What is read of a recording: nothing lost, in an order that can be relied on."""
+"""What is read of a recording: everything, in a defined order."""
 
 from collections.abc import Sequence
 from itertools import count
@@ -30,7 +30,7 @@ def first_tick(originating_time: int) -> int:
 
 
 def read(recording, *, audio=True, pictures=True, in_order=False) -> Reading:
-    return Reading(recording, AudioFeatures() if audio else None, pictures, first_tick, in_order)
+    return Reading(recording, AudioFeatures("audio") if audio else None, pictures, first_tick, in_order)
 
 
 def times(found: Sequence[Material], kind: type) -> list[int]:
@@ -40,7 +40,7 @@ def times(found: Sequence[Material], kind: type) -> list[int]:
 def test_material_comes_in_the_order_of_the_file(scripted):
     items = [frame(0), frame(40), sound(40), frame(80), sound(80), sound(120), frame(120)]
     found = list(read(scripted(items)))
-    # But a picture waits for the next one, which tells whether it matters.
+    # But a picture waits for the next one, which shows whether it matters.
     assert [(type(m.content), m.time // MS) for m in found] == [
         (Frame, 0), (Sample, 40), (Frame, 40), (Sample, 80), (Sample, 120), (Frame, 80), (Frame, 120),
     ]  # fmt: skip

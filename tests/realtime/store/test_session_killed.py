@@ -1,7 +1,5 @@
 """A session that ends before its time, killed or on a full disk, is kept up to then."""
 
-import contextlib
-import os
 import signal
 import subprocess
 import sys
@@ -14,7 +12,11 @@ import pytest
 from enrapt.contracts.errors import UserError
 from enrapt.realtime.store.folder import SessionWriter
 from enrapt.realtime.store.reader import SessionReader
-from tests.support.session_rows import ARROWS, DESCRIPTION, read, tick, told
+from enrapt.realtime.store.tables import Encoder
+from tests.support.full_disk import files_no_larger_than, needs_limits
+from tests.support.session_rows import ARROWS, DESCRIPTION, expected_rows, read, tick
+
+pytestmark = pytest.mark.live
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, UserError])
@@ -35,10 +37,11 @@ def test_after_an_exception_nothing_is_lost_but_the_session_is_not_ended(tmp_pat
 
 REPOSITORY = Path(__file__).parents[3]  # a `python -c` imports from where it runs
 
-# A process of its own that records in real time, and says up to which tick it has told the writer.
+# A process that records in real time, and prints the ticks that it has given to the writer.
 CHILD = """
 import sys, time
 from pathlib import Path
+from tests.support.full_disk import files_no_larger_than, needs_limits
 from tests.support.session_rows import DESCRIPTION, TICK, tick
 from enrapt.realtime.store.folder import SessionWriter
 writer = SessionWriter(Path(sys.argv[1]), DESCRIPTION)
@@ -52,7 +55,7 @@ while True:
 """
 
 
-@pytest.mark.parametrize("seconds", [0.5, 1.9, 2.7])
+@pytest.mark.parametrize("seconds", [0.5, 1.3, 1.9])
 def test_a_killed_process_loses_at_most_the_last_second(tmp_path, seconds):
     folder = tmp_path / "session"
     command = [sys.executable, "-c", CHILD, str(folder)]
@@ -63,7 +66,7 @@ def test_a_killed_process_loses_at_most_the_last_second(tmp_path, seconds):
         ticks += map(int, child.stdout.read().split())
     reader = SessionReader(folder)
     found = read(reader)
-    expected = told([call for n in range(ticks[-1] + 2) for call in tick(n)])
+    expected = expected_rows([call for n in range(ticks[-1] + 2) for call in tick(n)])
     for name, rows in found.items():
         assert rows == expected[name][: len(rows)]
     for name in set(ARROWS) - {"marks.arrows"}:
@@ -72,20 +75,7 @@ def test_a_killed_process_loses_at_most_the_last_second(tmp_path, seconds):
     assert "the session was not ended" in reader.lost[0]
 
 
-@contextlib.contextmanager
-def files_no_larger_than(size: int):
-    """As on a full disk, writing beyond fails, after as much as still fits."""
-    import resource
-
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
-@pytest.mark.skipif(os.name != "posix", reason="no limit of file sizes")
+@needs_limits
 def test_on_a_full_disk_the_session_up_to_then_is_kept(tmp_path):
     calls = [call for n in range(100) for call in tick(n)]
     errors = []
@@ -103,7 +93,7 @@ def test_on_a_full_disk_the_session_up_to_then_is_kept(tmp_path):
         "the session up to here is kept, nothing after it"
     )
     reader = SessionReader(tmp_path)
-    found, expected = read(reader), told(calls)
+    found, expected = read(reader), expected_rows(calls)
     for name, rows in found.items():
         assert rows == expected[name][: len(rows)]
     assert 40 <= len(found["face.arrows"]) < 100
@@ -113,15 +103,15 @@ def test_on_a_full_disk_the_session_up_to_then_is_kept(tmp_path):
         assert pa.ipc.open_stream(path.read_bytes()).read_all().num_rows == len(found[path.name])
 
 
-@pytest.mark.skipif(os.name != "posix", reason="no limit of file sizes")
-def test_where_there_is_no_room_to_begin_nothing_is_left(tmp_path):
+@needs_limits
+def test_without_room_to_begin_nothing_is_left(tmp_path):
     with files_no_larger_than(1000), pytest.raises(UserError, match="cannot be written"):
         SessionWriter(tmp_path / "session", DESCRIPTION)
     assert list((tmp_path / "session").iterdir()) == []
 
 
-@pytest.mark.skipif(os.name != "posix", reason="no limit of file sizes")
-def test_a_disk_that_is_full_at_the_end_is_told_once(tmp_path):
+@needs_limits
+def test_a_disk_that_is_full_at_the_end_is_reported_once(tmp_path):
     writer = SessionWriter(tmp_path, DESCRIPTION)
     calls = [call for n in range(20) for call in tick(n)]
     for name, *arguments in calls:
@@ -132,3 +122,24 @@ def test_a_disk_that_is_full_at_the_end_is_told_once(tmp_path):
         writer.close()
     assert SessionReader(tmp_path).ended is None
     assert not list(tmp_path.glob("*.part"))
+
+
+def test_ctrl_c_while_the_session_is_being_closed_loses_nothing(tmp_path, monkeypatch):
+    calls = [call for n in range(15) for call in tick(n)]
+    batch, interrupts = Encoder.batch, iter([None, KeyboardInterrupt])
+
+    def interrupted(encoder, rows):
+        if rows and next(interrupts, None):
+            raise KeyboardInterrupt
+        return batch(encoder, rows)
+
+    writer = SessionWriter(tmp_path, DESCRIPTION)
+    for name, *arguments in calls:
+        getattr(writer, name)(*arguments)
+    monkeypatch.setattr(Encoder, "batch", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        writer.close({"ticks": 15})
+    reader = SessionReader(tmp_path)
+    assert read(reader) == expected_rows(calls)
+    assert reader.lost == []
+    assert reader.summary == {"ticks": 15}

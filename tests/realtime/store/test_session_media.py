@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import av
@@ -24,14 +24,17 @@ from numpy.typing import NDArray
 
 from enrapt.contracts.errors import UserError
 from enrapt.realtime.features.resampling import RATE
-from enrapt.realtime.sources.recording import BrokenRecording, Recording
+from enrapt.realtime.sources.demux import BrokenRecording
+from enrapt.realtime.sources.recording import Recording
 from enrapt.realtime.store import media as session_media
 from enrapt.realtime.store.media import ROOM, MediaWriter
 from enrapt.realtime.streams.samples import SECOND, Frame, Sound
+from tests.support.full_disk import files_no_larger_than, needs_limits
 from tests.support.recordings import MS, joined, read, times
 
+pytestmark = pytest.mark.live
+
 BLOCK = RATE // 100  # samples: 10 ms
-posix = pytest.mark.skipif(os.name != "posix", reason="no limit of file sizes, no such permissions")
 
 
 def image(k: int, size: tuple[int, int] = (64, 48)) -> NDArray[np.uint8]:
@@ -239,7 +242,7 @@ def test_times_that_step_back_are_dropped(path: Path) -> None:
     assert conserved(writer)
 
 
-def test_what_is_no_picture_and_no_sound_is_the_callers_fault(path: Path) -> None:
+def test_wrong_arrays_are_value_errors(path: Path) -> None:
     with MediaWriter(path) as writer:
         for picture in (np.zeros((4, 4, 3)), np.zeros((4, 4), np.uint8), np.zeros((0, 4, 3), np.uint8)):
             with pytest.raises(ValueError, match="uint8"):
@@ -250,7 +253,7 @@ def test_what_is_no_picture_and_no_sound_is_the_callers_fault(path: Path) -> Non
     assert all(counts.captured == 0 for counts in writer.counts.values())
 
 
-@posix
+@pytest.mark.skipif(os.name != "posix", reason="no such permissions")
 def test_only_its_owner_may_read_it(path: Path) -> None:
     mask = os.umask(0)
     try:
@@ -261,7 +264,7 @@ def test_only_its_owner_may_read_it(path: Path) -> None:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_a_file_that_is_there_or_cannot_be_is_told(path: Path) -> None:
+def test_a_file_that_exists_or_cannot_be_written_is_a_user_error(path: Path) -> None:
     path.write_bytes(b"precious")
     with pytest.raises(UserError, match=r"media\.mkv: is there already; give a new name"):
         MediaWriter(path)
@@ -304,10 +307,10 @@ def test_cut_anywhere_it_gives_what_came_before(path: Path) -> None:
     assert seen[-1] >= 24
 
 
-# Seconds of pictures and of sound: either of the two may be lost meanwhile, or never come.
+# Seconds of pictures and of sound: either may be lost, or never come.
 ENDS = [(9, 9), (9, 0), (0, 9), (0.6, 9), (9, 0.5)]
 
-# A process of its own that records them all in real time, and says up to when it has told the writers.
+# A process that records them all in real time, and prints the blocks that it has given to the writers.
 CHILD = """
 import sys, time
 from pathlib import Path
@@ -329,10 +332,10 @@ def test_a_killed_process_loses_at_most_the_last_second(tmp_path: Path) -> None:
     command = [sys.executable, "-c", CHILD, str(tmp_path)]
     with subprocess.Popen(command, cwd=Path(__file__).parents[3], stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
-        told = [int(child.stdout.readline())]  # it has begun
-        time.sleep(2)
+        blocks_given = [int(child.stdout.readline())]  # it has begun
+        time.sleep(1.8)
         child.send_signal(signal.SIGKILL)
-        told += map(int, child.stdout.read().split())
+        blocks_given += map(int, child.stdout.read().split())
     for i, (pictures, sounds) in enumerate(ENDS):
         frames, heard = shown_and_heard(tmp_path / f"{i}.mkv")
         for k, frame in enumerate(frames):
@@ -342,21 +345,8 @@ def test_a_killed_process_loses_at_most_the_last_second(tmp_path: Path) -> None:
         blocks = samples.size // BLOCK
         expected = np.concatenate([np.empty(0), *(sound(k * 10 * MS).samples for k in range(blocks))])
         np.testing.assert_array_equal(samples, expected)
-        assert len(frames) * 0.04 >= min(pictures, told[-1] / 100 - 1)
-        assert blocks * 0.01 >= min(sounds, told[-1] / 100 - 1)
-
-
-@contextlib.contextmanager
-def files_no_larger_than(size: int) -> Iterator[None]:
-    """As on a full disk, writing beyond fails, after as much as still fits."""
-    import resource
-
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert len(frames) * 0.04 >= min(pictures, blocks_given[-1] / 100 - 1)
+        assert blocks * 0.01 >= min(sounds, blocks_given[-1] / 100 - 1)
 
 
 def until(condition: Callable[[], object]) -> None:
@@ -366,20 +356,20 @@ def until(condition: Callable[[], object]) -> None:
         time.sleep(0.005)
 
 
-@posix
-def test_on_a_full_disk_what_came_before_is_kept_and_it_is_told_once(path: Path) -> None:
+@needs_limits
+def test_on_a_full_disk_what_came_before_is_kept_and_the_error_is_raised_once(path: Path) -> None:
     writer = MediaWriter(path)
     with files_no_larger_than(60_000):
         for k in range(50):
             writer.picture(k * 40 * MS, jpeg(k))
             writer.sound(sound(k * 40 * MS, 4 * BLOCK))
-        until(lambda: writer.counts["sound"].waiting == 0)
-        with pytest.raises(UserError) as told:
+        until(lambda: writer.counts["sound"].dropped["failed"])
+        with pytest.raises(UserError) as caught:
             writer.check()
         writer.picture(3 * SECOND, jpeg(0))
         writer.check()
         writer.close()
-    assert str(told.value) == (
+    assert str(caught.value) == (
         f"{path}: cannot be written any more (File too large); "
         "pictures and sound up to here are kept, none after it"
     )
@@ -394,9 +384,9 @@ def test_on_a_full_disk_what_came_before_is_kept_and_it_is_told_once(path: Path)
     assert joined(sounds)[1].size > len(frames) * 3 * BLOCK
 
 
-@posix
+@needs_limits
 @pytest.mark.parametrize("size", [0, 100, -2000, -200, -1])
-def test_a_disk_that_is_full_at_the_beginning_or_the_end_is_told(path: Path, size: int) -> None:
+def test_a_disk_that_is_full_at_the_beginning_or_the_end_is_a_user_error(path: Path, size: int) -> None:
     def record(file: Path) -> MediaWriter:
         with MediaWriter(file) as writer:
             for k in range(25):
@@ -416,7 +406,7 @@ def test_a_disk_that_is_full_at_the_beginning_or_the_end_is_told(path: Path, siz
             np.testing.assert_array_equal(frame.image, decoded(jpeg(k)))
 
 
-@posix
+@needs_limits
 def test_an_error_of_the_session_is_not_hidden_by_one_of_the_file(path: Path) -> None:
     def fail() -> None:
         with files_no_larger_than(100), MediaWriter(path) as writer:
@@ -428,7 +418,7 @@ def test_an_error_of_the_session_is_not_hidden_by_one_of_the_file(path: Path) ->
 
 
 class SlowDisk:
-    """Takes no more of the file once it is told to `stop`, until it may `go`."""
+    """Blocks every write until `go` is set."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.go = threading.Event()
@@ -441,7 +431,7 @@ class SlowDisk:
                 assert self.go.wait(10)
             return write(file, data)
 
-        monkeypatch.setattr(session_media.os, "write", slow)
+        monkeypatch.setattr(os, "write", slow)
 
 
 def test_a_slow_disk_never_blocks_and_what_does_not_fit_is_counted(path: Path, monkeypatch) -> None:
@@ -459,7 +449,7 @@ def test_a_slow_disk_never_blocks_and_what_does_not_fit_is_counted(path: Path, m
             writer.sound(heard[k])
             longest = max(longest, time.monotonic_ns() - began)
         assert longest < 300 * MS  # waiting for the disk would have been 10 s
-        # Of 57,600 bytes each: one is on its way, three have room.
+        # Of 57,600 bytes each: one is being written, three have room.
         assert 1500 - 4 <= writer.counts["pictures"].dropped["full"] <= 1500 - 3
         assert writer.counts["sound"].dropped["full"] == 1499 - 1000
         disk.go.set()

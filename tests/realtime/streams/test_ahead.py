@@ -43,11 +43,6 @@ def test_what_the_iterator_raises_comes_after_what_it_gave(n, error):
     assert not running()
 
 
-def test_none_is_an_item_like_any_other():
-    with Ahead([None, None]) as ahead:
-        assert list(ahead) == [None, None]
-
-
 @pytest.mark.parametrize("taken", [0, 1, 100])
 def test_leaving_stops_the_thread_wherever_it_is(taken):
     with Ahead(count()) as ahead:

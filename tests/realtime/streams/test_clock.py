@@ -56,10 +56,10 @@ def check_hours(hours: int, ppm: float, kind: str) -> None:
         device = k * 100 * MS
         true = true_time(device, ppm, offset=5 * SECOND)
         clock.observe(device, true + late[k])
-        told = clock.time(device)
+        mapped = clock.time(device)
         if device > 60 * SECOND:
-            assert told is not None
-            worst = max(worst, abs(told - true))
+            assert mapped is not None
+            worst = max(worst, abs(mapped - true))
     assert worst < 20 * MS
     assert clock.drift == pytest.approx(ppm * 1e-6, abs=100e-6)
 
@@ -69,8 +69,8 @@ def test_exact_without_delays(ppm: float) -> None:
     clock = DeviceClock()
     for device in range(0, 60 * SECOND, 10 * MS):
         clock.observe(device, true_time(device, ppm, 10**15))
-        told = clock.time(device)
-    assert told == pytest.approx(true_time(device, ppm, 10**15), abs=2)
+        mapped = clock.time(device)
+    assert mapped == pytest.approx(true_time(device, ppm, 10**15), abs=2)
     assert clock.drift == pytest.approx(ppm * 1e-6, abs=1e-9)
 
 
@@ -80,9 +80,9 @@ def test_a_changing_drift_is_followed() -> None:
     for k in range(36_000):
         device = k * 100 * MS
         clock.observe(device, round(true))
-        told = clock.time(device)
+        mapped = clock.time(device)
         if k > 600:
-            assert told == pytest.approx(true, abs=MS)
+            assert mapped == pytest.approx(true, abs=MS)
         true += 1e8 * (1 + 100e-6 * min(1, k / 6000))
 
 
@@ -94,11 +94,11 @@ def test_never_steps_back_whatever_comes(pairs: list[tuple[int, int]], losses: s
     clock, device, last = DeviceClock(), 0, -(10**18)
     for k, (step, delay) in enumerate(pairs):
         if k in losses:
-            clock.begin_anew()
+            clock.restart()
         clock.observe(device, device + delay)
-        told = clock.time(device)
-        assert told is None or told >= last
-        last = last if told is None else told
+        mapped = clock.time(device)
+        assert mapped is None or mapped >= last
+        last = last if mapped is None else mapped
         device += step
 
 
@@ -128,51 +128,51 @@ def test_at_first_the_least_late_pair_counts(delay: list[int]) -> None:
 @pytest.mark.parametrize("after", [3, 200])
 @pytest.mark.parametrize("lost", [25 * MS, 400 * MS, 7 * SECOND])
 def test_lost_samples_are_noticed(lost: int, after: int) -> None:
-    """The device's count stands still for a while and says nothing of it."""
+    """The device's count stands still for a while without notice."""
     clock = DeviceClock()
     for k in range(60_000):
         device = k * 10 * MS
         true = true_time(device, 100) + (lost if device >= after * SECOND else 0)
         clock.observe(device, true)
-        told = clock.time(device)
+        mapped = clock.time(device)
         if device > (after + 8) * SECOND:
-            assert told == pytest.approx(true, abs=5 * MS)
+            assert mapped == pytest.approx(true, abs=5 * MS)
 
 
 def test_samples_known_to_be_lost_count_at_once_and_leave_the_drift() -> None:
     clock = DeviceClock()
     for device in range(0, 60 * SECOND, 10 * MS):
         clock.observe(device, true_time(device, 150))
-    clock.begin_anew()
+    clock.restart()
     device, true = 60 * SECOND, true_time(60 * SECOND, 150) + 300 * MS
     clock.observe(device, true)
     assert clock.time(device) == true
     assert clock.time(device + SECOND) == pytest.approx(true + SECOND + 150_000, abs=2)
 
 
-def test_moments_given_away_are_not_given_again() -> None:
+def test_times_in_use_are_not_returned_again() -> None:
     """The first pair was 300 ms late, as the second one shows."""
     clock = DeviceClock()
     clock.observe(0, 300 * MS)
     assert clock.time(0) == 300 * MS
-    told = []
+    mapped = []
     for k in range(1, 40):
         clock.observe(k * 10 * MS, k * 10 * MS)
-        told.append(clock.time(k * 10 * MS))
-    assert told == [None] * 27 + [300 * MS] * 2 + [k * 10 * MS for k in range(30, 40)]
+        mapped.append(clock.time(k * 10 * MS))
+    assert mapped == [None] * 27 + [300 * MS] * 2 + [k * 10 * MS for k in range(30, 40)]
 
 
-def test_one_pair_that_is_much_too_early_does_no_harm() -> None:
+def test_one_pair_that_is_much_too_early_has_no_effect() -> None:
     clock = DeviceClock()
     for k in range(12_000):
         device = k * 10 * MS
         clock.observe(device, device - (200 * MS if k == 6000 else 0))
-        told = clock.time(device)
-        assert told == pytest.approx(device, abs=1)
+        mapped = clock.time(device)
+        assert mapped == pytest.approx(device, abs=1)
 
 
-def test_the_wall_clock_plays_no_part(monkeypatch: pytest.MonkeyPatch) -> None:
-    def told(wall: float) -> list[int | None]:
+def test_the_wall_clock_has_no_effect(monkeypatch: pytest.MonkeyPatch) -> None:
+    def mapped(wall: float) -> list[int | None]:
         clock, times = DeviceClock(), []
         for k in range(6000):
             if k == 3000:
@@ -182,10 +182,10 @@ def test_the_wall_clock_plays_no_part(monkeypatch: pytest.MonkeyPatch) -> None:
             times.append(clock.time(k * 10 * MS))
         return times
 
-    assert told(time.time() + 3600) == told(time.time() - 3600)
+    assert mapped(time.time() + 3600) == mapped(time.time() - 3600)
 
 
-def test_nothing_grows() -> None:
+def test_memory_is_constant() -> None:
     clock = DeviceClock()
     sizes = []
     for k in range(20_000):
@@ -195,7 +195,7 @@ def test_nothing_grows() -> None:
     assert max(sizes) - sizes[1999] < 100  # bytes; 1999: two minutes are full
 
 
-def test_a_slope_is_not_taken_from_too_little() -> None:
+def test_a_slope_needs_enough_intervals() -> None:
     clock = DeviceClock()
     rng = np.random.default_rng(1)
     for device in range(0, (FIT_FROM - 1) * INTERVAL, 100 * MS):

@@ -1,0 +1,78 @@
+"""Arguments that several commands share."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+from ..contracts.errors import UserError
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """Of every command that makes estimates."""
+    parser.add_argument(
+        "--bundle",
+        metavar="B",
+        default="default",
+        help="a bundle's file or a shipped bundle's name (%(default)s)",
+    )
+    parser.add_argument(
+        "--to",
+        metavar="ADDRESS",
+        action="append",
+        default=[],
+        help="an output, may be repeated: jsonl:FILE, csv:FILE, parquet:FILE, - for standard output, lsl:, "
+        "osc://HOST:PORT/PATH, mqtt://HOST/TOPIC, or ui, a page in the browser",
+    )
+    parser.add_argument(
+        "--context",
+        metavar="NAME=X,…",
+        action="append",
+        default=[],
+        help="values of a context modality of the bundle, constant over the run",
+    )
+    parser.add_argument(
+        "--stream",
+        metavar="MODALITY=NAME",
+        action="append",
+        default=[],
+        help="the stream that gives a modality: live lsl:NAME, of an XDF file NAME",
+    )
+
+
+def add_face_model_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--face-model", metavar="FILE", type=Path, help="your copy of face_landmarker.task")
+    parser.add_argument("--offline", action="store_true", help="never download the face model")
+
+
+def context_of(args: argparse.Namespace) -> dict[str, list[float]] | None:
+    """What `--context` said; None if nothing."""
+    context = {}
+    for text in args.context:
+        name, _, numbers = text.partition("=")
+        try:
+            context[name] = [float(number) for number in numbers.split(",")]
+        except ValueError:
+            raise UserError(f"--context {text}: give NAME=X or NAME=X,Y,…") from None
+    return context or None
+
+
+def streams_of(args: argparse.Namespace) -> dict[str, str]:
+    """What `--stream` said."""
+    streams = {}
+    for text in args.stream:
+        modality, equals, name = text.partition("=")
+        if not (modality and equals and name) or modality in streams:
+            raise UserError(f"--stream {text}: give MODALITY=NAME, each modality once")
+        streams[modality] = name
+    return streams
+
+
+def face_model_of(args: argparse.Namespace) -> Callable[[], Path]:
+    """Finds the face model once it is needed, with a progress bar if it is downloaded."""
+
+    def find() -> Path:
+        from .view import find_face_model_visibly
+
+        return find_face_model_visibly(args.face_model, args.offline)
+
+    return find

@@ -1,0 +1,110 @@
+"""Runs a `Run` in front of a person: view, signals, summary, exit status."""
+
+import contextlib
+import json
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from ..contracts.files import write_atomically
+
+if TYPE_CHECKING:
+    from ..realtime.engine.estimate import Estimate
+    from ..realtime.run import Run
+
+
+def show(
+    run: "Run",
+    *,
+    duration: float | None = None,
+    stats: Path | None = None,
+    each: "Callable[[Estimate], None]" = lambda estimate: None,
+) -> int:
+    """Run until the end, a signal, or for `duration` seconds; print the summary; give the exit status.
+
+    0: done. 1: the recording is damaged; the estimates are of what could be read. 130: interrupted.
+
+    Args:
+        stats: where to write the summary as JSON, too.
+        each: called with every estimate.
+    """
+    from ..realtime.sources.demux import BrokenRecording
+    from .summary import summary
+    from .view import View, devices
+
+    live = bool(run.source.devices) or run.source.name == "live"
+    broken: BrokenRecording | None = None
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(run)
+        if live:
+            print(f"live: {devices(run)}; Ctrl-C ends it", file=sys.stderr)
+        if run.page is not None:
+            print(f"page: {run.page.address}", file=sys.stderr)
+        view = stack.enter_context(View(run))
+        began = time.perf_counter()
+        with _signals_stop(run) as received:
+            try:
+                for estimate in run:
+                    assert run.observation is not None
+                    view.update(estimate, run.observation)
+                    each(estimate)
+                    if duration is not None and estimate.tick >= duration * run.rate:
+                        break
+            except BrokenRecording as error:
+                broken = error
+        wall = time.perf_counter() - began
+        page = None if live or received or run.outputs is None else run.outputs.keep_page()
+    if stats is not None:
+        write_atomically(stats, json.dumps(run.summary(), indent=2).encode() + b"\n")
+    status = 130 if received and not live else 0
+    for line in run.source.problems:
+        print(f"enrapt: {run.source.name}: {line}", file=sys.stderr)
+        status = status or 1
+    if broken is not None:
+        print(f"enrapt: {run.source.name}: {broken}; the estimates are of what came before", file=sys.stderr)
+        status = 1
+    # Not between the estimates, where they go to standard output.
+    stream = sys.stderr if any(address.split(":")[-1] == "-" for address in run.to) else sys.stdout
+    print(summary(run, wall), file=stream, flush=True)
+    if page is not None:
+        print(f"\nthe replay is over; {page.address} stays until Ctrl-C", file=sys.stderr)
+        with contextlib.suppress(KeyboardInterrupt):
+            threading.Event().wait()
+        page.close(True)
+    return status
+
+
+def warn(line: str) -> None:
+    """A line for the user about an output."""
+    print(f"enrapt: {line}", file=sys.stderr)
+
+
+@contextlib.contextmanager
+def _signals_stop(run: "Run") -> Iterator[list[int]]:
+    """Ctrl-C and SIGTERM end the run after the current tick; a second one ends the program.
+
+    Yields:
+        the signals received.
+    """
+    received: list[int] = []
+
+    def end(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        run.stop()
+        restore()
+
+    before: dict[int, Any] = {name: signal.signal(name, end) for name in (signal.SIGINT, signal.SIGTERM)}
+
+    def restore() -> None:
+        for name, handler in before.items():
+            signal.signal(name, handler)
+
+    try:
+        yield received
+    finally:
+        restore()

@@ -1,0 +1,111 @@
+"""What can be asked of a run while it runs."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Final
+
+from .calibration import Calibration
+from .engine.estimate import Estimate
+from .sources.source import Source
+from .streams.samples import SECOND, Observation
+
+RESET: Final = "enrapt: reset"  # the mark at a tick before which the model forgot everything
+
+
+class Controls(ABC):
+    """The controls of a `Run`: callable from any thread, in effect between two ticks.
+
+    Attributes:
+        observation: what the model was shown for the latest estimate; None before the first.
+        paused: whether the model is shown nothing; ticks go on.
+        calibrated: the level that `calibrate` found; None before.
+        over: whether the last tick has been emitted.
+    """
+
+    source: Source
+    rate: int
+
+    def __init__(self) -> None:
+        self.observation: Observation | None = None
+        self.paused = False
+        self.calibrated: float | None = None
+        self.over = False
+        self._noted = 0  # marks of the source
+        self._calibration: Calibration | None = None
+        self._asked: SimpleQueue[Callable[[], None]] = SimpleQueue()
+
+    @abstractmethod
+    def note(self, time: int, label: str) -> None:
+        """Write a mark (ns) to the recording and the outputs; in the run's thread."""
+
+    @abstractmethod
+    def forget(self) -> None:
+        """Reset the model; in the run's thread."""
+
+    def stop(self) -> None:
+        """End the run after the current tick; also from a signal handler."""
+        self.source.stop()
+
+    def mark(self, label: str) -> None:
+        """Note something now: in the recording, and in outputs that take marks."""
+        time = self._now()
+        self._asked.put(lambda: self.note(time, label))
+
+    def pause(self) -> None:
+        """Show the model nothing, and extract and keep nothing, until `resume`; ticks go on."""
+        self.paused = self.source.paused = True
+        self.mark("paused")
+
+    def resume(self) -> None:
+        """Go on after `pause`."""
+        self.paused = self.source.paused = False
+        self.mark("resumed")
+
+    def reset(self) -> None:
+        """Let the model forget everything it saw, for another person for instance."""
+
+        def forget() -> None:
+            if not self.over:  # else no tick comes after it
+                self.forget()
+                self.note(0 if self.observation is None else self.observation.time, RESET)
+
+        self._asked.put(forget)
+
+    def calibrate(self) -> None:
+        """Take the mean of the next ten seconds in which anything is present as this person's usual level;
+        see `calibration`."""
+
+        def begin() -> None:
+            self._calibration, self.calibrated = Calibration(self.rate), None
+
+        self._asked.put(begin)
+        self.mark("calibration begins")
+
+    def apply_marks(self, now: int) -> None:
+        """Note those of the source up to now (ns)."""
+        while self._noted < len(self.source.marks) and self.source.marks[self._noted][0] <= now:
+            at, label = self.source.marks[self._noted]
+            self._noted += 1
+            if label == RESET:
+                self.forget()
+            self.note(at, label)
+
+    def apply_controls(self) -> None:
+        """Do what was asked for since the last call; in the run's thread."""
+        while not self._asked.empty():
+            self._asked.get()()
+
+    def continue_calibration(self, estimate: Estimate) -> None:
+        """Take the next estimate into a calibration that is under way."""
+        if self._calibration is not None:
+            self.calibrated = self._calibration.add(estimate)
+            if self.calibrated is not None:
+                self._calibration = None
+                self.mark(f"calibrated: {self.calibrated:.3f}")
+
+    def _now(self) -> int:
+        """ns on the source's axis."""
+        if self.source.clock is not None:
+            return self.source.clock()
+        return round(self.source.start * SECOND) if self.observation is None else self.observation.time

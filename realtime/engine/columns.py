@@ -1,0 +1,153 @@
+"""An estimate as a row of named columns: the one definition for CSV, Parquet, sessions, LSL and OSC."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any
+
+import msgspec
+
+from .estimate import Engagement, Estimate, Latency
+
+Cell = int | float | bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One value of an estimate.
+
+    Attributes:
+        name: `tick`, `engagement_mean`, `face_age_ms`, …
+        unit: of the value; "1" for a count.
+        kind: int, float or bool.
+        nullable: whether there may be no value (None).
+        get: the value of an estimate.
+    """
+
+    name: str
+    unit: str
+    kind: type[int] | type[float] | type[bool]
+    nullable: bool
+    get: Callable[[Estimate], Cell]
+
+    def parse(self, cell: Any) -> Any:
+        """The value of a cell of a file: a number, text as in CSV, or None.
+
+        Raises:
+            ValueError, TypeError: it is not of this column's kind.
+        """
+        if self.nullable and (cell is None or cell == ""):
+            return None
+        if self.kind is bool:
+            return bool(int(cell))
+        value = self.kind(cell)
+        return None if self.nullable and math.isnan(value) else value
+
+
+def columns(modalities: Iterable[str], *, timing: bool = True) -> list[Column]:
+    """All columns, in order.
+
+    Args:
+        modalities: of the estimate, in order.
+        timing: whether to include the latencies.
+    """
+    modalities = list(modalities)
+    row = [Column("tick", "1", int, False, attrgetter("tick")), _real("t_s", "s", attrgetter("t"), False)]
+    row += signals(modalities)
+    if timing:
+        row += [
+            _real(f"latency_{stage}_ms", "ms", _latency(attrgetter(stage)))
+            for stage in ("step", "total", "tick")
+        ]
+        for modality in modalities:
+            row += [
+                _real(f"{modality}_extract_ms", "ms", _latency(_by_modality("extract", modality))),
+                _real(f"{modality}_wait_ms", "ms", _latency(_by_modality("waits", modality))),
+            ]
+    return row
+
+
+def signals(modalities: Iterable[str]) -> list[Column]:
+    """The columns without time and latency: the channels of a stream that has its own time stamps."""
+    row = [
+        _real(f"engagement_{name}", "0..1", attrgetter(f"engagement.{name}"), False)
+        for name in Engagement.__struct_fields__
+    ]
+    for modality in modalities:
+        row += [
+            Column(f"{modality}_present", "0 or 1", bool, False, _by_modality("present", modality)),
+            _real(f"{modality}_age_ms", "ms", _by_modality("age_ms", modality)),
+            _real(f"{modality}_surprise_nats", "nats", _by_modality("surprise", modality)),
+        ]
+    return row
+
+
+def numbers(row: Sequence[Column], estimate: Estimate) -> list[float]:
+    """The values as floats; NaN where there is none."""
+    cells = (column.get(estimate) for column in row)
+    return [math.nan if cell is None else float(cell) for cell in cells]
+
+
+def modalities_of(names: Iterable[str]) -> list[str]:
+    """The modalities that a file with columns of these names has, in order."""
+    return [name.removesuffix("_present") for name in names if name.endswith("_present")]
+
+
+def estimate_reader(modalities: Iterable[str]) -> Callable[[Mapping[str, Any]], Estimate]:
+    """A function from a row, a mapping from column names to cells, to its estimate: the inverse of `columns`.
+
+    It ignores unknown columns, and nullable ones may be missing. Without `latency_step_ms` the estimate has
+    no latencies. It raises:
+        KeyError: a column that is not nullable is missing.
+        ValueError, TypeError: a cell is not of its column's kind.
+    """
+    modalities = list(modalities)
+    row_columns = columns(modalities)
+
+    def read(row: Mapping[str, Any]) -> Estimate:
+        cells = {
+            column.name: column.parse(row.get(column.name) if column.nullable else row[column.name])
+            for column in row_columns
+        }
+        return _estimate(cells, modalities)
+
+    return read
+
+
+def _estimate(cells: Mapping[str, Any], modalities: Sequence[str]) -> Estimate:
+    def each(suffix: str) -> dict[str, Any]:
+        return {modality: cells[f"{modality}_{suffix}"] for modality in modalities}
+
+    def given(suffix: str) -> dict[str, float]:
+        return {modality: ms for modality, ms in each(suffix).items() if ms is not None}
+
+    latency: Latency | msgspec.UnsetType = msgspec.UNSET
+    if (step := cells["latency_step_ms"]) is not None:
+        total, tick = cells["latency_total_ms"], cells["latency_tick_ms"]
+        latency = Latency(step, total, tick, given("extract_ms"), given("wait_ms"))
+    return Estimate(
+        tick=cells["tick"],
+        t=cells["t_s"],
+        engagement=Engagement(*(cells[f"engagement_{name}"] for name in Engagement.__struct_fields__)),
+        present=each("present"),
+        age_ms=each("age_ms"),
+        surprise=each("surprise_nats"),
+        latency_ms=latency,
+    )
+
+
+def _real(name: str, unit: str, get: Callable[[Estimate], Cell], nullable: bool = True) -> Column:
+    return Column(name, unit, float, nullable, get)
+
+
+def _by_modality(field: str, modality: str) -> Callable[[Any], Cell]:
+    def get(owner: Any) -> Cell:
+        cell: Cell = getattr(owner, field).get(modality)
+        return cell
+
+    return get
+
+
+def _latency(get: Callable[[Latency], Cell]) -> Callable[[Estimate], Cell]:
+    return lambda estimate: get(estimate.latency_ms) if isinstance(estimate.latency_ms, Latency) else None

@@ -1,0 +1,207 @@
+"""One run: a source's observations through a bundle's model, an estimate a tick, to outputs and a recorder.
+
+    with Run("interview.mp4", to=["jsonl:estimates.jsonl"]) as run:
+        for estimate in run:
+            print(estimate.t, estimate.engagement.mean)
+
+The same for every source: live devices, recordings, recorded sessions, XDF files, pushed features. Nothing
+leaves the machine but estimates, to the outputs that are asked for.
+"""
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from ..bundle.bundle import Bundle
+from ..contracts.errors import UserError
+from . import describe
+from .context import context_values
+from .controls import Controls
+from .engine.engine import Engine
+from .engine.estimate import Estimate, estimate_of, latency_of
+from .outputs import Outputs
+from .sources.files import open_source
+from .sources.source import Source, match
+from .statistics import Statistics
+from .streams.counts import Counts
+from .streams.samples import SECOND
+
+if TYPE_CHECKING:
+    from .page.observed import Landmarks
+    from .page.server import PageServer
+    from .recorder import Recorder
+
+
+class Run(Controls):
+    """Estimates of a source. A context manager; iterate within it, once, or `start` it.
+
+    Args:
+        source: a `Source`, or the path of a recording, a recorded session's folder or an XDF file.
+        bundle: a file, or a shipped bundle's name.
+        to: addresses of outputs; see `outputs.addresses`.
+        record: a new folder, for features, observations and estimates; see `store.folder`.
+        keep_media: keep pictures and sound of live devices, too, in that folder.
+        context: raw values of the bundle's context modalities, constant over the run.
+        timing: whether outputs get latencies; without them, two replays give the same bytes.
+        warn: called with a line for people when an output is lost or back, from any thread.
+
+    Attributes:
+        source, to, record, timing: as given.
+        bundle: loaded; from entering on.
+        rate: ticks per second; 0 before.
+        wanted: the modalities that the bundle takes, and what each comes from.
+        statistics: what was present, and latencies.
+
+    Raises:
+        UserError: on entering, in one line: what does not fit, exist or open. Later, from the iteration, what
+            ends the run; its files are finished then.
+    """
+
+    def __init__(
+        self,
+        source: Source | str | Path,
+        bundle: str | Path = "default",
+        *,
+        to: Sequence[str] = (),
+        record: Path | None = None,
+        keep_media: bool = False,
+        context: Mapping[str, Sequence[float]] | None = None,
+        timing: bool = True,
+        warn: Callable[[str], None] = lambda line: print(line, file=sys.stderr),
+    ) -> None:
+        super().__init__()
+        if keep_media and record is None:
+            raise UserError("pictures and sound are kept in the folder of `record`: give one")
+        self.source = source if isinstance(source, Source) else open_source(Path(source))
+        self.source.keeps_media, self.source.warn = keep_media, warn
+        self.rate = 0
+        self.statistics = Statistics()
+        self.to, self.record, self.timing = to, record, timing
+        self._bundle, self._context, self._warn = bundle, context, warn
+        self.outputs: Outputs | None = None
+        self._recorder: Recorder | None = None
+        self._thread: threading.Thread | None = None
+        self._failure: BaseException | None = None
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        self.bundle = Bundle.load(self._bundle)
+        metadata = self.bundle.metadata
+        self._engine = Engine(self.bundle)
+        self.rate = self._engine.rate
+        self.context = context_values(self._context, self.source.context, metadata)
+        self.wanted = match(self.source, metadata)
+        with ExitStack() as stack:  # what was opened is closed again if the rest cannot be
+            self.source.open(self.wanted, self.rate)
+            stack.callback(self.source.close)
+            live = self.source.clock is not None
+            self.outputs = stack.enter_context(Outputs(self.to, live=live, warn=self._warn))
+            if self.record is not None:
+                from .recorder import Recorder  # which needs pyarrow
+
+                recorder = Recorder(self.record, describe.session(self), self.source)
+                self._recorder = stack.enter_context(recorder)
+            if self.outputs.page is not None:
+                self.outputs.page.observe(self)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+        if self._thread is not None:
+            self._thread.join()
+        if kind is None and self._failure is not None:
+            kind, error = type(self._failure), self._failure
+        self.over = True
+        try:
+            self.apply_controls()
+        finally:
+            try:
+                self._stack.__exit__(kind, error, trace)
+            finally:
+                if self._recorder is not None:
+                    self._recorder.end(self.summary(), kind)
+        if self._failure is not None and error is self._failure:
+            raise self._failure
+
+    def __iter__(self) -> Generator[Estimate]:
+        if self.outputs is None:
+            raise RuntimeError("enter the run first: with Run(…) as run")
+        self._engine.reset()
+        for observation in self.source:
+            self.observation = observation.masked() if self.paused else observation
+            self.apply_marks(observation.time)
+            self.apply_controls()
+            began = time.monotonic_ns()
+            step = self._engine.step({**self.observation.values, **self.context})
+            latency = latency_of(observation.timing, began, time.monotonic_ns())
+            estimate = estimate_of(self.observation, step, latency)
+            self.statistics.add(estimate)
+            if self._recorder is not None:
+                self._recorder.record(self.observation, estimate)
+            self.outputs.write(estimate if self.timing else estimate.without_timing(), self.observation)
+            self.continue_calibration(estimate)
+            yield estimate
+            if self.source.stopped:
+                return
+
+    def start(self, callback: Callable[[Estimate], None]) -> None:
+        """Call back with each estimate, from a thread of the run's own, until `stop` or the end of the
+        context. What goes wrong there is raised at that end."""
+
+        def run() -> None:
+            try:
+                for estimate in self:
+                    callback(estimate)
+            except BaseException as error:
+                self._failure = error
+
+        self._thread = threading.Thread(target=run, name="enrapt callback", daemon=True)
+        self._thread.start()
+
+    @property
+    def page(self) -> "PageServer | None":
+        """The server of the page, where an address asked for one."""
+        return None if self.outputs is None else self.outputs.page
+
+    @property
+    def counts(self) -> Mapping[str, Counts]:
+        """By modality, where its samples went so far; complete after the run."""
+        return self.source.counts
+
+    @property
+    def output_counts(self) -> Mapping[str, Counts]:
+        """By address, what became of estimates and marks."""
+        return {} if self.outputs is None else self.outputs.counts
+
+    def summary(self) -> dict[str, Any]:
+        """What the run was like, for programs: JSON can hold it."""
+        return describe.summary(self) | ({} if self._recorder is None else self._recorder.media_counts)
+
+    def description(self) -> dict[str, Any]:
+        """What the run is, for the page; see `describe`."""
+        return describe.description(self)
+
+    def status(self) -> dict[str, Any]:
+        """How the run is doing, for the page; see `describe`."""
+        return describe.status(self)
+
+    def landmarks(self) -> "Landmarks | None":
+        """Of the face in the newest picture, where a preview of it was asked for."""
+        return None
+
+    def note(self, time: int, label: str) -> None:
+        if self._recorder is not None:
+            self._recorder.mark(time, label)
+        if self.outputs is not None:
+            self.outputs.mark(time / SECOND, label)
+
+    def forget(self) -> None:
+        self._engine.reset()

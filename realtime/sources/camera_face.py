@@ -1,0 +1,162 @@
+"""A camera whose pictures become features of the face, for hours: it may vanish and come back."""
+
+import math
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...contracts.addresses import without_password
+from ...contracts.schemas import FACE
+from ..features.face import FaceFeatures
+from ..features.face_model import find_face_model
+from ..streams.cadence import Cadence
+from ..streams.samples import Frame
+from .camera import Camera, Picture
+from .camera_diagnosis import camera_of, diagnose_camera
+from .camera_process import CREDIT
+from .process import ProcessDevice
+
+OPENING: Final = 8.0  # s; the process starts, and OpenCV gives an address 5 s
+FROZEN: Final = 0.7  # s of waiting without a new picture: the camera is lost
+
+
+class CameraFace(ProcessDevice):
+    """The face in the newest picture of a camera.
+
+    The device's thread asks the camera's process for a picture, extracts, delivers, and asks again: whatever
+    extraction takes, the picture it works on was the newest when it began. With `keep`, the process sends
+    every picture and only the newest is extracted.
+
+    Every picture is counted with the inlet: those delivered, and dropped by reason: `superseded` (a newer one
+    was there, or would come before a tick), `skipped` (`face_every`), `repeated`, `broken` (cannot be
+    decoded), `after_end`, and the inlet's reasons. A picture that waits in a process when it ends was never
+    captured.
+
+    Args:
+        source: a device's index or its path, or the address of a stream (RTSP, MJPEG over HTTP).
+        size: width and height in pixels to ask a device for; addresses give what they give.
+        rate: frames/s, likewise.
+        face_every: extract from every n-th picture.
+        model: the face model's file, or a function that finds it when the camera is opened.
+        preview: whether to keep the landmarks of the newest picture.
+
+    Raises:
+        UserError: at construction, the source is not a camera.
+    """
+
+    name = "camera"
+    offer_name = "face"
+    schema = FACE.name
+    dim = FACE.dim
+    material = "pictures"
+
+    def __init__(
+        self,
+        source: int | str,
+        *,
+        size: tuple[int, int] = (640, 480),
+        rate: float = 30,
+        face_every: int = 1,
+        model: Path | Callable[[], Path] = find_face_model,
+        preview: bool = False,
+    ) -> None:
+        self._address = camera_of(source)
+        super().__init__("camera_process", {"source": self._address, "size": size, "rate": rate}, OPENING)
+        self.source = without_password(str(self._address))
+        self._face_every, self._model, self.preview = face_every, model, preview
+        self._camera = Camera()
+        self._face: FaceFeatures | None = None
+        self._using = threading.Lock()  # held from the check that it is open to the delivery of a sample
+        self._taken = 0  # pictures that could be extracted
+        self._cadence = Cadence()  # of those that `face_every` leaves
+
+    @property
+    def format(self) -> str:
+        return self._camera.format
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the pictures, pixels; (0, 0) before the first."""
+        return self._camera.size
+
+    @property
+    def landmarks(self) -> NDArray[np.float32] | None:
+        """See `FaceFeatures`; None without `preview`."""
+        face = self._face
+        return None if face is None else face.landmarks
+
+    def _open(self) -> None:
+        model = self._model if isinstance(self._model, Path) else self._model()
+        self._face = FaceFeatures(model, self.preview)
+        self._camera.shift = self._inlet.clock() - time.monotonic_ns()
+        self._request["all"] = self.keep is not None
+        super()._open()
+
+    def close(self) -> None:
+        super().close()
+        with self._using:  # extraction ends first, whatever it takes
+            if self._face is not None:
+                self._face.close()
+                self._face = None
+
+    def _diagnose(self, reason: str) -> str:
+        return diagnose_camera(self._address, reason)
+
+    def _read(self, properties: dict[str, Any], pipe: IO[bytes]) -> str:
+        self._camera.restart(properties)
+        self._expect(FROZEN)
+        while True:
+            self._send(CREDIT)
+            received = self._camera.read(pipe)
+            if received is None:
+                return "dark"
+            if received.superseded:
+                self._inlet.drop("superseded", received.superseded)
+            if received.picture is None:
+                assert received.problem is not None
+                self._inlet.drop(received.problem)
+                continue
+            self._expect(math.inf)  # a slow extraction is not a hanging camera
+            self._received(received.picture.originating_time)
+            with self._using:
+                self._use(received.picture, received.waiting > 0)
+            self._expect(FROZEN)
+
+    def _use(self, picture: Picture, superseded: bool) -> None:
+        inlet, at = self._inlet, picture.originating_time
+        unwanted = "after_end" if self._face is None or self._stopped.is_set() else inlet.unwanted
+        if unwanted is not None:
+            inlet.drop(unwanted)
+            return
+        if self.keep is not None:
+            self.keep(picture)
+        inlet.advance(at - 1)  # ticks before it need not wait for its extraction
+        if (reason := self._skip(at, superseded)) is not None:
+            inlet.drop(reason)
+            return
+        began = time.perf_counter_ns()
+        image = picture.image
+        if image is None:
+            inlet.drop("broken")
+            return
+        assert self._face is not None
+        values = self._face.extract(Frame(at, image))
+        extract_ms = (time.perf_counter_ns() - began) / 1e6
+        inlet.sample(values, at, at + max(self._cadence.shortest - 1, 0), extract_ms)
+
+    def _skip(self, at: int, superseded: bool) -> str | None:
+        """Why a picture is not extracted; None if it is."""
+        if superseded:
+            return "superseded"
+        self._taken += 1
+        if (self._taken - 1) % self._face_every:
+            return "skipped"
+        self._cadence.add(at)
+        usual = self._cadence.usual
+        # The next one will come before a tick does.
+        return "superseded" if usual is not None and at + usual <= self._inlet.next_tick(at) else None

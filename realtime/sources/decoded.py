@@ -1,0 +1,63 @@
+"""What FFmpeg's decoders give, as upright RGB pictures and mono sound."""
+
+from typing import Any
+
+import av
+import numpy as np
+from av.audio.frame import AudioFrame
+from av.video.frame import VideoFrame
+from numpy.typing import NDArray
+
+
+def image_of(frame: VideoFrame) -> NDArray[np.uint8]:
+    """RGB, upright, C-contiguous."""
+    # One thread: by default there is one a core, and on a busy machine they wait for each other.
+    image: NDArray[np.uint8] = frame.to_ndarray(format="rgb24", threads=1)  # type: ignore[assignment]
+    if (matrix := frame.side_data.get("DISPLAYMATRIX")) is not None:
+        image = upright(image, np.frombuffer(matrix, np.int32))  # type: ignore[call-overload]
+    # Of some widths the rows come padded, and turned pictures are views.
+    return np.ascontiguousarray(image)
+
+
+def decode_jpeg(data: bytes) -> NDArray[np.uint8] | None:
+    """uint8 `[height, width, 3]`, RGB, as a recording of it would be decoded; None where it is no JPEG."""
+    decoder = av.CodecContext.create("mjpeg", "r")
+    decoder.thread_count = 1
+    try:
+        frames = decoder.decode(av.Packet(data))
+    except av.error.FFmpegError:
+        return None
+    return image_of(frames[0]) if frames else None
+
+
+def upright(image: NDArray[np.uint8], matrix: NDArray[np.int32]) -> NDArray[np.uint8]:
+    """The picture as it is to be shown; a view.
+
+    Args:
+        image: `[height, width, 3]`, as coded.
+        matrix: `[9]`, the display matrix of ISO/IEC 14496-12, 8.3.2: (x, y) of the coded picture, y down, are
+            shown at (a x + c y, b x + d y), with (a, b, _, c, d, …) the matrix. Turns by other than quarters
+            become the nearest quarter.
+    """
+    a, b, _, c, d = matrix[:5].tolist()
+    if abs(a) + abs(d) >= abs(b) + abs(c):
+        across, down = a, d
+    else:
+        image = image.transpose(1, 0, 2)
+        across, down = c, b
+    return image[:: -1 if down < 0 else 1, :: -1 if across < 0 else 1]
+
+
+def mono_of(frame: AudioFrame) -> NDArray[np.float32]:
+    """`[n]`, the mean of the channels, full scale ±1."""
+    samples: NDArray[Any] = frame.to_ndarray()  # planar [channels, n], packed [1, n · channels]
+    if frame.format.is_packed:
+        samples = samples.reshape(-1, len(frame.layout.channels)).T
+    mean = samples.mean(axis=0, dtype=np.float64)
+    if samples.dtype == np.uint8:
+        mean = mean / 128 - 1
+    elif samples.dtype.kind == "i":
+        mean /= 2.0 ** (8 * samples.itemsize - 1)
+    # What isn't a number comes from damaged files, and would spread through every filter after this.
+    mono: NDArray[np.float32] = np.nan_to_num(mean, nan=0, posinf=0, neginf=0).astype(np.float32)
+    return mono

@@ -1,0 +1,193 @@
+"""A recording as a source: video with sound, video or sound alone."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from ...bundle.metadata import ModalitySpec
+from ...contracts.schemas import AUDIO, FACE
+from ..features.audio import AudioFeatures
+from ..features.face import FaceFeatures
+from ..features.face_model import find_face_model
+from ..streams.ahead import Ahead
+from ..streams.alignment import END, Aligner
+from ..streams.counts import Counts
+from ..streams.samples import SECOND, Frame, Observation, Sample, Timing
+from .demux import BrokenRecording
+from .reading import Material, Reading
+from .recording import Recording
+from .source import Offer, Source, Wanted
+
+_LONGEST_SLEEP: Final = 0.1  # s; so late `stop` takes effect at most
+
+
+@dataclass(frozen=True, slots=True)
+class _Extracted:
+    """A sample, extracted from a piece of material: see there for `decoded` and `settled`."""
+
+    sample: Sample
+    decoded: int
+    settled: int
+    extract_ms: float | None
+
+
+class MediaSource(Source):
+    """The observations of a recording.
+
+    Decoding and audio features run in one thread, the face network in another, and the model where the
+    estimates are used: on two cores, the face network takes one and all the rest the other.
+
+    Ticks begin at `start` and end with the last picture or sound that matters. The same file gives the same
+    observations.
+
+    Args:
+        path: what FFmpeg's libraries can read.
+        start, end: seconds on the recording's axis.
+        realtime: give no observation before its time, as in a live run.
+        face_model: the model's file, or a function that finds it once it is needed.
+
+    Raises:
+        UserError: it cannot be read, or `start` and `end` do not fit.
+        BrokenRecording: in the iteration, after the observations up to where the recording is damaged.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        start: float = 0.0,
+        end: float | None = None,
+        realtime: bool = False,
+        face_model: Path | Callable[[], Path] = find_face_model,
+    ) -> None:
+        self._recording = Recording(path, start, end)
+        self.name = self._recording.path.name
+        self.start, self.duration = start, end or self._recording.duration
+        self._face_model = face_model
+        self._realtime = realtime
+        self._t0 = round(start * SECOND)
+        self._began: int | None = None  # `time.monotonic_ns` when tick 0 was due
+        if realtime:
+            self.clock = self._now
+        self._stack = ExitStack()
+        # Of ticks not given yet: what extraction took, ms; when the newest material came, monotonic ns.
+        self._extract_ms: dict[int, dict[str, float]] = {}
+        self._came: dict[int, int] = {}
+
+    def offers(self, inputs: Sequence[ModalitySpec]) -> Sequence[Offer]:
+        given = [(FACE, "face", self._recording.has_video), (AUDIO, "audio", self._recording.has_audio)]
+        return [Offer(name, schema.name, schema.dim) for schema, name, there in given if there]
+
+    def open(self, wanted: Sequence[Wanted], rate: int) -> None:
+        by_schema = {w.schema: w.name for w in wanted if w.offer is not None}
+        self._running = list(by_schema.values())
+        self._aligner = Aligner(self._t0, rate, {w.name: w.max_age for w in wanted})
+        self._pictures, sound = by_schema.get(FACE.name), by_schema.get(AUDIO.name)
+        self._looked_at = 0  # pictures
+        self._face: FaceFeatures | None = None
+        if self._pictures is not None:
+            model = self._face_model if isinstance(self._face_model, Path) else self._face_model()
+            self._face = self._stack.enter_context(FaceFeatures(model))
+        audio = None if sound is None else AudioFeatures(sound)
+        for w in wanted:
+            if w.offer is None:
+                self._aligner.advance(w.name, END)
+        self._reading = Reading(
+            self._recording, audio, self._face is not None, self._aligner.first_tick, self._realtime
+        )
+
+    @property
+    def counts(self) -> Mapping[str, Counts]:
+        return self._aligner.counts
+
+    def close(self) -> None:
+        self._stack.close()
+
+    def __iter__(self) -> Iterator[Observation]:
+        broken: BrokenRecording | None = None
+        try:
+            with ExitStack() as threads:
+                self._stack.callback(threads.close)  # also where the iteration was not left before `close`
+                material = threads.enter_context(Ahead(self._reading))
+                # Paced, no picture may be looked at before its time, so there is nothing to do ahead.
+                extracted: Iterable[_Extracted] = (
+                    map(self._extract, self._paced(material))
+                    if self._realtime
+                    else threads.enter_context(Ahead(map(self._extract, material)))
+                )
+                try:
+                    for piece in extracted:
+                        self._take(piece)
+                        yield from self._released()
+                except BrokenRecording as error:
+                    broken = error
+            for modality in self._running:
+                self._aligner.advance(modality, END)
+            yield from self._released()
+        finally:
+            self._aligner.finish()
+            if self._pictures is not None:
+                counts = self._aligner.counts[self._pictures]
+                counts.drop("superseded", self._reading.superseded)
+                for reason, n in self._recording.counts.items():
+                    counts.drop(reason, n)
+        if broken is not None:
+            raise broken
+
+    def _paced(self, material: Iterable[Material]) -> Iterator[Material]:
+        for piece in material:
+            self._wait_until(piece.time)
+            yield piece
+
+    def _extract(self, material: Material) -> _Extracted:
+        """Features of a piece of material: those that it has, or those of the face in it."""
+        if not isinstance(frame := material.content, Frame):
+            return _Extracted(frame, material.decoded, material.settled, None)
+        assert self._face is not None  # without it no picture is read
+        assert self._pictures is not None
+        began = time.monotonic_ns()
+        values = self._face.extract(frame)
+        extract_ms = (time.monotonic_ns() - began) / 1e6
+        sample = Sample(self._pictures, frame.originating_time, values, self._looked_at)
+        self._looked_at += 1
+        return _Extracted(sample, material.decoded, material.settled, extract_ms)
+
+    def _take(self, extracted: _Extracted) -> None:
+        sample = extracted.sample
+        tick = self._aligner.first_tick(sample.originating_time)
+        self._came[tick] = self._due(sample.originating_time) if self._realtime else extracted.decoded
+        if extracted.extract_ms is not None:
+            self._extract_ms[tick] = {sample.modality: extracted.extract_ms}
+        if self.arrivals is not None and not self.paused:
+            self.arrivals.append((sample, sample.originating_time))
+        self._aligner.push(sample)
+        self._aligner.advance(sample.modality, sample.originating_time)
+        for modality in self._running:
+            self._aligner.advance(modality, extracted.settled)
+
+    def _released(self) -> Iterator[Observation]:
+        for observation in self._aligner.release():
+            if self._realtime:
+                self._wait_until(observation.time)
+            timing = Timing(
+                self._due(observation.time) if self._realtime else None,
+                self._came.pop(observation.tick, None),
+                self._extract_ms.pop(observation.tick, {}),
+            )
+            yield replace(observation, timing=timing)
+
+    def _due(self, time_: int) -> int:
+        """When a live run would have seen material of this originating time, `time.monotonic_ns`."""
+        if self._began is None:
+            self._began = time.monotonic_ns()
+        return self._began + time_ - self._t0
+
+    def _now(self) -> int:
+        return self._t0 if self._began is None else time.monotonic_ns() - self._due(0)
+
+    def _wait_until(self, time_: int) -> None:
+        while not self.stopped and (ns := self._due(time_) - time.monotonic_ns()) > 0:
+            time.sleep(min(ns / 1e9, _LONGEST_SLEEP))

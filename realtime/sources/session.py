@@ -1,0 +1,71 @@
+"""A recorded session as a source: what the model was shown, or what the devices gave."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from ...bundle.metadata import ModalitySpec
+from ...contracts.errors import UserError
+from ..store.reader import SessionReader
+from ..streams.counts import Counts
+from ..streams.samples import Observation
+from .aligned import Aligned
+from .source import Offer, Source, Wanted
+
+
+class SessionSource(Source):
+    """The observations of a recorded session.
+
+    As recorded, the model is shown what it was shown then, so the same bundle gives the same estimates,
+    latencies aside, and `counts` is empty.
+
+    Args:
+        folder: of `store.folder`.
+        reassemble: align the samples again, as if none had been late, instead; at any rate.
+
+    Raises:
+        UserError: not a session; on opening, its ticks do not come at the bundle's rate.
+    """
+
+    def __init__(self, folder: Path, reassemble: bool = False) -> None:
+        self.name = folder.name or str(folder)
+        self._folder, self._reassemble = folder, reassemble
+        self._reader = SessionReader(folder)
+        self.marks = list(self._reader.marks())
+        self.context = self._reader.description.get("context") or {}
+        self._counts: Mapping[str, Counts] = {}
+
+    @property
+    def problems(self) -> Sequence[str]:
+        return self._reader.lost
+
+    @property
+    def counts(self) -> Mapping[str, Counts]:
+        return self._counts
+
+    def offers(self, inputs: Sequence[ModalitySpec]) -> Sequence[Offer]:
+        return [Offer(m, schema.name or None, schema.dim) for m, schema in self._reader.schemas.items()]
+
+    def open(self, wanted: Sequence[Wanted], rate: int) -> None:
+        recorded = self._reader.description.get("rate")
+        if not self._reassemble and recorded != rate:
+            raise UserError(f"{self._folder}: recorded at {recorded} ticks/s, not {rate}: add --reassemble")
+        self._observations: Iterable[Observation]
+        if self._reassemble:
+            times = [observation.time for observation in self._reader.observations()]
+            samples = {m: (sample for sample, _ in self._reader.samples(m)) for m in self._reader.schemas}
+            first, last = (times[0], times[-1]) if times else (0, -1)
+            self._observations = aligned = Aligned(samples, wanted, rate, first, last)
+            self._counts = aligned.counts
+        else:
+            names = {w.name: None if w.offer is None else w.offer.name for w in wanted}
+            self._observations = (_renamed(o, names) for o in self._reader.observations())
+
+    def __iter__(self) -> Iterator[Observation]:
+        return iter(self._observations)
+
+
+def _renamed(observation: Observation, names: Mapping[str, str | None]) -> Observation:
+    """The observation by the bundle's names; `names`: the recorded one by it."""
+    values = {name: None if offer is None else observation.values[offer] for name, offer in names.items()}
+    age = {name: None if offer is None else observation.age[offer] for name, offer in names.items()}
+    return Observation(observation.tick, observation.time, values, age)

@@ -1,0 +1,193 @@
+"""Writes pictures and sound to a Matroska file, so that a killed process loses little.
+
+By default FFmpeg's muxer waits: for the other stream, to sort the two by time, and for a cluster to fill.
+Here both waits are limited to a quarter of a second, so a stream that stops does not hold back the other.
+"""
+
+import contextlib
+import io
+import os
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Final
+
+import av
+import numpy as np
+from av.container import OutputContainer
+from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
+from av.video.frame import VideoFrame
+from numpy.typing import NDArray
+
+from ..features.resampling import RATE
+
+_HOLD: Final = 250  # ms; that one stream waits for the other, and the length of a cluster
+_MUXER: Final = {
+    "flush_packets": "1",
+    "cluster_time_limit": str(_HOLD),
+    "max_interleave_delta": str(_HOLD * 1000),  # µs
+    "fflags": "bitexact",
+    "write_crc32": "0",
+}
+_DURATION: Final = b"\x44\x89\x88"  # the element's id, and that eight bytes follow
+_BUFFER: Final = 4 * 2**20  # bytes; larger than a cluster, which is then one call of `write`
+_TICK: Final = Fraction(1, 1000)  # s
+_QUALITY: Final = {
+    "qmin": "2",
+    "qmax": "2",
+    "huffman": "default",
+}  # the best that FFmpeg's MJPEG usually gives
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A picture or a block of sound.
+
+    Attributes:
+        stream: `pictures` or `sound`.
+        time: ms.
+        data: a JPEG, an RGB image uint8 `[height, width, 3]`, or samples as little-endian float32.
+        size: width and height of a picture.
+    """
+
+    stream: str
+    time: int
+    data: bytes | NDArray[np.uint8]
+    size: tuple[int, int] = (0, 0)
+
+    @property
+    def nbytes(self) -> int:
+        return self.data.nbytes if isinstance(self.data, np.ndarray) else len(self.data)
+
+
+class MediaFile:
+    """The muxer's file, unbuffered. A write that fails is taken back completely.
+
+    After an error further writes are ignored: a muxer writes when it is closed, and must be closed.
+
+    Attributes:
+        error: the first write error.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = io.FileIO(path, "x+", opener=_private)
+        self._end = 0
+        self.error: OSError | None = None
+        self.seek, self.tell, self.close = self._file.seek, self._file.tell, self._file.close
+
+    def write(self, data: bytes) -> int:
+        if self.error is not None:
+            return len(data)
+        left = memoryview(data)
+        try:
+            while left:
+                left = left[os.write(self._file.fileno(), left) :]
+        except OSError as error:
+            self.error = error
+            with contextlib.suppress(OSError):
+                self._file.truncate(self._end)
+            raise
+        self._end = max(self._end, self.tell())
+        return len(data)
+
+    def start_at(self, start: int) -> None:
+        """Correct the duration in the header to count from `start`, ms.
+
+        FFmpeg writes the time of the end there, but takes it for the duration when it reads. With "bitexact"
+        nothing random is before it, and no checksum covers it.
+
+        Source: RFC 9559, 5.1.2.10, Duration.
+        """
+        self.seek(0)
+        head = self._file.read(4096)
+        at = head.find(_DURATION) + len(_DURATION)
+        if self.error is None and at >= len(_DURATION):
+            (end,) = struct.unpack_from(">d", head, at)
+            self.seek(at)
+            self.write(struct.pack(">d", end - start))
+
+
+class Muxer:
+    """The container in a file; see `muxing`."""
+
+    def __init__(self, container: OutputContainer, size: tuple[int, int] | None, sound: bool) -> None:
+        self._container = container
+        self._encoder: VideoCodecContext | None = None
+        self.start: int | None = None  # ms; the earliest time written
+        if size is not None:
+            container.add_mux_stream("mjpeg", width=size[0], height=size[1])
+        if sound:
+            container.add_stream("pcm_f32le", rate=RATE, layout="mono")
+        container.start_encoding()
+
+    def write(self, item: Item) -> None:
+        data = self._jpeg(item.data, item.time) if isinstance(item.data, np.ndarray) else item.data
+        packet: Packet[Any] = Packet(data)
+        if item.stream == "pictures":
+            packet.stream = self._container.streams.video[0]
+        else:
+            packet.stream = self._container.streams.audio[0]
+            packet.duration = packet.size // 4 * 1000 // RATE
+        packet.pts = packet.dts = item.time
+        packet.time_base = _TICK
+        packet.is_keyframe = True
+        self._container.mux(packet)
+        self.start = item.time if self.start is None else min(self.start, item.time)
+
+    def _jpeg(self, image: NDArray[np.uint8], time: int) -> bytes:
+        height, width, _ = image.shape
+        if self._encoder is None or (self._encoder.width, self._encoder.height) != (width, height):
+            self._encoder = VideoCodecContext.create("mjpeg", "w")
+            self._encoder.width, self._encoder.height = width, height
+            self._encoder.pix_fmt = "yuvj444p"
+            self._encoder.time_base = _TICK
+            self._encoder.thread_count = 1
+            self._encoder.options = _QUALITY
+        frame = VideoFrame.from_ndarray(image, "rgb24").reformat(format="yuvj444p", threads=1)
+        frame.pts, frame.time_base = time, _TICK
+        [packet] = self._encoder.encode(frame)
+        return bytes(packet)
+
+
+@contextlib.contextmanager
+def muxing(file: MediaFile, size: tuple[int, int] | None, sound: bool) -> Iterator[Muxer]:
+    """A muxer into a file, which is ended, with its index, when the context is left.
+
+    Args:
+        size: of the pictures, as the header declares it; None: no stream of pictures.
+        sound: whether to declare a stream of sound.
+    """
+    with av.open(file, "w", format="matroska", options=_MUXER, buffer_size=_BUFFER) as container:
+        muxer = Muxer(container, size, sound)
+        yield muxer
+    if muxer.start is not None:
+        file.start_at(muxer.start)
+
+
+def jpeg_size(jpeg: bytes) -> tuple[int, int]:
+    """Width and height; zeros if it is not a JPEG that can be decoded.
+
+    The end is not checked: a picture that is cut can be shown in part. A replay would end at a picture of
+    which FFmpeg can decode nothing, and it refuses one with less than two bits a block.
+
+    Source: ITU-T T.81, B.2: markers up to the scan; the size is in the frame header.
+    """
+    size = (0, 0)
+    at = 2
+    while jpeg[:2] == b"\xff\xd8" and at + 4 <= len(jpeg) and jpeg[at] == 0xFF:
+        marker = jpeg[at + 1]
+        if marker == 0xDA:
+            width, height = size
+            return size if -(-width // 8) * -(-height // 8) <= 4 * len(jpeg) else (0, 0)
+        if 0xC0 <= marker <= 0xC2:
+            size = int.from_bytes(jpeg[at + 7 : at + 9]), int.from_bytes(jpeg[at + 5 : at + 7])
+        at += 1 if marker == 0xFF else 2 + int.from_bytes(jpeg[at + 2 : at + 4])
+    return (0, 0)
+
+
+def _private(path: str, flags: int) -> int:
+    """Opens for the owner alone: faces and voices are personal data."""
+    return os.open(path, flags, 0o600)

@@ -1,0 +1,77 @@
+"""A machine ten times too slow for its camera: pictures are dropped, nothing queues, no tick is late."""
+
+import itertools
+import time
+
+import numpy as np
+import pytest
+
+from enrapt.cli.demo import CLIP
+from enrapt.realtime import LiveSession
+from enrapt.realtime.features.face import FaceFeatures
+from enrapt.realtime.sources import camera_face
+from enrapt.realtime.sources.recording import Recording
+from enrapt.realtime.streams.samples import Frame
+from tests.support.mjpeg import Server
+
+pytestmark = pytest.mark.live
+
+SLOWER = 10
+SECONDS = 20
+
+
+class SlowFace(FaceFeatures):
+    """Extracts the demo's face from every picture, and takes ten times as long.
+
+    Attributes:
+        took: s, for each picture.
+        begun: s; the age of each picture when its extraction began.
+    """
+
+    def __init__(self, model, landmarks=False):
+        super().__init__(model, landmarks)
+        pictures = (item for item in Recording(CLIP) if isinstance(item, Frame))
+        self.faces = [picture.image for picture in itertools.islice(pictures, 50)]
+        self.took, self.begun = [], []
+
+    def extract(self, frame):
+        began = time.monotonic()
+        self.begun.append(began - frame.originating_time / 1e9)
+        face = self.faces[len(self.took) % len(self.faces)]
+        values = super().extract(Frame(frame.originating_time, face))
+        assert values is not None
+        time.sleep((SLOWER - 1) * (time.monotonic() - began))
+        self.took.append(time.monotonic() - began)
+        return values
+
+
+@pytest.mark.long
+def test_extraction_ten_times_slower_delays_no_tick_and_every_picture_is_counted(face_model, monkeypatch):
+    faces = []
+    monkeypatch.setattr(
+        camera_face, "FaceFeatures", lambda *given: faces.append(SlowFace(*given)) or faces[0]
+    )
+    ticks, latency = [], []
+    with (
+        Server() as server,
+        LiveSession(server.address, None, face_model=face_model) as session,
+    ):
+        began = time.monotonic()
+        for estimate in session:
+            ticks.append(estimate.tick)
+            latency.append(estimate.latency_ms.tick / 1000)
+            if len(ticks) == SECONDS * session.rate:
+                break
+        wall = time.monotonic() - began
+    (face,) = faces
+    assert ticks == list(range(SECONDS * session.rate))
+    assert wall < SECONDS + 1
+    extraction = np.mean(face.took)
+    assert extraction > 1.5 / 30  # s; too slow for 30 pictures a second
+    assert np.percentile(latency, 99) <= 2 * extraction
+    assert np.percentile(face.begun, 99) < 0.15  # s; the newest one each time: nothing queues
+    counts = session.counts["face"]
+    assert counts.waiting == 0
+    assert counts.captured == counts.used + counts.dropped.total()
+    assert counts.dropped["superseded"] > len(face.took) / 2
+    assert counts.used <= len(face.took)

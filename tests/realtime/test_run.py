@@ -1,0 +1,396 @@
+"""One run for every source: outputs, recording, controls from other threads, and how it ends."""
+
+import itertools
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from enrapt.contracts.errors import UserError
+from enrapt.contracts.schemas import AUDIO, FACE
+from enrapt.realtime.controls import RESET
+from enrapt.realtime.engine.estimate import Estimate
+from enrapt.realtime.run import Run
+from enrapt.realtime.sources.demux import BrokenRecording
+from enrapt.realtime.sources.live import LiveSource
+from enrapt.realtime.sources.media import MediaSource
+from enrapt.realtime.sources.session import SessionSource
+from enrapt.realtime.sources.source import Offer, Source
+from enrapt.realtime.store.reader import SessionReader
+from enrapt.realtime.streams.counts import Counts
+from enrapt.realtime.streams.samples import SECOND, Observation
+from tests.support.devices import microphone
+from tests.support.recordings import write
+from tests.support.xdf_files import audio
+from tests.support.xdf_files import write as write_xdf
+
+TICK = SECOND // 25
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two seconds of sound: 51 ticks, all but the first with audio."""
+    return write(tmp_path_factory.mktemp("recording") / "sound.wav", sound=(0, 2), rate=16_000)
+
+
+@pytest.fixture(scope="module")
+def sources(recording: Path, tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory):
+    """By kind, makes a source or the path of one."""
+    folder = tmp_path_factory.mktemp("sources")
+    with Run(recording, tiny_bundle, record=folder / "session") as run:
+        assert sum(1 for _ in run) == 51
+    xdf = write_xdf(folder / "a.xdf", audio(2))
+    return {
+        "recording": lambda: recording,
+        "recording, paced": lambda: MediaSource(recording, end=0.4, realtime=True),
+        "XDF file": lambda: str(xdf),
+        "session": lambda: folder / "session",
+        "devices": lambda: LiveSource([microphone()]),
+    }
+
+
+@dataclass
+class Ones(Source):
+    """An endless source of faces of ones, or as many as there are; then perhaps an error."""
+
+    n: int | None = None
+    error: BaseException | None = None
+    name = "ones"
+    opened: bool = False
+    closed: bool = False
+    stopped: bool = False
+
+    def offers(self, inputs):
+        return [Offer("face", FACE.name, FACE.dim)]
+
+    def open(self, wanted, rate):
+        self.opened = True
+
+    def __iter__(self) -> Iterator[Observation]:
+        ones = np.ones(FACE.dim, np.float32)
+        for tick in itertools.count() if self.n is None else range(self.n):
+            yield Observation(tick, tick * TICK, {"face": ones, "audio": None}, {"face": 0, "audio": None})
+            if self.stopped:
+                return
+        if self.error is not None:
+            raise self.error
+
+    @property
+    def counts(self):
+        return {"face": Counts()}
+
+    def stop(self):
+        self.stopped = True
+
+    def close(self):
+        self.closed = True
+
+
+def untimed(estimates) -> list[Estimate]:
+    return [estimate.without_timing() for estimate in estimates]
+
+
+def read(path: Path) -> list[Estimate]:
+    return [msgspec.json.decode(line, type=Estimate) for line in path.read_bytes().splitlines()]
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+@pytest.mark.parametrize("kind", ["recording", "recording, paced", "XDF file", "session", "devices"])
+def test_every_source_gives_estimates_to_caller_outputs_recorder_and_statistics(
+    sources, tiny_bundle, tmp_path, kind
+):
+    lines, table, folder = tmp_path / "a.jsonl", tmp_path / "a.csv", tmp_path / "session"
+    estimates = []
+    run = Run(sources[kind](), tiny_bundle, to=[f"jsonl:{lines}", f"csv:{table}"], record=folder)
+    with run:
+        for estimate in run:
+            estimates.append(estimate)
+            assert run.observation.tick == estimate.tick
+            assert estimate.present == {m: v is not None for m, v in run.observation.values.items()}
+            if estimate.tick == 20:
+                break
+    assert [e.tick for e in estimates] == list(range(len(estimates)))
+    assert len(estimates) == (11 if kind == "recording, paced" else 21)
+    assert all(e.present["audio"] for e in estimates[5:])
+    assert {e.engagement.mean for e in estimates[5:]} == {0.4}
+    assert read(lines) == estimates
+    assert len(table.read_text().splitlines()) == 1 + len(estimates)
+    reader = SessionReader(folder)
+    assert list(reader.estimates()) == estimates
+    assert not reader.lost
+    assert run.statistics.ticks == len(estimates)
+    summary = json.loads(json.dumps(run.summary()))
+    assert reader.summary == summary
+    assert summary["ticks"] == len(estimates)
+    for counts in run.counts.values():
+        assert counts.captured == counts.used + counts.dropped.total()
+    assert not [t.name for t in threading.enumerate() if t.name.startswith("enrapt")]
+
+
+def test_a_recorded_replay_replays_with_the_same_estimates_also_reassembled(recording, tiny_bundle, tmp_path):
+    folder, again = tmp_path / "session", tmp_path / "again"
+    with Run(recording, tiny_bundle, record=folder) as run:
+        estimates = untimed(run)
+    reader = SessionReader(folder)
+    assert len(list(reader.samples("audio"))) == run.counts["audio"].captured == 50
+    assert reader.description["bundle"]["sha256"] == run.bundle.metadata.sha256
+    for reassemble in (False, True):
+        with Run(SessionSource(folder, reassemble), tiny_bundle) as run:
+            assert untimed(run) == estimates
+    with Run(folder, tiny_bundle, record=again) as run:
+        assert untimed(run) == estimates
+    with Run(again, tiny_bundle) as run:
+        assert untimed(run) == estimates
+
+
+def test_without_timing_outputs_of_two_runs_are_byte_identical(recording, tiny_bundle, tmp_path):
+    written = []
+    for name in ("a", "b"):
+        with Run(recording, tiny_bundle, to=[f"jsonl:{tmp_path / name}"], timing=False) as run:
+            assert sum(1 for _ in run) == 51
+        written.append((tmp_path / name).read_bytes())
+    assert written[0] == written[1]
+    assert b"latency" not in written[0]
+    assert run.statistics.latency()["step"]  # the caller and the statistics still have them
+
+
+# Controls.
+
+
+def test_a_mark_is_at_the_tick_that_it_was_made_after(tiny_bundle, tmp_path):
+    with Run(Ones(5), tiny_bundle, record=tmp_path / "session") as run:
+        for estimate in run:
+            run.mark(f"after {estimate.tick}")
+    marks = list(SessionReader(tmp_path / "session").marks())
+    assert marks == [(tick * TICK, f"after {tick}") for tick in range(5)]
+
+
+def test_a_mark_before_the_first_tick_is_at_the_start(recording, tiny_bundle, tmp_path):
+    for realtime in (False, True):
+        folder = tmp_path / f"{realtime}"
+        source = MediaSource(recording, start=1.5, end=1.7, realtime=realtime)
+        with Run(source, tiny_bundle, record=folder) as run:
+            run.mark("begins")
+            assert sum(1 for _ in run) == 6
+        assert list(SessionReader(folder).marks()) == [(3 * SECOND // 2, "begins")]
+
+
+def test_a_reset_takes_effect_at_the_next_tick_and_its_replay_is_the_same(tiny_bundle, tmp_path):
+    estimates = []
+    with Run(Ones(10), tiny_bundle, record=tmp_path / "session") as run:
+        run.reset()
+        for estimate in run:
+            estimates.append(estimate)
+            if estimate.tick in (3, 9):  # the last tick: nothing comes after that reset
+                run.reset()
+    ticks = [round(1000 * e.engagement.std) for e in estimates]
+    assert ticks == [1, 2, 3, 4, 1, 2, 3, 4, 5, 6]
+    assert list(SessionReader(tmp_path / "session").marks()) == [(0, RESET), (4 * TICK, RESET)]
+    with Run(tmp_path / "session", tiny_bundle) as run:
+        assert untimed(run) == untimed(estimates)
+
+
+def test_paused_the_model_gets_nothing_and_nothing_is_kept(recording, tiny_bundle, tmp_path):
+    with Run(recording, tiny_bundle, record=tmp_path / "session") as run:
+        for estimate in run:
+            assert estimate.present["audio"] == (estimate.tick in (*range(1, 11), *range(31, 51)))
+            assert (run.observation.values["audio"] is None) == (not estimate.present["audio"])
+            if estimate.tick == 10:
+                run.pause()
+                assert run.paused
+                assert run.source.paused
+            if estimate.tick == 30:
+                run.resume()
+    reader = SessionReader(tmp_path / "session")
+    assert [label for _, label in reader.marks()] == ["paused", "resumed"]
+    assert [time // TICK for time, _ in reader.marks()] == [10, 30]
+    kept = [sample.originating_time // TICK for sample, _ in reader.samples("audio")]
+    assert not [tick for tick in kept if 20 < tick < 30]
+    with Run(tmp_path / "session", tiny_bundle) as run:
+        assert [e.tick for e in run if e.present["audio"]] == [*range(1, 11), *range(31, 51)]
+
+
+def test_calibration_is_the_mean_of_ten_seconds_and_can_be_repeated(tiny_bundle, tmp_path):
+    with Run(Ones(700), tiny_bundle, record=tmp_path / "session") as run:
+        for estimate in run:
+            if estimate.tick in (9, 300):
+                run.calibrate()
+            if estimate.tick in (100, 400):
+                assert run.calibrated is None
+            if estimate.tick in (280, 600):
+                assert run.calibrated == pytest.approx(0.6)
+    labels = [(time // TICK, label) for time, label in SessionReader(tmp_path / "session").marks()]
+    assert labels == [
+        (9, "calibration begins"), (259, "calibrated: 0.600"),
+        (300, "calibration begins"), (550, "calibrated: 0.600"),
+    ]  # fmt: skip
+
+
+def test_every_control_works_from_another_thread_while_the_run_goes_on(tiny_bundle, tmp_path):
+    with Run(Ones(), tiny_bundle, record=tmp_path / "session") as run:
+        seen: list[Estimate] = []
+
+        def control() -> None:
+            until(lambda: len(seen) > 10)
+            run.mark("here")
+            run.pause()
+            until(lambda: not seen[-1].present["face"])
+            run.resume()
+            until(lambda: seen[-1].present["face"])
+            before = len(seen)
+            run.reset()
+            until(lambda: any(e.engagement.std == 0.001 for e in seen[before:]))
+            run.calibrate()
+            until(lambda: run.calibrated is not None)
+            run.stop()
+
+        thread = threading.Thread(target=control)
+        thread.start()
+        for estimate in run:
+            seen.append(estimate)
+        thread.join()
+    assert [e.tick for e in seen] == list(range(len(seen)))
+    labels = [label for _, label in SessionReader(tmp_path / "session").marks()]
+    assert labels == ["here", "paused", "resumed", RESET, "calibration begins", "calibrated: 0.600"]
+
+
+def test_start_calls_back_from_a_thread_until_the_end_of_the_context(tiny_bundle):
+    called: list[tuple[int, str]] = []
+    with Run(Ones(), tiny_bundle) as run:
+        run.start(lambda estimate: called.append((estimate.tick, threading.current_thread().name)))
+        until(lambda: len(called) > 20)
+    n = len(called)
+    assert [tick for tick, _ in called] == list(range(n))
+    assert {name for _, name in called} == {"enrapt callback"}
+    time.sleep(0.02)
+    assert len(called) == n
+    assert run.source.closed
+
+
+# How a run ends.
+
+
+@pytest.mark.parametrize("threaded", [False, True])
+@pytest.mark.parametrize("error", [UserError("the camera is gone"), BrokenRecording(0.4)])
+def test_an_error_of_the_source_ends_the_run_with_its_files_finished(tiny_bundle, tmp_path, error, threaded):
+    lines, folder = tmp_path / "a.jsonl", tmp_path / "session"
+    estimates: list[Estimate] = []
+    source = Ones(10, error)
+    run = Run(source, tiny_bundle, to=[f"jsonl:{lines}"], record=folder)
+    with pytest.raises(type(error)) as caught, run:  # noqa: PT012
+        if threaded:
+            run.start(estimates.append)
+            run._thread.join()
+        else:
+            estimates.extend(run)
+    assert caught.value is error
+    assert caught.value.__context__ is None
+    assert source.closed
+    assert read(lines) == estimates
+    assert len(estimates) == 10
+    reader = SessionReader(folder)
+    assert list(reader.estimates()) == estimates
+    assert reader.ended is not None
+    assert not reader.lost
+
+
+def test_after_a_bug_files_are_not_given_their_names_and_the_session_counts_as_not_ended(
+    tiny_bundle, tmp_path
+):
+    lines, folder = tmp_path / "a.jsonl", tmp_path / "session"
+    source = Ones(10, ZeroDivisionError())
+    with (
+        pytest.raises(ZeroDivisionError),
+        Run(source, tiny_bundle, to=[f"jsonl:{lines}"], record=folder) as run,
+    ):
+        list(run)
+    assert source.closed
+    assert not lines.exists()
+    reader = SessionReader(folder)
+    assert reader.ended is None
+    assert len(list(reader.estimates())) == 10
+
+
+def test_an_error_of_the_caller_is_raised_and_everything_is_closed(tiny_bundle):
+    source = Ones()
+    with pytest.raises(ZeroDivisionError), Run(source, tiny_bundle) as run:  # noqa: PT012
+        for _ in run:
+            raise ZeroDivisionError
+    assert source.closed
+
+
+def test_an_output_that_fails_at_the_end_leaves_the_session_ended(tiny_bundle, tmp_path, monkeypatch):
+    source, lines, folder = Ones(10), tmp_path / "folder" / "a.jsonl", tmp_path / "session"
+    lines.parent.mkdir()
+    with pytest.raises(UserError), Run(source, tiny_bundle, to=[f"jsonl:{lines}"], record=folder) as run:  # noqa: PT012
+        estimates = list(run)
+        next(lines.parent.iterdir()).unlink()  # so that it cannot get its name
+        lines.parent.rmdir()
+    assert source.closed
+    reader = SessionReader(folder)
+    assert list(reader.estimates()) == estimates
+    assert reader.ended is not None
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"to": ["xml:a"]}, "jsonl:FILE"),
+        ({"record": Path(__file__)}, "cannot be written"),
+        ({"record": Path(__file__).parent}, "is not empty"),
+        ({"context": {"mood": [1.0]}}, "no context 'mood'"),
+        ({"bundle": "nowhere.onnx"}, "nowhere.onnx"),
+    ],
+)
+def test_what_does_not_open_is_one_line_and_nothing_stays_open(tiny_bundle, options, complaint):
+    source = Ones()
+    with pytest.raises(UserError) as caught:
+        Run(source, **{"bundle": tiny_bundle} | options).__enter__()
+    assert complaint in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert source.opened == source.closed
+
+
+def test_pictures_and_sound_are_kept_only_of_devices_and_in_a_folder(recording, tiny_bundle, tmp_path):
+    with pytest.raises(UserError, match="give one"):
+        Run(recording, tiny_bundle, keep_media=True)
+    run = Run(recording, tiny_bundle, keep_media=True, record=tmp_path / "session")
+    with pytest.raises(UserError, match="no pictures and no sound to keep"):
+        run.__enter__()
+    assert not (tmp_path / "session").exists()
+
+
+def test_a_run_that_was_not_entered_says_so(tiny_bundle):
+    with pytest.raises(RuntimeError, match="enter the run first"):
+        next(iter(Run(Ones(), tiny_bundle)))
+
+
+def test_a_path_of_nothing_is_refused(tmp_path):
+    with pytest.raises(UserError, match="no such file"):
+        Run(tmp_path / "nowhere.mp4")
+
+
+def test_a_recording_without_what_the_bundle_takes_names_both_sides(recording, three_bundle):
+    with Run(recording, three_bundle) as run:
+        assert {w.name: w.offer and w.offer.name for w in run.wanted} == {
+            "gaze": None, "heart": None, "voice": "audio",
+        }  # fmt: skip
+        present = [estimate.present for estimate in run]
+    assert present[1:] == [{"gaze": False, "heart": False, "voice": True}] * 50
+    with pytest.raises(
+        UserError, match=r"ones gives face \(face/1\), but bundle 'three' takes gaze \(gaze/1\)"
+    ):
+        Run(Ones(), three_bundle).__enter__()
+    assert AUDIO.dim == run.wanted[2].dim

@@ -1,0 +1,78 @@
+"""Simulated devices for a live source: real threads, samples at their times."""
+
+import threading
+import time
+
+import numpy as np
+
+from enrapt.contracts.schemas import AUDIO, FACE
+from enrapt.realtime.sources.device import Device
+
+MS = 1_000_000
+
+
+class FakeDevice(Device):
+    """Delivers ones as features every `every_ms`, while it is not `lost`; extraction takes `extract_ms`.
+
+    Like a camera, it works on the newest material: what it had no time for is `superseded`.
+    """
+
+    def __init__(self, schema=FACE, every_ms=33.0, extract_ms=0.0, name="camera", values=None):
+        super().__init__()
+        self.name, self.offer_name = name, schema.name.partition("/")[0]
+        self.schema, self.dim = schema.name, schema.dim
+        self.lost, self.captured, self.failure = False, 0, None
+        self.extracted = []  # ns; originating times
+        self._values = np.ones(schema.dim, np.float32) if values is None else values
+        self._every, self._extract = round(every_ms * MS), extract_ms / 1000
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"enrapt fake {name}", daemon=True)
+
+    @property
+    def format(self):
+        return "simulated"
+
+    @property
+    def state(self):
+        return self._state._replace(name="lost") if self.lost else self._state
+
+    def _open(self):
+        self._thread.start()
+
+    def close(self):
+        self._stopped.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def _run(self):
+        inlet, last = self._inlet, self._inlet.clock() // self._every
+        try:
+            while not self._stopped.wait(0.001):
+                number = inlet.clock() // self._every
+                if self.lost or number == last:
+                    last = max(last, number) if self.lost else last
+                    continue
+                at = number * self._every
+                self.captured += number - last
+                if number - last > 1:
+                    inlet.drop("superseded", number - last - 1)
+                last = number
+                self._received(at)
+                if (reason := inlet.unwanted) is not None:
+                    inlet.drop(reason)
+                    continue
+                if self.failure is not None:
+                    raise self.failure
+                self.extracted.append(at)
+                time.sleep(self._extract)
+                inlet.sample(self._values, at, at, self._extract * 1000)
+        except Exception as error:
+            inlet.fail(error)
+
+
+def camera(**options):
+    return FakeDevice(FACE, name="camera", **options)
+
+
+def microphone(**options):
+    return FakeDevice(AUDIO, every_ms=40.0, name="microphone", **options)
