@@ -1,4 +1,4 @@
-"""What the benchmarks of MDVAE on audio and video share: training, in which either modality may be hidden."""
+"""Shared by the MDVAE benchmarks on audio and video: training in which either modality may be hidden."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from enrapt.models.mdvae import MDVAE
 
-ABSENT = 0.15  # share of sequences in which one modality is hidden from the encoders, and as many the other
+ABSENT = 0.15  # share of sequences in which audio is hidden from the encoders; video in another such share
 Sequences = dict[str, Tensor]  # `[B, T, D]` by modality
 
 
@@ -27,7 +27,7 @@ def train(
     warmup: int,
     rate: float,
 ) -> MDVAE:
-    """Train on fresh sequences: `draw` gives so many; β rises to 1 over `warmup` steps, `rate` falls to 0."""
+    """Train on new sequences from `draw`; β rises to 1 over `warmup` steps, the learning rate falls to 0."""
     for name, x in draw(1000).items():
         model.normalise(name, x.mean((0, 1)), x.std((0, 1)))
     optimizer = torch.optim.Adam(model.parameters(), lr=rate)

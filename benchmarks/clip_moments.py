@@ -2,9 +2,9 @@
 
     python benchmarks/clip_moments.py CLIPS_FOLDER FACE_MODEL
 
-The simulator of conversations takes these as the units in which its people move and speak. Blendshapes are
-described by their logits, spectra relative to the level of the same tick; every clip counts the same.
-Nothing of a person is kept but these moments over all clips.
+The simulator of conversations draws features with these moments. Blendshapes are described by their logits,
+spectra relative to the level of the same tick; every clip has the same weight. Only the moments over all
+clips are kept.
 """
 
 import json
@@ -24,12 +24,12 @@ from enrapt.realtime.streams.samples import Frame
 
 Array = NDArray[np.float64]
 FACTORS, SHAPES = 10, 8
-TO_NATS = np.log(10) / 10  # of power, per dB
+TO_NATS = np.log(10) / 10  # ln power per dB
 
 
 def features(clip: Path, model: Path) -> tuple[Array, Array]:
     """Face `[n, 57]` and audio `[m, 44]` of a clip, where present."""
-    faces, audio, extractor = [], [], AudioFeatures()
+    faces, audio, extractor = [], [], AudioFeatures("audio")
     with FaceFeatures(model) as face:
         for piece in Recording(clip):
             if isinstance(piece, Frame):
@@ -55,8 +55,8 @@ def lag1(clips: list[Array]) -> Array:
 
 
 def components(clips: list[Array], count: int) -> tuple[Array, Array, Array]:
-    """The leading principal components within clips, `[count, D]` scaled to one standard deviation, what
-    they leave `[D]`, and each one's lag-1 autocorrelation `[count]`."""
+    """The leading principal components within clips, `[count, D]`, scaled to one standard deviation; the
+    residual standard deviation `[D]`; and each component's lag-1 autocorrelation `[count]`."""
     centred = [c - c.mean(0) for c in clips]
     covariance = sum(c.T @ c / len(c) for c in centred) / len(centred)
     values, vectors = np.linalg.eigh(covariance)

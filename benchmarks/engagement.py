@@ -1,11 +1,11 @@
-"""Engagement of simulated people not seen in training: our model beside a GRU regressor and ridge regression.
+"""Engagement of held-out simulated people: our model, a GRU regressor and ridge regression.
 
     python benchmarks/engagement.py RUN [--rounds N] [--people validation|test]
 
-RUN is the folder of `enrapt train`. The GRU has the same inputs, hidden size and modality dropout, sees the
-same sessions in the same order, and is trained on the squared error. Ridge regression gets, per pattern, what
-it needs: mean and standard deviation of each input over a causal window of 2 s, the share of it that is
-present, and its own weights for that pattern.
+RUN is the output folder of `enrapt train`. The GRU has the same inputs, hidden size and modality dropout, the
+same sessions in the same order, and is trained on the squared error. Ridge regression has weights per
+pattern; its inputs are the mean and standard deviation of each feature over a causal window of 2 s, and the
+share of the window that is present.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from enrapt.models.evaluation import held_out, patterns, predict
 from enrapt.models.metrics import concordance, coverage, rmse
 from enrapt.models.training import hide, learning_rate, load_model, run_seed
 
-RIDGE_PEOPLE = 2**31 - 3_000  # its own, so that it is fitted on nobody whom it is tried on
+RIDGE_PEOPLE = 2**31 - 3_000  # people for its fit only
 
 
 class GRURegressor(nn.Module):
@@ -102,7 +102,7 @@ def ridge(train: np.ndarray, y: np.ndarray, test: np.ndarray, alpha: float = 1.0
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("run", type=Path)
-    parser.add_argument("--rounds", type=int, help="of the GRU; the run's own number if not said")
+    parser.add_argument("--rounds", type=int, help="rounds of the GRU (default: those of the run)")
     parser.add_argument("--people", choices=["validation", "test"], default="test")
     args = parser.parse_args()
     config, model = load_model(args.run)
@@ -132,7 +132,7 @@ def main() -> None:
     print(f"{len(truth)} people, {truth.size} ticks")
     print(f"{'':12s} {'CCC':>8s} {'':>17s} {'RMSE':>10s}")
     print(f"{'pattern':12s} {'ours':>8s} {'GRU':>8s} {'ridge':>8s} {'ours':>10s} {'GRU':>8s} {'ridge':>8s} "
-          f"{'90 % interval holds':>20s}")  # fmt: skip
+          f"{'90 % coverage':>20s}")  # fmt: skip
     for pattern, groups in found.items():
         *estimates, low, high = (np.concatenate(part) for part in zip(*groups, strict=True))
         print(

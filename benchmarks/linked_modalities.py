@@ -1,22 +1,22 @@
-"""The missing one of two linked modalities, from the other: experts beside concatenation with zeros.
+"""Reconstruction of one of two linked modalities from the other: experts against concatenation with zeros.
 
     python benchmarks/linked_modalities.py [--sequences validation|test] [--links spiral …] [--seeds 3]
 
-Data are generated (`benchmarks.datasets.linked`), fresh at every step. Two models, MM-VRNN over the
-sequence and MVAE at each tick alone, in variants that have the same layers, steps, data, noise and hidden
-ticks (modality dropout, `missing.Dropout`) by seed:
+Data are generated (`datasets/linked.py`), new at every step. Two models, MM-VRNN over the sequence and MVAE
+on each tick separately, in variants with the same layers, steps, data, noise and hidden ticks (modality
+dropout, `missing.Dropout`) by seed:
 
     experts    a product of experts
-    zeros      the last hidden features of both modalities side by side, zeros for one that is missing
-    , dropped  what is hidden from the encoders is left out of the loss too; else it is reconstructed
+    zeros      the last hidden features of both modalities concatenated, zeros for a missing one
+    , dropped  hidden values are left out of the loss too; otherwise they are reconstructed
 
-The loss of `MVAE.loss`, with every subset at every step, is not among them: dropout draws one subset a tick,
-the same for experts and zeros. Each likelihood is averaged over the ticks at which it counts.
+`MVAE.loss`, with every subset at every step, is not used: dropout draws one subset per tick, the same for
+experts and zeros. Each likelihood is averaged over the ticks at which it counts.
 
-Measured on sequences not trained on, in which one modality is missing from the first tick to the last: RMSE
-of its reconstruction from the posterior's mean, against the value without noise, in standard deviations of
-what is observed (its mean would score about 1). `both seen`: of the two together, neither missing. Mean ±
-deviation over seeds, which draw both weights and training data; the sequences measured are the same for all.
+The score is the RMSE on held-out sequences with one modality missing throughout: reconstruction from the
+posterior's mean against the noiseless value, in standard deviations of the observed values (their mean would
+score about 1). `both present`: error of both modalities with neither missing. Mean ± standard deviation over
+seeds, which determine weights and training data; the test sequences are the same for all.
 """
 
 import argparse
@@ -45,21 +45,21 @@ LEARNING_RATE = 5e-3
 HIDDEN, LATENT = 48, 8
 MEASURED = 500
 SEED_OF = {"moments": 1, "validation": 2, "test": 3}
-SEEN = {"b from a": ("a",), "a from b": ("b",), "both seen": ("a", "b")}
+SEEN = {"b from a": ("a",), "a from b": ("b",), "both present": ("a", "b")}
 VARIANTS = {
     "MM-VRNN": ("experts", "zeros", "zeros, dropped"),
     "MVAE": ("experts", "zeros", "experts, dropped", "zeros, dropped"),
 }
 
 MODALITIES = tuple(Modality(m, dim, likelihood="normal") for m, dim in DIMS.items())
-TARGET = Modality("target", 1, "target", "logit_normal")  # an MM-VRNN wants one; its label is never there
+TARGET = Modality("target", 1, "target", "logit_normal")  # an MM-VRNN needs one; it is never available
 
 Values = dict[str, Tensor]
 
 
 class ConcatenatingVAE(MVAE):
-    """MVAE's layers with one Gaussian in place of the experts: the last hidden features of all modalities
-    side by side, zeros for those missing."""
+    """MVAE's layers with one Gaussian in place of the experts, from the concatenated last hidden features of
+    all modalities, zeros for missing ones."""
 
     def __init__(self, config: MVAEConfig) -> None:
         super().__init__(config)
@@ -67,7 +67,7 @@ class ConcatenatingVAE(MVAE):
             {m.name: nn.Sequential(mlp(m.dim, *config.hidden), nn.ReLU()) for m in config.modalities}
         )
         self.joint = nn.Linear(config.hidden[-1] * len(config.modalities), 2 * config.latent)
-        he_initialise(self)  # as MVAE's
+        he_initialise(self)  # as MVAE
 
     def posterior(self, x: Values, mask: Values) -> tuple[Tensor, Tensor]:
         features = [
@@ -80,7 +80,7 @@ class ConcatenatingVAE(MVAE):
 
 
 class Sequential:
-    """An MM-VRNN, walked through a sequence from its first tick."""
+    """An MM-VRNN on whole sequences."""
 
     def __init__(self, variant: str) -> None:
         fusion = "experts" if variant.startswith("experts") else "zeros"
@@ -99,7 +99,7 @@ class Sequential:
 
 
 class PerTick:
-    """An MVAE or its concatenating like, every tick by itself."""
+    """An MVAE or its concatenating variant, on each tick separately."""
 
     def __init__(self, variant: str) -> None:
         config = MVAEConfig(MODALITIES, hidden=(HIDDEN, HIDDEN), latent=LATENT)
@@ -126,7 +126,7 @@ MODELS: dict[str, Callable[[str], Sequential | PerTick]] = {"MM-VRNN": Sequentia
 
 
 class Data:
-    """A link's sequences in standard deviations of what is observed."""
+    """Sequences of a link, in standard deviations of the observed values."""
 
     def __init__(self, link: Link) -> None:
         self.link = link
@@ -134,7 +134,7 @@ class Data:
         self.moments = {m: (v.mean((0, 1)), v.std((0, 1))) for m, v in x.items()}
 
     def draw(self, rng: np.random.Generator, streams: int) -> tuple[Values, Values]:
-        """Without noise, and as observed; `[streams, TICKS, D]` by modality."""
+        """Noiseless and observed values, `[streams, TICKS, D]` by modality."""
         clean, x = simulate(rng, self.link, streams, TICKS)
         return self.standardised(clean), self.standardised(x)
 
@@ -171,12 +171,12 @@ def train(name: str, variant: str, data: Data, seed: int) -> Sequential | PerTic
 
 
 def errors(trained: Sequential | PerTick, clean: Values, x: Values) -> list[float]:
-    """RMSE by what is seen, in the order of `SEEN`."""
+    """RMSE by modalities present, in the order of `SEEN`."""
     out = []
     for seen in SEEN.values():
         guess = trained.reconstruct(x, everywhere(len(x["a"]), seen))
-        asked = [m for m in DIMS if m not in seen] or list(DIMS)
-        pairs = [torch.cat([d[m] for m in asked], -1).numpy() for d in (clean, guess)]
+        missing = [m for m in DIMS if m not in seen] or list(DIMS)
+        pairs = [torch.cat([d[m] for m in missing], -1).numpy() for d in (clean, guess)]
         out.append(rmse(*pairs))
     return out
 
@@ -189,8 +189,8 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     print(f"RMSE in standard deviations on {MEASURED} {arguments.sequences} sequences; ", end="")
-    print(f"mean ± deviation of {arguments.seeds} seeds")
-    print(f"{'':42s}" + "".join(f"{k:>15s}" for k in SEEN) + "   parameters   CPU s a training", flush=True)
+    print(f"mean ± standard deviation of {arguments.seeds} seeds")
+    print(f"{'':42s}" + "".join(f"{k:>15s}" for k in SEEN) + "   parameters   CPU s per training", flush=True)
     for link in arguments.links:
         data = Data(link)
         clean, x = data.draw(np.random.default_rng(SEED_OF[arguments.sequences]), MEASURED)

@@ -4,9 +4,9 @@
     python -m venv /tmp/clip && /tmp/clip/bin/pip install av numpy opencv-python-headless scikit-image
     /tmp/clip/bin/python benchmarks/make_demo_clip.py
 
-The picture is NASA's portrait of the astronaut Eileen Collins, in the public domain; scikit-image ships it.
-A virtual camera moves over it; nobody is made to say or do anything. The voice is espeak-ng's and says so.
-For three seconds no face is in the picture, and for another three the sound is digital silence.
+The image is NASA's portrait of the astronaut Eileen Collins, in the public domain; scikit-image ships it. A
+virtual camera moves over it. The voice is espeak-ng's and says that it is a computer's. For three seconds no
+face is in the frame, and for another three the sound is digital silence.
 """
 
 import shutil
@@ -30,9 +30,9 @@ FPS: Final = 25
 SIZE: Final = (640, 480)
 RATE: Final = 22_050  # samples/s, espeak-ng's
 SILENT: Final = (13.7, 16.8)  # s
-ROOM: Final = -65.0  # dBFS: the quiet of a room, so that only `SILENT` is taken for a muted microphone
+ROOM: Final = -65.0  # dBFS of room noise, so that only `SILENT` looks like a muted microphone
 
-SPOKEN: Final = (  # s, and what is said from then on
+SPOKEN: Final = (  # start in s, text
     (
         0.3,
         "Hello! This is a portrait from NASA's archive, seen by a virtual camera. The voice is a computer's.",
@@ -42,8 +42,8 @@ SPOKEN: Final = (  # s, and what is said from then on
     (16.9, "The sound is back. Now try your own camera!"),
 )
 
-# The camera at some moments: s, what it is aimed at (pixels of the portrait), how much it sees from left to
-# right (pixels), and its roll, yaw and pitch (degrees). Between them it eases from one to the next.
+# Key frames of the camera: time in s, centre of view (pixels of the portrait), width of view (pixels), and
+# roll, yaw and pitch (degrees). Between them it eases from one to the next.
 CAMERA: Final = np.array([
     (0.0, 246, 168, 400, 0, 0, 0),
     (3.0, 228, 124, 250, 4, 8, -4),
@@ -63,17 +63,17 @@ CAMERA: Final = np.array([
 
 
 def camera(t: float) -> NDArray[np.float64]:
-    """Aim, width and angles at `t` seconds, with the unrest of a hand."""
+    """Centre, width and angles at `t` seconds, with the motion of a hand-held camera."""
     i = min(int(np.searchsorted(CAMERA[:, 0], t, side="right")) - 1, len(CAMERA) - 2)
     u = (t - CAMERA[i, 0]) / (CAMERA[i + 1, 0] - CAMERA[i, 0])
     u = u * u * (3 - 2 * u)
     view = (1 - u) * CAMERA[i, 1:] + u * CAMERA[i + 1, 1:]
-    unrest = np.sin(2 * np.pi * t * np.array([0.31, 0.43, 0.23, 0.37, 0.29, 0.47]))
-    return view + unrest * [1.5, 1.0, 2.0, 0.6, 1.5, 1.0]
+    shake = np.sin(2 * np.pi * t * np.array([0.31, 0.43, 0.23, 0.37, 0.29, 0.47]))
+    return view + shake * [1.5, 1.0, 2.0, 0.6, 1.5, 1.0]
 
 
-def picture(portrait: NDArray[np.uint8], t: float) -> NDArray[np.uint8]:
-    """What the camera sees, `[480, 640, 3]`."""
+def frame_at(portrait: NDArray[np.uint8], t: float) -> NDArray[np.uint8]:
+    """The camera's frame, `[480, 640, 3]`."""
     x, y, width, *angles = camera(t)
     roll, yaw, pitch = np.deg2rad(angles)
     turn = cv2.Rodrigues(np.array([0, 0, roll]))[0] @ cv2.Rodrigues(np.array([pitch, yaw, 0.0]))[0]
@@ -101,9 +101,7 @@ def sound() -> NDArray[np.float32]:
         first = round(start * RATE)
         free = SILENT[0] if start < SILENT[0] else SECONDS
         if start + voice.size / RATE > free:
-            sys.exit(
-                f"{text!r} takes {voice.size / RATE:.1f} s from {start} s on: there are {free - start:.1f} s"
-            )
+            sys.exit(f"{text!r} takes {voice.size / RATE:.1f} s, but only {free - start:.1f} s are free")
         samples[first : first + voice.size] += voice
     samples[round(SILENT[0] * RATE) : round(SILENT[1] * RATE)] = 0
     return samples.astype(np.float32)
@@ -133,10 +131,10 @@ def main() -> None:
         audio = container.add_stream("aac", rate=RATE, options={"aac_pns": "0"})
         audio.layout, audio.bit_rate = "mono", 64_000
         for k in range(SECONDS * FPS):
-            frame = av.VideoFrame.from_ndarray(picture(portrait, k / FPS))
+            frame = av.VideoFrame.from_ndarray(frame_at(portrait, k / FPS))
             frame.pts, frame.time_base = k, Fraction(1, FPS)
             container.mux(video.encode(frame))
-            # As much sound as belongs to the picture, so that the file is interleaved.
+            # The sound of this frame, so that the file is interleaved.
             for i in range(*(-(-n * RATE // FPS // 1024) * 1024 for n in (k, k + 1)), 1024):
                 block = av.AudioFrame.from_ndarray(samples[None, i : i + 1024], "fltp", "mono")
                 block.sample_rate, block.pts, block.time_base = RATE, i, Fraction(1, RATE)

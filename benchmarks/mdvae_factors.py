@@ -1,11 +1,11 @@
-"""MDVAE on sequences whose factors are known: which latent holds which factor, and what a swap changes.
+"""MDVAE on sequences with known factors: which latent encodes which factor, and what a swap changes.
 
     python benchmarks/mdvae_factors.py [--seed 0]
 
-The latents have the sizes of the factors and are learned without them. Probes: linear regression from the
+The latents have the sizes of the factors, which training does not use. Probes: linear regression from the
 posterior means of one latent, fitted on 500 new sequences, R² on 500 others. Swaps: one latent is taken from
-another sequence and decoded; R² of what comes out against the noiseless truth with that factor taken from the
-other sequence, and against the truth unchanged.
+another sequence and decoded; R² against the noiseless truth with that factor from the other sequence, and
+against the unchanged truth.
 """
 
 import argparse
@@ -71,8 +71,8 @@ def main() -> None:
         scores = [probe(fit, test) for fit, test in zip(parts[::2], parts[1::2], strict=True)]
         print(f"{name:8s}" + "".join(f"{score:8.2f}" for score in scores))
 
-    print("\nR² of what is decoded with one latent of another sequence, against the truth with that factor")
-    print("of the other sequence, and (in brackets) against the truth unchanged")
+    print("\nR² of sequences decoded with one latent of another sequence, against the truth with that factor")
+    print("of the other sequence, and (in brackets) against the unchanged truth")
     print(f"{'swapped':8s}" + "".join(f"{m:>16s}" for m in audiovisual_factors.DIMS))
     unchanged = audiovisual_factors.render(f)
     for name, factor in FACTOR_OF.items():

@@ -1,13 +1,12 @@
-"""MDVAE on the linear toy: the learned coefficient, and the distilled filter beside Kalman's.
+"""MDVAE on linear dynamics: the learned coefficient, and the distilled filter against the Kalman filter.
 
     python benchmarks/mdvae_linear.py [--seed 0]
 
 z_t = 0.95 z_{t-1} + 0.5 N(0, 1), x_t = z_t + N(0, 1). The model has one modality and one dynamic latent of
-one dimension. Learned a: the lag-1 regression coefficient of sequences drawn from the learned prior and
-decoded to the mean of x, so in the state's own units; a model that took x for the state would learn the
-coefficient of x. The filters' error is that of the state on new sequences, of which every tick is seen or
-three in ten are hidden; the learned filter's mean is decoded likewise. The smoother's error is there to show
-what looking ahead brings.
+one dimension. Learned a: the lag-1 regression coefficient of sequences sampled from the learned prior and
+decoded to the mean of x, so in the units of the state; a model that copies x would learn the coefficient of
+x. The filters' error is that of the state on new sequences, with every tick present or 30 % hidden; the
+learned filter's mean is decoded in the same way. The smoother's error shows the gain from future inputs.
 """
 
 import argparse
@@ -24,7 +23,7 @@ from enrapt.models.modality import Modality
 
 STREAMS, TICKS = 128, 30
 STEPS, FILTER_STEPS = 1000, 600
-WARMUP = 300  # steps over which β rises to 1; with 1 from the start the latent is never used
+WARMUP = 300  # steps over which β rises to 1; with 1 from the start the latent is not used
 HIDDEN = 0.3  # share of ticks that are hidden in every other batch
 
 
@@ -65,7 +64,7 @@ def main() -> None:
     model.normalise("x", moments.mean().reshape(1), moments.std().reshape(1))
 
     def batch(share: float) -> tuple[dict[str, Tensor], ...]:
-        """Values, where they are available, and where they are fed."""
+        """Values, `available` and `fed`."""
         x = torch.from_numpy(linear_toy.simulate(rng, STREAMS, TICKS)[1]).unsqueeze(-1)
         whole = torch.ones(STREAMS, TICKS, dtype=torch.bool)
         return {"x": x}, {"x": whole}, {"x": masked(rng, (STREAMS, TICKS), share)}
@@ -86,7 +85,8 @@ def main() -> None:
 
     def distance(step: int) -> Tensor:
         x, available, fed = batch(HIDDEN * (step % 2))
-        return filter_.loss(model, x, available, fed, model.noise(STREAMS, TICKS))["shared"]
+        state = filter_.initial_state(STREAMS)
+        return filter_.loss(x, available, fed, state, model.noise(STREAMS, TICKS))[0]["shared"]
 
     optimise(filter_.parameters(), FILTER_STEPS, distance)
     print(f"filter distilled, {time.perf_counter() - began:.0f} s in all")
@@ -96,7 +96,7 @@ def main() -> None:
         present = masked(np.random.default_rng((seed, 2)), x.shape, share)
         inputs, mask = {"x": torch.from_numpy(x).unsqueeze(-1)}, {"x": present}
         with torch.no_grad():
-            beliefs, _ = filter_(inputs, mask, filter_.initial_state(len(x)))
+            beliefs, _, _ = filter_(inputs, mask, filter_.initial_state(len(x)))
             ours = model.decode({"shared": beliefs["shared"].mean})["x"]
             smoothed = model.decode({"shared": model.encode(inputs, mask)["shared"].mean})["x"]
         exact = linear_toy.kalman(x, present.numpy())

@@ -1,16 +1,16 @@
-"""MDVAE's static latent for recognition, learned without labels: both modalities against one, few labels.
+"""Recognition from MDVAE's static latent, learned without labels: both modalities against one, few labels.
 
     python benchmarks/mdvae_recognition.py [--seed 0] [--sequences validation|test]
 
-After the emotion recognition of Sadok et al. (2023), on generated sequences (`audiovisual_classes`) of which
-the best possible accuracy is known. Three MDVAEs, audiovisual, audio-only and video-only, have one
-configuration and as many steps, and see no label. A logistic regression from the mean of w is then fitted on
-2,000 labelled sequences and measured on 4,000 others; with a share of the labels, on 20 random draws of that
-share. Beside it, the same regression without a model, from the mean and deviation over ticks of each channel.
+After the emotion recognition of Sadok et al. (2023), on generated sequences (`audiovisual_classes`) with a
+known best possible accuracy. Three MDVAEs (audiovisual, audio-only, video-only) have one configuration and
+number of steps, and see no label. A logistic regression from the mean of w is then fitted on 2,000 labelled
+sequences and scored on 4,000 others; with a share of the labels, on 20 random draws of that share. The
+baseline is the same regression without a model, from each channel's mean and standard deviation over ticks.
 
-With a modality missing at test, the regression fitted with both is given the mean of w, or draws of w over
-which its probabilities are averaged; `fitted so` is fitted with that modality missing too. The size of w was
-chosen with `--sequences validation`.
+With a modality missing at test, the regression fitted with both takes the mean of w, or averages its
+probabilities over draws of w; `refitted` is fitted with that modality missing too. The size of w was chosen
+with `--sequences validation`.
 """
 
 import argparse
@@ -34,7 +34,7 @@ WARMUP = 200  # steps over which β rises to 1
 LABELLED, MEASURED = 2000, 4000
 SHARES = (1, 2, 5, 10, 20, 50, 100)  # per cent of the labels
 DRAWS = 20  # of labels, and of w where a modality is missing
-PRIOR = 3.0  # deviation of a regression's weights; chosen on true static factors mixed with noise
+PRIOR = 3.0  # standard deviation of the regression's weights; chosen on true static factors mixed with noise
 SEED_OF = {"labelled": 1, "validation": 2, "test": 3, "draws": 4}
 BOTH = tuple(DIMS)
 MODELS = {"audiovisual": BOTH, "audio-only": ("audio",), "video-only": ("video",)}
@@ -62,7 +62,7 @@ def q_of_w(model: MDVAE, data: Sequences, names: tuple[str, ...]) -> Latent:
 
 
 def pooled(data: Sequences, names: tuple[str, ...]) -> Tensor:
-    """What needs no model: each channel's mean and deviation over ticks, `[N, 2 D]`."""
+    """The baseline's features: each channel's mean and standard deviation over ticks, `[N, 2 D]`."""
     return torch.from_numpy(
         np.concatenate([f(data.x[m], axis=1) for m in names for f in (np.mean, np.std)], axis=-1)
     )
@@ -91,15 +91,15 @@ class LogisticRegression:
         return torch.cat([(z - self.center) / self.scale, torch.ones(len(z), 1)], -1).double()
 
     def probabilities(self, z: Tensor) -> Tensor:
-        """Of each class, `[N, C]`."""
+        """Probability of each class, `[N, C]`."""
         return (self.standardised(z) @ self.weights.detach()).softmax(-1)
 
     def accuracy(self, z: Tensor, label: Tensor) -> float:
-        return recognised(self.probabilities(z), label)
+        return percent_correct(self.probabilities(z), label)
 
 
-def recognised(probabilities: Tensor, label: Tensor) -> float:
-    """Per cent of which the most probable class is theirs."""
+def percent_correct(probabilities: Tensor, label: Tensor) -> float:
+    """Accuracy of the most probable class, per cent."""
     return 100 * float((probabilities.argmax(-1) == label).double().mean())
 
 
@@ -133,17 +133,17 @@ def main() -> None:
         print(f"{name:12s}{scores[0]:8.2f}{scores[1]:10.2f}{best:15.2f}")
 
     print("\nthe audiovisual model with one modality missing at test")
-    print(f"{'':12s}{'mean of w':>12s}{'draws of w':>12s}{'fitted so':>12s}")
+    print(f"{'':12s}{'mean of w':>12s}{'draws of w':>12s}{'refitted':>12s}")
     of_both = LogisticRegression(w["audiovisual"][0], y)
     for m in BOTH:
         fit, q = q_of_w(audiovisual, labelled, (m,)).mean, q_of_w(audiovisual, measured, (m,))
         draws = [q.mean + torch.randn_like(q.mean) * torch.rsqrt(q.precision) for _ in range(DRAWS)]
         averaged = torch.stack([of_both.probabilities(draw) for draw in draws]).mean(0)
-        scores = of_both.accuracy(q.mean, truth), recognised(averaged, truth)
+        scores = of_both.accuracy(q.mean, truth), percent_correct(averaged, truth)
         print(f"{m + ' alone':12s}{scores[0]:12.2f}{scores[1]:12.2f}", end="")
         print(f"{LogisticRegression(fit, y).accuracy(q.mean, truth):12.2f}")
 
-    print(f"\nby share of the {LABELLED} labels: mean ± deviation of {DRAWS} draws (of that with all labels)")
+    print(f"\nby share of the {LABELLED} labels: mean ± SD of {DRAWS} draws (share of that with all labels)")
     inputs = w | {"no model": no_model["audiovisual"]}
     print("labels" + "".join(f"{name:>24s}" for name in inputs))
     rng = np.random.default_rng((seed, SEED_OF["draws"]))

@@ -1,4 +1,4 @@
-"""What the two MNIST benchmarks share: their arguments, how they train, the reader, the likelihoods."""
+"""Shared by the two MNIST benchmarks: arguments, training, the digit classifier, likelihoods."""
 
 import argparse
 import math
@@ -19,11 +19,11 @@ BATCH = 128
 TRAINING = 55_000
 LIKELIHOOD_DIGITS, LIKELIHOOD_SAMPLES = 2_000, 1_000
 
-Loss = Callable[[Digits, float], Tensor]  # a batch and how many epochs have gone by → what is minimised
+Loss = Callable[[Digits, float], Tensor]  # (batch, epochs so far) → loss
 
 
 def digits_and_epochs(description: str | None, epochs: int) -> tuple[Digits, Digits, int]:
-    """From the command line: the digits to train on, those to measure on, and for how many epochs."""
+    """From the command line: training digits, test digits, and the number of epochs."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -37,7 +37,7 @@ def digits_and_epochs(description: str | None, epochs: int) -> tuple[Digits, Dig
 
 
 def seen(digits: Digits, *names: str) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Those modalities of all digits, and their masks."""
+    """Those modalities of the digits, with masks."""
     present = torch.ones(len(digits.image), dtype=torch.bool)
     return {name: getattr(digits, name) for name in names}, dict.fromkeys(names, present)
 
@@ -53,11 +53,11 @@ def fit(model: nn.Module, loss: Loss, digits: Digits, epochs: int, peak: float =
     for epoch in range(epochs):
         order, total = torch.randperm(len(digits.image)), 0.0
         for i in range(per_epoch):
-            gone = epoch + i / per_epoch
-            cosine = 0.5 * (1 + math.cos(math.pi * gone / epochs))
+            progress = epoch + i / per_epoch
+            cosine = 0.5 * (1 + math.cos(math.pi * progress / epochs))
             optimizer.param_groups[0]["lr"] = peak * (0.01 + 0.99 * cosine)
             rows = order[i * BATCH : (i + 1) * BATCH]
-            cost = loss(Digits(digits.image[rows], digits.label[rows]), gone)
+            cost = loss(Digits(digits.image[rows], digits.label[rows]), progress)
             optimizer.zero_grad()
             cost.backward()
             if torch.isfinite(nn.utils.clip_grad_norm_(model.parameters(), 200.0)):
@@ -73,7 +73,7 @@ def fit(model: nn.Module, loss: Loss, digits: Digits, epochs: int, peak: float =
 
 
 def train_classifier(digits: Digits) -> nn.Module:
-    """A small convolutional network that reads digits."""
+    """A small convolutional classifier of digits."""
     classifier = nn.Sequential(
         nn.Unflatten(-1, (1, 28, 28)),
         nn.Conv2d(1, 16, 5, stride=2, padding=2),
@@ -90,12 +90,12 @@ def train_classifier(digits: Digits) -> nn.Module:
 
 
 def accuracy(scores: Tensor, label: Tensor) -> float:
-    """Share of digits whose greatest score is their label's."""
+    """Share of digits whose highest score is that of their label."""
     return (scores.argmax(-1) == label.argmax(-1)).double().mean().item()
 
 
 def read(classifier: nn.Module, image: Tensor, label: Tensor) -> float:
-    """How often the classifier reads the label from pixels or their probabilities, binarised at one half."""
+    """Accuracy of the classifier on pixels or their probabilities, binarised at one half."""
     return accuracy(classifier((image > 0.5).float()), label)
 
 
@@ -107,13 +107,13 @@ def likelihoods(model: MVAE | DMVAE, digits: Digits) -> None:
         pieces = []
         for start in range(0, LIKELIHOOD_DIGITS, 100):
             x, mask = seen(digits.part(start, start + 100), *names)
-            # q(z | label) may be far narrower than p(z | label), and p(label) would come out too small:
-            # ten classes leave the prior a good proposal.
-            told = mask if "image" in names else {name: ~present for name, present in mask.items()}
+            # q(z | label) may be much narrower than p(z | label), and would underestimate p(label). With ten
+            # classes the prior is a good proposal.
+            proposal = mask if "image" in names else {name: ~present for name, present in mask.items()}
             pieces.append(
                 log_likelihood(
                     lambda z, x=x, mask=mask: model.log_joint(x, mask, z),
-                    model.posterior(x, told),
+                    model.posterior(x, proposal),
                     LIKELIHOOD_SAMPLES,
                     generator,
                 )

@@ -1,12 +1,12 @@
-"""DMVAE of image and label on binarised MNIST: likelihoods, and whether the private latent is style.
+"""DMVAE of image and label on binarised MNIST: likelihoods, and whether the private latent encodes style.
 
     python benchmarks/mnist_dmvae.py DATA_FOLDER [--epochs N] [--digits validation|test]
 
-Data, classifier and estimator are those of mnist_mvae.py. Two digits swap the image's private latents, both
-at their posteriors' means; the classifier should still read the digit that the shared latent came from. For
-it to mean something, the private latent must matter: the change that it makes to the picture is printed too,
-beside the change that the shared latent makes. Two images of the same digit swap too: how far is the picture
-then from the one that gave the private latent, and from the one that gave the shared?
+Data, classifier and estimator are those of mnist_mvae.py. Two digits swap the image's private latents, at the
+means of their posteriors; the classifier should still recognise the digit of the shared latent. As this is
+trivial for a private latent without effect, the change that each latent makes to the image is printed too.
+Two images of the same digit are swapped as well: the distance of the result to the donor of the private
+latent, and to that of the shared latent.
 """
 
 import torch
@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from enrapt.models.dmvae import DMVAE, DMVAEConfig
 from enrapt.models.modality import Modality
 
-# Between the two tried on the validation digits: 10 shared latents, which held most of the style too, and 4,
-# after which fewer digits were read right.
+# Between two sizes tried on the validation digits: 10 shared latents also encoded most of the style; with 4,
+# fewer digits were recognised.
 CONFIG = DMVAEConfig(
     (
         Modality("image", PIXELS, likelihood="bernoulli"),
@@ -31,24 +31,24 @@ CONFIG = DMVAEConfig(
 
 @torch.no_grad()
 def swaps(model: DMVAE, classifier: nn.Module, digits: Digits) -> None:
-    """Print which digit is read after a swap with another digit of the data, shuffled."""
+    """Print the accuracy after swaps with other digits, drawn at random."""
     z, _ = model.posterior(*seen(digits, "image"))
     own = model.decode(z)["image"]
     print(f"{'label from image':28}{accuracy(model.decode(z)['label'], digits.label):9.2%}")
     print(f"{'classifier, real digits':28}{read(classifier, digits.image, digits.label):9.2%}")
-    print(f"{'own reconstruction':28}{read(classifier, own, digits.label):9.2%}")
+    print(f"{'reconstruction, no swap':28}{read(classifier, own, digits.label):9.2%}")
     other = z[torch.randperm(len(z), generator=torch.Generator().manual_seed(0))]
     swapped = model.decode(model.swap(z, other))["image"]
     print(f"{'private latents swapped':28}{read(classifier, swapped, digits.label):9.2%}")
     shared_swapped = model.decode(model.swap(other, z))["image"]
     by_digit = digits.label.argmax(-1).argsort(stable=True)
-    one, another = by_digit, by_digit.roll(1)  # the same digit, but for ten of them
+    one, another = by_digit, by_digit.roll(1)  # the same digit, except for ten of them
     mixed = model.decode(model.swap(z[one], z[another]))["image"]
     for name, changes in {
         "pixels changed by private": swapped - own,
         "pixels changed by shared": shared_swapped - own,
-        "same digit, from private's": mixed - own[another],
-        "same digit, from shared's": mixed - own[one],
+        "same digit, private's donor": mixed - own[another],
+        "same digit, shared's donor": mixed - own[one],
     }.items():
         print(f"{name:28}{changes.abs().sum(-1).mean():9.1f}", flush=True)
 
@@ -61,7 +61,7 @@ def main() -> None:
     def loss(batch: Digits, epoch: float) -> Tensor:
         noise = torch.randn(len(model.sources), len(batch.image), model.latent)
         x, mask = seen(batch, "image", "label")
-        # The shared latent learns the digit while private nats are dear.
+        # The shared latent learns the digit while γ is high.
         return model.loss(x, mask, noise, gamma=max(2.0, 10.0 - 2.0 * epoch)).total
 
     fit(model, loss, training, epochs)

@@ -2,11 +2,12 @@
 
     python benchmarks/mnist_mvae.py DATA_FOLDER [--epochs N] [--digits validation|test]
 
-DATA_FOLDER holds the four idx .gz files. Pixels are binarised at one half, in training and in test. The first
-55,000 training digits train, the last 5,000 are for choices (`--digits validation`). Log-likelihoods are by
-importance sampling, 1,000 samples, of the first 2,000 digits. The classifier that reads the generated images
-is trained on the same 55,000; what it reaches on real digits is printed beside. As a classifier also reads
-a digit's average picture, the pixels' standard deviation among the images of one digit is printed too.
+DATA_FOLDER contains the four idx .gz files. Pixels are binarised at one half, in training and test. The first
+55,000 training digits are for training, the last 5,000 for validation (`--digits validation`).
+Log-likelihoods of the first 2,000 digits are by importance sampling, 1,000 samples. The classifier for
+generated images is trained on the same 55,000; its accuracy on real digits is printed too. As a classifier
+also recognises the average image of a digit, the standard deviation of pixels among the images of one digit
+is printed as well.
 """
 
 import torch
@@ -17,8 +18,8 @@ from torch import Tensor, nn
 from enrapt.models.modality import Modality
 from enrapt.models.mvae import MVAE, MVAEConfig
 
-SUBSETS = (("image", "label"), ("image",), ("label",))  # two modalities have no others
-# `cross` lies between the 0.3 and 0.6 tried on the validation digits; 0.1 gave fewer right images.
+SUBSETS = (("image", "label"), ("image",), ("label",))  # two modalities have no other subsets
+# `cross` is between 0.3 and 0.6, tried on the validation digits; with 0.1 fewer images were correct.
 CONFIG = MVAEConfig(
     (
         Modality("image", PIXELS, likelihood="bernoulli"),
@@ -36,7 +37,7 @@ def spread(images: Tensor, label: Tensor) -> float:
 
 @torch.no_grad()
 def across(model: MVAE, classifier: nn.Module, digits: Digits) -> None:
-    """Print how often the other modality comes out right."""
+    """Print the accuracy of each modality generated from the other."""
     mean, _ = model.posterior(*seen(digits, "image"))
     print(f"{'label from image':28}{accuracy(model.decode(mean)['label'], digits.label):9.2%}")
     mean, precision = model.posterior(*seen(digits, "label"))

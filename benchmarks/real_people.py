@@ -1,11 +1,10 @@
-"""Does the simulator cover real people? Surprise of a bundle at real clips, beside simulated people's.
+"""Surprise of a bundle on real clips, compared with simulated people.
 
     python benchmarks/real_people.py CLIPS_FOLDER [--bundle default] [--face-model FILE]
 
-The bundle's description holds the 99th percentile of the surprise (nats) of each modality at held-out
-simulated people. Printed is the share of ticks of the clips, and of each clip, whose surprise is below it.
-The clips are those from which the simulator's means and spreads were taken: this says that it covers them,
-not that it covers everyone.
+The bundle's description has the 99th percentile of the surprise (nats) of each modality on held-out simulated
+people. This prints the share of ticks with a surprise below it, per clip and overall. The simulator's means
+and spreads come from these clips: the result shows that it covers them, not that it covers everyone.
 """
 
 import argparse

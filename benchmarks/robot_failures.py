@@ -1,23 +1,24 @@
-"""Whether a robot is failing, from gaze and voice of the person it talks with: ours beside GRUs, real people.
+"""Detecting a robot's failure from gaze and voice of the person it talks with: our model and GRUs.
 
     python benchmarks/robot_failures.py FRAMES.csv.gz [--test OTHER.csv.gz] [--people test|validation]
         [--begin start|anywhere] [--seeds 2]
 
 FRAMES and OTHER are tables of BAD Robots IRL (`badrobots`). Every estimate is causal; a silent person's voice
-is missing. Without `--test`, six folds of people; with it, all of FRAMES are trained on, OTHER is scored.
+is missing. Without `--test`, six folds of people; with it, models are trained on FRAMES and scored on OTHER.
 
-Ours is one MM-VRNN for all patterns of missing modalities, its target Bernoulli; the label is never fed, not
-in training either. The GRU classifier has the same inputs, masks, hidden size, modality dropout, noise,
-dropout, and is one for all patterns too. "GRU of one" is three of them, each trained for one pattern alone.
+Ours is one MM-VRNN for all patterns of missing modalities with a Bernoulli target; the label is never an
+input, not even in training. The GRU classifier has the same inputs, masks, hidden size, modality dropout,
+noise and dropout, and is also one model for all patterns. "GRU of one" is one model per pattern.
 
-Settings were chosen, in some 30 trials for ours and for the GRU, with `--people validation`: three times
-a fold is left out and the next one measured, after training on the rest. No model met its test people, but
-half of all people were measured in the search: OTHER is the cleaner test.
+Settings were chosen, in some 30 trials each for ours and the GRU, with `--people validation`: three times a
+fold is left out and the next one scored, after training on the rest. No model was trained on its test people,
+but half of all people were used in the search: OTHER is the cleaner test.
 
 All conversations follow one schedule: the first failure is 10 s after the start, and about 9 s follow the
-third. Time alone nearly tells the label, and what remembers can count. Three things say how much of a figure
-is that: the rows of clocks; "same frame", the AUC among people at the same time since the start, where a
-clock is at 0.5; and `--begin anywhere`, in which conversations are joined at any frame, in training too.
+third. Time alone nearly determines the label, and a recurrent model can count. Three results show how much of
+a score that explains: the rows of clocks; "same frame", the AUC among people at the same time since the
+start, where a clock has 0.5; and `--begin anywhere`, in which conversations start at a random frame, in
+training too.
 """
 
 import argparse
@@ -32,40 +33,40 @@ from datasets.badrobots import DIMS, RATE, Person, load_badrobots
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from enrapt.models.data import Batch
 from enrapt.models.metrics import auc
 from enrapt.models.missing import Dropout, modality_dropout
 from enrapt.models.mm_vrnn import MMVRNN, MMVRNNConfig
 from enrapt.models.modality import Modality
-from enrapt.models.training import Batch
 
 FOLDS: Final = 6
 BOTH: Final = tuple(DIMS)
 PATTERNS: Final = {"both": BOTH, "gaze only": ("gaze",), "voice only": ("voice",)}
 TARGET: Final = "failure"
 HIDDEN, LATENT = 32, 8
-TICK = 15  # frames; a model steps at 2 Hz, its estimate holds until the next tick
-COPIES = 2  # of each person in a batch, other parts of them hidden
+TICK = 15  # frames; a model steps at 2 Hz, an estimate is held until the next tick
+COPIES = 2  # of each person in a batch, with different dropout
 HIDE = Dropout(absent=0.3, bursts=0.2, frames=0.0)  # modality dropout
-BEGINS: Final = {  # frames at which conversations are joined: in training, and when scored
+BEGINS: Final = {  # first frames of conversations: in training, and when scored
     "start": (range(0, TICK, 3), range(1)),
     "anywhere": (range(0, 600, 37), range(0, 600, 100)),
 }
 
 
-def joined(person: Person, first: int) -> Person:
-    """What is left of a conversation from a frame on."""
+def tail(person: Person, first: int) -> Person:
+    """A conversation without the frames before `first`."""
     x, available = ({m: v[first:] for m, v in part.items()} for part in (person.x, person.available))
     return Person(person.name, x, available, person.label[first:])
 
 
 class Settings(NamedTuple):
-    """What was chosen on validation people.
+    """Settings chosen on validation people.
 
     Attributes:
-        noise: added to inputs in training, anew at every tick, in the input's standard deviations.
-        offset: the same, but one for a whole conversation: people differ, and so do their cameras.
+        noise: standard deviation of noise on the inputs in training, in the input's standard deviations.
+        offset: the same for an offset per conversation, as people and cameras differ.
         dropout: of hidden features in training.
-        label: λ of the target, ours only; a nat of gaze or voice counts 1.
+        label: λ of the target, ours only; gaze and voice have λ 1.
     """
 
     steps: int
@@ -77,16 +78,16 @@ class Settings(NamedTuple):
 
 
 OURS: Final = Settings(steps=150, learning_rate=1e-2, noise=1.0, offset=1.0, dropout=0.3, label=100.0)
-GRU: Final = {  # by where conversations are joined; ours is best with the same for both
+GRU: Final = {  # by where conversations begin; ours is best with the same for both
     "start": Settings(steps=100, learning_rate=2e-2, noise=1.0, offset=2.0, dropout=0.3),
     "anywhere": Settings(steps=300, learning_rate=2e-2, noise=1.0, offset=1.0, dropout=0.3),
 }
 
 
 def ticks(people: Sequence[Person], first: int = 0) -> Batch:
-    """People side by side at frames first, first + TICK, …; shorter conversations end in missing ticks.
+    """People in parallel at frames first, first + TICK, …; shorter conversations end in missing ticks.
 
-    A tick has the mean over what is present in the TICK frames that end with its own.
+    A tick has the mean over the present values of the TICK frames up to its own.
     """
     lengths = [len(range(first, len(p.label), TICK)) for p in people]
     shape = (len(people), max(lengths))
@@ -108,7 +109,7 @@ def ticks(people: Sequence[Person], first: int = 0) -> Batch:
 
 
 def mm_vrnn(settings: Settings, people: Batch) -> MMVRNN:
-    """Untrained, with these people's means and spreads."""
+    """An untrained model, normalised on these people."""
     observed = (Modality(m, dim) for m, dim in DIMS.items())
     target = Modality(TARGET, 1, "target", "bernoulli", weight=settings.label)
     model = MMVRNN(MMVRNNConfig((*observed, target), hidden=HIDDEN, latent=LATENT))
@@ -149,8 +150,7 @@ def train(
     seed: int,
     only: tuple[str, ...] | None = None,
 ) -> nn.Module:
-    """One model for all patterns, or for the one in which `only` these modalities are. A batch begins at
-    one of the frames `firsts`."""
+    """One model for all patterns, or for that of `only` these modalities; batches begin at `firsts`."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     batches = [ticks(list(people) * COPIES, first) for first in firsts]
@@ -172,7 +172,7 @@ def train(
                     modality_dropout(rng, *labelled.shape, RATE // TICK, HIDE)
                 )
         if kind is MMVRNN:
-            # z at its mean, as when it is used: noise at every tick would blur what h has counted.
+            # z at its mean, as in prediction: sampling at every tick would disturb the count in h.
             noise = torch.zeros(*labelled.shape, LATENT)
             state = ours.initial_state(len(label))
             loss = ours.loss(x, batch.available, fed, state, noise, beta=1.0)[0].total / settings.label
@@ -203,7 +203,7 @@ def probabilities(model: nn.Module, people: Sequence[Person], inputs: tuple[str,
 
 
 def clocks(people: Sequence[Person], others: Sequence[Person]) -> dict[str, list[np.ndarray]]:
-    """Scores of others from time alone: frames so far, and the share of people whose label is 1 then."""
+    """Scores of others from time alone: the frame number, and the share of label 1 at that frame."""
     longest = max(len(p.label) for p in (*people, *others))
     failing, there = np.zeros(longest), np.zeros(longest)
     for p in people:
@@ -217,8 +217,7 @@ def clocks(people: Sequence[Person], others: Sequence[Person]) -> dict[str, list
 
 
 def same_frame(truth: Sequence[np.ndarray], score: Sequence[np.ndarray]) -> tuple[float, int]:
-    """How many pairs of people differ in their label at the same frame, and in how many of them the score is
-    higher where the label is 1, ties counting half."""
+    """Of pairs with different labels at a frame: how many score label 1 higher, ties half; their number."""
     won, pairs = 0.0, 0
     for t in range(max(map(len, truth))):
         y, s = np.array([(y[t], s[t]) for y, s in zip(truth, score, strict=True) if t < len(y)]).T
@@ -229,22 +228,22 @@ def same_frame(truth: Sequence[np.ndarray], score: Sequence[np.ndarray]) -> tupl
 
 
 def measures(folds: Sequence[Sequence[Person]], scores: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
-    """AUC pooled; per person, the mean over those with both labels; at the same frame, within folds, since no
-    two folds have the same clock. Then −log p(label), nats a frame."""
+    """AUC pooled; per person, the mean over those with both labels; at the same frame, within folds, as folds
+    have different clocks. Then −log p(label), nats per frame."""
     truth = [[p.label for p in fold] for fold in folds]
     labels, estimates = ([v for fold in part for v in fold] for part in (truth, scores))
     y, p = np.concatenate(labels), np.concatenate(estimates).astype(np.float64)
     by_person = np.nanmean([auc(*pair) for pair in zip(labels, estimates, strict=True)])
     won, pairs = np.sum([same_frame(*fold) for fold in zip(truth, scores, strict=True)], 0)
-    surely = np.clip(p, 1e-6, 1 - 1e-6)
-    nats = -np.mean(y * np.log(surely) + (1 - y) * np.log1p(-surely))
+    clipped = np.clip(p, 1e-6, 1 - 1e-6)
+    nats = -np.mean(y * np.log(clipped) + (1 - y) * np.log1p(-clipped))
     return np.array([auc(y, p), by_person, won / pairs if pairs else np.nan, nats])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("frames", type=Path)
-    parser.add_argument("--test", type=Path, help="score these people, trained on all of the others")
+    parser.add_argument("--test", type=Path, help="train on all of FRAMES and score these people")
     parser.add_argument("--people", choices=("validation", "test"), default="test", help="of the folds")
     parser.add_argument("--begin", choices=tuple(BEGINS), default="start")
     parser.add_argument("--seeds", type=int, default=2)
@@ -264,12 +263,12 @@ def main() -> None:
         ]
     firsts, scored_from = BEGINS[arguments.begin]
     theirs = GRU[arguments.begin]
-    splits = [(some, [joined(p, first) for p in others for first in scored_from]) for some, others in splits]
+    splits = [(some, [tail(p, first) for p in others for first in scored_from]) for some, others in splits]
     scored = [others for _, others in splits]
     print(f"{sum(map(len, scored))} conversations, {sum(len(p.label) for o in scored for p in o)} frames")
 
     began = time.perf_counter()
-    found: dict[tuple[str, str], list[np.ndarray]] = {}  # by pattern and model, an entry a seed
+    found: dict[tuple[str, str], list[np.ndarray]] = {}  # by pattern and model, one entry per seed
     for seed in range(arguments.seeds):
         scores: dict[tuple[str, str], list[list[np.ndarray]]] = {}
         for k, (some, others) in enumerate(splits):
@@ -284,14 +283,14 @@ def main() -> None:
         for key, score in scores.items():
             found.setdefault(key, []).append(measures(scored, score))
 
-    print(f"\nmean ± deviation of {arguments.seeds} seeds")
-    print(f"{'':32s}{'AUC pooled':>16s}{'per person':>16s}{'same frame':>16s}{'nats a frame':>16s}")
+    print(f"\nmean ± standard deviation of {arguments.seeds} seeds")
+    print(f"{'':32s}{'AUC pooled':>16s}{'per person':>16s}{'same frame':>16s}{'nats per frame':>16s}")
     for (pattern, name), runs in found.items():
         figures = zip(np.mean(runs, 0), np.std(runs, 0), strict=True)
         print(f"{pattern:12s}{name:20s}" + "".join(f"{m:8.3f} ± {d:.3f}" for m, d in figures))
     by_clock: dict[str, list[list[np.ndarray]]] = {}
     for some, others in splits:
-        for name, score in clocks([joined(p, first) for p in some for first in firsts], others).items():
+        for name, score in clocks([tail(p, first) for p in some for first in firsts], others).items():
             by_clock.setdefault(name, []).append(score)
     for name, score in by_clock.items():
         print(f"{'clock':12s}{name:20s}" + "".join(f"{m:8.3f}        " for m in measures(scored, score)[:3]))

@@ -1,10 +1,10 @@
-"""Training speed of MM-VRNN beside a straightforward loop over ticks of the same layers.
+"""Training speed of MM-VRNN against a plain loop over ticks with the same layers.
 
     python benchmarks/train_speed.py [--rounds N]
 
-Both train the same weights on the same batch (audio 40, face 52, 32 sequences of 100 ticks; forward and
-backward, no optimiser) and take turns, on one thread and on two. Their losses are compared first, so that it
-is the same arithmetic that is timed.
+Both use the same weights and batch (audio 40, face 52, 32 sequences of 100 ticks; forward and backward, no
+optimiser), interleaved, on one thread and on two. Their losses are compared first, to time the same
+arithmetic.
 """
 
 import argparse
@@ -23,7 +23,7 @@ Sequences = dict[str, Tensor]
 
 
 def by_tick(model: MMVRNN, x: Sequences, mask: Sequences, noise: Tensor) -> Tensor:
-    """The negative ELBO, everything of a tick computed at that tick."""
+    """The negative ELBO, computed tick by tick."""
     h = model.initial_state(BATCH)
     kl, costs = [], {m.name: [] for m in (*model.decoded, model.target)}
     for t in range(TICKS):
@@ -83,12 +83,12 @@ def main() -> None:
                     if round_:  # the first warms up
                         seconds[name].append(time.perf_counter() - start)
             frames = {k: sorted(BATCH * TICKS / s for s in v) for k, v in seconds.items()}
-            said = ", ".join(
+            figures = ", ".join(
                 f"{k} {statistics.median(v):,.0f} ({v[0]:,.0f}–{v[-1]:,.0f})" for k, v in frames.items()
             )
             ratios = sorted(a / b for a, b in zip(seconds["by tick"], seconds["ours"], strict=True))
             print(
-                f"{threads} thread{'s' if threads > 1 else ' '}  H {hidden:3d}: {said}; "
+                f"{threads} thread{'s' if threads > 1 else ' '}  H {hidden:3d}: {figures}; "
                 f"ratio {statistics.median(ratios):.2f} ({ratios[0]:.2f}–{ratios[-1]:.2f})"
             )
 

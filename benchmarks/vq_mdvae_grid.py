@@ -1,21 +1,21 @@
-"""VQ-MDVAE on GRID sentences: six pictures whose mouth is covered, and what stands behind the cover.
+"""VQ-MDVAE on GRID sentences: restoring six frames in which the mouth is covered.
 
     python benchmarks/vq_mdvae_grid.py ../shared/clips [--ticks validation] [--picture mouths.png]
 
 The denoising experiment of Sadok, Leglaive, Girin, Alameda-Pineda & Séguier (2023), with little data: the
-`grid_*.mpg` of a folder, 64×64 grey crops of the face and a spectrum at each picture. The six pictures in the
-middle of every clip, and the sound at them, are withheld from all training, that of the VQ-VAEs included; the
-rest of the same clips is trained on. So the speakers are known, as are the pictures before and after, and
-what is said in between is not. Leaving out a speaker would ask for the mouth of a face never seen.
+`grid_*.mpg` of a folder, 64×64 grey crops of the face and a spectrum per frame. The six middle frames of
+every clip and their sound are excluded from all training, including that of the VQ-VAEs; the rest of the same
+clips is used. So the speakers and the neighbouring frames are known, and the speech in between is not. A
+held-out speaker would require the mouth of an unknown face.
 
-Compared are the VQ-VAE alone, VQ-MDVAE of the pictures only (with as many dynamic latents) and VQ-MDVAE of
-pictures and sound. Both see 16 ticks, the six in the middle, all the sound there; the six pictures are fed as
-they are, cover and all, or masked as missing. The MDVAEs learn the leading principal components of the
-VQ-VAEs' vectors. For comparison: a straight line through time from the picture before to the one after, the
-mean picture of what is trained on in the clip, and the VQ-VAE of the pictures without the cover.
+Compared are the VQ-VAE alone, VQ-MDVAE of video only (with as many dynamic latents) and VQ-MDVAE of video and
+sound. Both take 16 ticks, with the six in the middle and all sound present; the six frames are given
+corrupted, or masked as missing. The MDVAEs model the leading principal components of the VQ-VAEs' vectors.
+Baselines: linear interpolation from the frame before to the one after, the mean frame of the clip's training
+part, and the VQ-VAE on the frames without the cover.
 
-PSNR in dB on the covered pixels and on the whole picture as decoded, means over pictures, ± standard error
-over clips. Settings were chosen with `--ticks validation`, which withholds six other pictures as well.
+PSNR in dB on the covered pixels and on the whole decoded frame, means over frames ± standard error over
+clips. Settings were chosen with `--ticks validation`, which excludes six other frames too.
 """
 
 import argparse
@@ -26,78 +26,27 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from datasets import grid
+from datasets.grid import TICKS, Data, augmented, read, unchanged
 from torch import Tensor, nn
 
 from enrapt.models.mdvae import MDVAE, MDVAEConfig
 from enrapt.models.modality import Modality
 from enrapt.models.vq_vae import VQVAE, VQVAEConfig
-from enrapt.realtime.features.face import FaceFeatures
 from enrapt.realtime.features.face_model import find_face_model
-from enrapt.realtime.sources.recording import Recording
-from enrapt.realtime.streams.samples import Frame
 
-TICKS = 75  # of a clip
 COVERED = 6
-STRETCHES = {"test": slice(34, 40), "validation": slice(22, 28)}
+EXCLUDED = {"test": slice(34, 40), "validation": slice(22, 28)}
 MOUTH = slice(42, 60), slice(18, 46)  # rows and columns of the cover
 GREY = 0.5
 
-COPIES = 16  # of every clip, for the VQ-VAEs: moved, mirrored, brighter or darker, louder or softer
-CODING = {"video": (1800, 16), "audio": (1000, 32)}  # steps and samples a step of the VQ-VAEs
-COMPONENTS = 48  # of the coders' vectors, 512 numbers
+COPIES = 16  # augmented copies of every clip, for the VQ-VAEs
+CODING = {"video": (1800, 16), "audio": (1000, 32)}  # steps and batch size of the VQ-VAEs
+COMPONENTS = 48  # principal components of the coders' vectors of 512 numbers
 STATIC = 16  # dimensions of w
 STEPS, STREAMS, LENGTH = 700, 8, 16  # of the MDVAEs' training
 RATE = 4e-3
-BETA, WARMUP = 0.1, 200  # β, and the steps over which it rises to that
-FED = ("fed", "masked")  # what becomes of the covered pictures
-
-
-class Data(NamedTuple):
-    """Pictures, 0 … 1, `[N, T, 64, 64]`, and spectra `[N, T, 512]`."""
-
-    video: Tensor
-    audio: Tensor
-
-
-class Clip(NamedTuple):
-    pictures: np.ndarray  # RGB uint8 [T, height, width, 3]
-    square: grid.Square
-    spectra: np.ndarray
-
-
-def read(path: Path, face_model: Path) -> Clip:
-    pictures, faces, sound = [], [], []
-    with FaceFeatures(face_model) as face:
-        for piece in Recording(path):
-            if isinstance(piece, Frame):
-                pictures.append(piece.image)
-                faces.append(face.extract(piece))
-            else:
-                sound.append(piece.samples)
-    found = np.array([f for f in faces if f is not None])
-    square = grid.face_square(found, *pictures[0].shape[:2])
-    return Clip(np.stack(pictures[:TICKS]), square, grid.spectra(np.concatenate(sound), TICKS))
-
-
-def as_they_are(clips: list[Clip]) -> Data:
-    video = np.stack([grid.cut(clip.pictures, clip.square) for clip in clips])
-    return Data(torch.from_numpy(video), torch.from_numpy(np.stack([clip.spectra for clip in clips])))
-
-
-def varied(clips: list[Clip], rng: np.random.Generator) -> Data:
-    """One copy of each clip, changed in the same way from its first tick to its last."""
-    video, audio = [], []
-    for clip in clips:
-        left, top, side = clip.square
-        dx, dy, growth = rng.uniform(-0.03, 0.03, 3) * side
-        square = grid.Square(
-            round(left + dx - growth / 2), round(top + dy - growth / 2), round(side + growth)
-        )
-        pictures = grid.cut(clip.pictures, square)[..., :: rng.choice((1, -1))]
-        video.append(pictures * rng.uniform(0.9, 1.1) + rng.uniform(-0.05, 0.05))
-        audio.append(clip.spectra + rng.uniform(-0.7, 0.7))  # ± 3 dB
-    return Data(torch.from_numpy(np.stack(video)).float(), torch.from_numpy(np.stack(audio)).float())
+BETA, WARMUP = 0.1, 200  # β, and the steps over which it rises to it
+INPUTS = ("corrupted", "masked")  # the covered frames as input
 
 
 def optimise(model: nn.Module, steps: int, rate: float, loss: Callable[[int], Tensor]) -> None:
@@ -115,10 +64,10 @@ def optimise(model: nn.Module, steps: int, rate: float, loss: Callable[[int], Te
 
 
 class Coder(NamedTuple):
-    """A trained VQ-VAE, the units that it was trained in, and its vectors' leading principal components.
+    """A trained VQ-VAE, its normalisation, and the leading principal components of its vectors.
 
-    Of a face's vector, 512 numbers, little moves within a clip and most of that in a few directions; in these
-    an MDVAE learns within hundreds of steps what it had not begun to in 1500.
+    A face's vector of 512 numbers varies little within a clip, mostly in a few directions. On these an MDVAE
+    learns in hundreds of steps what it does not begin to learn in 1500 on the vectors.
     """
 
     vq: VQVAE
@@ -138,19 +87,19 @@ class Coder(NamedTuple):
 
     @torch.no_grad()
     def through(self, x: Tensor) -> Tensor:
-        """Encoded, quantised and decoded, all of it."""
+        """Encode, quantise and decode, with all components."""
         return self.vq.decode(self.vq.encode((x - self.center) / self.scale)) * self.scale + self.center
 
 
 def train_coder(
     samples: Tensor, plain: Tensor, center: Tensor, scale: Tensor, steps: int, batch: int
 ) -> Coder:
-    """A VQ-VAE of these samples `[N, *shape]`, components of the plain ones among them."""
+    """A VQ-VAE of samples `[N, *shape]`; principal components of those without augmentation, `plain`."""
     vq = VQVAE(VQVAEConfig(tuple(samples.shape[1:])))
 
     def loss() -> Tensor:
         losses, encoded = vq.loss((samples[torch.randint(len(samples), (batch,))] - center) / scale)
-        vq.codebook.update(encoded)  # the graph has its own copy of the codes
+        vq.codebook.update(encoded)  # safe before backward: the graph has its own copy of the codes
         return losses.total
 
     optimise(vq, steps, 1e-3, lambda _: loss())
@@ -158,9 +107,9 @@ def train_coder(
         vectors = vq.encode((plain - center) / scale)
     used = len(vq.codebook.nearest(vectors.unflatten(-1, (-1, vq.config.size))).unique())
     mean = vectors.mean(0)
-    values, directions = torch.linalg.eigh(torch.cov(vectors.T))  # rising
+    values, directions = torch.linalg.eigh(torch.cov(vectors.T))  # ascending
     share = values[-COMPONENTS:].sum() / values.sum()
-    print(f"  {used} codes in use; {COMPONENTS} components have {share:.1%} of the vectors' variance")
+    print(f"  {used} codes in use; {COMPONENTS} components explain {share:.1%} of the vectors' variance")
     return Coder(vq, center, scale, mean, directions[:, -COMPONENTS:])
 
 
@@ -178,7 +127,7 @@ def train_mdvae(
         when = torch.from_numpy(rng.integers(TICKS - LENGTH + 1, size=(STREAMS, 1))) + torch.arange(LENGTH)
         x = {name: v[which, when] for name, v in features.items()}
         available = dict.fromkeys(x, kept[when])
-        # A gap like that of the experiment in most; one modality throughout in a few.
+        # Most sequences have a gap like the experiment's; some miss one modality throughout.
         start = torch.from_numpy(rng.integers(-COVERED, LENGTH, size=(STREAMS, 1)))
         gap = (torch.arange(LENGTH) >= start) & (torch.arange(LENGTH) < start + COVERED)
         absent = torch.from_numpy(rng.random((STREAMS, 1)))
@@ -193,7 +142,7 @@ def train_mdvae(
 
 @torch.no_grad()
 def restored(model: MDVAE, coder: Coder, x: dict[str, Tensor], covered: slice, masked: bool) -> Tensor:
-    """The covered pictures as the model decodes them, `[N, 6, 64, 64]`; x covers a window of the clip."""
+    """The covered frames as decoded by the model, `[N, 6, 64, 64]`; x is a window of the clip."""
     present = {name: torch.ones(v.shape[:2], dtype=torch.bool) for name, v in x.items()}
     if masked:
         present["video"][:, covered] = False
@@ -202,7 +151,7 @@ def restored(model: MDVAE, coder: Coder, x: dict[str, Tensor], covered: slice, m
 
 
 def psnr(estimate: Tensor, truth: Tensor) -> Tensor:
-    """dB re a full scale of 1, mean over a clip's pictures: `[N, 6, height, width]` → `[N]`."""
+    """PSNR in dB re full scale 1, mean over a clip's frames: `[N, 6, height, width]` → `[N]`."""
     error = (estimate.clamp(0, 1) - truth).square().mean((-2, -1))
     return (-10 * torch.log10(error)).mean(1)
 
@@ -215,9 +164,9 @@ def table(rows: dict[str, Tensor], truth: Tensor) -> None:
     mouth = {name: psnr(x[..., *MOUTH], truth[..., *MOUTH]) for name, x in rows.items()}
     for name, x in rows.items():
         print(f"{name:44}{cell(mouth[name])}{cell(psnr(x, truth))}")
-    for fed in FED:
-        gain = mouth[f"VQ-MDVAE, pictures and sound, {fed}"] - mouth[f"VQ-MDVAE, pictures only, {fed}"]
-        print(f"{f'what sound adds, {fed}':44}{cell(gain)}")
+    for given in INPUTS:
+        gain = mouth[f"VQ-MDVAE, video and sound, {given}"] - mouth[f"VQ-MDVAE, video only, {given}"]
+        print(f"{f'gain from sound, {given}':44}{cell(gain)}")
 
 
 def draw(rows: dict[str, Tensor], clips: tuple[int, ...], path: Path) -> None:
@@ -233,7 +182,7 @@ def draw(rows: dict[str, Tensor], clips: tuple[int, ...], path: Path) -> None:
         for spine in ax.spines.values():
             spine.set_visible(False)
     figure.tight_layout(pad=0.3)
-    figure.savefig(path, dpi=110, bbox_inches="tight")  # names and all
+    figure.savefig(path, dpi=110, bbox_inches="tight")  # including the row names
 
 
 def main() -> None:
@@ -241,7 +190,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--ticks", choices=tuple(STRETCHES), default="test")
+    parser.add_argument("--ticks", choices=tuple(EXCLUDED), default="test")
     parser.add_argument("--picture", type=Path)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
@@ -250,19 +199,19 @@ def main() -> None:
     rng = np.random.default_rng(args.seed)
     began = time.perf_counter()
 
-    def said(what: str) -> None:
-        print(f"{time.perf_counter() - began:5.0f} s: {what}", flush=True)
+    def report(done: str) -> None:
+        print(f"{time.perf_counter() - began:5.0f} s: {done}", flush=True)
 
     face_model = find_face_model()
     clips = [read(path, face_model) for path in sorted(args.folder.glob("grid_*.mpg"))]
     kept = torch.ones(TICKS, dtype=torch.bool)
-    for stretch in (STRETCHES["test"], STRETCHES[args.ticks]):
-        kept[stretch] = False
-    copies = [varied(clips, rng) for _ in range(COPIES)]
+    for excluded in (EXCLUDED["test"], EXCLUDED[args.ticks]):
+        kept[excluded] = False
+    copies = [augmented(clips, rng) for _ in range(COPIES)]
     training = Data(*(torch.cat(part) for part in zip(*copies, strict=True)))
-    said(f"{len(clips)} clips, {len(clips) * int(kept.sum())} ticks to train on")
+    report(f"{len(clips)} clips, {len(clips) * int(kept.sum())} training ticks")
 
-    clean = as_they_are(clips)
+    clean = unchanged(clips)
     coders, features = {}, {}
     for name, x in training._asdict().items():
         samples = x[:, kept].flatten(0, 1)
@@ -271,56 +220,56 @@ def main() -> None:
         scale = (samples - center).std()
         coders[name] = train_coder(samples, plain[:, kept].flatten(0, 1), center, scale, *CODING[name])
         features[name] = coders[name].encode(plain)
-        said(f"VQ-VAE of {name}")
+        report(f"VQ-VAE of {name}")
 
     video, audio = (Modality(name, features[name].shape[-1], likelihood="normal") for name in Data._fields)
     sizes = {
-        "pictures only": MDVAEConfig((video,), hidden=128, static=STATIC, shared=24, private=0),
-        "pictures and sound": MDVAEConfig((audio, video), hidden=128, static=STATIC, shared=16, private=8),
+        "video only": MDVAEConfig((video,), hidden=128, static=STATIC, shared=24, private=0),
+        "video and sound": MDVAEConfig((audio, video), hidden=128, static=STATIC, shared=16, private=8),
     }
     models = {}
     for name, config in sizes.items():
         models[name] = train_mdvae({m.name: features[m.name] for m in config.modalities}, kept, config, rng)
-        said(f"VQ-MDVAE, {name}")
+        report(f"VQ-MDVAE, {name}")
 
-    stretch = STRETCHES[args.ticks]
-    first = stretch.start - (LENGTH - COVERED) // 2
+    gap = EXCLUDED[args.ticks]
+    first = gap.start - (LENGTH - COVERED) // 2
     window = slice(first, first + LENGTH)
-    covered = slice(stretch.start - first, stretch.stop - first)
+    covered = slice(gap.start - first, gap.stop - first)
     corrupted = clean.video.clone()
-    corrupted[:, stretch, *MOUTH] = GREY
+    corrupted[:, gap, *MOUTH] = GREY
     x = {
         "audio": coders["audio"].encode(clean.audio[:, window]),
         "video": coders["video"].encode(corrupted[:, window]),
     }
-    truth = clean.video[:, stretch]
+    truth = clean.video[:, gap]
     along = torch.arange(1, COVERED + 1).view(1, -1, 1, 1) / (COVERED + 1)
     rows = {
-        "corrupted": corrupted[:, stretch],
-        "straight line through time": torch.lerp(
-            clean.video[:, stretch.start - 1, None], clean.video[:, stretch.stop, None], along
+        "corrupted": corrupted[:, gap],
+        "linear interpolation": torch.lerp(
+            clean.video[:, gap.start - 1, None], clean.video[:, gap.stop, None], along
         ),
-        "mean picture of the rest of the clip": clean.video[:, kept].mean(1, keepdim=True).expand_as(truth),
-        "VQ-VAE": coders["video"].through(corrupted[:, stretch]),
+        "mean frame of the rest of the clip": clean.video[:, kept].mean(1, keepdim=True).expand_as(truth),
+        "VQ-VAE": coders["video"].through(corrupted[:, gap]),
     }
-    for fed in FED:
+    for given in INPUTS:
         for name, model in models.items():
             seen = {m.name: x[m.name] for m in model.config.modalities}
-            rows[f"VQ-MDVAE, {name}, {fed}"] = restored(
-                model, coders["video"], seen, covered, fed == "masked"
+            rows[f"VQ-MDVAE, {name}, {given}"] = restored(
+                model, coders["video"], seen, covered, given == "masked"
             )
-    rows["VQ-VAE of the uncovered pictures"] = coders["video"].through(truth)
+    rows["VQ-VAE without the corruption"] = coders["video"].through(truth)
     table(rows, truth)
     if args.picture:
         shown = {
             "original": truth,
             "corrupted": rows["corrupted"],
             "VQ-VAE": rows["VQ-VAE"],
-            "visual only": rows["VQ-MDVAE, pictures only, masked"],
-            "audiovisual": rows["VQ-MDVAE, pictures and sound, masked"],
+            "visual only": rows["VQ-MDVAE, video only, masked"],
+            "audiovisual": rows["VQ-MDVAE, video and sound, masked"],
         }
         draw(shown, (0, 6), args.picture)
-    said("done")
+    report("done")
 
 
 if __name__ == "__main__":

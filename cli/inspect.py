@@ -14,8 +14,8 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     parser = subparsers.add_parser(
         "inspect",
         help="print the model card of a bundle",
-        description="Prints the model card of a bundle: inputs, training data, limits and measured quality, "
-        "and its speed on this machine.",
+        description="Prints the model card of a bundle: inputs, training data, limits, measured quality, and "
+        "its speed on this machine.",
     )
     parser.add_argument("bundle", metavar="BUNDLE", help="a file, or a shipped bundle: default, mdvae")
     parser.add_argument("--json", action="store_true", help="print JSON")

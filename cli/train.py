@@ -26,9 +26,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 
 def add_training(parser: argparse.ArgumentParser) -> None:
     """Options of every training."""
-    parser.add_argument(
-        "-o", "--output", metavar="FOLDER", type=Path, required=True, help="folder of the run"
-    )
+    parser.add_argument("-o", "--output", metavar="FOLDER", type=Path, required=True, help="run folder")
     parser.add_argument("--seed", type=int, default=0, help="random seed (%(default)s)")
     parser.add_argument(
         "--threads", type=int, default=2, help="PyTorch threads; their number affects rounding (%(default)s)"

@@ -18,9 +18,9 @@ class Layout(NamedTuple):
     """Of a bundle's graph.
 
     Attributes:
-        inputs: in the order of the mask's columns.
-        decoded: those that a full graph reconstructs.
-        lag: ticks between what is seen and what is told.
+        inputs: in the order of the mask's columns, the decoded ones first.
+        decoded: those with a surprise, and with a reconstruction in a full graph.
+        lag: ticks by which an estimate lies before the tick that it is computed at.
     """
 
     inputs: tuple[Modality, ...]
@@ -37,25 +37,27 @@ class Layout(NamedTuple):
 
 
 def exportable(model: Model, name: str) -> Exportable:
-    """The model, if it has what a bundle tells.
+    """The model, if a bundle can be made of it.
 
     Raises:
         UserError: names `name`, and what to do instead.
     """
     if not isinstance(model, Exportable):
-        raise UserError(f"{name}: an MDVAE looks ahead; make a forward filter of it first: enrapt distil")
+        raise UserError(
+            f"{name}: an MDVAE looks ahead and cannot run live; distil a forward filter: enrapt distil"
+        )
     if isinstance(model, MMVRNN) and model.config.fusion != "experts":
-        raise UserError(f"{name}: fusion {model.config.fusion!r} has no bundle; train with 'experts'")
+        raise UserError(f"{name}: fusion {model.config.fusion!r} cannot be exported; train with 'experts'")
     modalities = (
         model.smoother.config.modalities if isinstance(model, ForwardFilter) else model.config.modalities
     )
     if not any(m.role == "target" and m.likelihood == "logit_normal" for m in modalities):
-        raise UserError(f"{name}: a bundle tells a target that is logit_normal; train with one")
+        raise UserError(f"{name}: a bundle estimates a logit_normal target; train a model that has one")
     return model
 
 
 def layout(model: Exportable) -> Layout:
-    """Of an exportable model."""
+    """The layout of an exportable model."""
     if isinstance(model, MMVRNN):
         hidden, latent = model.config.hidden, model.config.latent
         state = StateSpec("h", (hidden,), 0.0)

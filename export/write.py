@@ -1,4 +1,4 @@
-"""A trained model becomes a bundle."""
+"""A trained model becomes a bundle: its graph, its description, and the checks before it gets its name."""
 
 import logging
 import math
@@ -13,22 +13,16 @@ import torch
 
 from ..bundle.bundle import Bundle
 from ..bundle.metadata import ESTIMATES, KEY, VERSION, Graph, Metadata, ModalitySpec, TrainingData, digest
-from ..contracts.errors import UserError
+from ..contracts.files import atomic_file
 from ..contracts.schemas import schema
 from ..models.config import Config
 from ..models.evaluation import Scores
-from ..models.forward_filter import ForwardFilter
-from ..models.mm_vrnn import MMVRNN
 from ..models.training import load_model, run_seed
-from .block import BlockGraph
-from .filter import FilterGraph
-from .full import FullGraph
+from .graph import ModelGraph
 from .layout import Exportable, exportable, layout
 from .parity import check_parity
 from .quality import measure
 from .quantise import quantised
-from .stateless import StatelessGraph
-from .step import StepGraph
 
 OPSET = 20
 NOT_FOR = (
@@ -46,43 +40,40 @@ LIMITS_RECORDED = f"Valid for people and settings like the recorded ones, if at 
 def export_run(run: Path, path: Path, graph: Graph = "step", int8: bool = False) -> float | None:
     """Write the bundle of a finished training run, its quality measured on held-out people.
 
-    Nothing is left under `path` unless ONNX Runtime gives what PyTorch gives, or with 8-bit weights finite
-    numbers.
+    The file appears under `path` only if the graph in ONNX Runtime agrees with the model in PyTorch; with
+    8-bit weights, which make another model, only if its outputs are finite.
 
     Args:
-        graph: one tick a call (`step`), the same with reconstructions (`full`), or many ticks (`block`).
+        graph: one tick per call (`step`), the same with reconstructions (`full`), or many ticks (`block`).
         int8: weights in 8 bits, see `quantise`.
 
     Returns:
-        the largest difference between the two, None for 8-bit weights, which are another model.
+        The largest difference between the two; None for 8-bit weights.
 
     Raises:
-        UserError: no finished run, a model that has no bundle, an unwritable path, or a graph that differs
-            from the model.
+        UserError: no finished run, a model that cannot be exported, an unwritable path, or a graph that
+            differs from the model.
     """
     config, model = load_model(run)
     model, seed = exportable(model, str(run)), run_seed(run)
-    onnx_model = graph_of(model, graph)
-    if int8:
-        onnx_model = quantised(onnx_model)
-    metadata = describe(config, model, graph, seed, digest(onnx_model))
-    partial = path.with_name(path.name + ".part")
-    try:
-        partial.write_bytes(with_metadata(onnx_model, metadata))
-        bundle = Bundle.load(partial)
+    with atomic_file(path) as file:  # opened first: an unwritable path fails before minutes of work
+        onnx_model = graph_of(model, graph)
+        if int8:
+            onnx_model = quantised(onnx_model)
+        metadata = describe(config, model, graph, seed, digest(onnx_model))
+        file.write(with_metadata(onnx_model, metadata))
+        file.flush()
+        bundle = Bundle.load(Path(file.name))
         worst = None if int8 else check_parity(model, bundle)
         metadata = msgspec.structs.replace(metadata, quality=rounded(measure(bundle, config, seed)))
-        partial.write_bytes(with_metadata(onnx_model, metadata))
-        partial.replace(path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror}); give another path") from None
-    finally:
-        partial.unlink(missing_ok=True)
+        file.seek(0)
+        file.truncate()
+        file.write(with_metadata(onnx_model, metadata))
     return worst
 
 
 def rounded(scores: Scores) -> Scores:
-    """Scores as a description holds them; one that is no number (the target never changes) is left out."""
+    """Scores as the metadata stores them, without those that are not finite (of a constant target)."""
     return {
         pattern: {k: round(v, 4) for k, v in figures.items() if math.isfinite(v)}
         for pattern, figures in scores.items()
@@ -90,28 +81,26 @@ def rounded(scores: Scores) -> Scores:
 
 
 def graph_of(model: Exportable, kind: Graph) -> bytes:
-    """The serialised ONNX graph, without description."""
-    held = layout(model)
-    # An example of 1 would freeze that axis at 1.
+    """The serialised ONNX graph of a model, without metadata."""
+    content = layout(model)
+    # An example size of 1 would fix that axis at 1.
     batch, ticks = (2,), (3,) if kind == "block" else ()
-    sequences = {m.name: torch.zeros(*batch, *ticks, m.dim) for m in held.inputs}
-    sequences["mask"] = torch.ones(*batch, *ticks, len(held.inputs))
-    others = {f"state_{s.name}": torch.full((*batch, *s.shape), s.initial) for s in held.states}
+    sequences = {m.name: torch.zeros(*batch, *ticks, m.dim) for m in content.inputs}
+    sequences["mask"] = torch.ones(*batch, *ticks, len(content.inputs))
+    others = {f"state_{s.name}": torch.full((*batch, *s.shape), s.initial) for s in content.states}
     if kind == "full":
-        others["noise"] = torch.zeros(*batch, held.z)
+        others["noise"] = torch.zeros(*batch, content.z)
     free = {0: torch.export.Dim("batch")}
     dynamic = [free | ({1: torch.export.Dim("ticks")} if ticks else {})] * len(sequences)
     dynamic += [free] * len(others)
-    reconstructions = [f"reconstruction_{m.name}" for m in held.decoded] if kind == "full" else []
-    for name in (
-        "torch.onnx",
-        "onnxscript",
-    ):  # they tell of torchvision, which nothing here uses, and of folding
+    reconstructions = [f"reconstruction_{m.name}" for m in content.decoded] if kind == "full" else []
+    for name in ("torch.onnx", "onnxscript"):
+        # They log that torchvision, which nothing here uses, is not installed, and every folded constant.
         logging.getLogger(name).setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter warns of its own deprecations
         program = torch.onnx.export(
-            _module(model, kind).eval(),
+            ModelGraph(model, kind).eval(),
             (*sequences.values(), *others.values()),
             dynamo=True,
             verbose=False,
@@ -120,29 +109,23 @@ def graph_of(model: Exportable, kind: Graph) -> bytes:
             output_names=[
                 *ESTIMATES,
                 *("z_mean", "z_std", "surprise"),
-                *(f"next_state_{s.name}" for s in held.states),
+                *(f"next_state_{s.name}" for s in content.states),
                 *reconstructions,
             ],
             dynamic_shapes={"arguments": tuple(dynamic)},
-            custom_translation_table={torch.ops.aten.softplus.default: _softplus},
+            custom_translation_table={torch.ops.aten.softplus.default: softplus},
         )
     assert program is not None
     return stripped(program.model_proto).SerializeToString(deterministic=True)
 
 
-def _module(model: Exportable, kind: Graph) -> torch.nn.Module:
-    if isinstance(model, MMVRNN):
-        return {"step": StepGraph, "full": FullGraph, "block": BlockGraph}[kind](model)
-    return FilterGraph(model, kind) if isinstance(model, ForwardFilter) else StatelessGraph(model, kind)
-
-
-def _softplus(x: onnxscript.FLOAT, beta: float = 1.0, threshold: float = 20.0) -> onnxscript.FLOAT:
-    """ONNX has the operator; the exporter's own translation adds a comparison and a choice around it."""
+def softplus(x: onnxscript.FLOAT, beta: float = 1.0, threshold: float = 20.0) -> onnxscript.FLOAT:
+    """ONNX's own operator: the exporter's translation adds a comparison and a choice around it."""
     return onnxscript.opset20.Softplus(x)
 
 
 def stripped(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model without what the exporter notes of this machine: paths, stack traces, names of versions."""
+    """The model without what the exporter records of this machine: paths, stack traces, version names."""
     model.producer_version = ""
     model.doc_string = ""
     del model.metadata_props[:]
@@ -152,7 +135,7 @@ def stripped(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def strip(graph: onnx.GraphProto | onnx.FunctionProto) -> None:
-    """The same for a graph and what its nodes hold: a Scan's body is a graph."""
+    """The same for a graph and the graphs inside its nodes, such as a Scan's body."""
     del graph.metadata_props[:]
     graph.doc_string = ""
     for node in graph.node:
@@ -168,21 +151,21 @@ def strip(graph: onnx.GraphProto | onnx.FunctionProto) -> None:
 
 
 def with_metadata(graph: bytes, metadata: Metadata) -> bytes:
-    """A serialised model with its description added; the other bytes stay as they are."""
+    """A serialised model with its metadata appended; the bytes before stay as they are."""
     described = onnx.ModelProto()
     described.metadata_props.add(key=KEY, value=msgspec.json.encode(metadata).decode())
-    # Serialised messages of Protocol Buffers merge by being put one after the other.
+    # Serialised Protocol Buffers messages merge by concatenation.
     return graph + described.SerializeToString(deterministic=True)
 
 
 def describe(config: Config, model: Exportable, graph: Graph, seed: int, sha256: str) -> Metadata:
-    """What a bundle says of itself, its quality not yet measured."""
+    """The metadata of a bundle, its quality not yet measured."""
     training = config.training
     ticks = round(training.session_seconds * config.rate) * training.streams * training.rounds
-    held = layout(model)
+    content = layout(model)
     sizes: dict[str, Any] = msgspec.to_builtins(config.model)
     kind = sizes.pop("model")
-    del sizes.get("smoother", sizes)["modalities"]  # told elsewhere
+    del sizes.get("smoother", sizes)["modalities"]  # which have a field of their own
     return Metadata(
         bundle_version=VERSION,
         name=config.name,
@@ -195,13 +178,13 @@ def describe(config: Config, model: Exportable, graph: Graph, seed: int, sha256:
             ModalitySpec(
                 m.name, m.role, m.dim, m.likelihood, m.schema, schema(m.schema).max_age if m.schema else None
             )
-            for m in (*held.inputs, held.target)
+            for m in (*content.inputs, content.target)
         ),
-        states=held.states,
-        latents=held.latents,
-        lag=held.lag,
+        states=content.states,
+        latents=content.latents,
+        lag=content.lag,
         training_data=TrainingData(
-            name=Path(training.data).name,  # of a folder, never its path
+            name=Path(training.data).name,  # a folder's name, never its path
             description=SIMULATED if training.data == "conversation" else RECORDED,
             limits=LIMITS_SIMULATED if training.data == "conversation" else LIMITS_RECORDED,
             seed=seed,

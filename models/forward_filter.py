@@ -27,6 +27,7 @@ from .dynamic_latent import Latent, ahead
 from .engagement import Prediction, linear_logit, predictive
 from .experts import kl_divergence, precision
 from .likelihoods import logit_normal, nll
+from .losses import masked_mean
 from .mdvae import MDVAE, Inputs, MDVAEConfig
 from .mlp import mlp
 from .modality import Modality
@@ -139,14 +140,14 @@ class ForwardFilter(nn.Module):
         """
         features, anything = self.encode(x, mask)
         hs, _ = self.gru(features, state.h.unsqueeze(0))  # [B, T, H]
-        return self.believe(hs, anything, state)
+        return self.segment_beliefs(hs, anything, state)
 
     def encode(self, x: Mapping[str, Tensor], mask: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """What the recurrence sees, `[B, T, I]`, and where anything is present, bool `[B, T]`."""
         features, present = self.inputs(x, mask)
         return torch.cat(list(features.values()), -1), torch.stack(list(present.values())).any(0)
 
-    def believe(
+    def segment_beliefs(
         self, hs: Tensor, anything: Tensor, state: FilterState
     ) -> tuple[Beliefs, Beliefs, FilterState]:
         """What `forward` gives, from the recurrence's h `[B, T, H]`."""
@@ -169,11 +170,11 @@ class ForwardFilter(nn.Module):
         added = precision(raw) * anything.unsqueeze(-1)
         return added, added * mean
 
-    def beliefs(self, state: FilterState, told_by: nn.Module | None = None) -> Beliefs:
+    def beliefs(self, state: FilterState, network: nn.Module | None = None) -> Beliefs:
         """About each latent, from states `[…, ·]`; the dynamic ones by `belief` if nothing else is said."""
         w = Belief(state.w_shift / state.w_precision, state.w_precision)
         context = torch.cat([state.h, w.mean, torch.rsqrt(w.precision)], -1)
-        mean, raw = (told_by or self.belief)(context).chunk(2, -1)
+        mean, raw = (network or self.belief)(context).chunk(2, -1)
         lam, sizes = precision(raw), [*self.sizes.values()]
         parts = zip(self.sizes, mean.split(sizes, -1), lam.split(sizes, -1), strict=True)
         dynamic = {name: Belief(*part) for name, *part in parts}
@@ -188,9 +189,9 @@ class ForwardFilter(nn.Module):
         beliefs, expected, state = self(x, mask, state)
         named = [m for m in self.observed if m.name in x]
         surprise = {m.name: self.surprise(m, x[m.name], mask[m.name], expected) for m in named}
-        return self.told(beliefs), surprise, state
+        return self.target_distribution(beliefs), surprise, state
 
-    def told(self, beliefs: Beliefs) -> Prediction:
+    def target_distribution(self, beliefs: Beliefs) -> Prediction:
         """The target's predictive distribution, `[B, T, 1]`."""
         return predictive(*self.logit(beliefs))
 
@@ -204,7 +205,7 @@ class ForwardFilter(nn.Module):
         )
         return linear_logit(self.decoder, mean, variance)
 
-    def side_by_side(self, beliefs: Beliefs) -> tuple[Tensor, Tensor]:
+    def concatenated(self, beliefs: Beliefs) -> tuple[Tensor, Tensor]:
         """Means and standard deviations of all latents, `[…, Z]`, in the order of the smoother's sizes."""
         every = [beliefs[name] for name in self.smoother.sizes]
         return torch.cat([b.mean for b in every], -1), torch.rsqrt(
@@ -257,22 +258,17 @@ class ForwardFilter(nn.Module):
         for name, belief in beliefs.items():
             mean, lam = latents[name].mean, latents[name].precision
             if name == "w":  # the same at every tick
-                costs[name] = _mean(kl_divergence(mean.unsqueeze(1), lam.unsqueeze(1), *belief), ticks)
+                costs[name] = masked_mean(kl_divergence(mean.unsqueeze(1), lam.unsqueeze(1), *belief), ticks)
                 continue
             end = mean.shape[1] - self.lag
             late = (part[:, self.lag :] for part in belief)
-            costs[name] = _mean(kl_divergence(mean[:, :end], lam[:, :end], *late), ticks[:, self.lag :])
-            ahead_of = _mean(kl_divergence(mean, lam, *expected[name]), ticks)
+            costs[name] = masked_mean(kl_divergence(mean[:, :end], lam[:, :end], *late), ticks[:, self.lag :])
+            ahead_of = masked_mean(kl_divergence(mean, lam, *expected[name]), ticks)
             costs["expected"] = costs.get("expected", torch.zeros(())) + ahead_of
         if self.target is not None and self.target.name in available:
             end = ticks.shape[1] - self.lag
             known = available[self.target.name][:, :end]
             y = torch.where(known.unsqueeze(-1), x[self.target.name][:, :end], torch.tensor(0.5))
             nats = logit_normal(y, *(part[:, self.lag :] for part in self.logit(beliefs))).squeeze(-1)
-            costs["target"] = self.target.factor * _mean(nats * known, known)
+            costs["target"] = self.target.factor * masked_mean(nats, known)
         return costs, state
-
-
-def _mean(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean over the ticks where the mask is set; 0 where it is set nowhere."""
-    return (values * mask).sum() / mask.sum().clamp(min=1)

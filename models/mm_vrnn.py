@@ -29,8 +29,8 @@ from .binary import BinaryHead
 from .dynamic_latent import ahead
 from .engagement import EngagementHead, Prediction
 from .experts import kl_divergence, precision, product
-from .likelihoods import nll, width
-from .losses import Losses
+from .likelihoods import mean, nll, width
+from .losses import Losses, masked_mean
 from .modality import Modality, Role
 from .normalised import Normalised
 
@@ -40,6 +40,9 @@ HEADS: Final[dict[str, type[EngagementHead] | type[BinaryHead]]] = {
     "bernoulli": BinaryHead,
 }
 CLIP = 10.0  # standard deviations; encoder inputs beyond it are clipped
+
+
+Values = Mapping[str, Tensor]  # by modality
 
 
 class MMVRNNConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="model", tag="mm_vrnn"):
@@ -78,23 +81,24 @@ class MMVRNNConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_
             raise ValueError("hidden, latent and every dim must be at least 1")
 
 
+class Evidence(NamedTuple):
+    """What the inputs of a tick contribute before h_{t-1} is known; K modalities are given."""
+
+    gates: Tensor  # to the GRU's gates, `[…, 3 H]`
+    experts: Tensor  # to each expert's mean and raw precision, `[…, K, 2 Z]`
+    present: Tensor  # 1 where an expert is present, 0 where not, `[…, K]`
+
+
 class Latents(NamedTuple):
-    """Output of the recurrence for a segment; B streams, T ticks.
+    """Output of the recurrence: for a segment `[B, T, ·]`, for one tick `[B, ·]`."""
 
-    Attributes:
-        h: `[B, T, H]`, h_{t-1}, the decoders' input.
-        prior_mean, prior_precision, mean, precision: of z_t, `[B, T, Z]`.
-        z: `[B, T, Z]`; a sample of the posterior, or its mean.
-        state: `[B, H]`, h after the last tick.
-    """
-
-    h: Tensor
-    prior_mean: Tensor
+    h: Tensor  # h_{t-1}, the decoders' input, `[…, H]`
+    prior_mean: Tensor  # of z_t, as the next three, `[…, Z]`
     prior_precision: Tensor
     mean: Tensor
     precision: Tensor
-    z: Tensor
-    state: Tensor
+    z: Tensor  # a sample of the posterior, or its mean
+    state: Tensor  # h after the last tick, `[B, H]`
 
 
 class MMVRNN(Normalised):
@@ -148,9 +152,7 @@ class MMVRNN(Normalised):
     def initial_state(self, batch: int) -> Tensor:
         return torch.zeros(batch, self.config.hidden)
 
-    def infer(
-        self, x: Mapping[str, Tensor], mask: Mapping[str, Tensor], state: Tensor, noise: Tensor | None = None
-    ) -> Latents:
+    def infer(self, x: Values, mask: Values, state: Tensor, noise: Tensor | None = None) -> Latents:
         """Run the recurrence over a segment.
 
         Args:
@@ -158,50 +160,62 @@ class MMVRNN(Normalised):
             state: `[B, H]`.
             noise: `[B, T, Z]` from N(0, 1) to sample the posterior; None takes its mean.
         """
-        h = state
-        features = {m.name: self.encode(m.name, x[m.name], mask[m.name]) for m in self.experts if m.name in x}
-        batch, ticks = next(iter(mask.values())).shape
-        if self.config.fusion != "experts":
-            features = {m.name: self.stand_in(m.name, features, mask, batch, ticks) for m in self.experts}
-            mask = {name: torch.ones(batch, ticks, dtype=torch.bool) for name in features}
-        gates = torch.zeros(batch, ticks, 3 * self.config.hidden)
-        for m in self.inputs:
-            if m.name in features:
-                gates = gates + self.gates_x[m.name](features[m.name]) * mask[m.name].unsqueeze(-1)
-        parts = torch.stack([self.expert[name](phi) for name, phi in features.items()], 2)  # [B, T, M, 2Z]
-        weights = torch.stack([mask[name] for name in features], 2).to(parts.dtype)  # [B, T, M]
-        columns = [i for i, m in enumerate(self.experts) if m.name in features]
-
+        evidence = self.evidence(x, mask)
         # Unbound once: indexing [:, t] in the loop would make the backward pass quadratic in T.
-        by_tick = zip(gates.unbind(1), parts.unbind(1), weights.unbind(1), strict=True)
-        draws = [None] * ticks if noise is None else noise.unbind(1)
-        steps: list[tuple[Tensor, ...]] = []
-        for (gates_x, part, weight), draw in zip(by_tick, draws, strict=True):
-            prior, experts, gates_h = self.from_h(h).split(self.widths, -1)
-            prior_mean, prior_precision = prior.chunk(2, -1)
-            prior_precision = precision(prior_precision)
-            if self.config.fusion == "experts":
-                experts = experts.unflatten(-1, (len(self.experts), -1))[:, columns] + part
-                means, raw = experts.chunk(2, -1)
-                mean, lam = product(prior_mean, prior_precision, means, precision(raw), weight)
-            else:
-                mean, raw = (experts + part.sum(1)).chunk(2, -1)
-                lam = precision(raw)
-            z = mean if draw is None else mean + draw * torch.rsqrt(lam)
-            steps.append((h, prior_mean, prior_precision, mean, lam, z))
-            h = self.advance(gates_x, z, gates_h, h)
-        hs, prior_means, prior_precisions, means_, precisions, zs = (
-            torch.stack(column, 1) for column in zip(*steps, strict=True)
-        )
-        return Latents(hs, prior_means, prior_precisions, means_, precisions, zs, h)
+        by_tick = zip(*(part.unbind(1) for part in evidence), strict=True)
+        draws = [None] * evidence.present.shape[1] if noise is None else noise.unbind(1)
+        given, h, steps = self.given(x), state, []
+        for parts, draw in zip(by_tick, draws, strict=True):
+            *step, h = self.tick(h, Evidence(*parts), given, draw)
+            steps.append(step)
+        return Latents._make([*(torch.stack(column, 1) for column in zip(*steps, strict=True)), h])
 
-    def stand_in(
-        self, name: str, features: Mapping[str, Tensor], mask: Mapping[str, Tensor], batch: int, ticks: int
-    ) -> Tensor:
+    def given(self, x: Values) -> list[int]:
+        """Indices of the experts whose modality is in x."""
+        return [i for i, m in enumerate(self.experts) if m.name in x]
+
+    def evidence(self, x: Values, mask: Values) -> Evidence:
+        """Everything of one tick or of many that does not depend on h; x `[…, D]`, masks `[…]`."""
+        features = {m.name: self.encode(m.name, x[m.name], mask[m.name]) for m in self.experts if m.name in x}
+        some = next(iter(mask.values()))
+        if self.config.fusion != "experts":
+            features = {m.name: self.stand_in(m.name, features, mask, some.shape) for m in self.experts}
+            mask = dict.fromkeys(features, torch.ones_like(some))
+        names = [m.name for m in self.inputs if m.name in features]
+        gates = [self.gates_x[name](features[name]) * mask[name].unsqueeze(-1) for name in names]
+        return Evidence(
+            sum(gates[1:], gates[0]) if gates else torch.zeros(*some.shape, 3 * self.config.hidden),
+            torch.stack([self.expert[name](phi) for name, phi in features.items()], -2),  # […, K, 2 Z]
+            torch.stack([mask[name] for name in features], -1).to(self.from_h.weight.dtype),  # […, K]
+        )
+
+    def tick(self, h: Tensor, evidence: Evidence, given: list[int], noise: Tensor | None = None) -> Latents:
+        """One tick of the recurrence: from h_{t-1} `[B, H]` to z_t and h_t.
+
+        Args:
+            given: the experts that `evidence` is of, as `given` returns them.
+            noise: `[B, Z]`; None takes the posterior's mean.
+        """
+        prior, parts, gates_h = self.from_h(h).split(self.widths, -1)  # [B, 2 Z], [B, M · 2 Z], [B, 3 H]
+        prior_mean, prior_precision = prior.chunk(2, -1)
+        prior_precision = precision(prior_precision)
+        if self.config.fusion == "experts":
+            by_expert = parts.split(2 * self.config.latent, -1)
+            parts = torch.stack([by_expert[i] for i in given], 1)  # [B, K, 2 Z]
+            means, raw = (parts + evidence.experts).chunk(2, -1)
+            mean, lam = product(prior_mean, prior_precision, means, precision(raw), evidence.present)
+        else:
+            mean, raw = (parts + evidence.experts.sum(1)).chunk(2, -1)
+            lam = precision(raw)
+        z = mean if noise is None else mean + noise * torch.rsqrt(lam)
+        after = self.advance(evidence.gates, z, gates_h, h)
+        return Latents(h, prior_mean, prior_precision, mean, lam, z, after)
+
+    def stand_in(self, name: str, features: Values, mask: Values, shape: torch.Size) -> Tensor:
         """φ_m(x), with zeros or the token where the modality is missing, `[B, T, H]`."""
         nothing = self.token[name] if self.config.fusion == "token" else torch.zeros(self.config.hidden)
         if name not in features:
-            return nothing.expand(batch, ticks, -1)
+            return nothing.expand(*shape, -1)
         return torch.where(mask[name].unsqueeze(-1), features[name], nothing)
 
     def advance(self, gates_x: Tensor, z: Tensor, gates_h: Tensor, h: Tensor) -> Tensor:
@@ -217,6 +231,11 @@ class MMVRNN(Normalised):
         parameters: Tensor = self.decoder[name](torch.cat([self.phi_z(z), h], -1))
         return parameters
 
+    def reconstruct(self, z: Tensor, h: Tensor) -> dict[str, Tensor]:
+        """The mean of p(x_m | z, h) of each observed modality, raw units, `[…, D_m]`."""
+        means = {m: mean(m.likelihood, self.decode(m.name, z, h)) for m in self.decoded}
+        return {m.name: self.in_raw_units(m, value) for m, value in means.items()}
+
     def surprise(self, name: str, x: Tensor, mask: Tensor, z: Tensor, h: Tensor) -> Tensor:
         """−log p(x_m | z, h), nats, of the normalised x; 0 where masked; `[…]`."""
         (likelihood,) = (m.likelihood for m in self.decoded if m.name == name)
@@ -225,9 +244,9 @@ class MMVRNN(Normalised):
 
     def loss(
         self,
-        x: Mapping[str, Tensor],
-        available: Mapping[str, Tensor],
-        fed: Mapping[str, Tensor],
+        x: Values,
+        available: Values,
+        fed: Values,
         state: Tensor,
         noise: Tensor,
         beta: float,
@@ -246,46 +265,36 @@ class MMVRNN(Normalised):
         """
         latents = self.infer(x, fed, state, noise)
         kl = self.kl(latents, ahead(torch.stack(list(available.values())).any(0)))
-        costs = {
-            m.name: _mean(
-                self.surprise(m.name, x[m.name], available[m.name], latents.z, latents.h), available[m.name]
-            )
+        nats = {
+            m.name: self.surprise(m.name, x[m.name], available[m.name], latents.z, latents.h)
             for m in self.decoded
         }
-        y, seen = x[self.target.name], available[self.target.name]
-        y = torch.where(seen.unsqueeze(-1), y, torch.tensor(0.5))
-        costs[self.target.name] = _mean(self.head.nll(y, latents.z, latents.h) * seen, seen)
+        y = self.target.name
+        known = torch.where(available[y].unsqueeze(-1), x[y], torch.tensor(0.5))
+        nats[y] = self.head.nll(known, latents.z, latents.h)
+        costs = {name: masked_mean(value, available[name]) for name, value in nats.items()}
         total = beta * kl
         for m in (*self.decoded, self.target):
             total = total + m.factor * costs[m.name]
         return Losses(total, kl, costs), latents.state
 
     def kl(self, latents: Latents, counted: Tensor) -> Tensor:
-        """KL(posterior ‖ prior), nats per tick over the counted ones, bool `[B, T]`; per dimension at least
-        `free_nats`."""
+        """KL(posterior ‖ prior), nats per tick counted, bool `[B, T]`; per dimension at least `free_nats`."""
         gaussians = (latents.mean, latents.precision, latents.prior_mean, latents.prior_precision)
         if not self.config.free_nats:
-            return _mean(kl_divergence(*gaussians) * counted, counted)
+            return masked_mean(kl_divergence(*gaussians), counted)
         by_latent = kl_divergence(*(g[counted].unsqueeze(-1) for g in gaussians))  # [N, Z]
         return by_latent.mean(0).clamp(min=self.config.free_nats).sum()
 
-    def predict(
-        self, x: Mapping[str, Tensor], mask: Mapping[str, Tensor], state: Tensor
-    ) -> tuple[Prediction, dict[str, Tensor], Tensor]:
-        """Filter a segment.
-
-        Returns:
-            the target's predictive distribution `[B, T, 1]` at each tick given everything up to it; the
-            surprise `[B, T]` of each observed modality under the prediction made before seeing it; and the
-            state after the segment.
-        """
+    def predict(self, x: Values, mask: Values, state: Tensor) -> tuple[Prediction, dict[str, Tensor], Tensor]:
+        """Filter a segment: the target's predictive distribution `[B, T, 1]` at each tick given everything up
+        to it, the surprise `[B, T]` of each observed modality under the prediction made before seeing it, and
+        the state after the segment."""
         latents = self.infer(x, mask, state)
-        return (*self.told(x, mask, latents), latents.state)
+        return (*self.predict_from(latents, x, mask), latents.state)
 
-    def told(
-        self, x: Mapping[str, Tensor], mask: Mapping[str, Tensor], latents: Latents
-    ) -> tuple[Prediction, dict[str, Tensor]]:
-        """The target's predictive distribution and each modality's surprise, as `predict` gives them."""
+    def predict_from(self, latents: Latents, x: Values, mask: Values) -> tuple[Prediction, dict[str, Tensor]]:
+        """The target's predictive distribution and each observed modality's surprise, of known latents."""
         prediction = self.head.predict(latents.mean, 1 / latents.precision, latents.h)
         surprise = {
             m.name: self.surprise(m.name, x[m.name], mask[m.name], latents.prior_mean, latents.h)
@@ -293,8 +302,3 @@ class MMVRNN(Normalised):
             if m.name in x
         }
         return prediction, surprise
-
-
-def _mean(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean over the ticks where the mask is set; 0 where it is set nowhere."""
-    return values.sum() / mask.sum().clamp(min=1)

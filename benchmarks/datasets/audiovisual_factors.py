@@ -1,4 +1,4 @@
-"""Two linked sequences whose factors are known: what stays, what both show, what only one shows.
+"""Two linked sequences with known factors: static, shared, and specific to one modality.
 
     static  [2] ~ N(0, I), constant over a sequence
     shared  [2], audio [1], video [1]: f_t = 0.8 f_{t-1} + 0.6 N(0, I), stationary with variance 1
@@ -37,7 +37,7 @@ def factors(rng: np.random.Generator, streams: int, ticks: int) -> dict[str, Arr
 
 
 def render(f: Mapping[str, Array]) -> dict[str, Array]:
-    """What factors look and sound like without noise: `[streams, ticks, dim]` by modality."""
+    """Noiseless observations of the factors: `[streams, ticks, dim]` by modality."""
     return {
         m: (np.tanh(np.concatenate([f["static"], f["shared"], f[m]], -1) @ _A[m]) @ _B[m]).astype(np.float32)
         for m in DIMS
@@ -45,7 +45,7 @@ def render(f: Mapping[str, Array]) -> dict[str, Array]:
 
 
 def simulate(rng: np.random.Generator, streams: int, ticks: int) -> tuple[dict[str, Array], dict[str, Array]]:
-    """Factors, and what is observed of them: `[streams, ticks, dim]` by modality."""
+    """Factors and noisy observations, `[streams, ticks, dim]` by modality."""
     f = factors(rng, streams, ticks)
     x = {m: v + NOISE * rng.normal(size=v.shape).astype(np.float32) for m, v in render(f).items()}
     return f, x

@@ -1,9 +1,9 @@
-"""People who talk with a robot that fails: gaze and voice, frame by frame, of BAD Robots IRL.
+"""BAD Robots IRL: gaze and voice, frame by frame, of people who talk with a robot that fails.
 
 A person is one conversation, from before the robot's first failure to after its third. Gaze is OpenFace's
-(Baltrušaitis et al. 2018): a unit vector for each eye, two angles in radians. Voice is 23 descriptors
-of eGeMAPS (Eyben et al. 2016). Where there is nothing, in a silent person's voice or the gaze of a face not
-found, the table has zeros: such frames are missing here.
+(Baltrušaitis et al. 2018): a unit vector for each eye, two angles in radians. Voice is 23 descriptors of
+eGeMAPS (Eyben et al. 2016). The table has zeros for a silent voice and for gaze without a detected face; such
+frames are missing here.
 """
 
 import csv
@@ -38,13 +38,14 @@ class Person(NamedTuple):
 
 
 def load_badrobots(path: Path) -> list[Person]:
-    """All people of a table, in the order in which they appear.
+    """All people of a table, in order of appearance.
 
     Args:
-        path: CSV, or CSV in gzip: participant, frame, binary_label, multiclass_label, 8 gaze_*, 23 of voice.
+        path: CSV, or CSV in gzip: participant, frame, binary_label, multiclass_label, 8 gaze_* columns, 23 of
+            voice.
 
     Raises:
-        UserError: no such table, or a line that is none of it.
+        UserError: no such table, or an invalid line.
     """
     width = len(KEYS) + sum(DIMS.values())
     try:

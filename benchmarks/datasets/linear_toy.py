@@ -1,4 +1,4 @@
-"""A linear state and its noisy observation, the exact filter of which is Kalman's (1960).
+"""A linear state and its noisy observation, with the exact filter of Kalman (1960).
 
 z_t = a z_{t-1} + q N(0, 1),  z_1 from the stationary distribution;  x_t = z_t + N(0, 1)
 """
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 A: Final = 0.95
-Q: Final = 0.5  # low enough that x alone looks much less steady than z
+Q: Final = 0.5  # low enough that x is much less autocorrelated than z
 VARIANCE: Final = Q**2 / (1 - A**2)  # of z
 
 

@@ -29,7 +29,7 @@ def load_mnist(folder: Path) -> tuple[Digits, Digits]:
     """The 60,000 training and the 10,000 test digits.
 
     Raises:
-        UserError: one of the four idx files is missing, or is not one.
+        UserError: one of the four idx files is missing or invalid.
     """
     return _digits(folder, "train"), _digits(folder, "t10k")
 
@@ -54,5 +54,5 @@ def _read_idx(path: Path, axes: int) -> np.ndarray:
     known = len(content) >= header and content[:4] == bytes((0, 0, 8, axes))
     shape = np.frombuffer(content, ">u4", axes, offset=4) if known else ()
     if not known or len(content) - header != np.prod(shape, dtype=np.int64):
-        raise UserError(f"{path}: expected an idx file of bytes with {axes} axes, found another")
+        raise UserError(f"{path}: expected an idx file of bytes with {axes} axes")
     return np.frombuffer(content, np.uint8, offset=header).reshape(shape).copy()

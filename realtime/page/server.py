@@ -33,7 +33,7 @@ WAITING: Final = 1500  # ticks and marks that wait for the server's thread; a mi
 _REFUSED: Final = 20  # connections above the limit that still get a response: 503
 _HEADER: Final = 1 << 14  # bytes of a request's header
 PING_INTERVAL: Final = 5.0  # s between pings of a WebSocket
-PING_TIMEOUT: Final = 5.0  # s that a client has to reply
+PING_TIMEOUT: Final = 10.0  # s that a client has to reply
 _CLOSE_TIMEOUT: Final = 0.3  # s that clients have at the end of the run
 _IMPLIED: Final = {"resume": "pause"}  # a run that can pause can resume
 
@@ -96,6 +96,7 @@ class PageServer:
             app_of(self._latest, self._clients, self._listener, self._handle, host, self._port, self._token),
             http="h11",
             h11_max_incomplete_event_size=_HEADER,
+            ws="websockets-sansio",
             ws_max_size=BYTES,
             ws_per_message_deflate=False,
             ws_ping_interval=PING_INTERVAL,

@@ -87,7 +87,8 @@ class CameraFace(ProcessDevice):
     @property
     def landmarks(self) -> NDArray[np.float32] | None:
         """See `FaceFeatures`; None without `preview`."""
-        return None if self._face is None else self._face.landmarks
+        face = self._face
+        return None if face is None else face.landmarks
 
     def _open(self) -> None:
         model = self._model if isinstance(self._model, Path) else self._model()

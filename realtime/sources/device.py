@@ -1,10 +1,16 @@
 """The contract of live devices: each delivers samples of one modality, from a thread of its own."""
 
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Final, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ..streams.samples import SECOND
+
+# ns from now; an originating time later or earlier than that is of another clock.
+AHEAD: Final = SECOND // 10
+BEHIND: Final = 10 * SECOND
 
 
 class DeviceState(NamedTuple):

@@ -12,7 +12,7 @@ from ..features.resampling import RATE
 from ..streams.cadence import Cadence
 from ..streams.lsl import pylsl
 from ..streams.samples import SECOND
-from .device import Device
+from .device import AHEAD, BEHIND, Device
 from .process import BACK_OFF
 from .sound import SoundDelivery
 from .stream_kind import Kind, Shape, accepted, kind_of, mono, vector
@@ -22,8 +22,6 @@ LISTING: Final = 1.0  # s for the others, to name them
 OPENING: Final = 5.0  # s to connect and to compare the clocks
 SILENT: Final = 2.0  # s without a sample until it is resolved again, for it may have moved; doubled up to
 LONG_SILENT: Final = 30.0
-AHEAD: Final = SECOND // 10  # ns; clocks are compared to a millisecond: a sample from later is wrong
-BEHIND: Final = 10 * SECOND  # ns
 GAP: Final = SECOND // 5  # ns between the stamps of two pieces of sound, beyond its duration: some is lost
 
 _PULL: Final = 0.05  # s

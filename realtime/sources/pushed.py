@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ...contracts.errors import UserError
 from ..streams.cadence import Cadence
 from ..streams.samples import SECOND
-from .device import Device, DeviceState
+from .device import AHEAD, BEHIND, Device, DeviceState
 from .stream_kind import vector
 
 LOST: Final = SECOND  # ns without a sample, or twice `max_age` if that is more: the device is lost
@@ -25,6 +25,8 @@ class Pushed(Device):
         gaze.push([0.1, -0.2, 0.9])
 
     It has no thread. While nothing is pushed it is lost: its modality is missing and no tick waits for it.
+    Dropped samples are counted by reason: `wrong_time` (later than now, or more than 10 s ago), and the
+    inlet's reasons.
 
     Args:
         modality: the bundle's name for it.
@@ -40,9 +42,10 @@ class Pushed(Device):
         self._lock = threading.Lock()  # held while a sample is delivered
         self._opened = False
         self._shift = 0  # ns; from `monotonic_ns` to the session's clock
-        self._patience = LOST
+        self._lost_after = LOST
         self._pushed_at = 0  # ns; when the newest sample came
         self._cadence = Cadence()
+        self._warned = False  # that times are wrong
 
     @property
     def format(self) -> str:
@@ -51,7 +54,7 @@ class Pushed(Device):
     @property
     def state(self) -> DeviceState:
         state = self._state
-        silent = state.name == "open" and self._inlet.clock() - self._pushed_at > self._patience
+        silent = state.name == "open" and self._inlet.clock() - self._pushed_at > self._lost_after
         return DeviceState("lost", self._last) if silent else state
 
     def _open(self) -> None:
@@ -61,7 +64,7 @@ class Pushed(Device):
             )
         with self._lock:
             self._shift = self._inlet.clock() - clocks.monotonic_ns()
-            self._patience = max(LOST, 2 * self._inlet.max_age)
+            self._lost_after = max(LOST, 2 * self._inlet.max_age)
             self._opened = True
 
     def close(self) -> None:
@@ -84,7 +87,11 @@ class Pushed(Device):
                 return
             inlet = self._inlet
             features = None if values is None else self._checked(values, inlet.dim)
-            at = (now if time is None else time) + self._shift
+            time = now if time is None else time
+            if not now - BEHIND <= time <= now + AHEAD:
+                self._drop_wrong_time((time - now) / SECOND)
+                return
+            at = time + self._shift
             self._state = self.state
             self._pushed_at = now + self._shift
             self._received(at)
@@ -93,6 +100,12 @@ class Pushed(Device):
                 return
             self._cadence.add(at)
             inlet.sample(features, at, at + max(self._cadence.shortest - 1, 0))
+
+    def _drop_wrong_time(self, off: float) -> None:
+        self._inlet.drop("wrong_time")
+        if not self._warned:
+            self._warned = True
+            self._inlet.warn(f"{self.name}: pushed {off:+.0f} s from now; times are time.monotonic_ns()")
 
     def _checked(self, values: Sequence[float] | NDArray[np.generic], dim: int) -> NDArray[np.float32] | None:
         try:

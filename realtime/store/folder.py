@@ -95,7 +95,7 @@ class _Log(Generic[Row]):
             self._waiting.clear()
 
     def end(self) -> None:
-        if self._file.closed:  # after Ctrl-C while the session was being closed
+        if self._file.closed:  # before Ctrl-C while the session was being closed
             return
         self.flush()
         self._file.write(END)
@@ -181,13 +181,20 @@ class SessionWriter:
         self._add("marks", (time, label), time)
 
     def close(self, summary: Any = None) -> None:
-        """End the session; a second time does nothing.
+        """End the session; a second call does nothing. Ctrl-C meanwhile takes effect when it has ended.
 
         Args:
             summary: JSON content for `session.json`.
         """
         if not self._logs:
             return
+        try:
+            self._end(summary)
+        except KeyboardInterrupt:
+            self._end(summary)
+            raise
+
+    def _end(self, summary: Any) -> None:
         with self._errors():
             if self._open:
                 for log in self._logs.values():

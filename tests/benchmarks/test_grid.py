@@ -10,7 +10,7 @@ from benchmarks.datasets.grid import (
     RATE,
     SAMPLES_PER_SECOND,
     Square,
-    cut,
+    crop,
     face_square,
     spectra,
 )
@@ -25,36 +25,36 @@ def face(x, y, z):
     return features
 
 
-def test_the_square_is_where_the_camera_sees_the_face():
+def test_the_square_is_centred_at_the_face():
     tan = np.tan(np.radians(31.5))
-    # At this distance half the picture's height, 100 pixels, is 25 cm: 4 pixels/cm.
+    # At this distance half the image's height, 100 pixels, is 25 cm: 4 pixels/cm.
     square = face_square(face(5.0, BELOW_ORIGIN, -25 / tan), 200, 300)
     assert square.side == round(8 * HALF_SIDE)
-    assert square.left + square.side / 2 == 150 + 20  # to the right is to the right
+    assert square.left + square.side / 2 == 150 + 20  # x is right
     assert square.top + square.side / 2 == 100
     assert face_square(face(5.0, BELOW_ORIGIN + 10, -25 / tan), 200, 300).top == square.top - 40  # y is up
 
 
-def test_what_is_cut_is_the_mean_of_what_is_there():
+def test_a_crop_is_the_mean_over_its_pixels():
     rng = np.random.default_rng(0)
     small = rng.integers(0, 256, (2, PIXELS, PIXELS), np.uint8)
-    picture = np.zeros((2, 150, 200, 3), np.uint8)
-    picture[:, 10:138, 50:178] = small.repeat(2, 1).repeat(2, 2)[..., None]
-    out = cut(picture, Square(left=50, top=10, side=128))
+    image = np.zeros((2, 150, 200, 3), np.uint8)
+    image[:, 10:138, 50:178] = small.repeat(2, 1).repeat(2, 2)[..., None]
+    out = crop(image, Square(left=50, top=10, side=128))
     assert out.dtype == np.float32
     np.testing.assert_allclose(out, small / 255, atol=1e-6)
-    picture[:, :10], picture[:, 138:], picture[:, :, :50], picture[:, :, 178:] = 255, 255, 255, 255
-    np.testing.assert_array_equal(cut(picture, Square(50, 10, 128)), out)  # and nothing else
+    image[:, :10], image[:, 138:], image[:, :, :50], image[:, :, 178:] = 255, 255, 255, 255
+    np.testing.assert_array_equal(crop(image, Square(50, 10, 128)), out)  # and nothing else
 
 
 def test_a_square_at_the_edge_is_moved_in():
-    picture = np.random.default_rng(0).integers(0, 256, (1, 80, 90, 3), np.uint8)
+    image = np.random.default_rng(0).integers(0, 256, (1, 80, 90, 3), np.uint8)
     for outside, inside in [
         (Square(-9, -1, 64), Square(0, 0, 64)),
         (Square(50, 40, 64), Square(26, 16, 64)),
         (Square(0, 0, 200), Square(0, 0, 80)),
     ]:
-        np.testing.assert_array_equal(cut(picture, outside), cut(picture, inside))
+        np.testing.assert_array_equal(crop(image, outside), crop(image, inside))
 
 
 def test_a_tone_of_full_scale_is_a_peak_of_one_at_its_bin():
@@ -86,11 +86,11 @@ def test_short_and_long_sound_give_as_many_ticks_as_asked_for(samples):
 
 def test_a_real_clip(shared):
     pieces = list(Recording(shared / "clips" / "grid_sbia1a.mpg"))
-    pictures = np.stack([piece.image for piece in pieces if isinstance(piece, Frame)])
+    images = np.stack([piece.image for piece in pieces if isinstance(piece, Frame)])
     sound = np.concatenate([piece.samples for piece in pieces if not isinstance(piece, Frame)])
     # where MediaPipe finds this face
-    square = face_square(face(0.28, -3.73, -34.0), *pictures.shape[1:3])
-    crops, voice = cut(pictures, square), spectra(sound, len(pictures))
+    square = face_square(face(0.28, -3.73, -34.0), *images.shape[1:3])
+    crops, voice = crop(images, square), spectra(sound, len(images))
     assert crops.shape == (75, PIXELS, PIXELS)
     assert 0.2 < crops.mean() < 0.7
     # The mouth moves more than the forehead, and the middle of the sentence is louder than its ends.

@@ -10,6 +10,8 @@ import pytest
 
 from tests.support.mjpeg import Server, free_port
 
+pytestmark = pytest.mark.live
+
 
 @pytest.fixture(scope="module")
 def server():

@@ -16,6 +16,8 @@ from enrapt.realtime.engine.estimate import Estimate
 from tests.support.mjpeg import Server
 from tests.support.pulse import MICROPHONE, Pulse, missing
 
+pytestmark = pytest.mark.live
+
 # What a process does to the network, and to files: with -y, each descriptor is shown with its file.
 CALLS = "trace=connect,bind,sendto,sendmsg,sendmmsg,open,openat,openat2,creat,write,writev,pwrite64,pwritev"
 JACK = "/dev/shm/jack_"  # a sound server: PortAudio checks its registry and its socket

@@ -12,6 +12,8 @@ import pytest
 from enrapt.cli.demo import CLIP
 from tests.support.mjpeg import free_port
 
+pytestmark = pytest.mark.live
+
 webdriver = pytest.importorskip("selenium.webdriver", reason="no selenium")
 CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
 OPTIONS = ("headless", "no-sandbox", "disable-gpu", "disable-background-networking")

@@ -15,7 +15,7 @@ def clip_features(shared, face_model):
     """
     clips = []
     for path in sorted((shared / "clips").iterdir()):
-        faces, sounds, audio = [], [], AudioFeatures()
+        faces, sounds, audio = [], [], AudioFeatures("audio")
         with FaceFeatures(face_model) as face:
             for piece in Recording(path, end=3.0):
                 if isinstance(piece, Frame):

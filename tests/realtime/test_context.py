@@ -25,6 +25,8 @@ from enrapt.realtime.store.reader import SessionReader
 from tests.support.devices import FakeDevice
 from tests.support.mjpeg import Server
 
+pytestmark = pytest.mark.live
+
 ROLE = (0.5, 1.25)
 EXPECTED = 0.25  # what the graph below adds for it
 TICKS = 15

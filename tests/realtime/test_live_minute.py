@@ -9,6 +9,8 @@ import pytest
 from enrapt.realtime import LiveSession
 from tests.support.mjpeg import Server
 
+pytestmark = pytest.mark.live
+
 
 def minute(session, seconds):
     """The estimates, and when each came."""

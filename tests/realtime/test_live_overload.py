@@ -14,6 +14,8 @@ from enrapt.realtime.sources.recording import Recording
 from enrapt.realtime.streams.samples import Frame
 from tests.support.mjpeg import Server
 
+pytestmark = pytest.mark.live
+
 SLOWER = 10
 SECONDS = 20
 

@@ -16,6 +16,8 @@ from enrapt.realtime.sources.recording import Recording
 from enrapt.realtime.store.reader import SessionReader
 from tests.support.mjpeg import Server
 
+pytestmark = pytest.mark.live
+
 PAGE = Path(__file__).parents[2] / "docs" / "live.md"
 
 

@@ -18,6 +18,8 @@ from enrapt.realtime.engine.estimate import estimate_of
 from enrapt.realtime.streams.samples import SECOND
 from tests.support.lsl_loopback import FEATURES, LOOPBACK, SOUND, Outlets
 
+pytestmark = pytest.mark.live
+
 
 @pytest.fixture(scope="module", autouse=True)
 def loopback(tmp_path_factory):

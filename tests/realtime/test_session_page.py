@@ -10,6 +10,8 @@ from enrapt.realtime.controls import RESET
 from enrapt.realtime.store.reader import SessionReader
 from tests.support.mjpeg import Server
 
+pytestmark = pytest.mark.live
+
 
 @pytest.fixture
 def server():

@@ -21,7 +21,7 @@ class Delivered(NamedTuple):
 
 
 class FakeInlet:
-    """Samples are wanted unless `unwanted` is set. Its clock started 5 s before it was made.
+    """An inlet that records calls. Samples are wanted unless `unwanted` is set; its clock started 5 s ago.
 
     Attributes:
         samples: those delivered, in order.
@@ -33,6 +33,7 @@ class FakeInlet:
     def __init__(
         self, dim: int, schema: str | None = None, max_age: float = 0.25, unwanted: str | None = None
     ) -> None:
+        self.modality = "modality"
         self.dim, self.schema, self.max_age, self.unwanted = dim, schema, round(max_age * SECOND), unwanted
         self.shift = 5 * SECOND - time.monotonic_ns()
         self.tick = SECOND // 25

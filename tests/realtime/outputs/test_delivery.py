@@ -12,6 +12,8 @@ from enrapt.realtime.outputs.delivery import WAITING, Delivery
 from enrapt.realtime.outputs.output import Destination
 from enrapt.realtime.streams.samples import Observation
 
+pytestmark = pytest.mark.live
+
 SEEN = Observation(0, 0, {}, {})
 
 

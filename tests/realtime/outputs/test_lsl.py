@@ -15,6 +15,8 @@ from enrapt.contracts.errors import UserError
 from enrapt.realtime.outputs.addresses import destination
 from tests.support.lsl_loopback import LOOPBACK
 
+pytestmark = pytest.mark.live
+
 RATE = 25
 COMMON = """
 import json, sys, time

@@ -23,6 +23,8 @@ from enrapt.realtime.outputs.addresses import destination
 from enrapt.realtime.outputs.delivery import Delivery
 from enrapt.realtime.streams.samples import Observation
 
+pytestmark = pytest.mark.live
+
 MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
 needs_broker = pytest.mark.skipif(MOSQUITTO is None, reason="no mosquitto here")
 SEEN = Observation(0, 0, {}, {})

@@ -3,11 +3,15 @@
 import json
 import time
 
+import pytest
+
 from enrapt.realtime.outputs import Outputs
 from enrapt.realtime.page.clients import Client
 from enrapt.realtime.page.server import PageServer
 from tests.support.browser import Page
 from tests.support.served import feed, observed, port_of, varying
+
+pytestmark = pytest.mark.live
 
 # Whether anything blue is drawn on the chart.
 DRAWN = """(chart => {

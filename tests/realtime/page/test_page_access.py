@@ -9,6 +9,8 @@ from enrapt.realtime.page.access import AccessControl, is_loopback
 from enrapt.realtime.page.server import PageServer
 from tests.support.served import HANDSHAKE, port_of, receive, request, tick, websocket
 
+pytestmark = pytest.mark.live
+
 
 def status_of(listens, token=None, path="/", kind="http", **headers):
     """Status of the response to a request of a server that listens at `listens`:8765."""

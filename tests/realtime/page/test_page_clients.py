@@ -22,6 +22,8 @@ from tests.support.served import (
     websocket,
 )
 
+pytestmark = pytest.mark.live
+
 
 def test_slow_client_is_disconnected_and_others_miss_nothing(server):
     with websocket(server, "/ws") as quick, _unread(server, "/ws") as slow:

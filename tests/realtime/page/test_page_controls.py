@@ -8,6 +8,8 @@ import pytest
 from tests.support.browser import Page
 from tests.support.served import feed, observed, wait_until
 
+pytestmark = pytest.mark.live
+
 
 def commands(run, n):
     """The first `n` commands; there are no more within a tenth of a second."""

@@ -11,6 +11,8 @@ if sys.platform == "win32":
     pytest.skip("no limit of open files", allow_module_level=True)
 import resource
 
+pytestmark = pytest.mark.live
+
 CLIENTS = 100
 TICKS = RATE
 

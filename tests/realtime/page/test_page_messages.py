@@ -14,6 +14,8 @@ from enrapt.realtime.page.messages import estimate_json, features, page_estimate
 from enrapt.realtime.streams.samples import Observation
 from tests.support.served import SCHEMAS, tick, vector
 
+pytestmark = pytest.mark.live
+
 MISSING = dict.fromkeys(
     ("yaw_deg", "pitch_deg", "roll_deg", "gaze_x", "gaze_y", "voice", "level_db", "expressions")
 )

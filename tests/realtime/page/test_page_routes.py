@@ -14,6 +14,8 @@ from enrapt.realtime.page import app
 from enrapt.realtime.statistics import stages
 from tests.support.served import RATE, FakeRun, observed, port_of, request, tick, wait_until, websocket
 
+pytestmark = pytest.mark.live
+
 PATHS = ("/", "/health", "/estimate", "/history", "/metrics", "/openapi.json")
 
 

@@ -27,6 +27,8 @@ from tests.support.served import (
     websocket,
 )
 
+pytestmark = pytest.mark.live
+
 
 def test_websocket_receives_every_estimate_as_a_line_of_json(server):
     with websocket(server, "/ws") as client:

@@ -1,5 +1,6 @@
 """A camera's delivery: OpenCV reads MJPEG over HTTP, and a stand-in extracts the face."""
 
+import gc
 import signal
 import subprocess
 import sys
@@ -19,6 +20,8 @@ from enrapt.realtime.streams.samples import SECOND
 from tests.support import mjpeg
 from tests.support.camera import MODEL, Opened, StandIn
 from tests.support.inlet import FakeInlet, until
+
+pytestmark = pytest.mark.live
 
 
 @pytest.fixture(autouse=True)
@@ -186,6 +189,7 @@ def test_unplugged_and_back(server, times, capfd):
 
     def resources() -> tuple[int, int, int]:
         time.sleep(0.2)
+        gc.collect()  # decoders are in cycles
         return me.num_threads(), me.num_fds(), len(me.children(recursive=True))
 
     nothing = resources()

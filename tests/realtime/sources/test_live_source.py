@@ -15,6 +15,8 @@ from enrapt.realtime.sources.pushed import Pushed
 from enrapt.realtime.store.reader import SessionReader
 from tests.support.devices import camera, microphone
 
+pytestmark = pytest.mark.live
+
 MS = 1_000_000
 
 

@@ -23,6 +23,8 @@ from enrapt.realtime.streams.samples import SECOND
 from tests.support.inlet import FakeInlet, until
 from tests.support.lsl_loopback import FEATURES, LOOPBACK, SOUND, Outlets
 
+pytestmark = pytest.mark.live
+
 PAGE = Path(__file__).parents[3] / "docs" / "lsl.md"
 
 

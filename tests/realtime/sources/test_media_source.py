@@ -25,6 +25,8 @@ from enrapt.realtime.sources.media import MediaSource
 from enrapt.realtime.streams.samples import SECOND, Frame, Sound
 from tests.support.bundles import make_bundle
 
+pytestmark = pytest.mark.live
+
 MS = 1_000_000
 CLIP = "grid_bbaf2n.mpg"  # a face and speech throughout, 2.96 s
 

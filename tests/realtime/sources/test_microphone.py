@@ -18,6 +18,8 @@ from tests.support.inlet import until
 from tests.support.microphone import Microphone, frequency, joined, processes, refusal
 from tests.support.pulse import MICROPHONE, Pulse, missing
 
+pytestmark = pytest.mark.live
+
 LEVEL = AUDIO.index("level")
 
 

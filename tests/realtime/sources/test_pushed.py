@@ -12,6 +12,8 @@ from enrapt.realtime.sources.pushed import Pushed
 from enrapt.realtime.streams.samples import SECOND
 from tests.support.inlet import FakeInlet, until
 
+pytestmark = pytest.mark.live
+
 
 @pytest.fixture
 def inlet() -> FakeInlet:
@@ -95,6 +97,16 @@ def test_unwanted_samples_are_counted(gaze: Pushed, inlet: FakeInlet) -> None:
     assert gaze.state.name == "open"
 
 
+def test_times_of_another_clock_are_dropped_with_one_warning(gaze: Pushed, inlet: FakeInlet) -> None:
+    for _ in range(2):
+        gaze.push([0, 0, 0], time.monotonic_ns() + 10**18)
+        gaze.push([0, 0, 0], time.monotonic_ns() - 11 * SECOND)
+    assert inlet.dropped == {"wrong_time": 4}
+    assert gaze.state.name == "lost"
+    (line,) = inlet.warnings
+    assert "+1000000000 s from now" in line
+
+
 def test_nothing_is_delivered_before_opening_and_after_closing(inlet: FakeInlet) -> None:
     gaze = Pushed("gaze")
     gaze.push([0, 0, 0])
@@ -105,7 +117,7 @@ def test_nothing_is_delivered_before_opening_and_after_closing(inlet: FakeInlet)
 
 
 def test_regular_samples_promise_when_the_next_one_comes(gaze: Pushed, inlet: FakeInlet) -> None:
-    start = time.monotonic_ns()
+    start = time.monotonic_ns() - SECOND
     for k in range(40):
         gaze.push([0, 0, 0], start + k * SECOND // 50)
     assert [sample.reached - sample.time for sample in inlet.samples] == [0] * 30 + [SECOND // 50 - 1] * 10

@@ -12,8 +12,11 @@ import pytest
 from enrapt.contracts.errors import UserError
 from enrapt.realtime.store.folder import SessionWriter
 from enrapt.realtime.store.reader import SessionReader
+from enrapt.realtime.store.tables import Encoder
 from tests.support.full_disk import files_no_larger_than, needs_limits
 from tests.support.session_rows import ARROWS, DESCRIPTION, expected_rows, read, tick
+
+pytestmark = pytest.mark.live
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, UserError])
@@ -119,3 +122,24 @@ def test_a_disk_that_is_full_at_the_end_is_reported_once(tmp_path):
         writer.close()
     assert SessionReader(tmp_path).ended is None
     assert not list(tmp_path.glob("*.part"))
+
+
+def test_ctrl_c_while_the_session_is_being_closed_loses_nothing(tmp_path, monkeypatch):
+    calls = [call for n in range(15) for call in tick(n)]
+    batch, interrupts = Encoder.batch, iter([None, KeyboardInterrupt])
+
+    def interrupted(encoder, rows):
+        if rows and next(interrupts, None):
+            raise KeyboardInterrupt
+        return batch(encoder, rows)
+
+    writer = SessionWriter(tmp_path, DESCRIPTION)
+    for name, *arguments in calls:
+        getattr(writer, name)(*arguments)
+    monkeypatch.setattr(Encoder, "batch", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        writer.close({"ticks": 15})
+    reader = SessionReader(tmp_path)
+    assert read(reader) == expected_rows(calls)
+    assert reader.lost == []
+    assert reader.summary == {"ticks": 15}

@@ -32,6 +32,8 @@ from enrapt.realtime.streams.samples import SECOND, Frame, Sound
 from tests.support.full_disk import files_no_larger_than, needs_limits
 from tests.support.recordings import MS, joined, read, times
 
+pytestmark = pytest.mark.live
+
 BLOCK = RATE // 100  # samples: 10 ms
 
 
