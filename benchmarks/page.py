@@ -65,7 +65,7 @@ class Run:
 
     def status(self) -> dict[str, Any]:
         return {
-            "devices": [{"name": "camera", "state": "open", "given": "640×480, 30 frames/s"}],
+            "devices": [{"name": "camera", "state": "open", "format": "640×480, 30 frames/s"}],
             "drops": {"face": {"superseded": len(self.written)}},
             "latency_ms": {"step": {"p50": time.time() % 9, "p95": 9.0, "p99": 9.9}},
             "paused": False,
@@ -100,7 +100,7 @@ class Run:
             {"face": True, "audio": True},
             {"face": 12.0, "audio": 8.0},
             {"face": round(3 + 4 * math.sin(t), 3), "audio": round(40 + 30 * math.sin(2 * t), 3)},
-            Latency(face=5.2, step=0.07, total=21.4, tick=30.1),
+            Latency(0.07, 21.4, 30.1, {"face": 5.2}),
         )
         age = {"face": 12_000_000, "audio": 8_000_000}
         self.written[tick] = time.time()
