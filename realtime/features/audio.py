@@ -29,11 +29,11 @@ from numpy.typing import NDArray
 
 from ...contracts.schemas import AUDIO, MEL_BINS
 from ..streams.samples import SECOND, Sample, Sound
-from .pitch import RATE, VOICED, WINDOW, pitch
+from .pitch import VOICED, WINDOW, pitch
+from .resampling import RATE, TOLERANCE
 
 TICK: Final = 640  # samples: 40 ms
 MUTED_AFTER: Final = RATE // 2  # samples: after 0.5 s without signal the modality is missing
-TOLERANCE: Final = SECOND // 50  # ns: 20 ms; time stamps of containers and drivers jitter by less
 SILENCE: Final = -60.0  # dBFS: below it nothing is voiced; a periodic signal is mains hum
 
 _PERIOD: Final = SECOND // RATE  # ns per sample, exact
@@ -59,21 +59,11 @@ class AudioFeatures:
     or a muted microphone. The first tick with a signal has values again.
 
     Args:
-        modality: the modality of the samples.
-
-    Attributes:
-        gaps: number of restarts of the grid.
-        backward: number of blocks cut or dropped because of overlap.
+        modality: of the samples.
     """
 
     def __init__(self, modality: str) -> None:
         self._modality = modality
-        self.reset()
-
-    def reset(self) -> None:
-        """Clear state and counts: the next block is the first."""
-        self.gaps = 0
-        self.backward = 0
         self._sequence = 0
         self._state: _State | None = None
 
@@ -83,26 +73,20 @@ class AudioFeatures:
         if samples.size == 0:
             return []
         state = self._state
-        if state is None:
+        if state is None or sound.originating_time - state.expected > TOLERANCE:
             state = self._state = _State(sound.originating_time)
-        deviation = sound.originating_time - state.expected
-        if deviation > TOLERANCE:
-            self.gaps += 1
-            state = self._state = _State(sound.originating_time)
-        elif deviation < -TOLERANCE:
-            self.backward += 1
-            samples = samples[round(-deviation / _PERIOD) :]
+        elif (early := state.expected - sound.originating_time) > TOLERANCE:
+            samples = samples[round(early / _PERIOD) :]
 
         waiting = np.concatenate((state.waiting, samples))
         whole = waiting.size - waiting.size % TICK
         state.waiting = waiting[whole:]
-        return [self._sample(state, tick) for tick in waiting[:whole].reshape(-1, TICK)]
-
-    def _sample(self, state: "_State", tick: NDArray[np.float32]) -> Sample:
-        values = state.advance(tick)
-        sample = Sample(self._modality, state.time, values, self._sequence)
-        self._sequence += 1
-        return sample
+        result = []
+        for tick in waiting[:whole].reshape(-1, TICK):
+            values = state.advance(tick)
+            result.append(Sample(self._modality, state.time, values, self._sequence))
+            self._sequence += 1
+        return result
 
 
 class _State:

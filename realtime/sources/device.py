@@ -1,12 +1,10 @@
 """The contract of live devices: each delivers samples of one modality, from a thread of its own."""
 
 from collections.abc import Callable
-from typing import Any, Final, Literal, NamedTuple, Protocol
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any, Final, Literal, NamedTuple
 
 from ..streams.samples import SECOND
+from .inlet import Inlet
 
 # ns from now; an originating time later or earlier than that is of another clock.
 AHEAD: Final = SECOND // 10
@@ -21,68 +19,6 @@ class DeviceState(NamedTuple):
 
     name: Literal["open", "lost"]
     since: int
-
-
-class Inlet(Protocol):
-    """Where a device delivers the samples of one modality; every method may be called from any thread.
-
-    All times are ns on the session's clock (`clock`); the live source subtracts the time of the first tick.
-    """
-
-    @property
-    def modality(self) -> str:
-        """The bundle's name for it."""
-
-    @property
-    def dim(self) -> int:
-        """Numbers in a sample."""
-
-    @property
-    def schema(self) -> str | None:
-        """Feature schema that the bundle expects, `face/1`; None if it names none."""
-
-    @property
-    def max_age(self) -> int:
-        """ns after its originating time during which a sample counts as present."""
-
-    @property
-    def unwanted(self) -> str | None:
-        """None while samples are wanted, else why not: `before_start`, `paused` or `after_end`. What a device
-        captures then it neither extracts nor keeps, and counts with `drop(reason)`."""
-
-    def clock(self) -> int:
-        """ns; the session's clock now."""
-
-    def next_tick(self, time: int) -> int:
-        """ns; the time of the first tick that a sample of that originating time can serve."""
-
-    def sample(
-        self,
-        values: NDArray[np.float32] | None,
-        time: int,
-        reached: int | None = None,
-        extract_ms: float | None = None,
-    ) -> None:
-        """Deliver a sample.
-
-        Args:
-            values: float32 `[dim]`; None where the sensor worked and there was nothing to measure.
-            time: its originating time.
-            reached: no other sample with an originating time up to this is expected; `time` if not given.
-            extract_ms: how long feature extraction took.
-        """
-
-    def advance(self, reached: int) -> None:
-        """No sample with an originating time ≤ `reached` is expected any more."""
-
-    def drop(self, reason: str, n: int = 1) -> None:
-        """Count samples as captured and dropped."""
-
-    def warn(self, line: str) -> None:
-        """Show the user one line about this device; the run continues."""
-
-    def fail(self, error: BaseException) -> None:
-        """End the run: the error is raised where the estimates are used."""
 
 
 class Device:

@@ -1,9 +1,9 @@
 """A recording as a source: video with sound, video or sound alone."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +14,6 @@ from ..features.face import FaceFeatures
 from ..features.face_model import find_face_model
 from ..streams.ahead import Ahead
 from ..streams.alignment import END, Aligner
-from ..streams.counts import Counts
 from ..streams.samples import SECOND, Frame, Observation, Sample, Timing
 from .demux import BrokenRecording
 from .reading import Material, Reading
@@ -22,16 +21,6 @@ from .recording import Recording
 from .source import Offer, Source, Wanted
 
 _LONGEST_SLEEP: Final = 0.1  # s; so late `stop` takes effect at most
-
-
-@dataclass(frozen=True, slots=True)
-class _Extracted:
-    """A sample, extracted from a piece of material: see there for `decoded` and `settled`."""
-
-    sample: Sample
-    decoded: int
-    settled: int
-    extract_ms: float | None
 
 
 class MediaSource(Source):
@@ -85,6 +74,7 @@ class MediaSource(Source):
         by_schema = {w.schema: w.name for w in wanted if w.offer is not None}
         self._running = list(by_schema.values())
         self._aligner = Aligner(self._t0, rate, {w.name: w.max_age for w in wanted})
+        self.counts = self._aligner.counts
         self._pictures, sound = by_schema.get(FACE.name), by_schema.get(AUDIO.name)
         self._looked_at = 0  # pictures
         self._face: FaceFeatures | None = None
@@ -99,10 +89,6 @@ class MediaSource(Source):
             self._recording, audio, self._face is not None, self._aligner.first_tick, self._realtime
         )
 
-    @property
-    def counts(self) -> Mapping[str, Counts]:
-        return self._aligner.counts
-
     def close(self) -> None:
         self._stack.close()
 
@@ -113,7 +99,7 @@ class MediaSource(Source):
                 self._stack.callback(threads.close)  # also where the iteration was not left before `close`
                 material = threads.enter_context(Ahead(self._reading))
                 # Paced, no picture may be looked at before its time, so there is nothing to do ahead.
-                extracted: Iterable[_Extracted] = (
+                extracted: Iterable[Material] = (
                     map(self._extract, self._paced(material))
                     if self._realtime
                     else threads.enter_context(Ahead(map(self._extract, material)))
@@ -130,7 +116,7 @@ class MediaSource(Source):
         finally:
             self._aligner.finish()
             if self._pictures is not None:
-                counts = self._aligner.counts[self._pictures]
+                counts = self.counts[self._pictures]
                 counts.drop("superseded", self._reading.superseded)
                 for reason, n in self._recording.counts.items():
                     counts.drop(reason, n)
@@ -142,10 +128,10 @@ class MediaSource(Source):
             self._wait_until(piece.time)
             yield piece
 
-    def _extract(self, material: Material) -> _Extracted:
+    def _extract(self, material: Material) -> Material:
         """Features of a piece of material: those that it has, or those of the face in it."""
         if not isinstance(frame := material.content, Frame):
-            return _Extracted(frame, material.decoded, material.settled, None)
+            return material
         assert self._face is not None  # without it no picture is read
         assert self._pictures is not None
         began = time.monotonic_ns()
@@ -153,10 +139,11 @@ class MediaSource(Source):
         extract_ms = (time.monotonic_ns() - began) / 1e6
         sample = Sample(self._pictures, frame.originating_time, values, self._looked_at)
         self._looked_at += 1
-        return _Extracted(sample, material.decoded, material.settled, extract_ms)
+        return replace(material, content=sample, extract_ms=extract_ms)
 
-    def _take(self, extracted: _Extracted) -> None:
-        sample = extracted.sample
+    def _take(self, extracted: Material) -> None:
+        sample = extracted.content
+        assert isinstance(sample, Sample)
         tick = self._aligner.first_tick(sample.originating_time)
         self._came[tick] = self._due(sample.originating_time) if self._realtime else extracted.decoded
         if extracted.extract_ms is not None:

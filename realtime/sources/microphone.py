@@ -30,6 +30,7 @@ class MicrophoneAudio(ProcessDevice):
 
     Attributes:
         source: PortAudio's name of the device.
+        sound: from opening on.
     """
 
     name = "microphone"
@@ -38,20 +39,16 @@ class MicrophoneAudio(ProcessDevice):
     dim = AUDIO.dim
     material = "sound"
 
+    sound: SoundDelivery
+
     def __init__(self, name: str | None = None) -> None:
         super().__init__("microphone_process", {"name": name}, OPENING)
         self.source = name or "default"
         self._shift = 0  # ns; from `perf_counter_ns` to the session's clock
-        self._sound: SoundDelivery | None = None
-
-    @property
-    def drift(self) -> float:
-        """How much more the session's clock advances than the device's, as a ratio: 100e-6 is 100 ppm."""
-        return 0.0 if self._sound is None else self._sound.drift
 
     def _open(self) -> None:
         self._shift = self._inlet.clock() - time.perf_counter_ns()
-        self._sound = SoundDelivery(self._inlet, self.keep)
+        self.sound = SoundDelivery(self._inlet, self.keep)
         super()._open()
 
     def _diagnose(self, reason: str) -> str:
@@ -59,10 +56,9 @@ class MicrophoneAudio(ProcessDevice):
         return line if line.startswith("microphone") else f"microphone: {line}"
 
     def _read(self, properties: dict[str, Any], pipe: IO[bytes]) -> str:
-        assert self._sound is not None
         name, rate, channels = properties["name"], properties["rate"], properties["channels"]
         self.source, self._format = name, f"{rate} Hz, {channels} channel{'s' * (channels > 1)}"
-        self._sound.restart(rate)
+        self.sound.restart(rate)
         expected = 0
         self._expect(FIRST)
         while len(head := pipe.read(HEADER.size)) == HEADER.size and not self._stopped.is_set():
@@ -74,9 +70,9 @@ class MicrophoneAudio(ProcessDevice):
             self._received(host + self._shift)
             if lost or index != expected:
                 self.overflows += 1
-                self._sound.restart(rate)
+                self.sound.restart(rate)
             expected = index + n
             samples = np.frombuffer(data, np.float32).reshape(n, channels).mean(axis=1, dtype=np.float32)
-            self._sound.push(index, adc + self._shift, samples)
+            self.sound.push(index, adc + self._shift, samples)
             self._expect(SILENT)
         return f"microphone “{name}”: gives no sound; unplug it, plug it in and try again"

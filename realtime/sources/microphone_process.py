@@ -9,18 +9,15 @@ channels interleaved. A reader that is slower than 5 s loses the oldest blocks, 
 The process ends when its standard input ends.
 """
 
-import json
 import os
-import signal
 import struct
-import sys
-import threading
 import time
 from pathlib import Path
-from typing import Any, BinaryIO, Final, NoReturn
+from typing import Any, Final, NoReturn
 
 from ...contracts.errors import UserError
 from ..streams.mailbox import Mailbox
+from .child import begin, say, send
 
 # Index of the first sample, its time, the time of the callback (both ns, `time.perf_counter_ns`: the same in
 # all processes), samples per channel, 1 if the driver lost samples before this block.
@@ -34,29 +31,17 @@ Device = dict[str, Any]
 
 
 def main() -> NoReturn:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all of a terminal; the parent decides
-    out = os.fdopen(os.dup(1), "wb", buffering=0)
-    nothing = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nothing, 1)  # drivers write where they like
-    os.dup2(nothing, 2)
-    name = json.loads(sys.stdin.readline())["name"]
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    request, _, out = begin()
     try:
-        _capture(name, out)
+        _capture(request["name"], out)
     except UserError as error:
-        _send(out, json.dumps({"error": str(error)}).encode() + b"\n")
+        say(out, {"error": str(error)})
     except OSError:  # the parent reads no more
         pass
     os._exit(1)  # nothing is worth waiting for a driver that hangs
 
 
-def _end_with_parent() -> None:
-    while os.read(0, 1024):
-        pass
-    os._exit(0)
-
-
-def _capture(name: str | None, out: BinaryIO) -> None:
+def _capture(name: str | None, out: int) -> None:
     try:
         import sounddevice
     except OSError as error:
@@ -83,16 +68,9 @@ def _capture(name: str | None, out: BinaryIO) -> None:
         index += n
 
     stream = _started(sounddevice, device, callback, blocks.close)
-    properties = {"name": device["name"], "rate": round(stream.samplerate), "channels": stream.channels}
-    _send(out, json.dumps(properties).encode() + b"\n")
+    say(out, {"name": device["name"], "rate": round(stream.samplerate), "channels": stream.channels})
     while (block := blocks.get()) is not None:
-        _send(out, block)
-
-
-def _send(out: BinaryIO, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[out.write(view) :]
+        send(out, block)
 
 
 def _chosen(name: str | None, inputs: list[Device], default: int) -> Device:

@@ -71,6 +71,7 @@ class Source:
         context: recorded values of context modalities, by name.
         paused: while True, nothing is extracted or kept.
         stopped: set by `stop`.
+        counts: by modality, where its samples went so far; complete after `close`.
         warn: called with a line for people, from any thread.
         keeps_media: whether captured pictures and sound are to be kept; set before `open`.
         arrivals: samples and the time at which each came (ns), since the run last took them; None, as at
@@ -86,6 +87,7 @@ class Source:
     context: Mapping[str, Sequence[float]] = {}
     paused: bool = False
     stopped: bool = False
+    counts: Mapping[str, Counts] = {}
     keeps_media: bool = False
     warn: Callable[[str], None] = print
     arrivals: list[tuple[Sample, int]] | None = None
@@ -111,11 +113,6 @@ class Source:
         raise NotImplementedError
 
     def __iter__(self) -> Iterator[Observation]:
-        raise NotImplementedError
-
-    @property
-    def counts(self) -> Mapping[str, Counts]:
-        """By modality, where its samples went so far; complete after `close`."""
         raise NotImplementedError
 
     @property

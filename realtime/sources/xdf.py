@@ -1,7 +1,7 @@
 """Recordings of LabRecorder as a source: streams of Lab Streaming Layer in an XDF file."""
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,9 +13,8 @@ from ...contracts.errors import UserError
 from ..features.audio import AudioFeatures
 from ..features.resampling import Resampler
 from ..features.steady import Steady
-from ..streams.counts import Counts
 from ..streams.samples import SECOND, Observation, Sample, Sound
-from .aligned import Aligned
+from .aligned import aligned
 from .source import Offer, Source, Wanted
 from .stream_kind import Kind, accepted, kind_of, mono, vector
 from .xdf_file import StreamHeader, load_streams, read_contents
@@ -41,15 +40,10 @@ class XdfSource(Source):
         self._path, self._names = path, dict(streams or {})
         self._contents = read_contents(path)
         self._chosen: dict[str, tuple[StreamHeader, Kind]] = {}
-        self._counts: Mapping[str, Counts] = {}
 
     @property
     def problems(self) -> Sequence[str]:
         return self._contents.problems
-
-    @property
-    def counts(self) -> Mapping[str, Counts]:
-        return self._counts
 
     def offers(self, inputs: Sequence[ModalitySpec]) -> Sequence[Offer]:
         for modality in inputs:
@@ -85,11 +79,10 @@ class XdfSource(Source):
             if number in data
             for time, texts in zip(data[number]["time_stamps"], data[number]["time_series"], strict=True)
         )
-        self._observations: Iterable[Observation] = Aligned(samples, wanted, rate, 0, last)
-        self._counts = self._observations.counts
+        self._observations, self.counts = aligned(samples, wanted, rate, 0, last)
 
     def __iter__(self) -> Iterator[Observation]:
-        return iter(self._observations)
+        return self._observations
 
     @property
     def _all(self) -> str:

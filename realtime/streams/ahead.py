@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Iterable, Iterator
-from types import TracebackType
 from typing import Final, Generic, Self, TypeVar
 
 from .mailbox import Mailbox
@@ -28,9 +27,7 @@ class Ahead(Generic[T]):
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._mailbox.close()
         self._thread.join()
 

@@ -31,7 +31,9 @@ class Pacing:
         self._tick = 0  # the next to be emitted
         self._lost: set[str] = set()
         self._reached = dict.fromkeys(running, 0)  # the first tick that each source has not reached
-        self._waits: defaultdict[int, dict[str, float]] = defaultdict(dict)  # of ticks not emitted yet, ms
+        # Of ticks not emitted yet.
+        self._waits: defaultdict[int, dict[str, float]] = defaultdict(dict)  # ms
+        self._extract: defaultdict[int, dict[str, float]] = defaultdict(dict)  # ms
         self._newest: dict[int, int] = {}
         for modality in aligner.counts.keys() - running:
             aligner.advance(modality, END)
@@ -42,15 +44,18 @@ class Pacing:
         waits = any(reached <= self._tick for m, reached in self._reached.items() if m not in self._lost)
         return self._aligner.time(self._tick) + (self._max_wait if waits else 0)
 
-    def push(self, sample: Sample, reached: int, now: int) -> None:
+    def push(self, sample: Sample, reached: int, now: int, extract_ms: float | None = None) -> None:
         """Take a sample that arrived at `now` (ns).
 
         Args:
             reached: ns; its source's watermark. Samples from before it that still come are late.
+            extract_ms: how long feature extraction took.
         """
         self._aligner.push(sample)
         tick = max(self._aligner.first_tick(sample.originating_time), self._tick)
         self._newest[tick] = max(self._newest.get(tick, sample.originating_time), sample.originating_time)
+        if extract_ms is not None:
+            self._extract[tick][sample.modality] = extract_ms
         self.advance(sample.modality, reached, now)
 
     def advance(self, modality: str, watermark: int, now: int) -> None:
@@ -63,7 +68,7 @@ class Pacing:
         self._lost.add(modality)
 
     def next(self, now: int) -> Observation | None:
-        """The next observation, if it is due; its timing has the waits and the newest originating time."""
+        """The next observation, if it is due; its timing lacks `due`, and `newest` is an originating time."""
         for modality in self._lost:
             self._reach(modality, now, now)
         passed = min(self._aligner.watermark, now)
@@ -72,7 +77,11 @@ class Pacing:
             return None
         tick = observation.tick
         self._tick = tick + 1
-        timing = Timing(newest=self._newest.pop(tick, None), waits=self._waits.pop(tick, {}))
+        timing = Timing(
+            newest=self._newest.pop(tick, None),
+            extract=self._extract.pop(tick, {}),
+            waits=self._waits.pop(tick, {}),
+        )
         return replace(observation, timing=timing)
 
     def _reach(self, modality: str, watermark: int, now: int) -> None:
