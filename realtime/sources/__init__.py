@@ -2,10 +2,11 @@
 
 | module | purpose |
 |---|---|
-| `source` | the contract of sources; matching them to a bundle by feature schema |
+| `source`, `offer` | the contract of sources; matching them to a bundle by feature schema |
 | `files` | the source of a path |
 | `live` | devices, live |
-| `device`, `process` | the contract of devices; devices whose driver runs in a process of its own |
+| `device`, `inlet` | the contract of devices, and where they deliver |
+| `process`, `child` | devices whose driver runs in a process of its own: its two sides |
 | `camera_face`, `camera`, `camera_process`, `camera_diagnosis` | faces in a camera's pictures |
 | `microphone`, `microphone_process`, `sound` | audio features of a microphone's sound |
 | `lsl`, `stream_kind` | features or sound of a Lab Streaming Layer stream |

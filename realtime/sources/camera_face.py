@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...contracts.addresses import without_password
-from ...contracts.schemas import FACE
 from ..features.face import FaceFeatures
 from ..features.face_model import find_face_model
 from ..streams.cadence import Cadence
@@ -19,6 +18,7 @@ from ..streams.samples import Frame
 from .camera import Camera, Picture
 from .camera_diagnosis import camera_of, diagnose_camera
 from .camera_process import CREDIT
+from .offer import FACES
 from .process import ProcessDevice
 
 OPENING: Final = 8.0  # s; the process starts, and OpenCV gives an address 5 s
@@ -50,9 +50,7 @@ class CameraFace(ProcessDevice):
     """
 
     name = "camera"
-    offer_name = "face"
-    schema = FACE.name
-    dim = FACE.dim
+    offer = FACES
     material = "pictures"
 
     def __init__(
@@ -147,7 +145,7 @@ class CameraFace(ProcessDevice):
         assert self._face is not None
         values = self._face.extract(Frame(at, image))
         extract_ms = (time.perf_counter_ns() - began) / 1e6
-        inlet.sample(values, at, at + max(self._cadence.shortest - 1, 0), extract_ms)
+        inlet.sample(values, at, at + self._cadence.quiet, extract_ms)
 
     def _skip(self, at: int, superseded: bool) -> str | None:
         """Why a picture is not extracted; None if it is."""

@@ -5,6 +5,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 from ..streams.samples import SECOND
 from .inlet import Inlet
+from .offer import Offer
 
 # ns from now; an originating time later or earlier than that is of another clock.
 AHEAD: Final = SECOND // 10
@@ -30,7 +31,7 @@ class Device:
 
     Attributes:
         name: `camera`, `microphone`, or the modality that it feeds.
-        offer_name, schema, dim, required: see `Offer`.
+        offer: the modality that it can feed.
         material: what it captures before extraction, which `keep` is called with; None for nothing.
         keep: called with every `Picture` or `Sound` that is wanted, from any thread; set before `open`.
         source: what it was opened from, for display, without passwords: `/dev/video0`, `lsl:NAME`.
@@ -40,10 +41,7 @@ class Device:
     """
 
     name: str = ""
-    offer_name: str = ""
-    schema: str | None = None
-    dim: int | None = None
-    required: bool = False
+    offer: Offer
     material: Literal["pictures", "sound"] | None = None
     keep: Callable[[Any], None] | None = None
 

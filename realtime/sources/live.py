@@ -1,4 +1,4 @@
-"""Devices go in, an observation a tick comes out, for as long as one likes.
+"""Live devices as a source: an observation a tick.
 
 Each device has a thread of its own that extracts features and delivers samples; nothing queues between it and
 the tick. Ticks come at their rate whether or not anything arrives. Times are ns, 0 at the first tick.
@@ -19,7 +19,8 @@ from ..streams.samples import SECOND, Observation, Sound
 from .camera import Picture
 from .device import Device
 from .inlet import Inlet
-from .source import Offer, Source, Wanted
+from .offer import Offer
+from .source import Source, Wanted
 
 _LOOK: Final = 0.1  # s; how often devices are checked while nothing arrives
 
@@ -50,8 +51,7 @@ class LiveSource(Source):
         self._running: Mapping[str, Device] = {}
 
     def offers(self, inputs: Sequence[ModalitySpec]) -> Sequence[Offer]:
-        self._offers = [Offer(d.offer_name, d.schema, d.dim, d.required) for d in self._all]
-        return self._offers
+        return [device.offer for device in self._all]
 
     def open(self, wanted: Sequence[Wanted], rate: int) -> None:
         self.aligner = Aligner(0, rate, {w.name: w.max_age for w in wanted})
@@ -59,10 +59,8 @@ class LiveSource(Source):
         running = {w.name: w for w in wanted if w.offer is not None}
         self.pacing = Pacing(self.aligner, list(running), self._max_wait)
         self._running = {
-            name: device
+            name: next(device for device in self._all if device.offer is w.offer)
             for name, w in running.items()
-            for device, offer in zip(self._all, self._offers, strict=True)
-            if offer is w.offer
         }
         self.devices = {device.name: device for device in self._running.values()}
         with ExitStack() as stack:  # what was opened is closed again if the rest cannot be
@@ -103,16 +101,12 @@ class LiveSource(Source):
                         self.pacing.lose(name)
                 observation = self.pacing.next(self.now())
                 if observation is not None:
-                    return self._timed(observation)
+                    timing, due = observation.timing, observation.time + self.zero
+                    newest = None if timing.newest is None else timing.newest + self.zero
+                    return replace(observation, timing=replace(timing, due=due, newest=newest))
                 left = (self.pacing.deadline - self.now()) / SECOND
                 self.changed.wait(min(max(left, 0), _LOOK))
         return None
-
-    def _timed(self, observation: Observation) -> Observation:
-        assert self.zero is not None
-        timing = observation.timing
-        newest = None if timing.newest is None else timing.newest + self.zero
-        return replace(observation, timing=replace(timing, due=observation.time + self.zero, newest=newest))
 
     def stop(self) -> None:
         with self.changed:

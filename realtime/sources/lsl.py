@@ -13,6 +13,7 @@ from ..streams.cadence import Cadence
 from ..streams.lsl import pylsl
 from ..streams.samples import SECOND
 from .device import AHEAD, BEHIND, Device
+from .offer import Offer
 from .process import BACK_OFF
 from .sound import SoundDelivery
 from .stream_kind import Kind, Shape, accepted, kind_of, mono, vector
@@ -53,8 +54,8 @@ class LslStream(Device):
         scheme, _, self._name = address.partition(":")
         if scheme != "lsl" or not self._name or ("'" in self._name and '"' in self._name):
             raise UserError(f"{modality} {address}: give lsl:NAME, the name of a stream")
-        self.name = self.offer_name = modality
-        self.required = True
+        self.name = modality
+        self.offer = Offer(modality, None, required=True)
         self.source = address
         self.kind: Kind = "features"
         self._sound: SoundDelivery | None = None
@@ -179,7 +180,10 @@ class LslStream(Device):
 
     def _deliver(self, values: NDArray[Any], times: NDArray[np.int64], now: int) -> None:
         if (times > now + AHEAD).any() or (times < now - BEHIND).any():
-            self._drop_wrong_time(len(times))
+            if self._sound is not None:
+                self._sound.drop("wrong_time", len(times) * RATE // self._rate)
+            else:
+                self._inlet.drop("wrong_time", len(times))
             if not self._warned:
                 self._warned = True
                 off = (int(times[-1]) - now) / SECOND
@@ -194,12 +198,6 @@ class LslStream(Device):
             self._deliver_sound(self._sound, values, int(times[0]))
         else:
             self._deliver_features(values, times)
-
-    def _drop_wrong_time(self, n: int) -> None:
-        if self._sound is not None:
-            self._sound.drop("wrong_time", n * RATE // self._rate)
-        else:
-            self._inlet.drop("wrong_time", n)
 
     def _deliver_sound(self, sound: SoundDelivery, values: NDArray[Any], at: int) -> None:
         if self._expected is None or abs(at - self._expected) > GAP:
@@ -222,7 +220,7 @@ class LslStream(Device):
                 inlet.drop(unwanted)
                 continue
             self._cadence.add(at)
-            inlet.sample(vector(row), at, at + max(self._cadence.shortest - 1, 0))
+            inlet.sample(vector(row), at, at + self._cadence.quiet)
 
 
 def _resolved(name: str, seconds: float) -> list[Any]:

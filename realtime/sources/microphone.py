@@ -6,13 +6,13 @@ from typing import IO, Any, Final
 
 import numpy as np
 
-from ...contracts.schemas import AUDIO
 from .microphone_process import HEADER
+from .offer import SOUND
 from .process import ProcessDevice
 from .sound import SoundDelivery
 
 OPENING: Final = 10.0  # s; PortAudio queries every device, and some are slow to answer
-FIRST: Final = 5.0  # s; from the opened device to its first block: Bluetooth takes its time
+FIRST: Final = 5.0  # s; from the opened device to its first block: Bluetooth is slow
 SILENT: Final = 0.5  # s of waiting without a block: the device is lost
 
 _NO_ANSWER: Final = "PortAudio does not answer; unplug the device, plug it in and try again"
@@ -34,9 +34,7 @@ class MicrophoneAudio(ProcessDevice):
     """
 
     name = "microphone"
-    offer_name = "audio"
-    schema = AUDIO.name
-    dim = AUDIO.dim
+    offer = SOUND
     material = "sound"
 
     sound: SoundDelivery

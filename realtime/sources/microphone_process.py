@@ -25,7 +25,7 @@ HEADER: Final = struct.Struct("<qqqiB3x")
 BLOCKS: Final = 100  # a second
 
 _WAITING: Final = 5 * BLOCKS  # blocks kept while the parent does not read
-_MAX_DELAY: Final = 2.0  # s; a driver that reports an older sample reports nonsense
+_MAX_DELAY: Final = 2.0  # s; an older time is an error of the driver
 
 Device = dict[str, Any]
 
@@ -80,12 +80,8 @@ def _chosen(name: str | None, inputs: list[Device], default: int) -> Device:
     if name is None:
         return next((device for device in inputs if device["index"] == default), inputs[0])
     wanted = name.casefold()
-    for device in inputs:
-        if device["name"].casefold() == wanted:
-            return device
-    for device in inputs:
-        if wanted in device["name"].casefold():
-            return device
+    if fitting := [device for device in inputs if wanted in device["name"].casefold()]:
+        return min(fitting, key=lambda device: bool(device["name"].casefold() != wanted))
     there = ", ".join(dict.fromkeys(f"“{device['name']}”" for device in inputs))
     raise UserError(f"microphone “{name}”: no such device; there are {there}")
 

@@ -38,8 +38,7 @@ class ProcessDevice(Device):
 
     def __init__(self, module: str, request: dict[str, Any], opening: float) -> None:
         super().__init__()
-        self._command = [sys.executable, "-P", "-m", f"enrapt.realtime.sources.{module}"]
-        self._request, self._opening = request, opening
+        self._module, self._request, self._opening = module, request, opening
         self._stopped = threading.Event()
         self._settled = threading.Event()  # data came, or the device was refused
         self._refused: str | None = None
@@ -112,11 +111,12 @@ class ProcessDevice(Device):
 
     def _run_process(self) -> str:
         """Run one child process to its end; return why it ended."""
+        command = [sys.executable, "-P", "-m", f"enrapt.realtime.sources.{self._module}"]
         pipe = subprocess.PIPE
         self._expect(self._opening)
         try:
             process = subprocess.Popen(
-                self._command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, pipesize=1 << 20
+                command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, pipesize=1 << 20
             )
         except OSError as error:
             return f"cannot start a process: {error}"

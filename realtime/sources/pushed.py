@@ -12,6 +12,7 @@ from ...contracts.errors import UserError
 from ..streams.cadence import Cadence
 from ..streams.samples import SECOND
 from .device import AHEAD, BEHIND, Device, DeviceState
+from .offer import Offer
 from .stream_kind import vector
 
 LOST: Final = SECOND  # ns without a sample, or twice `max_age` if that is more: the device is lost
@@ -36,8 +37,8 @@ class Pushed(Device):
 
     def __init__(self, modality: str, schema: str | None = None, dim: int | None = None) -> None:
         super().__init__()
-        self.name = self.offer_name = modality
-        self.schema, self.dim, self.required = schema, dim, True
+        self.name = modality
+        self.offer = Offer(modality, schema, dim, required=True)
         self.source = "pushed"
         self._lock = threading.Lock()  # held while a sample is delivered
         self._opened = False
@@ -49,7 +50,7 @@ class Pushed(Device):
 
     @property
     def format(self) -> str:
-        return self.schema or f"{self._inlet.dim} numbers"
+        return self.offer.schema or f"{self._inlet.dim} numbers"
 
     @property
     def state(self) -> DeviceState:
@@ -58,10 +59,9 @@ class Pushed(Device):
         return DeviceState("lost", self._last) if silent else state
 
     def _open(self) -> None:
-        if self.dim not in (None, self._inlet.dim):
-            raise UserError(
-                f"{self.name}: pushes {self.dim} numbers, and the bundle expects {self._inlet.dim}"
-            )
+        dim = self.offer.dim
+        if dim not in (None, self._inlet.dim):
+            raise UserError(f"{self.name}: pushes {dim} numbers, and the bundle expects {self._inlet.dim}")
         with self._lock:
             self._shift = self._inlet.clock() - clocks.monotonic_ns()
             self._lost_after = max(LOST, 2 * self._inlet.max_age)
@@ -99,7 +99,7 @@ class Pushed(Device):
                 inlet.drop(reason)
                 return
             self._cadence.add(at)
-            inlet.sample(features, at, at + max(self._cadence.shortest - 1, 0))
+            inlet.sample(features, at, at + self._cadence.quiet)
 
     def _drop_wrong_time(self, off: float) -> None:
         self._inlet.drop("wrong_time")

@@ -23,7 +23,6 @@ class Recording:
         end: seconds; pictures and sound from there on are left out. None for the end of the file.
 
     Attributes:
-        path, start, end: as given.
         has_video, has_audio: which streams there are. Cover art is not video.
         duration: seconds; None if unknown. Of some formats it is FFmpeg's estimate.
         counts: what was dropped between `start` and `end` in the latest iteration, by reason: pictures with

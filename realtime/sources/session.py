@@ -1,4 +1,4 @@
-"""A recorded session as a source: what the model was shown, or what the devices gave."""
+"""A recorded session as a source: its observations, or its samples aligned again."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -8,13 +8,14 @@ from ...contracts.errors import UserError
 from ..store.reader import SessionReader
 from ..streams.samples import Observation
 from .aligned import aligned
-from .source import Offer, Source, Wanted
+from .offer import Offer
+from .source import Source, Wanted
 
 
 class SessionSource(Source):
     """The observations of a recorded session.
 
-    As recorded, the model is shown what it was shown then, so the same bundle gives the same estimates,
+    As recorded, the model gets the same inputs as then, so the same bundle gives the same estimates,
     latencies aside, and `counts` is empty.
 
     Args:
@@ -53,7 +54,7 @@ class SessionSource(Source):
             self._observations = (_renamed(o, names) for o in self._reader.observations())
 
     def __iter__(self) -> Iterator[Observation]:
-        return self._observations
+        yield from self._observations
 
 
 def _renamed(observation: Observation, names: Mapping[str, str | None]) -> Observation:

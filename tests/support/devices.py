@@ -7,6 +7,7 @@ import numpy as np
 
 from enrapt.contracts.schemas import AUDIO, FACE
 from enrapt.realtime.sources.device import Device
+from enrapt.realtime.sources.offer import Offer
 
 MS = 1_000_000
 
@@ -19,8 +20,8 @@ class FakeDevice(Device):
 
     def __init__(self, schema=FACE, every_ms=33.0, extract_ms=0.0, name="camera", values=None):
         super().__init__()
-        self.name, self.offer_name = name, schema.name.partition("/")[0]
-        self.schema, self.dim = schema.name, schema.dim
+        self.name = name
+        self.offer = Offer(schema.name.partition("/")[0], schema.name, schema.dim)
         self.lost, self.captured, self.failure = False, 0, None
         self.extracted = []  # ns; originating times
         self._values = np.ones(schema.dim, np.float32) if values is None else values
