@@ -98,7 +98,13 @@ class _State:
         self._recent = np.zeros(MUTED_AFTER, np.float32)  # the last 0.5 s; zeros before the first sound
         self._heard = 0  # samples
         self._f0 = 0.0
-        self._fbank = knf.OnlineFbank(_fbank_options())
+        options = knf.FbankOptions()
+        options.frame_opts.dither = 0
+        options.frame_opts.snip_edges = True  # window i starts at sample 160 i: no reflection, no look-ahead
+        options.mel_opts.num_bins = MEL_BINS
+        options.mel_opts.low_freq = 20
+        options.mel_opts.high_freq = 7600
+        self._fbank = knf.OnlineFbank(options)
         self._windows = 0  # of the filter bank, used so far
         self._vad = webrtcvad.Vad(_VAD_MODE)
 
@@ -145,13 +151,3 @@ class _State:
 def _level(tick: NDArray[np.float32]) -> float:
     power = float(np.mean(np.square(tick, dtype=np.float64)))
     return max(10 * math.log10(power), _LEVEL_FLOOR) if power > 0 else _LEVEL_FLOOR
-
-
-def _fbank_options() -> knf.FbankOptions:
-    options = knf.FbankOptions()
-    options.frame_opts.dither = 0
-    options.frame_opts.snip_edges = True  # window i starts at sample 160 i: no reflection, no look-ahead
-    options.mel_opts.num_bins = MEL_BINS
-    options.mel_opts.low_freq = 20
-    options.mel_opts.high_freq = 7600
-    return options

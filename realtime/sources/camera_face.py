@@ -120,7 +120,7 @@ class CameraFace(ProcessDevice):
                 self._inlet.drop(received.problem)
                 continue
             self._expect(math.inf)  # a slow extraction is not a hanging camera
-            self._received(received.picture.originating_time)
+            self._received()
             with self._using:
                 self._use(received.picture, received.waiting > 0)
             self._expect(FROZEN)

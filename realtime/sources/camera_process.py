@@ -1,18 +1,15 @@
-"""The process that owns OpenCV's capture: `python -m enrapt.realtime.sources.camera_process`.
+"""The process of a camera, which owns OpenCV's capture; see `process` for both sides.
 
 A call into OpenCV cannot be interrupted, V4L2 has no time-out for opening, and libjpeg writes "Corrupt JPEG
-data" on the terminal whatever OpenCV's log level is. A process can be killed at any moment, and its output
-discarded.
+data" on the terminal whatever OpenCV's log level is.
 
-On standard input comes one line of JSON, `{"source": …, "size": …, "rate": …, "all": …}`: not an argument,
-for addresses hold passwords. On what was standard output goes one line of JSON, `{"codec": …, "rate": …}`
-with the first picture or `{"error": …}` (see `camera_diagnosis.diagnose_camera`), then pictures: `HEADER`,
-and a JPEG as it came from the camera, or RGB uint8 `[height, width, 3]`.
+The request is `{"source": …, "size": …, "rate": …, "all": …}`, the first line `{"codec": …, "rate": …}`, with
+the first picture, or `{"error": …}` (see `camera_diagnosis.diagnose_camera`). Pictures follow: `HEADER`, and
+a JPEG as it came from the camera, or RGB uint8 `[height, width, 3]`.
 
 Flow control is by credit: each further byte on standard input asks for one picture. One thread captures into
-a mailbox, whose delivery policy is `latest`, with room for one picture, or with `all` for `ROOM` bytes of
-them: capture never waits for the reader, and every picture that is displaced is counted. The process ends
-when the camera gives no more and all pictures are sent, or when its standard input ends.
+a mailbox with room for one picture, or with `all` for `ROOM` bytes of them: capture never waits for the
+reader, and every picture that is displaced is counted.
 """
 
 import contextlib

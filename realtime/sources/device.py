@@ -1,7 +1,7 @@
 """The contract of live devices: each delivers samples of one modality, from a thread of its own."""
 
 from collections.abc import Callable
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal
 
 from ..streams.samples import SECOND
 from .inlet import Inlet
@@ -12,22 +12,12 @@ AHEAD: Final = SECOND // 10
 BEHIND: Final = 10 * SECOND
 
 
-class DeviceState(NamedTuple):
-    """Attributes:
-    name: `open` while new samples come, `lost` while none do.
-    since: ns on the session's clock; originating time of the first or the last sample of that state.
-    """
-
-    name: Literal["open", "lost"]
-    since: int
-
-
 class Device:
     """A camera, a microphone, a stream or pushed features: samples of one modality, opened once.
 
     Its thread reads, extracts features and calls the inlet itself: nothing queues between a device and the
     tick. It may be lost for a while and come back. A subclass implements `_open` and `close`, and calls
-    `_received` and `_lose` to keep `state`.
+    `_received` and `_lose`.
 
     Attributes:
         name: `camera`, `microphone`, or the modality that it feeds.
@@ -52,16 +42,16 @@ class Device:
         self.restarts = 0
         self.overflows = 0
         self._format = ""
-        self._state = DeviceState("lost", 0)
-        self._last = 0  # ns; originating time of the newest data
+        self._lost = True
 
     @property
     def format(self) -> str:
         return self._format
 
     @property
-    def state(self) -> DeviceState:
-        return self._state
+    def lost(self) -> bool:
+        """Whether no new data come."""
+        return self._lost
 
     def open(self, inlet: Inlet) -> None:
         """Open it and start delivering; wait until the first data has come.
@@ -70,7 +60,6 @@ class Device:
             UserError: it cannot be opened, and why; nothing is left open then.
         """
         self._inlet = inlet
-        self._state = DeviceState("lost", inlet.clock())
         try:
             self._open()
         except BaseException:  # Ctrl-C too
@@ -87,12 +76,10 @@ class Device:
     def _open(self) -> None:
         raise NotImplementedError
 
-    def _received(self, time: int) -> None:
-        """New data came, with this originating time (ns)."""
-        self._last = time
-        if self._state.name == "lost":
-            self._state = DeviceState("open", time)
+    def _received(self) -> None:
+        """New data came."""
+        self._lost = False
 
     def _lose(self) -> None:
-        if self._state.name == "open":
-            self._state = DeviceState("lost", self._last)
+        """No new data come."""
+        self._lost = True

@@ -97,7 +97,7 @@ class LiveSource(Source):
                 if self.failure is not None:
                     raise self.failure
                 for name, device in self._running.items():
-                    if self.paused or device.state.name == "lost":
+                    if self.paused or device.lost:
                         self.pacing.lose(name)
                 observation = self.pacing.next(self.now())
                 if observation is not None:

@@ -122,22 +122,19 @@ class LslStream(Device):
         """Receive from the stream, and look for it again whenever it ends or is silent."""
         pause, longest = BACK_OFF
         shortest_silence = silence = max(SILENT, 2 * self._inlet.max_age / SECOND)
-        info, silent = self._info, False
-        while not self._stopped.is_set():
-            if info is not None:
-                arrived = self._arrived
-                silent = self._receive(info, silence)
-                self._tried.set()
-                if self._arrived > arrived:
-                    pause, silence = BACK_OFF[0], shortest_silence
-                else:
-                    silence = min(2 * silence, LONG_SILENT)
+        info = self._info
+        while True:
+            arrived, silent = self._arrived, info is not None and self._receive(info, silence)
+            self._tried.set()
+            if self._arrived > arrived:
+                pause, silence = BACK_OFF[0], shortest_silence
+            elif info is not None:
+                silence = min(2 * silence, LONG_SILENT)
             if not silent:
                 self._stopped.wait(pause)
                 pause = min(2 * pause, longest)
             if self._stopped.is_set():
                 return
-            silent = False
             info = next((i for i in _resolved(self._name, 1.0) if self._kind_of(i) == self.kind), None)
             self.restarts += info is not None
 
@@ -193,7 +190,7 @@ class LslStream(Device):
                 )
             return
         self._arrived = now
-        self._received(int(times[0]))
+        self._received()
         if self._sound is not None:
             self._deliver_sound(self._sound, values, int(times[0]))
         else:
@@ -207,7 +204,7 @@ class LslStream(Device):
         sound.push(self._index, at, mono(values))
         self._index += len(values)
         # Its stamps as they come, not summed up: their drift is not a gap.
-        self._last = self._expected = at + len(values) * SECOND // self._rate
+        self._expected = at + len(values) * SECOND // self._rate
 
     def _deliver_features(self, values: NDArray[Any], times: NDArray[np.int64]) -> None:
         inlet = self._inlet
@@ -215,7 +212,7 @@ class LslStream(Device):
             if self._newest is not None and at <= self._newest:
                 inlet.drop("backward")
                 continue
-            self._last = self._newest = at
+            self._newest = at
             if (unwanted := inlet.unwanted) is not None:
                 inlet.drop(unwanted)
                 continue

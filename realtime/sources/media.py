@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -82,8 +83,8 @@ class MediaSource(Source):
         for w in wanted:
             if w.offer is None:
                 self._aligner.advance(w.name, END)
-        first_tick = self._aligner.first_tick
-        self._material = read(self._recording, audio, self._face is not None, first_tick, self._realtime)
+        pictures, first_tick = self._face is not None, self._aligner.first_tick
+        self._read = partial(read, self._recording, audio, pictures, first_tick, self._realtime)
 
     def close(self) -> None:
         self._stack.close()
@@ -93,7 +94,7 @@ class MediaSource(Source):
         try:
             with ExitStack() as threads:
                 self._stack.callback(threads.close)  # also where the iteration was not left before `close`
-                material = threads.enter_context(ahead(self._material))
+                material = threads.enter_context(ahead(self._read()))
                 # Paced, no picture may be extracted before its time, so there is nothing to do ahead.
                 extracted: Iterable[Material] = (
                     map(self._extract, self._paced(material))

@@ -15,8 +15,6 @@ OPENING: Final = 10.0  # s; PortAudio queries every device, and some are slow to
 FIRST: Final = 5.0  # s; from the opened device to its first block: Bluetooth is slow
 SILENT: Final = 0.5  # s of waiting without a block: the device is lost
 
-_NO_ANSWER: Final = "PortAudio does not answer; unplug the device, plug it in and try again"
-
 
 class MicrophoneAudio(ProcessDevice):
     """Audio features of a microphone's sound, one sample per 40 ms.
@@ -50,8 +48,9 @@ class MicrophoneAudio(ProcessDevice):
         super()._open()
 
     def _diagnose(self, reason: str) -> str:
-        line = _NO_ANSWER if reason == "silent" else reason
-        return line if line.startswith("microphone") else f"microphone: {line}"
+        if reason == "silent":
+            reason = "PortAudio does not answer; unplug the device, plug it in and try again"
+        return reason if reason.startswith("microphone") else f"microphone: {reason}"
 
     def _read(self, properties: dict[str, Any], pipe: IO[bytes]) -> str:
         name, rate, channels = properties["name"], properties["rate"], properties["channels"]
@@ -60,12 +59,12 @@ class MicrophoneAudio(ProcessDevice):
         expected = 0
         self._expect(FIRST)
         while len(head := pipe.read(HEADER.size)) == HEADER.size and not self._stopped.is_set():
-            index, adc, host, n, lost = HEADER.unpack(head)
+            index, adc, n, lost = HEADER.unpack(head)
             data = pipe.read(4 * n * channels)
             if len(data) < 4 * n * channels:
                 break
             self._expect(math.inf)  # slow extraction is not a hanging device
-            self._received(host + self._shift)
+            self._received()
             if lost or index != expected:
                 self.overflows += 1
                 self.sound.restart(rate)

@@ -73,8 +73,8 @@ class ProcessDevice(Device):
         for thread in self._threads:
             thread.join(_JOIN)
 
-    def _received(self, time: int) -> None:
-        super()._received(time)
+    def _received(self) -> None:
+        super()._received()
         self._settled.set()
 
     def _expect(self, seconds: float) -> None:
