@@ -46,9 +46,6 @@ class Pass:
         origin: ns on the file's own axis; the recording's time 0.
         start, end: ns; `end` is None for the end of the file.
         counts: to which dropped pictures are added, by reason.
-
-    Raises:
-        BrokenRecording: after everything up to the damage.
     """
 
     def __init__(

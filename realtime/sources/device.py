@@ -16,8 +16,8 @@ class Device:
     """A camera, a microphone, a stream or pushed features: samples of one modality, opened once.
 
     Its thread reads, extracts features and calls the inlet itself: nothing queues between a device and the
-    tick. It may be lost for a while and come back. A subclass implements `_open` and `close`, and calls
-    `_received` and `_lose`.
+    tick. It may be lost for a while and come back. A subclass implements `_open` and `close`, and keeps
+    `_lost`.
 
     Attributes:
         name: `camera`, `microphone`, or the modality that it feeds.
@@ -42,7 +42,7 @@ class Device:
         self.restarts = 0
         self.overflows = 0
         self._format = ""
-        self._lost = True
+        self._lost = True  # no new data come
 
     @property
     def format(self) -> str:
@@ -75,11 +75,3 @@ class Device:
 
     def _open(self) -> None:
         raise NotImplementedError
-
-    def _received(self) -> None:
-        """New data came."""
-        self._lost = False
-
-    def _lose(self) -> None:
-        """No new data come."""
-        self._lost = True

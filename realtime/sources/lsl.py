@@ -164,7 +164,7 @@ class LslStream(Device):
                     continue
                 quiet = now - max(self._arrived, opened)
                 if quiet > 2 * self._inlet.max_age:
-                    self._lose()
+                    self._lost = True
                     self._tried.set()
                 if quiet > silence * SECOND:
                     return True
@@ -172,7 +172,7 @@ class LslStream(Device):
             pass
         finally:
             stream.close_stream()
-            self._lose()
+            self._lost = True
         return False
 
     def _deliver(self, values: NDArray[Any], times: NDArray[np.int64], now: int) -> None:
@@ -190,7 +190,7 @@ class LslStream(Device):
                 )
             return
         self._arrived = now
-        self._received()
+        self._lost = False
         if self._sound is not None:
             self._deliver_sound(self._sound, values, int(times[0]))
         else:

@@ -74,7 +74,8 @@ class ProcessDevice(Device):
             thread.join(_JOIN)
 
     def _received(self) -> None:
-        super()._received()
+        """New data came."""
+        self._lost = False
         self._settled.set()
 
     def _expect(self, seconds: float) -> None:
@@ -97,7 +98,7 @@ class ProcessDevice(Device):
                 if not self._settled.is_set():
                     self._refused = reason
                     return
-                self._lose()
+                self._lost = True
                 if time.monotonic() - began > longest:
                     pause = BACK_OFF[0]
                 if self._stopped.wait(max(0.0, began + pause - time.monotonic())):

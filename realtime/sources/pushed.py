@@ -92,7 +92,7 @@ class Pushed(Device):
                 return
             at = time + self._shift
             self._pushed_at = now + self._shift
-            self._received()
+            self._lost = False
             if (reason := inlet.unwanted) is not None:
                 inlet.drop(reason)
                 return

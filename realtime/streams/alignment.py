@@ -65,11 +65,11 @@ class Aligner:
         rate: ticks a second.
         max_age: by modality, ns after its originating time during which a sample counts as present.
 
-    Attributes:
-        counts: what became of the samples of each modality so far.
-
     A sample costs constant time, and only those that wait for a tick are kept: while watermarks advance,
     memory does not grow.
+
+    Attributes:
+        counts: what became of the samples of each modality so far.
     """
 
     def __init__(self, t0: int, rate: int, max_age: Mapping[str, int]) -> None:

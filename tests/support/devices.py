@@ -58,7 +58,7 @@ class FakeDevice(Device):
                 if number - last > 1:
                     inlet.drop("superseded", number - last - 1)
                 last = number
-                self._received()
+                self._lost = False
                 if (reason := inlet.unwanted) is not None:
                     inlet.drop(reason)
                     continue
