@@ -94,12 +94,12 @@ def _page(args: argparse.Namespace) -> list[str]:
     asked = any(address.partition(":")[0] in ("ui", "ws", "http") for address in args.to)
     if asked or args.no_page or not sys.stderr.isatty():
         return []
-    from ..realtime.outputs.page import PORT
+    from ..realtime.outputs.addresses import PAGE_PORT
 
     with socket.socket() as port:
         port.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does
         try:
-            port.bind(("127.0.0.1", PORT))
+            port.bind(("127.0.0.1", PAGE_PORT))
         except OSError:  # another session, most likely
             return ["ui:0"]
     return ["ui"]

@@ -1,9 +1,25 @@
 """The output of an address."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
 from ...contracts.addresses import without_password
 from ...contracts.errors import UserError
 from .files import file_destination
 from .output import Destination
+
+if TYPE_CHECKING:
+    from ..page.server import PageServer
+
+PAGE_PORT: Final = 8765
+
+
+@dataclass(frozen=True, slots=True)
+class PageOpening(Destination):
+    """A page in the browser. Writing to its server does not block, so it needs no thread."""
+
+    open: Callable[[], "PageServer"]
 
 
 def destination(address: str) -> Destination:
@@ -11,8 +27,9 @@ def destination(address: str) -> Destination:
 
     Args:
         address: `jsonl:FILE`, `csv:FILE`; FILE `-`, or `-` alone for JSON Lines, is standard output.
-            `ui`, `ui:PORT`, `ui:HOST:PORT` (or `ws`, `http`: other names of that server), `parquet:FILE`,
-            `lsl:NAME`, `osc://…`, `mqtt://…` and `mqtts://…`: see their modules.
+            `ui`, `ui:PORT`, `ui:HOST:PORT` (or `ws`, `http`: other names of that server; without a host only
+            this machine can connect). `parquet:FILE`, `lsl:NAME`, `osc://…`, `mqtt://…` and `mqtts://…`: see
+            their modules.
 
     Raises:
         UserError: there is no such kind of output, or a package that it needs is not installed.
@@ -37,10 +54,22 @@ def destination(address: str) -> Destination:
 
         return mqtt_destination(address)
     if scheme in ("ui", "ws", "http"):
-        from .page import page_opening
-
-        return page_opening(address, target)
+        return _page_opening(address, target)
     raise UserError(
         f"unknown output {without_password(address)!r}: give ui, jsonl:FILE, csv:FILE, parquet:FILE, "
         "lsl:NAME, osc://HOST:PORT/PATH, mqtt://HOST/TOPIC, or - for standard output"
     )
+
+
+def _page_opening(address: str, target: str) -> PageOpening:
+    host, _, port = target.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")  # of an IPv6 address
+    if (port or host) and not (port.isascii() and port.isdecimal() and int(port) < 65536):
+        raise UserError(f"{address}: give ui, ui:PORT or ui:HOST:PORT")
+
+    def serve() -> "PageServer":
+        from ..page.server import PageServer
+
+        return PageServer(host or "127.0.0.1", int(port) if port else PAGE_PORT)
+
+    return PageOpening(address, serve, reopen=False)

@@ -23,11 +23,7 @@ class Output(Protocol):
         """Deliver a mark at `t` seconds of the session; raises as `write` does."""
 
     def close(self, complete: bool) -> None:
-        """End.
-
-        Args:
-            complete: whether the run ended as intended, rather than by a failure.
-        """
+        """End; `complete` says whether the run ended as intended, rather than by a failure."""
 
 
 @dataclass(frozen=True, slots=True)

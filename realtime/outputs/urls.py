@@ -7,19 +7,14 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 @dataclass(frozen=True, slots=True)
 class Url:
-    """Parts of an address, percent-decoded.
-
-    Attributes:
-        path: without the first slash.
-        options: after `?`.
-    """
+    """Parts of an address, percent-decoded."""
 
     host: str
     port: int | None
-    path: str
+    path: str  # without the first slash
     user: str | None
     password: str | None
-    options: Mapping[str, str]
+    options: Mapping[str, str]  # after `?`
 
 
 def url(address: str) -> Url:

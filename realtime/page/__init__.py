@@ -9,7 +9,7 @@
 | `access` | checks of host, origin and token |
 | `listener` | the listening socket and the limits of its connections |
 | `clients` | WebSocket clients: a bounded queue and a rate limit for each |
-| `latest`, `history`, `metrics` | contents of HTTP responses |
+| `latest`, `metrics` | contents of HTTP responses |
 | `messages` | WebSocket messages in both directions |
 | `static/` | what the browser loads |
 

@@ -8,7 +8,6 @@ connect, each request needs the token.
 import hmac
 import ipaddress
 import socket
-from collections.abc import Mapping
 from typing import Final
 from urllib.parse import parse_qs
 
@@ -29,10 +28,7 @@ _HEADERS: Final = {
 
 def is_loopback(host: str) -> bool:
     """Whether only this machine can connect to it."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    return host == "localhost" or bool((address := _address(host)) and address.is_loopback)
 
 
 class AccessControl:
@@ -87,22 +83,23 @@ class AccessControl:
         if host in ("localhost", "127.0.0.1", "::1", self._host.lower()):
             return True
         # Listening on all addresses: an attacker can point a name here, but not an address.
-        return self._host in ("0.0.0.0", "::") and (_is_address(host) or host == socket.gethostname().lower())
+        return self._host in ("0.0.0.0", "::") and (
+            _address(host) is not None or host == socket.gethostname().lower()
+        )
 
     def _has_token(self, headers: Headers, given: str) -> bool:
         assert self._token is not None
         kind, _, bearer = headers.get("authorization", "").partition(" ")
-        cookies: Mapping[str, str] = cookie_parser(headers.get("cookie", ""))
+        cookies = cookie_parser(headers.get("cookie", ""))
         tokens = (given, bearer if kind.lower() == "bearer" else "", cookies.get(self._cookie, ""))
         return any(hmac.compare_digest(one.encode(), self._token.encode()) for one in tokens)
 
 
-def _is_address(host: str) -> bool:
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        ipaddress.ip_address(host)
+        return ipaddress.ip_address(host)
     except ValueError:
-        return False
-    return True
+        return None
 
 
 def _refused(status: int, why: str, authenticate: str | None = None) -> Response:

@@ -1,7 +1,7 @@
 """The HTTP and WebSocket endpoints."""
 
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -72,12 +72,12 @@ def app_of(
         return Response(latest.text, media_type="application/json")
 
     async def history(request: Request) -> Response:
-        return _json(latest.history.columns())
+        return _json(latest.history())
 
     async def metrics(request: Request) -> Response:
         return Response(prometheus(latest, clients), headers={"content-type": CONTENT_TYPE})
 
-    description = msgspec.json.encode(openapi(_version(), token is not None, Health))
+    description = msgspec.json.encode(openapi(version("enrapt"), token is not None, Health))
 
     async def described(request: Request) -> Response:
         return Response(description, media_type="application/json")
@@ -131,10 +131,3 @@ def _files() -> list[Route]:
         return Route("/" if path.name == "index.html" else f"/{path.name}", content)
 
     return [route(path) for path in sorted(FILES.iterdir()) if path.suffix in _TYPES]
-
-
-def _version() -> str:
-    try:
-        return version("enrapt")
-    except PackageNotFoundError:
-        return "unknown"

@@ -12,8 +12,8 @@ Landmarks = tuple[NDArray[np.float32] | None, float]
 class Observed(Protocol):
     """A run that the page shows and controls.
 
-    The run's thread calls `description`, `status` and `landmarks`. The server's thread calls the controls:
-    they return at once and take effect between two ticks.
+    The run's thread calls `description`, `status` and `landmarks`. The server's thread calls the controls, of
+    which see `Controls`: they return at once and take effect between two ticks.
     """
 
     @property
@@ -40,17 +40,8 @@ class Observed(Protocol):
     def landmarks(self) -> Landmarks | None:
         """Of the face in the newest picture; None without a preview."""
 
-    def pause(self) -> None:
-        """Discard what the devices give until `resume`."""
-
-    def resume(self) -> None:
-        """Continue after `pause`."""
-
-    def mark(self, label: str) -> None:
-        """Note `label` at the current time."""
-
-    def reset(self) -> None:
-        """Return the model to its initial state."""
-
-    def calibrate(self) -> None:
-        """Measure this person's usual level over the next ten seconds."""
+    def pause(self) -> None: ...
+    def resume(self) -> None: ...
+    def mark(self, label: str) -> None: ...
+    def reset(self) -> None: ...
+    def calibrate(self) -> None: ...
