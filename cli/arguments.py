@@ -8,7 +8,6 @@ from ..contracts.errors import UserError
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    """Of every command that makes estimates."""
     parser.add_argument(
         "--bundle",
         metavar="B",
@@ -45,7 +44,7 @@ def add_face_model_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def context_of(args: argparse.Namespace) -> dict[str, list[float]] | None:
-    """What `--context` said; None if nothing."""
+    """The values of `--context`; None without it."""
     context = {}
     for text in args.context:
         name, _, numbers = text.partition("=")
@@ -57,7 +56,7 @@ def context_of(args: argparse.Namespace) -> dict[str, list[float]] | None:
 
 
 def streams_of(args: argparse.Namespace) -> dict[str, str]:
-    """What `--stream` said."""
+    """The values of `--stream`."""
     streams = {}
     for text in args.stream:
         modality, equals, name = text.partition("=")

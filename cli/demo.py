@@ -1,4 +1,4 @@
-"""`enrapt demo`: the shipped clip through the shipped bundle."""
+"""Replays a shipped clip, and writes the estimates and a plot of them to a folder."""
 
 import argparse
 from pathlib import Path
@@ -13,17 +13,11 @@ if TYPE_CHECKING:
 CLIP = Path(__file__).with_name("demo.mp4")
 
 
-def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = subparsers.add_parser(
-        "demo",
-        help="see it work on a shipped clip",
-        description="Replays a shipped clip, and writes the estimates and a plot of them to a folder.",
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", dest="folder", metavar="FOLDER", type=Path, default=Path("enrapt-demo"), help="(%(default)s)"
     )
     add_face_model_arguments(parser)
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,4 +1,7 @@
-"""`enrapt doctor`: checks this computer for what enrapt needs and gives a remedy for each missing item."""
+"""Checks this computer for what enrapt needs and prints a remedy for each missing item.
+
+Exit status 0 if recordings can be replayed, 1 if not.
+"""
 
 import argparse
 import importlib
@@ -19,11 +22,8 @@ from typing import Any, Final, Literal
 
 from ..contracts.errors import UserError
 
-Group = Literal["Replay", "Live", "Extras"]
 Status = Literal["ok", "missing", "absent"]
-REPLAY: Final[Group] = "Replay"
-LIVE: Final[Group] = "Live"
-EXTRAS: Final[Group] = "Extras"
+REPLAY, LIVE, EXTRAS = GROUPS = ("Replay", "Live", "Extras")
 
 # Distribution and module of each library that a replay imports.
 LIBRARIES: Final = {
@@ -55,29 +55,23 @@ class Finding:
         remedy: what to do if it is not there.
     """
 
-    group: Group
+    group: str
     name: str
     status: Status
     found: str
     remedy: str = ""
 
 
-def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = subparsers.add_parser(
-        "doctor",
-        help="check this computer for what enrapt needs",
-        description="Check this computer for what enrapt needs and print a remedy for each missing item. "
-        "Exit status 0 if recordings can be replayed, 1 if not.",
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fetch", action="store_true", help="download the face model if it is missing")
     parser.add_argument("--face-model", type=Path, metavar="FILE", help="the face model to check")
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     findings = [*libraries(), face_model(args.face_model, args.fetch), bundle(), *live(), *extras()]
-    can_replay = not any(finding.group == REPLAY and finding.status == "missing" for finding in findings)
+    status = {finding.name: finding.status for finding in findings if finding.group == REPLAY}
+    can_replay = "missing" not in status.values()
     about = {
         "enrapt": _version("enrapt"),
         "python": platform.python_version(),
@@ -86,14 +80,12 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         every = [asdict(finding) for finding in findings]
         print(json.dumps({**about, "can_replay": can_replay, "findings": every}, indent=2))
-        return 0 if can_replay else 1
-    if not can_replay:
-        verdict = "Recordings cannot be replayed yet: install what is missing above."
-    elif any(finding.name == "mediapipe" and finding.status == "absent" for finding in findings):
-        verdict = "The sound of recordings can be replayed. Face features are not available."
+    elif not can_replay:
+        _print(findings, about, "Recordings cannot be replayed yet: install what is missing above.")
+    elif status["mediapipe"] == "absent":
+        _print(findings, about, "The sound of recordings can be replayed. Face features are not available.")
     else:
-        verdict = "Recordings can be replayed: run enrapt replay FILE, or enrapt demo."
-    _print(findings, about, verdict)
+        _print(findings, about, "Recordings can be replayed: run enrapt replay FILE, or enrapt demo.")
     return 0 if can_replay else 1
 
 
@@ -107,10 +99,13 @@ def libraries() -> Iterator[Finding]:
                 remedy = "not available for Linux on ARM: enrapt uses sound only"
                 yield Finding(REPLAY, distribution, "absent", _line(error), remedy)
             else:
-                remedy = f"pip install --force-reinstall {shlex.quote(_requirement(distribution))}"
+                required = next((r for name, r, _ in _requirements() if name == distribution), distribution)
+                remedy = f"pip install --force-reinstall {shlex.quote(required)}"
                 yield Finding(REPLAY, distribution, "missing", _line(error), remedy)
         else:
-            yield Finding(REPLAY, distribution, "ok", _version(distribution))
+            # opencv-python, for example, has the module cv2, too.
+            found = _version(distribution) or "from another distribution"
+            yield Finding(REPLAY, distribution, "ok", found)
 
 
 def face_model(explicit: Path | None, fetch: bool) -> Finding:
@@ -189,12 +184,12 @@ def _cameras_of_linux(devices: Path = Path("/dev"), system: Path = Path("/sys/cl
     usable: list[str] = []
     refused: list[str] = []
     for device in sorted(devices.glob("video[0-9]*"), key=lambda path: int(path.name[5:])):
-        about = system / device.name
-        # A camera's nodes for metadata have an index above 0.
-        if (about / "index").exists() and (about / "index").read_text().strip() != "0":
-            continue
-        name = (about / "name").read_text().strip() if (about / "name").exists() else "unnamed"
-        (usable if os.access(device, os.R_OK | os.W_OK) else refused).append(f"{device} ({name})")
+        index, name = (
+            path.read_text().strip() if (path := system / device.name / file).exists() else default
+            for file, default in (("index", "0"), ("name", "unnamed"))
+        )
+        if index == "0":  # a camera's nodes for metadata have higher ones
+            (usable if os.access(device, os.R_OK | os.W_OK) else refused).append(f"{device} ({name})")
     if usable:
         return Finding(LIVE, "cameras", "ok", "; ".join(usable))
     if refused:
@@ -225,20 +220,11 @@ def _cameras_by_opening() -> Finding:
 
 def extras() -> Iterator[Finding]:
     """Check that the distributions of each extra are installed."""
-    requirements = importlib.metadata.requires("enrapt") or []
     for extra in importlib.metadata.metadata("enrapt").get_all("Provides-Extra") or []:
-        missing = []
-        for requirement in requirements:
-            name, _, condition = requirement.partition(";")
-            if re.search(rf"extra == ['\"]{extra}['\"]", condition):
-                distribution = re.split(r"[^\w.-]", name, maxsplit=1)[0]
-                try:
-                    importlib.metadata.version(distribution)
-                except importlib.metadata.PackageNotFoundError:
-                    missing.append(distribution)
-        if missing:
-            found = f"without {', '.join(missing)}"
-            yield Finding(EXTRAS, extra, "absent", found, f"pip install 'enrapt[{extra}]'")
+        needed = [n for n, _, condition in _requirements() if re.search(rf"extra == .{extra}\W", condition)]
+        if missing := [name for name in needed if _version(name) is None]:
+            remedy = f"pip install 'enrapt[{extra}]'"
+            yield Finding(EXTRAS, extra, "absent", f"without {', '.join(missing)}", remedy)
         else:
             yield Finding(EXTRAS, extra, "ok", "installed")
 
@@ -251,22 +237,21 @@ def _line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-def _version(distribution: str) -> str:
+def _version(distribution: str) -> str | None:
     try:
         return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:  # opencv-python, for example, has the module cv2, too
-        return "from another distribution"
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
-def _requirement(distribution: str) -> str:
-    """Requirement of this package, with its versions: `av<20,>=17.1`."""
+def _requirements() -> Iterator[tuple[str, str, str]]:
+    """Of this package: distribution, the same with its versions (`av<20,>=17.1`), condition."""
     for requirement in importlib.metadata.requires("enrapt") or []:
-        if re.match(rf"{re.escape(distribution)}(?![\w.-])", requirement):
-            return requirement.partition(";")[0].strip()
-    return distribution
+        versions, _, condition = requirement.partition(";")
+        yield re.split(r"[^\w.-]", versions, maxsplit=1)[0], versions.strip(), condition
 
 
-def _print(findings: list[Finding], about: dict[str, str], verdict: str) -> None:
+def _print(findings: list[Finding], about: dict[str, str | None], verdict: str) -> None:
     from rich.console import Console
 
     console = Console(highlight=False, markup=False, emoji=False)
@@ -276,7 +261,7 @@ def _print(findings: list[Finding], about: dict[str, str], verdict: str) -> None
     colour = {"ok": "green", "missing": "red", "absent": "yellow"}
 
     console.print(fill(f"enrapt {about['enrapt']}, Python {about['python']}, {about['platform']}"))
-    for group in (REPLAY, LIVE, EXTRAS):
+    for group in GROUPS:
         console.print(f"\n{group}", style="bold")
         for finding in findings:
             if finding.group != group:

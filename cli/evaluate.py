@@ -1,17 +1,14 @@
-"""`enrapt evaluate`: scores of a trained model by pattern of missing modalities."""
+"""Scores a trained model on held-out people, by pattern of missing modalities.
+
+Patterns: everything present, each modality alone, and bursts of missing data.
+"""
 
 import argparse
 import json
 from pathlib import Path
 
 
-def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = subparsers.add_parser(
-        "evaluate",
-        help="score a trained model on held-out people (needs enrapt[train])",
-        description="Scores a trained model on held-out people: with everything present, with each modality "
-        "alone, and with bursts of missing data.",
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run_folder", metavar="RUN", type=Path, help="output folder of `enrapt train`")
     parser.add_argument(
         "--people",
@@ -20,7 +17,6 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         help="use validation to select a model, test to report its scores (%(default)s)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -34,9 +30,8 @@ def run(args: argparse.Namespace) -> int:
     results = evaluate(model, config, run_seed(args.run_folder), args.people)
     if args.json:
         print(json.dumps(results, indent=2))
-        return 0
-    for line in table(results):
-        print(line)
+    else:
+        print(*table(results), sep="\n")
     return 0
 
 

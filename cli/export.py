@@ -1,16 +1,13 @@
-"""`enrapt export`: write the bundle of a trained model."""
+"""Writes the bundle of a trained model: its graph, a description and its scores on held-out people.
+
+The file is kept only if ONNX Runtime agrees with PyTorch.
+"""
 
 import argparse
 from pathlib import Path
 
 
-def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = subparsers.add_parser(
-        "export",
-        help="write the bundle of a trained model (needs enrapt[train])",
-        description="Writes the bundle of a trained model: its graph, a description and its scores on "
-        "held-out people. The file is kept only if ONNX Runtime agrees with PyTorch.",
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "run_folder", metavar="RUN", type=Path, help="run folder of `enrapt train` or `enrapt distil`"
     )
@@ -26,7 +23,6 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         action="store_true",
         help="weights in 8 bits: a quarter of the size, slightly different estimates",
     )
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

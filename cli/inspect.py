@@ -1,4 +1,7 @@
-"""`enrapt inspect`: print a bundle's description."""
+"""Prints the model card of a bundle.
+
+Inputs, training data, limits, measured quality, and its speed on this machine.
+"""
 
 import argparse
 import shutil
@@ -10,16 +13,9 @@ if TYPE_CHECKING:
     from ..bundle.metadata import Metadata
 
 
-def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = subparsers.add_parser(
-        "inspect",
-        help="print the model card of a bundle",
-        description="Prints the model card of a bundle: inputs, training data, limits, measured quality, and "
-        "its speed on this machine.",
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", metavar="BUNDLE", help="a file, or a shipped bundle: default, mdvae")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

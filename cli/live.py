@@ -1,4 +1,8 @@
-"""`enrapt live`: estimates from a camera and a microphone."""
+"""Estimates engagement live, until Ctrl-C.
+
+No picture and no sound is kept, and nothing leaves the machine but estimates, to the outputs that --to names.
+A device that is lost is missing until it returns.
+"""
 
 import argparse
 import socket
@@ -9,20 +13,8 @@ from ..contracts.errors import UserError
 from .arguments import add_face_model_arguments, add_run_arguments, context_of, face_model_of, streams_of
 
 
-def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = subparsers.add_parser(
-        "live",
-        help="estimate engagement from a camera and a microphone",
-        description="Estimates engagement live, until Ctrl-C. No picture and no sound is kept, and nothing "
-        "leaves the machine but estimates, to the outputs that --to names. A device that is lost is missing "
-        "until it returns.",
-    )
-    add_live_arguments(parser)
-    parser.set_defaults(run=run, record=None, keep_media=False)
-
-
-def add_live_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `live` and `record`."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(record=None, keep_media=False)  # which `record` has
     parser.add_argument(
         "--camera",
         metavar="C",
@@ -37,7 +29,7 @@ def add_live_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_run_arguments(parser)
     parser.add_argument(
-        "--stats", metavar="FILE", type=Path, help="write the summary as JSON, too, at the end"
+        "--stats", metavar="FILE", type=Path, help="at the end, also write the summary as JSON"
     )
     parser.add_argument("--duration", metavar="S", type=float, help="stop after S seconds")
     parser.add_argument(
@@ -90,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _page(args: argparse.Namespace) -> list[str]:
-    """The address of the page that a person at a terminal gets unasked."""
+    """The address of the page that a terminal gets by default."""
     asked = any(address.partition(":")[0] in ("ui", "ws", "http") for address in args.to)
     if asked or args.no_page or not sys.stderr.isatty():
         return []

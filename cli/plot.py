@@ -1,4 +1,7 @@
-"""`enrapt plot`: a session as a picture, or as an interactive page."""
+"""Draws estimates as a PNG picture, or as a self-contained HTML page.
+
+The page needs no network; it can be zoomed, and shows every value.
+"""
 
 import argparse
 from pathlib import Path
@@ -11,13 +14,7 @@ if TYPE_CHECKING:
     from ..realtime.timeline import Mark
 
 
-def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = subparsers.add_parser(
-        "plot",
-        help="draw a session",
-        description="Draws estimates as a PNG picture, or as one self-contained HTML page in which you can "
-        "zoom and read every value, without a network.",
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "source",
         metavar="SOURCE",
@@ -27,7 +24,6 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     parser.add_argument(
         "-o", dest="out", metavar="FILE", type=Path, help="FILE.png or FILE.html (beside SOURCE, a PNG)"
     )
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

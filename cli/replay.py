@@ -1,4 +1,7 @@
-"""`enrapt replay`: estimates from a recording."""
+"""Estimates engagement in a recording, or again in a session recorded with `enrapt record`.
+
+Exit status 1 if the recording is damaged: estimates up to the damage are kept.
+"""
 
 import argparse
 import shlex
@@ -7,13 +10,7 @@ from pathlib import Path
 from .arguments import add_face_model_arguments, add_run_arguments, context_of, face_model_of, streams_of
 
 
-def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = subparsers.add_parser(
-        "replay",
-        help="estimate engagement in a recording",
-        description="Estimates engagement in a recording, or again in a session recorded with `enrapt "
-        "record`. Exit status 1 if the recording is damaged: estimates up to the damage are kept.",
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "source",
         metavar="SOURCE",
@@ -39,7 +36,6 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         "--record", metavar="FOLDER", type=Path, help="keep features and estimates in a new folder"
     )
     add_face_model_arguments(parser)
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

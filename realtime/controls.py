@@ -1,4 +1,4 @@
-"""What can be asked of a run while it runs."""
+"""Controls of a run while it runs."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -14,11 +14,11 @@ RESET: Final = "enrapt: reset"  # the mark at a tick before which the model forg
 
 
 class Controls(ABC):
-    """The controls of a `Run`: callable from any thread, in effect between two ticks.
+    """The controls of a `Run`: callable from any thread; they take effect between two ticks.
 
     Attributes:
-        observation: what the model was shown for the latest estimate; None before the first.
-        paused: whether the model is shown nothing; ticks go on.
+        observation: the model's input for the latest estimate; None before the first.
+        paused: whether the model gets no input; ticks continue.
         calibrated: the level that `calibrate` found; None before.
         over: whether the last tick has been emitted.
     """
@@ -48,22 +48,22 @@ class Controls(ABC):
         self.source.stop()
 
     def mark(self, label: str) -> None:
-        """Note something now: in the recording, and in outputs that take marks."""
+        """Write a mark at the current time to the recording and to outputs that take marks."""
         time = self._now()
         self._asked.put(lambda: self.note(time, label))
 
     def pause(self) -> None:
-        """Show the model nothing, and extract and keep nothing, until `resume`; ticks go on."""
+        """Extract, record and give the model nothing until `resume`; ticks continue."""
         self.paused = self.source.paused = True
         self.mark("paused")
 
     def resume(self) -> None:
-        """Go on after `pause`."""
+        """Continue after `pause`."""
         self.paused = self.source.paused = False
         self.mark("resumed")
 
     def reset(self) -> None:
-        """Let the model forget everything it saw, for another person for instance."""
+        """Return the model to its initial state, for another person for instance."""
 
         def forget() -> None:
             if not self.over:  # else no tick comes after it
@@ -73,8 +73,7 @@ class Controls(ABC):
         self._asked.put(forget)
 
     def calibrate(self) -> None:
-        """Take the mean of the next ten seconds in which anything is present as this person's usual level;
-        see `calibration`."""
+        """Measure this person's usual level over the next ten seconds; see `calibration`."""
 
         def begin() -> None:
             self._calibration, self.calibrated = Calibration(self.rate), None
@@ -83,7 +82,7 @@ class Controls(ABC):
         self.mark("calibration begins")
 
     def apply_marks(self, now: int) -> None:
-        """Note those of the source up to now (ns)."""
+        """Write the source's marks up to `now` (ns), and reset the model where it was reset."""
         while self._noted < len(self.source.marks) and self.source.marks[self._noted][0] <= now:
             at, label = self.source.marks[self._noted]
             self._noted += 1
@@ -92,12 +91,12 @@ class Controls(ABC):
             self.note(at, label)
 
     def apply_controls(self) -> None:
-        """Do what was asked for since the last call; in the run's thread."""
+        """Execute the controls that were called since the last time; in the run's thread."""
         while not self._asked.empty():
             self._asked.get()()
 
     def continue_calibration(self, estimate: Estimate) -> None:
-        """Take the next estimate into a calibration that is under way."""
+        """Add the next estimate to a calibration that is under way."""
         if self._calibration is not None:
             self.calibrated = self._calibration.add(estimate)
             if self.calibrated is not None:

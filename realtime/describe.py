@@ -1,4 +1,4 @@
-"""What a run says of itself: to the page, in a recorded session, at its end. All of it JSON can hold."""
+"""What a run reports, as JSON values: to the page, in a recorded session, at its end."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def description(run: "Run") -> dict[str, Any]:
-    """What the page shows first: what runs, what its bundle has and has not seen, what can be asked of it."""
+    """What the page shows first: the run, its bundle's data and limits, the controls that work."""
     bundle = run.bundle.metadata
     live = run.source.clock is not None
     return {
@@ -33,7 +33,7 @@ def description(run: "Run") -> dict[str, Any]:
 
 
 def status(run: "Run") -> dict[str, Any]:
-    """What the page shows about once a second: how it goes."""
+    """What the page shows about once a second: devices, drops, latencies, outputs."""
     return {
         "devices": [
             {"name": name, "state": device.state.name, "format": device.format}
@@ -43,18 +43,19 @@ def status(run: "Run") -> dict[str, Any]:
         "latency_ms": run.statistics.percentiles(recent=True),
         "paused": run.paused,
         "calibrated": run.calibrated,
-        "outputs": conservation(run.output_counts),
+        "outputs": conservation(run.outputs.counts),
     }
 
 
 def summary(run: "Run") -> dict[str, Any]:
-    """What the run was like."""
-    return {
+    """The statistics of the run: presence, latencies, counts."""
+    media = {} if run.recorder is None else run.recorder.media_counts
+    return media | {
         "ticks": run.statistics.ticks,
         "presence": {modality: round(x, 4) for modality, x in run.statistics.presence.items()},
         "latency_ms": run.statistics.percentiles(),
         "samples": conservation(run.counts),
-        "outputs": conservation(run.output_counts),
+        "outputs": conservation(run.outputs.counts),
         "restarts": {name: device.restarts for name, device in run.source.devices.items()},
         "overflows": {name: device.overflows for name, device in run.source.devices.items()},
     }

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final, Self
 
 from ..contracts.errors import UserError
@@ -54,22 +53,20 @@ class Recorder:
             self._media.check()
 
     def mark(self, time: int, label: str) -> None:
-        """Record a mark at that time, ns."""
+        """Record a mark at `time`, ns."""
         self._session.mark(time, label)
 
     @property
     def media_counts(self) -> dict[str, Any]:
-        """What became of pictures and sound, for the summary."""
+        """Counts of pictures and sound, for the summary."""
         return {} if self._media is None else {"media": conservation(self._media.counts)}
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *failure: Any) -> None:
         if self._media is not None:
-            self._media.__exit__(kind, error, trace)
+            self._media.__exit__(*failure)
 
     def end(self, summary: Callable[[], dict[str, Any]], failure: type[BaseException] | None) -> None:
         """End the session, once its source is closed. After a `failure` other than those that a person

@@ -4,8 +4,8 @@
         for estimate in session:
             print(estimate.engagement.mean)
 
-Nothing leaves the machine but estimates, to the outputs that are asked for. What is recorded, if asked for,
-are features and estimates; pictures and sound are kept only if that is asked for as well.
+Nothing leaves the machine but estimates, to the outputs of `to`. `record` keeps features and estimates;
+pictures and sound are kept only with `keep_media`.
 """
 
 from collections.abc import Callable, Mapping, Sequence

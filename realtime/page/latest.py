@@ -31,7 +31,7 @@ class Columns(msgspec.Struct):
 
 
 class Latest:
-    """The state of the run; used by the server's thread only. A past tick takes 32 bytes, plus one a modality.
+    """The state of the run; used by the server's thread only. A past tick takes 32 bytes plus one a modality.
 
     Attributes:
         description, status: of the run, see `Observed`; None before the first.

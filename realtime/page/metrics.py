@@ -35,7 +35,8 @@ def prometheus(latest: Latest, clients: Clients) -> str:
     text.family("latency_seconds", "summary", "of ticks, by stage")
     for stage, n in latest.latency_count.items():
         for percentile, ms in status.get("latency_ms", {}).get(stage, {}).items():
-            text.sample(ms / 1000, stage=stage, quantile=_QUANTILES[percentile])
+            seconds = None if ms is None else ms / 1000
+            text.sample(seconds, stage=stage, quantile=_QUANTILES[percentile])
         text.sample(latest.latency_sum[stage], "_sum", stage=stage)
         text.sample(n, "_count", stage=stage)
     text.family("dropped_total", "counter", "samples that no tick used")

@@ -35,11 +35,7 @@ _MUXER: Final = {
 _DURATION: Final = b"\x44\x89\x88"  # the element's id, and that eight bytes follow
 _BUFFER: Final = 4 * 2**20  # bytes; larger than a cluster, which is then one call of `write`
 _TICK: Final = Fraction(1, 1000)  # s
-_QUALITY: Final = {
-    "qmin": "2",
-    "qmax": "2",
-    "huffman": "default",
-}  # the best that FFmpeg's MJPEG usually gives
+_QUALITY: Final = {"qmin": "2", "qmax": "2", "huffman": "default"}  # FFmpeg's MJPEG gives no better usually
 
 
 @dataclass(frozen=True, slots=True)

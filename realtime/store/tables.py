@@ -29,8 +29,7 @@ class Table(Generic[Row]):
 
     Attributes:
         name: of the file, without `.arrows`.
-        schema: Arrow's; its fields have their units as metadata, it has the modalities and their feature
-            schemas.
+        schema: Arrow's; with units, modalities and feature schemas as metadata.
         write: a row to its cells.
         read: cells to their row.
         time: of a row, ns; the reader reports from when on rows are lost.
@@ -92,11 +91,13 @@ def estimates_table(schemas: Mapping[str, Schema]) -> Table[Estimate]:
         _check_modalities(modalities, row.present, row.age_ms, row.surprise)
         return [column.get(row) for column in row_columns]
 
-    def read(cells: Cells) -> Estimate:
-        return estimate(dict(zip(names, cells, strict=True)))
-
-    schema = _schema([estimate_field(column) for column in row_columns], schemas)
-    return Table("estimates", schema, write, read, lambda row: round(row.t * SECOND))
+    return Table(
+        "estimates",
+        _schema([estimate_field(column) for column in row_columns], schemas),
+        write,
+        lambda cells: estimate(dict(zip(names, cells, strict=True))),
+        lambda row: round(row.t * SECOND),
+    )
 
 
 def marks_table() -> Table[tuple[int, str]]:
@@ -234,8 +235,7 @@ def _bytes(modality: str, values: Any, schema: Schema) -> bytes | None:
         given = f"{values.dtype}{list(values.shape)}"
         expected = f"float32[{schema.dim}]" + (f" as {schema.name} requires" if schema.name else "")
         raise ValueError(f"{modality} is {given}, not {expected}")
-    data: bytes = values.tobytes()
-    return data
+    return bytes(values.tobytes())
 
 
 def _check_modalities(expected: tuple[str, ...], *given: Mapping[str, Any]) -> None:

@@ -1,4 +1,3 @@
-import argparse
 import importlib.metadata
 import json
 import os
@@ -15,6 +14,7 @@ import pytest
 
 from enrapt.cli import doctor, view
 from enrapt.cli.doctor import LIVE, REPLAY, Finding
+from enrapt.cli.main import main
 from enrapt.realtime.features.face_model import SHA256
 
 
@@ -32,10 +32,7 @@ def shipped_bundle(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def enrapt_doctor(*arguments: object) -> int:
-    parser = argparse.ArgumentParser()
-    doctor.add(parser.add_subparsers())
-    args = parser.parse_args(["doctor", *map(str, arguments)])
-    return int(args.run(args))
+    return main(["doctor", *map(str, arguments)])
 
 
 def as_json(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, dict[str, Any]]:

@@ -9,7 +9,9 @@ from enrapt.realtime.streams.counts import Counts
 
 def a_run(statistics, counts, outputs=None):
     """Stands for a `Run`."""
-    return SimpleNamespace(statistics=statistics, counts=counts, output_counts=outputs or {}, rate=25)
+    return SimpleNamespace(
+        statistics=statistics, counts=counts, outputs=SimpleNamespace(counts=outputs or {}), rate=25
+    )
 
 
 def test_a_run_in_a_few_lines():
