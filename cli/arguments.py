@@ -8,13 +8,14 @@ from ..contracts.errors import UserError
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
+    add = parser.add_argument
+    add(
         "--bundle",
         metavar="B",
         default="default",
         help="a bundle's file or a shipped bundle's name (%(default)s)",
     )
-    parser.add_argument(
+    add(
         "--to",
         metavar="ADDRESS",
         action="append",
@@ -22,14 +23,14 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         help="an output, may be repeated: jsonl:FILE, csv:FILE, parquet:FILE, - for standard output, lsl:, "
         "osc://HOST:PORT/PATH, mqtt://HOST/TOPIC, or ui, a page in the browser",
     )
-    parser.add_argument(
+    add(
         "--context",
         metavar="NAME=X,…",
         action="append",
         default=[],
         help="values of a context modality of the bundle, constant over the run",
     )
-    parser.add_argument(
+    add(
         "--stream",
         metavar="MODALITY=NAME",
         action="append",
@@ -39,8 +40,9 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_face_model_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--face-model", metavar="FILE", type=Path, help="your copy of face_landmarker.task")
-    parser.add_argument("--offline", action="store_true", help="never download the face model")
+    add = parser.add_argument
+    add("--face-model", metavar="FILE", type=Path, help="your copy of face_landmarker.task")
+    add("--offline", action="store_true", help="never download the face model")
 
 
 def context_of(args: argparse.Namespace) -> dict[str, list[float]] | None:

@@ -11,10 +11,11 @@ from .train import add_training, require_training, train, use_threads
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run_folder", metavar="RUN", type=Path, help="run folder of an MDVAE")
+    add = parser.add_argument
+    add("run_folder", metavar="RUN", type=Path, help="run folder of an MDVAE")
     add_training(parser)
-    parser.add_argument("--hidden", type=int, default=128, help="size of the recurrence (%(default)s)")
-    parser.add_argument("--rounds", type=int, default=240, help="training rounds (%(default)s)")
+    add("--hidden", type=int, default=128, help="size of the recurrence (%(default)s)")
+    add("--rounds", type=int, default=240, help="training rounds (%(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -63,9 +63,10 @@ class Finding:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--fetch", action="store_true", help="download the face model if it is missing")
-    parser.add_argument("--face-model", type=Path, metavar="FILE", help="the face model to check")
-    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+    add = parser.add_argument
+    add("--fetch", action="store_true", help="download the face model if it is missing")
+    add("--face-model", type=Path, metavar="FILE", help="the face model to check")
+    add("--json", action="store_true", help="print the findings as JSON")
 
 
 def run(args: argparse.Namespace) -> int:

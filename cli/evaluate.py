@@ -9,14 +9,15 @@ from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run_folder", metavar="RUN", type=Path, help="output folder of `enrapt train`")
-    parser.add_argument(
+    add = parser.add_argument
+    add("run_folder", metavar="RUN", type=Path, help="output folder of `enrapt train`")
+    add(
         "--people",
         choices=("validation", "test"),
         default="test",
         help="use validation to select a model, test to report its scores (%(default)s)",
     )
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    add("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -8,17 +8,16 @@ from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "run_folder", metavar="RUN", type=Path, help="run folder of `enrapt train` or `enrapt distil`"
-    )
-    parser.add_argument("-o", "--output", metavar="BUNDLE", type=Path, required=True, help="a .onnx file")
-    parser.add_argument(
+    add = parser.add_argument
+    add("run_folder", metavar="RUN", type=Path, help="run folder of `enrapt train` or `enrapt distil`")
+    add("-o", "--output", metavar="BUNDLE", type=Path, required=True, help="a .onnx file")
+    add(
         "--graph",
         choices=("step", "full", "block"),
         default="step",
         help="one tick per call; the same with reconstructions; many ticks per call (%(default)s)",
     )
-    parser.add_argument(
+    add(
         "--int8",
         action="store_true",
         help="weights in 8 bits: a quarter of the size, slightly different estimates",

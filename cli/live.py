@@ -14,46 +14,35 @@ from .arguments import add_face_model_arguments, add_run_arguments, context_of, 
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
     parser.set_defaults(record=None, keep_media=False)  # which `record` has
-    parser.add_argument(
+    add(
         "--camera",
         metavar="C",
         default=0,
         help="number, /dev path, RTSP or HTTP-MJPEG address, or none (%(default)s)",
     )
-    parser.add_argument(
+    add(
         "--mic",
         metavar="NAME",
         default="default",
         help="the microphone's name or a part of it, or none (the system's default)",
     )
     add_run_arguments(parser)
-    parser.add_argument(
-        "--stats", metavar="FILE", type=Path, help="at the end, also write the summary as JSON"
-    )
-    parser.add_argument("--duration", metavar="S", type=float, help="stop after S seconds")
-    parser.add_argument(
-        "--camera-size", metavar="WxH", default="640x480", help="to ask the camera for (%(default)s)"
-    )
-    parser.add_argument(
-        "--camera-rate", metavar="HZ", type=int, default=30, help="to ask the camera for (%(default)s)"
-    )
-    parser.add_argument(
-        "--face-every", metavar="N", type=int, default=1, help="look for the face in every N-th picture"
-    )
-    parser.add_argument(
+    add("--stats", metavar="FILE", type=Path, help="at the end, also write the summary as JSON")
+    add("--duration", metavar="S", type=float, help="stop after S seconds")
+    add("--camera-size", metavar="WxH", default="640x480", help="to ask the camera for (%(default)s)")
+    add("--camera-rate", metavar="HZ", type=int, default=30, help="to ask the camera for (%(default)s)")
+    add("--face-every", metavar="N", type=int, default=1, help="look for the face in every N-th picture")
+    add(
         "--max-wait",
         metavar="MS",
         type=float,
         default=50.0,
         help="longest wait for late data before an estimate is emitted (%(default)s)",
     )
-    parser.add_argument(
-        "--preview", action="store_true", help="show the face's landmarks on the page; never the picture"
-    )
-    parser.add_argument(
-        "--no-page", action="store_true", help="do not open the page that a terminal gets by default"
-    )
+    add("--preview", action="store_true", help="show the face's landmarks on the page; never the picture")
+    add("--no-page", action="store_true", help="do not open the page that a terminal gets by default")
     add_face_model_arguments(parser)
 
 

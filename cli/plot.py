@@ -15,15 +15,14 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
+    add = parser.add_argument
+    add(
         "source",
         metavar="SOURCE",
         type=Path,
         help="a file of estimates (JSON Lines, CSV, Parquet), or the folder of a recorded session",
     )
-    parser.add_argument(
-        "-o", dest="out", metavar="FILE", type=Path, help="FILE.png or FILE.html (beside SOURCE, a PNG)"
-    )
+    add("-o", dest="out", metavar="FILE", type=Path, help="FILE.png or FILE.html (beside SOURCE, a PNG)")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -12,8 +12,9 @@ run = live.run
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("record", metavar="FOLDER", type=Path, help="a new folder")
-    parser.add_argument(
+    add = parser.add_argument
+    add("record", metavar="FOLDER", type=Path, help="a new folder")
+    add(
         "--keep-media",
         action="store_true",
         help="keep pictures and sound as well, as media.mkv in the folder; ask the people in them first",

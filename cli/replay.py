@@ -11,30 +11,29 @@ from .arguments import add_face_model_arguments, add_run_arguments, context_of, 
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
+    add = parser.add_argument
+    add(
         "source",
         metavar="SOURCE",
         type=Path,
         help="video with sound, video or sound alone, a session's folder, or an XDF file of LabRecorder",
     )
     add_run_arguments(parser)
-    parser.add_argument("--realtime", action="store_true", help="emit each estimate at its time, not before")
-    parser.add_argument("--start", metavar="S", type=float, help="begin at S seconds")
-    parser.add_argument("--end", metavar="S", type=float, help="stop at S seconds")
-    parser.add_argument(
+    add("--realtime", action="store_true", help="emit each estimate at its time, not before")
+    add("--start", metavar="S", type=float, help="begin at S seconds")
+    add("--end", metavar="S", type=float, help="stop at S seconds")
+    add(
         "--no-timing",
         dest="timing",
         action="store_false",
         help="write no latencies: two replays give the same bytes",
     )
-    parser.add_argument(
+    add(
         "--reassemble",
         action="store_true",
         help="of a session: align the recorded samples again, as if none had been late",
     )
-    parser.add_argument(
-        "--record", metavar="FOLDER", type=Path, help="keep features and estimates in a new folder"
-    )
+    add("--record", metavar="FOLDER", type=Path, help="keep features and estimates in a new folder")
     add_face_model_arguments(parser)
 
 

@@ -19,11 +19,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_training(parser: argparse.ArgumentParser) -> None:
     """Options of every training."""
-    parser.add_argument("-o", "--output", metavar="FOLDER", type=Path, required=True, help="run folder")
-    parser.add_argument("--seed", type=int, default=0, help="random seed (%(default)s)")
-    parser.add_argument(
-        "--threads", type=int, default=2, help="PyTorch threads; their number affects rounding (%(default)s)"
-    )
+    add = parser.add_argument
+    add("-o", "--output", metavar="FOLDER", type=Path, required=True, help="run folder")
+    add("--seed", type=int, default=0, help="random seed (%(default)s)")
+    add("--threads", type=int, default=2, help="PyTorch threads; their number affects rounding (%(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -3,13 +3,14 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from queue import SimpleQueue
+from statistics import fmean
 from typing import Final
 
-from .calibration import Calibration
 from .engine.estimate import Estimate
 from .sources.source import Source
 from .streams.samples import SECOND, Observation
 
+CALIBRATION: Final = 10.0  # s
 RESET: Final = "enrapt: reset"  # the mark at a tick before which the model forgot everything
 
 
@@ -32,7 +33,7 @@ class Controls(ABC):
         self.calibrated: float | None = None
         self.over = False
         self._noted = 0  # marks of the source
-        self._calibration: Calibration | None = None
+        self._levels: list[float] | None = None  # of a calibration that is under way
         self._asked: SimpleQueue[Callable[[], None]] = SimpleQueue()
 
     @abstractmethod
@@ -73,10 +74,13 @@ class Controls(ABC):
         self._asked.put(forget)
 
     def calibrate(self) -> None:
-        """Measure this person's usual level over the next ten seconds; see `calibration`."""
+        """Average the estimates of the next ten seconds in which any modality is present.
+
+        The result, this person's usual level, changes no estimate: the page shows the difference from it.
+        """
 
         def begin() -> None:
-            self._calibration, self.calibrated = Calibration(self.rate), None
+            self._levels, self.calibrated = [], None
 
         self._asked.put(begin)
         self.mark("calibration begins")
@@ -96,11 +100,10 @@ class Controls(ABC):
             self._asked.get()()
 
     def continue_calibration(self, estimate: Estimate) -> None:
-        """Add the next estimate to a calibration that is under way."""
-        if self._calibration is not None:
-            self.calibrated = self._calibration.add(estimate)
-            if self.calibrated is not None:
-                self._calibration = None
+        if self._levels is not None and any(estimate.present.values()):
+            self._levels.append(estimate.engagement.mean)
+            if len(self._levels) == round(CALIBRATION * self.rate):
+                self.calibrated, self._levels = fmean(self._levels), None
                 self.mark(f"calibrated: {self.calibrated:.3f}")
 
     def _now(self) -> int:

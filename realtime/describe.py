@@ -22,13 +22,13 @@ def description(run: "Run") -> dict[str, Any]:
             "trained_on": bundle.training_data.description,
             "not_for": bundle.training_data.limits,
         },
-        "modalities": [w.name for w in run.wanted],
+        "modalities": [w.name for w in run.wanted],  # the bundle's
         "schemas": {w.name: w.schema for w in run.wanted},
-        "sources": [w.name for w in run.wanted if w.offer is not None],
-        "can": ["pause", "mark", "reset", "calibrate"] if live else [],
+        "sources": [w.name for w in run.wanted if w.offer is not None],  # modalities that have one
+        "can": ["pause", "mark", "reset", "calibrate"] if live else [],  # methods; `pause` includes `resume`
         "recording": None if run.record is None else str(run.record),
         "media_kept": run.source.keeps_media,
-        "duration": run.source.duration,
+        "duration": run.source.duration,  # s, or None
     }
 
 

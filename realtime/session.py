@@ -47,9 +47,6 @@ class LiveSession(Run):
 
     Attributes:
         camera, microphone: the devices, None where there is none.
-
-    Raises:
-        UserError: on entering, in one line: what is wrong with a device, the bundle or the face model.
     """
 
     def __init__(

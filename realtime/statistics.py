@@ -33,10 +33,9 @@ class _Stage:
         if place < KEPT:
             self._kept[place] = ms
 
-    def percentiles(self, recent: bool) -> tuple[float, float, float]:
-        ms = self.recent if recent else self._kept[: self._seen]
-        p50, p95, p99 = np.percentile(np.array(ms), (50, 95, 99)).tolist()
-        return p50, p95, p99
+    @property
+    def kept(self) -> "array[float]":
+        return self._kept[: self._seen]
 
 
 class Statistics:
@@ -66,7 +65,12 @@ class Statistics:
         Args:
             recent: of the last minute only.
         """
-        return {stage: latencies.percentiles(recent) for stage, latencies in self._latency.items()}
+        percentiles = {}
+        for stage, latencies in self._latency.items():
+            kept = latencies.recent if recent else latencies.kept
+            p50, p95, p99 = np.percentile(np.array(kept), (50, 95, 99))
+            percentiles[stage] = float(p50), float(p95), float(p99)
+        return percentiles
 
     def percentiles(self, recent: bool = False) -> dict[str, dict[str, float]]:
         """`latency` as JSON values."""

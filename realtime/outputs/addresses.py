@@ -68,8 +68,11 @@ def _page_opening(address: str, target: str) -> PageOpening:
         raise UserError(f"{address}: give ui, ui:PORT or ui:HOST:PORT")
 
     def serve() -> "PageServer":
-        from ..page.server import PageServer
-
+        try:
+            from ..page.server import PageServer
+        except ModuleNotFoundError as error:
+            package = str(error.name).partition(".")[0]
+            raise UserError(f"the page needs {package}: pip install {package}") from None
         return PageServer(host or "127.0.0.1", int(port) if port else PAGE_PORT)
 
     return PageOpening(address, serve, reopen=False)

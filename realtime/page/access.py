@@ -34,9 +34,7 @@ def is_loopback(host: str) -> bool:
 class AccessControl:
     """ASGI middleware that refuses requests with 401 or 403, and adds security headers to responses.
 
-    Args:
-        host, port: where the server listens.
-        token: that each request needs; None if none is needed.
+    The server listens at `host` and `port`. Each request needs the token, if there is one.
     """
 
     def __init__(self, app: ASGIApp, host: str, port: int, token: str | None) -> None:

@@ -1,6 +1,5 @@
 """The HTTP and WebSocket endpoints."""
 
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -16,7 +15,7 @@ from starlette.websockets import WebSocket
 from .access import AccessControl
 from .clients import Clients, Handler
 from .latest import Latest
-from .listener import Listener, cut
+from .listener import Listener
 from .messages import typed
 from .metrics import CONTENT_TYPE, prometheus
 from .openapi import Problem, openapi
@@ -24,12 +23,7 @@ from .openapi import Problem, openapi
 STALLED: Final = 2.0  # s without an estimate
 
 FILES: Final = Path(__file__).with_name("static")
-_TYPES: Final = {
-    ".html": "text/html",
-    ".css": "text/css",
-    ".js": "text/javascript",
-    ".svg": "image/svg+xml",
-}
+_TYPES: Final = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
 class Health(msgspec.Struct):
@@ -50,12 +44,7 @@ def app_of(
     port: int,
     token: str | None,
 ) -> ASGIApp:
-    """The ASGI application.
-
-    Args:
-        handle: called with each command of a client.
-        host, port, token: see `AccessControl`.
-    """
+    """The ASGI application; `handle` is called with each command of a client."""
 
     async def health(request: Request) -> Response:
         age = latest.age
@@ -83,13 +72,10 @@ def app_of(
         return Response(description, media_type="application/json")
 
     async def estimates(websocket: WebSocket) -> None:
-        await clients.serve("/ws", websocket, _cut(websocket))
+        await clients.serve("/ws", websocket)
 
     async def page(websocket: WebSocket) -> None:
-        await clients.serve("/page", websocket, _cut(websocket), handle, first)
-
-    def _cut(websocket: WebSocket) -> "partial[None]":
-        return partial(cut, listener.connection(websocket.scope["client"]))
+        await clients.serve("/page", websocket, handle, first)
 
     def first() -> list[str]:
         contents = (("hello", latest.description), ("status", latest.status))

@@ -21,21 +21,10 @@ class Observed(Protocol):
         """Ticks per second."""
 
     def description(self) -> dict[str, Any]:
-        """What the run is, as JSON values.
-
-        Keys: `kind` (`live` or `replay`), `name`, `rate`, `bundle` (`name`, `sha256`, `trained_on`,
-        `not_for`), `modalities`, `schemas` (schema name by modality), `sources` (modalities with a source),
-        `can` (controls that work, by method name; `pause` includes `resume`), `recording` (folder or None),
-        `media_kept`, `duration` (seconds or None).
-        """
+        """What the run is, as JSON values; see `describe.description`."""
 
     def status(self) -> dict[str, Any]:
-        """How the run is doing, as JSON values that do not change afterwards.
-
-        Keys: `devices` (list of `name`, `state`, `format`), `drops` (count by reason, by modality),
-        `latency_ms` (`p50`, `p95`, `p99` by stage), `paused`, `calibrated` (level or None), `outputs` (counts
-        by address).
-        """
+        """How the run is doing, as JSON values that do not change afterwards; see `describe.status`."""
 
     def landmarks(self) -> Landmarks | None:
         """Of the face in the newest picture; None without a preview."""

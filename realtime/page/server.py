@@ -12,18 +12,21 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import msgspec
+import uvicorn
 
-from ...contracts.errors import UserError
 from ..engine.estimate import Estimate
 from ..streams.mailbox import Mailbox
 from ..streams.samples import Observation
+from .access import is_loopback
+from .app import app_of
+from .clients import BYTES, Clients, RateLimit
+from .latest import Latest
+from .listener import Listener, cut
+from .messages import Command, estimate_json, page_estimate, typed
 from .observed import Landmarks, Observed
-
-if TYPE_CHECKING:
-    from .messages import Command
 
 CONNECTIONS: Final = 200  # half of them may be WebSockets
 COMMANDS: Final = 100  # a second, of all clients together
@@ -48,23 +51,10 @@ class PageServer:
         counts: captured = used + dropped + waiting, of estimates and marks; `full`: the server was too slow.
 
     Raises:
-        UserError: the port is in use, there is no such host, or a package is missing.
+        UserError: the port is in use, or there is no such host.
     """
 
     def __init__(self, host: str = "127.0.0.1", port: int = 8765) -> None:
-        try:
-            import uvicorn
-
-            from . import messages
-            from .access import is_loopback
-            from .app import app_of
-            from .clients import BYTES, Clients, RateLimit
-            from .latest import Latest
-            from .listener import Listener, cut
-        except ModuleNotFoundError as error:
-            package = str(error.name).partition(".")[0]
-            raise UserError(f"the page needs {package}: pip install {package}") from None
-
         limit = _connections()
         self._listener = Listener(host, port, limit + _REFUSED)
         self._host, self._port = host, int(self._listener.getsockname()[1])
@@ -72,9 +62,8 @@ class PageServer:
         self._mailbox: Mailbox[Callable[[], None]] = Mailbox(WAITING)
         self.counts = self._mailbox.counts
         self._run: Observed | None = None
-        self._messages, self._cut = messages, cut
         self._latest = Latest()
-        self._clients = Clients(max(1, limit // 2))
+        self._clients = Clients(max(1, limit // 2), self._listener)
         self._commands = RateLimit(COMMANDS)
         config = uvicorn.Config(
             app_of(self._latest, self._clients, self._listener, self._handle, host, self._port, self._token),
@@ -120,7 +109,6 @@ class PageServer:
         self._post(partial(self._send, estimate, observation, status, landmarks))
 
     def mark(self, t: float, label: str) -> None:
-        """Send a mark to the page."""
         self._post(partial(self._send_page, "mark", {"t": t, "label": label}))
 
     def close(self, complete: bool) -> None:
@@ -165,7 +153,7 @@ class PageServer:
 
     def _cut_off(self) -> None:
         for connection in self._listener.connections:
-            self._cut(connection)
+            cut(connection)
 
     def _describe(self, description: dict[str, Any]) -> None:
         self._latest.description = description
@@ -180,11 +168,11 @@ class PageServer:
         status: dict[str, Any] | None,
         landmarks: Landmarks | None,
     ) -> None:
-        text = self._messages.estimate_json(estimate)
+        text = estimate_json(estimate)
         self._latest.add(estimate, text)
         self._clients.send("/ws", lambda: text)
         schemas = (self._latest.description or {}).get("schemas", {})
-        self._clients.send("/page", lambda: self._messages.page_estimate(text, observation, schemas))
+        self._clients.send("/page", lambda: page_estimate(text, observation, schemas))
         if landmarks is not None:
             points, aspect = landmarks
             shown = None if points is None else (points.ravel() * 1000).round().astype(int).tolist()
@@ -194,9 +182,9 @@ class PageServer:
             self._send_page("status", status)
 
     def _send_page(self, kind: str, content: Mapping[str, Any]) -> None:
-        self._clients.send("/page", lambda: self._messages.typed(kind, content))
+        self._clients.send("/page", lambda: typed(kind, content))
 
-    def _handle(self, command: "Command") -> None:
+    def _handle(self, command: Command) -> None:
         """Call the run's method; a command that it cannot do, or one above the limit, is ignored."""
         run, can = self._run, (self._latest.description or {}).get("can", ())
         needed = "pause" if command.do == "resume" else command.do

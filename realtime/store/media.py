@@ -118,7 +118,7 @@ class MediaWriter:
         )
 
     def close(self) -> None:
-        """Write what waits, for at most 10 s, and end the file; raises as `check`. A second call does nothing."""
+        """Write what waits, for at most 10 s, and end the file, once; raises as `check`."""
         self._end()
         self.check()
 
