@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from ..contracts.errors import UserError
@@ -70,10 +71,6 @@ def streams_of(args: argparse.Namespace) -> dict[str, str]:
 
 def face_model_of(args: argparse.Namespace) -> Callable[[], Path]:
     """Finds the face model once it is needed, with a progress bar if it is downloaded."""
+    from .view import find_face_model_visibly
 
-    def find() -> Path:
-        from .view import find_face_model_visibly
-
-        return find_face_model_visibly(args.face_model, args.offline)
-
-    return find
+    return partial(find_face_model_visibly, args.face_model, args.offline)

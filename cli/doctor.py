@@ -25,41 +25,19 @@ from ..contracts.errors import UserError
 Status = Literal["ok", "missing", "absent"]
 REPLAY, LIVE, EXTRAS = GROUPS = ("Replay", "Live", "Extras")
 
-# Distribution and module of each library that a replay imports.
-LIBRARIES: Final = {
-    "numpy": "numpy",
-    "onnxruntime": "onnxruntime",
-    "av": "av",
-    "opencv-python-headless": "cv2",
-    "mediapipe": "mediapipe",
-    "soxr": "soxr",
-    "kaldi-native-fbank": "kaldi_native_fbank",
-    "webrtcvad-wheels": "webrtcvad",
-    "msgspec": "msgspec",
-    "rich": "rich",
-    "matplotlib": "matplotlib",
-    "platformdirs": "platformdirs",
-    "starlette": "starlette",
-    "uvicorn": "uvicorn",
-    "websockets": "websockets",
-}
+# Module of each library that has another name than its distribution.
+MODULES: Final = {"opencv-python-headless": "cv2", "webrtcvad-wheels": "webrtcvad"}
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The result of one check.
-
-    Attributes:
-        status: `missing` if the group needs it, `absent` if it is optional.
-        found: version, path or names; or the error.
-        remedy: what to do if it is not there.
-    """
+    """The result of one check."""
 
     group: str
     name: str
-    status: Status
-    found: str
-    remedy: str = ""
+    status: Status  # `missing` if the group needs it, `absent` if it is optional
+    found: str  # version, path or names; or the error
+    remedy: str = ""  # what to do if it is not there
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -92,15 +70,16 @@ def run(args: argparse.Namespace) -> int:
 
 def libraries() -> Iterator[Finding]:
     """Import each library that a replay needs."""
-    for distribution, module in LIBRARIES.items():
+    for distribution, required, condition in _requirements():
+        if "extra ==" in condition or distribution == "sounddevice":  # which `live` checks
+            continue
         try:
-            importlib.import_module(module)
+            importlib.import_module(MODULES.get(distribution, distribution.replace("-", "_")))
         except (ImportError, OSError) as error:
             if distribution == "mediapipe" and _arm_linux():
                 remedy = "not available for Linux on ARM: enrapt uses sound only"
                 yield Finding(REPLAY, distribution, "absent", _line(error), remedy)
             else:
-                required = next((r for name, r, _ in _requirements() if name == distribution), distribution)
                 remedy = f"pip install --force-reinstall {shlex.quote(required)}"
                 yield Finding(REPLAY, distribution, "missing", _line(error), remedy)
         else:
@@ -206,12 +185,7 @@ def _cameras_by_opening() -> Finding:
         return Finding(LIVE, "cameras", "missing", _line(error))
     logging = cv2.utils.logging
     level = logging.setLogLevel(logging.LOG_LEVEL_SILENT)
-    usable = []
-    for index in range(4):
-        camera = cv2.VideoCapture(index)
-        if camera.isOpened():
-            usable.append(str(index))
-        camera.release()
+    usable = [str(index) for index in range(4) if cv2.VideoCapture(index).isOpened()]
     logging.setLogLevel(level)
     if usable:
         return Finding(LIVE, "cameras", "ok", f"number {', '.join(usable)}")

@@ -7,6 +7,8 @@ import argparse
 import json
 from pathlib import Path
 
+from .train import require_training
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
@@ -21,8 +23,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from .train import require_training
-
     require_training()
     from ..models.evaluation import evaluate
     from ..models.training import load_model, run_seed

@@ -6,6 +6,8 @@ The file is kept only if ONNX Runtime agrees with PyTorch.
 import argparse
 from pathlib import Path
 
+from .train import require_training
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
@@ -25,8 +27,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from .train import require_training
-
     require_training()
     from ..export.write import export_run
 

@@ -43,21 +43,13 @@ def run(args: argparse.Namespace) -> int:
     from .show import show, warn
 
     options = {name: getattr(args, name) for name in ("realtime", "start", "end", "reassemble")}
-    options = {name: value for name, value in options.items() if value not in (None, False)}
-    if streams := streams_of(args):
-        options["streams"] = streams
+    options = {name: value for name, value in (options | {"streams": streams_of(args)}).items() if value}
     source = open_source(args.source, face_model=face_model_of(args), **options)
-    status = show(
-        Run(
-            source,
-            args.bundle,
-            to=args.to,
-            record=args.record,
-            context=context_of(args),
-            timing=args.timing,
-            warn=warn,
-        )
+    context = context_of(args)
+    replay = Run(
+        source, args.bundle, to=args.to, record=args.record, context=context, timing=args.timing, warn=warn
     )
+    status = show(replay)
     if not args.to and args.record is None:
         keep = shlex.join(["enrapt", "replay", str(args.source), "--to", "jsonl:estimates.jsonl"])
         print(f"\nNo estimates were kept. To keep them: {keep}")

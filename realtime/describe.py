@@ -49,8 +49,8 @@ def status(run: "Run") -> dict[str, Any]:
 
 def summary(run: "Run") -> dict[str, Any]:
     """The statistics of the run: presence, latencies, counts."""
-    media = {} if run.recorder is None else run.recorder.media_counts
-    return media | {
+    media = None if run.recorder is None else run.recorder.media
+    return {
         "ticks": run.statistics.ticks,
         "presence": {modality: round(x, 4) for modality, x in run.statistics.presence.items()},
         "latency_ms": run.statistics.percentiles(),
@@ -58,7 +58,7 @@ def summary(run: "Run") -> dict[str, Any]:
         "outputs": conservation(run.outputs.counts),
         "restarts": {name: device.restarts for name, device in run.source.devices.items()},
         "overflows": {name: device.overflows for name, device in run.source.devices.items()},
-    }
+    } | ({} if media is None else {"media": conservation(media.counts)})
 
 
 def session(run: "Run") -> dict[str, Any]:

@@ -102,8 +102,9 @@ class Run(Controls):
             if self.record is not None:
                 from .recorder import Recorder  # which needs pyarrow
 
-                recorder = Recorder(self.record, describe.session(self), self.source)
-                self.recorder = stack.enter_context(recorder)
+                self.recorder = Recorder(self.record, describe.session(self), self.source)
+                if self.recorder.media is not None:
+                    stack.enter_context(self.recorder.media)
             if self.outputs.page is not None:
                 self.outputs.page.observe(self)
             self._stack = stack.pop_all()

@@ -68,7 +68,7 @@ class AccessControl:
         if origin and origin != [f"http://{host[0]}"]:
             return _refused(403, "the Origin header names another site")
         if self._token is not None and not self._has_token(headers, given):
-            return _refused(401, "a token is required: use the address that enrapt printed", "Bearer")
+            return _refused(401, "a token is required: use the address that enrapt printed")
         return None
 
     def _names_this_server(self, header: str) -> bool:
@@ -100,6 +100,5 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         return None
 
 
-def _refused(status: int, why: str, authenticate: str | None = None) -> Response:
-    headers = {} if authenticate is None else {"www-authenticate": authenticate}
-    return JSONResponse({"error": why}, status, headers)
+def _refused(status: int, why: str) -> Response:
+    return JSONResponse({"error": why}, status, {"www-authenticate": "Bearer"} if status == 401 else {})

@@ -2,7 +2,7 @@
 
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Final, Literal
 
 import msgspec
 from starlette.applications import Starlette
@@ -18,21 +18,12 @@ from .latest import Latest
 from .listener import Listener
 from .messages import typed
 from .metrics import CONTENT_TYPE, prometheus
-from .openapi import Problem, openapi
+from .openapi import Health, Problem, openapi
 
 STALLED: Final = 2.0  # s without an estimate
 
 FILES: Final = Path(__file__).with_name("static")
 _TYPES: Final = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
-
-
-class Health(msgspec.Struct):
-    """Whether estimates arrive."""
-
-    status: Literal["ok", "starting", "stalled"]
-    ticks: int
-    age_s: Annotated[float | None, msgspec.Meta(description="since the newest estimate")]
-    clients: int
 
 
 def app_of(
@@ -66,7 +57,7 @@ def app_of(
     async def metrics(request: Request) -> Response:
         return Response(prometheus(latest, clients), headers={"content-type": CONTENT_TYPE})
 
-    description = msgspec.json.encode(openapi(version("enrapt"), token is not None, Health))
+    description = msgspec.json.encode(openapi(version("enrapt"), token is not None))
 
     async def described(request: Request) -> Response:
         return Response(description, media_type="application/json")

@@ -1,11 +1,20 @@
 """OpenAPI 3.1 description of the server. Its schemas are generated from what the server encodes."""
 
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
 from ..engine.estimate import Estimate
 from .latest import RECENT, Columns
+
+
+class Health(msgspec.Struct):
+    """Whether estimates arrive."""
+
+    status: Literal["ok", "starting", "stalled"]
+    ticks: int
+    age_s: Annotated[float | None, msgspec.Meta(description="since the newest estimate")]
+    clients: int
 
 
 class Problem(msgspec.Struct):
@@ -18,15 +27,9 @@ _TEXT: Final = {"type": "string"}
 _TYPES: Final = {"json": "application/json", "text": "text/plain", "html": "text/html"}
 
 
-def openapi(version: str, token: bool, health: type[msgspec.Struct]) -> dict[str, Any]:
-    """The description.
-
-    Args:
-        version: of enrapt.
-        token: whether the server requires one.
-        health: the content of `/health`.
-    """
-    types = (Estimate, Columns, health, Problem)
+def openapi(version: str, token: bool) -> dict[str, Any]:
+    """The description of this version of enrapt; `token` says whether the server requires one."""
+    types = (Estimate, Columns, Health, Problem)
     references, schemas = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
     estimate, history, healthy, problem = references
     common = {

@@ -47,7 +47,7 @@ from ...contracts.errors import UserError
 from ...contracts.files import PartFile
 from ..engine.estimate import Estimate
 from ..streams.samples import SECOND, Observation, Sample
-from .messages import END, MessageFile
+from .messages import END, write_whole
 from .tables import Encoder, Row, Table, Tables
 
 VERSION: Final = 1
@@ -79,26 +79,29 @@ class _Log(Generic[Row]):
         self._table = table
         self._encoder = Encoder(table.schema)
         self._waiting: list[Any] = []
-        self._file = MessageFile(path)
+        self._file = path.open("xb", buffering=0)
         self.close = self._file.close
 
     def begin(self) -> None:
-        self._file.write(self._encoder.begin)
+        self._write(self._encoder.begin)
 
     def append(self, row: Row) -> None:
         self._waiting.append(self._table.write(row))
 
     def flush(self) -> None:
         if self._waiting:
-            self._file.write(self._encoder.batch(self._waiting))
+            self._write(self._encoder.batch(self._waiting))
             self._waiting.clear()
 
     def end(self) -> None:
         if self._file.closed:  # before Ctrl-C while the session was being closed
             return
         self.flush()
-        self._file.write(END)
+        self._write(END)
         self.close()
+
+    def _write(self, message: bytes) -> None:
+        write_whole(self._file, message, self._file.tell())
 
 
 class SessionWriter:

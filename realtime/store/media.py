@@ -83,12 +83,9 @@ class MediaWriter:
         self._thread.start()
 
     def picture(self, time: int, picture: bytes | NDArray[np.uint8]) -> None:
-        """Keep a picture.
+        """Keep a picture of that originating time, ns.
 
-        Args:
-            time: ns; its originating time.
-            picture: a JPEG as the camera gave it, or RGB uint8 `[height, width, 3]`, which must not be
-                changed afterwards.
+        It is a JPEG, or RGB uint8 `[height, width, 3]`, which must not be changed afterwards.
         """
         if not isinstance(picture, np.ndarray):
             size = jpeg_size(picture)
@@ -107,7 +104,7 @@ class MediaWriter:
         self._offer("sound", sound.originating_time, samples.astype("<f4").tobytes())
 
     def check(self) -> None:
-        """Raise the write error, if there was one and it was not raised before."""
+        """Raise the write error, once."""
         with self._lock:
             if self._failed is None or self._raised:
                 return

@@ -21,12 +21,9 @@ class SessionReader:
     """Reads a session, also one that was cut off, is damaged, or is being recorded.
 
     Attributes:
-        description: the caller's, as it was recorded.
         schemas: by modality, in the order of the recording.
-        started: UTC, ISO 8601.
-        ended: ns on the session's clock; None where the session was not ended: the program was killed, has
-            failed, or still records.
-        summary: the caller's, None where the session was not ended.
+        description, started, ended, summary: see `folder`. The last two are None where the session was not
+            ended: the program was killed, has failed, or still records.
 
     Raises:
         UserError: not a session, or of another version; it was recorded without `dims` and has a feature

@@ -25,21 +25,13 @@ Cells = Sequence[Any]  # a row by column; a vector is written as its bytes and r
 
 @dataclass(frozen=True, slots=True)
 class Table(Generic[Row]):
-    """The format of one file.
+    """The format of one file."""
 
-    Attributes:
-        name: of the file, without `.arrows`.
-        schema: Arrow's; with units, modalities and feature schemas as metadata.
-        write: a row to its cells.
-        read: cells to their row.
-        time: of a row, ns; the reader reports from when on rows are lost.
-    """
-
-    name: str
-    schema: Any
+    name: str  # of the file, without `.arrows`
+    schema: Any  # Arrow's; with units, modalities and feature schemas as metadata
     write: Callable[[Row], Cells]
     read: Callable[[Cells], Row]
-    time: Callable[[Row], int]
+    time: Callable[[Row], int]  # of a row, ns; the reader reports from when on rows are lost
 
 
 def samples_table(modality: str, schema: Schema) -> Table[tuple[Sample, int]]:
@@ -150,7 +142,7 @@ class Tables:
 
 
 class Encoder:
-    """Writes one stream, message by message; `begin` is the first of them."""
+    """Encodes one stream, message by message; `begin` is the first of them."""
 
     def __init__(self, schema: Any) -> None:
         self._schema = schema
@@ -173,14 +165,10 @@ class Encoder:
 
 
 class Decoder(Generic[Row]):
-    """Reads the rows of one stream.
+    """Reads the rows of one stream, which begins with the message `begin`.
 
     Columns are found by name: those that the table does not have are ignored, and nullable ones that the
-    stream does not have are null. Units and names of features are not compared: that they are the same
-    follows from the names of the feature schemas.
-
-    Args:
-        begin: the stream's first message.
+    stream does not have are null. Units and names of features follow from the names of the feature schemas.
 
     Raises:
         ValueError: the stream is not of this table.

@@ -48,7 +48,7 @@ def test_every_required_library_is_checked() -> None:
         for requirement in importlib.metadata.requires("enrapt") or []
         if "extra ==" not in requirement
     }
-    assert {*doctor.LIBRARIES, "sounddevice"} == required
+    assert {*(finding.name for finding in doctor.libraries()), "sounddevice"} == required
 
 
 @pytest.mark.usefixtures("shipped_bundle")
