@@ -33,8 +33,8 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"{folder}: cannot be made ({error.strerror}); give another folder with -o") from None
     print(
         "A synthetic clip: the face is out of sight for a while, and the sound is off for\n"
-        "a while. The model was trained on simulated people only: this shows how things\n"
-        "work, not how engaged anybody is.\n"
+        "a while. The model was trained on simulated people only: the demo shows how enrapt\n"
+        "works, not how engaged a person is.\n"
     )
     source = MediaSource(CLIP, face_model=face_model_of(args))
     estimates: list[Estimate] = []

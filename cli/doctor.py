@@ -185,7 +185,7 @@ def _cameras_by_opening() -> Finding:
         return Finding(LIVE, "cameras", "missing", _line(error))
     logging = cv2.utils.logging
     level = logging.setLogLevel(logging.LOG_LEVEL_SILENT)
-    usable = [str(index) for index in range(4) if cv2.VideoCapture(index).isOpened()]
+    usable = [str(index) for index in range(4) if cv2.VideoCapture(index).isOpened()]  # and closed again
     logging.setLogLevel(level)
     if usable:
         return Finding(LIVE, "cameras", "ok", f"number {', '.join(usable)}")

@@ -72,8 +72,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _page(args: argparse.Namespace) -> list[str]:
     """The address of the page that a terminal gets by default."""
-    asked = any(address.partition(":")[0] in ("ui", "ws", "http") for address in args.to)
-    if asked or args.no_page or not sys.stderr.isatty():
+    named = any(address.partition(":")[0] in ("ui", "ws", "http") for address in args.to)
+    if named or args.no_page or not sys.stderr.isatty():
         return []
     from ..realtime.outputs.addresses import PAGE_PORT
 

@@ -62,7 +62,7 @@ def summary(run: "Run") -> dict[str, Any]:
 
 
 def session(run: "Run") -> dict[str, Any]:
-    """What `session.json` says besides the summary."""
+    """The description in `session.json`."""
     bundle = run.bundle.metadata
     return {
         "bundle": {"name": bundle.name, "version": bundle.version, "sha256": bundle.sha256},

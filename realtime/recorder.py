@@ -1,4 +1,4 @@
-"""What a run leaves in a session's folder: features, observations, estimates, and media if asked for."""
+"""Records a run in a session's folder: features, observations, estimates, and with `keep_media` media."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path

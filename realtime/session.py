@@ -28,8 +28,8 @@ from .streams.samples import SECOND
 class LiveSession(Run):
     """A `Run` of a camera, a microphone and streams.
 
-    Estimates come at the bundle's rate, in order, whatever happens to the devices: what is lost is missing,
-    and returns by itself. A device is opened only if the bundle takes its features.
+    Estimates come at the bundle's rate, in order. A device that is lost is missing until it returns. A device
+    is opened only if the bundle takes its features.
 
     Args:
         camera: index, /dev path, RTSP or HTTP-MJPEG address; None for none.

@@ -21,9 +21,8 @@ __all__ = ["Outputs"]
 class Outputs:
     """Several outputs; one that fails or is slow does not delay the others. A context manager.
 
-    Leaving it closes them. Files are completed then, also after `KeyboardInterrupt`, `UserError` and
-    `BrokenPipeError` if there was an estimate: these are how users end a run. After any other exception they
-    stay `FILE.part`.
+    Leaving it closes them and completes files, also after `KeyboardInterrupt`, `UserError` and
+    `BrokenPipeError` if there was an estimate. After any other exception they stay `FILE.part`.
 
     Args:
         addresses: see `addresses.destination`.

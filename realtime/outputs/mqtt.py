@@ -18,8 +18,8 @@ from ...contracts.addresses import without_password
 from ...contracts.errors import UserError
 from ..engine.estimate import Estimate
 from ..streams.samples import Observation
+from .addresses import Url, url
 from .output import Destination, Output
-from .urls import Url, url
 
 try:
     import paho.mqtt.client as paho

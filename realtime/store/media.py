@@ -1,7 +1,4 @@
-"""Pictures and sound of a live session, if they were asked for: one Matroska file.
-
-Players and `Recording` read it.
-"""
+"""Pictures and sound of a live session, with `keep_media`: one Matroska file, a recording like any other."""
 
 import math
 import threading

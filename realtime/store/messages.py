@@ -2,7 +2,7 @@
 
 The messages are those of an Arrow IPC stream. Arrow has no checksums, so each carries one: the text
 `crc32=… bytes=…` in its custom metadata (the first message's: in its schema's), over all its bytes with zeros
-for the digits after `crc32=`. Whatever is read was checked before Arrow sees it.
+for the digits after `crc32=`. Each is checked before Arrow reads it.
 """
 
 import contextlib
