@@ -10,12 +10,7 @@ from ..contracts.errors import UserError
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add(
-        "--bundle",
-        metavar="B",
-        default="default",
-        help="a bundle's file or a shipped bundle's name (%(default)s)",
-    )
+    add("--bundle", metavar="B", default="default", help="file or name of a shipped bundle (%(default)s)")
     add(
         "--to",
         metavar="ADDRESS",
@@ -29,7 +24,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=X,…",
         action="append",
         default=[],
-        help="values of a context modality of the bundle, constant over the run",
+        help="a context modality's constant values",
     )
     add(
         "--stream",

@@ -16,18 +16,8 @@ from .arguments import add_face_model_arguments, add_run_arguments, context_of, 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     parser.set_defaults(record=None, keep_media=False)  # which `record` has
-    add(
-        "--camera",
-        metavar="C",
-        default=0,
-        help="number, /dev path, RTSP or HTTP-MJPEG address, or none (%(default)s)",
-    )
-    add(
-        "--mic",
-        metavar="NAME",
-        default="default",
-        help="the microphone's name or a part of it, or none (the system's default)",
-    )
+    add("--camera", metavar="C", default=0, help="number, path, RTSP or MJPEG address, or none (%(default)s)")
+    add("--mic", metavar="NAME", default="default", help="name or part of it, or none (the system's default)")
     add_run_arguments(parser)
     add("--stats", metavar="FILE", type=Path, help="at the end, also write the summary as JSON")
     add("--duration", metavar="S", type=float, help="stop after S seconds")

@@ -28,11 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_false",
         help="write no latencies: two replays give the same bytes",
     )
-    add(
-        "--reassemble",
-        action="store_true",
-        help="of a session: align the recorded samples again, as if none had been late",
-    )
+    add("--reassemble", action="store_true", help="align a session's samples again, as if none had been late")
     add("--record", metavar="FOLDER", type=Path, help="keep features and estimates in a new folder")
     add_face_model_arguments(parser)
 
