@@ -47,7 +47,6 @@ class PageServer:
         port: 0 for any free port.
 
     Attributes:
-        address: for a browser.
         counts: captured = used + dropped + waiting, of estimates and marks; `full`: the server was too slow.
 
     Raises:
