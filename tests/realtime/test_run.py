@@ -158,6 +158,20 @@ def test_a_recorded_replay_replays_with_the_same_estimates_also_reassembled(reco
         assert untimed(run) == estimates
 
 
+@pytest.mark.parametrize("kind", ["recording", "XDF file", "session"])
+def test_a_recorded_replay_has_the_samples_of_its_source(sources, tiny_bundle, tmp_path, kind):
+    folder = tmp_path / "session"
+    with Run(sources[kind](), tiny_bundle, record=folder) as run:
+        estimates = untimed(run)
+    samples = list(SessionReader(folder).samples("audio"))
+    assert len(samples) == 50
+    times = [sample.originating_time for sample, _ in samples]
+    assert times == sorted(times)
+    with Run(SessionSource(folder, reassemble=True), tiny_bundle) as run:
+        assert untimed(run) == estimates
+    assert run.counts["audio"].captured == 50
+
+
 def test_without_timing_outputs_of_two_runs_are_byte_identical(recording, tiny_bundle, tmp_path):
     written = []
     for name in ("a", "b"):
