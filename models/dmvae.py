@@ -67,11 +67,7 @@ class DMVAEConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_f
 
 
 class DMVAE(Normalised):
-    """A private-shared multimodal VAE; see the module's docstring.
-
-    Inputs are dictionaries `{modality: [B, D]}` with masks `{modality: bool [B]}`. A modality left out is
-    masked; a masked value may be anything, NaN included.
-    """
+    """A private-shared multimodal VAE; see the module's docstring. Inputs are those of `MVAE`."""
 
     def __init__(self, config: DMVAEConfig) -> None:
         super().__init__(config.modalities)

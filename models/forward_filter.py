@@ -2,18 +2,18 @@
 
     recurrence  h_t = GRU([φ_m(x_t^m) and flag of all observed m], h_{t-1})
     static      q_f(w | x_{1:t}) ∝ N(0, I) · Π_{s≤t} e(w | h_s)            s at which anything is present
-    dynamic     q_f(z_{t-lag} | x_{1:t}) = N(h_t, q_f(w | x_{1:t}))        all dynamic latents
+    dynamic     q_f(z_t | x_{1:t}) = N(h_t, q_f(w | x_{1:t}))              all dynamic latents
     expected    q_f(z_t | x_{1:t-1}) = N(h_{t-1}, q_f(w | x_{1:t-1}))
 
-w's precision and precision-weighted mean are sums over ticks, carried in the state: what is known of w only
+w's precision and precision-weighted mean are sums over ticks, carried in the state, so w's precision only
 grows. Training minimises KL(smoother ‖ filter) at every tick, with z_{1:t-1} sampled from the smoother, which
-may see more than the filter: the target, and what is to come. In the mean over that it is, up to a constant,
-the likelihood of the smoother's samples, and its optimum has the mean and the variance of the smoother's
+may see more than the filter: the target and the future. Averaged over that, the KL is, up to a constant, the
+negative log-likelihood of the smoother's samples; its optimum has the mean and the variance of the smoother's
 marginal given the past alone (as in moment matching; Minka 2001).
 
-A target is told by a decoder linear in w and z^shared, as the smoother's, with what is not known of them
-integrated out. It starts as the smoother's and learns on by the likelihood of known targets, because the
-filter's latents are independent of each other and the smoother's are not.
+The target's decoder is linear in w and z^shared, as the smoother's, and their uncertainty is integrated out.
+It starts as a copy of the smoother's decoder and is trained further by the likelihood of known targets,
+because the filter's latents are independent of each other and the smoother's are not.
 """
 
 from collections.abc import Mapping
@@ -40,16 +40,14 @@ class ForwardFilterConfig(
 
     Attributes:
         hidden: of the recurrence.
-        lag: ticks between what is seen and what is told.
     """
 
     smoother: MDVAEConfig
     hidden: int = 128
-    lag: int = 0
 
     def __post_init__(self) -> None:
-        if self.hidden < 1 or self.lag < 0:
-            raise ValueError(f"hidden must be at least 1 and lag at least 0, found {self.hidden}, {self.lag}")
+        if self.hidden < 1:
+            raise ValueError(f"hidden must be at least 1, found {self.hidden}")
 
     @property
     def modalities(self) -> tuple[Modality, ...]:
@@ -57,7 +55,7 @@ class ForwardFilterConfig(
 
 
 class FilterState(NamedTuple):
-    """What a filter carries from tick to tick.
+    """The state of a filter between two ticks.
 
     Attributes:
         h: `[B, H]`.
@@ -83,13 +81,12 @@ class ForwardFilter(nn.Module):
     """A causal filter with the latents of `smoother`; see the module's docstring.
 
     Args:
-        smoother: trained beforehand; it stays as it is.
-        lag: ticks between what is seen and what is told: at tick t the beliefs are about z_{t-lag}.
+        smoother: trained beforehand; its weights are not changed.
     """
 
-    def __init__(self, smoother: MDVAE, hidden: int, lag: int = 0) -> None:
+    def __init__(self, smoother: MDVAE, hidden: int) -> None:
         super().__init__()
-        self.lag, self.static = lag, smoother.config.static
+        self.static = smoother.config.static
         self.smoother = smoother.requires_grad_(False)
         modalities = smoother.config.modalities
         self.observed = tuple(m for m in modalities if m.role == "observed")
@@ -99,7 +96,9 @@ class ForwardFilter(nn.Module):
         self.gru = nn.GRU((width + 1) * len(self.observed), hidden, batch_first=True)
         if self.static:
             self.w_expert = nn.Linear(hidden, 2 * self.static)
-            nn.init.constant_(self.w_expert.bias[self.static :], -5.0)  # a tick says little: there are many
+            nn.init.constant_(
+                self.w_expert.bias[self.static :], -5.0
+            )  # one tick is weak evidence: there are many
         self.sizes = {name: size for name, size in smoother.sizes.items() if name != "w"}
         widths = hidden + 2 * self.static, hidden, 2 * sum(self.sizes.values())
         self.belief, self.expected = mlp(*widths), mlp(*widths)
@@ -108,20 +107,20 @@ class ForwardFilter(nn.Module):
         self.start()
 
     def start(self) -> None:
-        """Take over what the smoother has learned already: what it makes of its inputs, and of the target."""
+        """Copy the smoother's input features and its decoder of the target."""
         own = self.inputs.state_dict()
         self.inputs.load_state_dict({k: v for k, v in self.smoother.inputs.state_dict().items() if k in own})
         if self.target is not None:
             self.decoder.load_state_dict(self.smoother.decoder[self.target.name].state_dict())
 
     def normalise(self, name: str, center: Tensor, scale: Tensor) -> None:
-        """Set what a modality's raw units are divided into: mean and standard deviation, `[D]`."""
+        """Set a modality's mean and standard deviation, in raw units, `[D]`."""
         self.smoother.normalise(name, center, scale)
         if any(m.name == name for m in self.observed):
             self.inputs.normalise(name, center, scale)
 
     def initial_state(self, batch: int) -> FilterState:
-        """Nothing seen: w is N(0, I)."""
+        """The state before the first tick, where w is N(0, I)."""
         one = torch.ones(batch, self.static)
         return FilterState(torch.zeros(batch, self.gru.hidden_size), one, torch.zeros_like(one))
 
@@ -134,23 +133,22 @@ class ForwardFilter(nn.Module):
             x, mask: `{modality: [B, T, D]}` and `{modality: bool [B, T]}`, of the observed modalities.
 
         Returns:
-            Beliefs by latent at each tick, about w and about the others `lag` ticks before; what was expected
-            of w and of the others at each tick before it was seen; the state after the segment. With a lag,
-            the beliefs of a sequence's first `lag` ticks mean nothing but for w's.
+            Beliefs by latent at each tick; the predictions of each tick made before it; the state after the
+            segment.
         """
         features, anything = self.encode(x, mask)
         hs, _ = self.gru(features, state.h.unsqueeze(0))  # [B, T, H]
         return self.segment_beliefs(hs, anything, state)
 
     def encode(self, x: Mapping[str, Tensor], mask: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """What the recurrence sees, `[B, T, I]`, and where anything is present, bool `[B, T]`."""
+        """The recurrence's inputs, `[…, I]`, and where anything is present, bool `[…]`."""
         features, present = self.inputs(x, mask)
         return torch.cat(list(features.values()), -1), torch.stack(list(present.values())).any(0)
 
     def segment_beliefs(
         self, hs: Tensor, anything: Tensor, state: FilterState
     ) -> tuple[Beliefs, Beliefs, FilterState]:
-        """What `forward` gives, from the recurrence's h `[B, T, H]`."""
+        """The result of `forward`, from the recurrence's h `[B, T, H]`."""
         added = (evidence.cumsum(1) for evidence in self.evidence(hs, anything))
         after = FilterState(hs, *(s.unsqueeze(1) + more for s, more in zip(state[1:], added, strict=True)))
         before = FilterState(
@@ -163,7 +161,7 @@ class ForwardFilter(nn.Module):
         )
 
     def evidence(self, h: Tensor, anything: Tensor) -> tuple[Tensor, Tensor]:
-        """What a tick adds to w's precision and shift, `[…, S]`."""
+        """What one tick adds to w's precision and to its shift, `[…, S]`."""
         if not self.static:
             return h[..., :0], h[..., :0]
         mean, raw = self.w_expert(h).chunk(2, -1)
@@ -171,7 +169,7 @@ class ForwardFilter(nn.Module):
         return added, added * mean
 
     def beliefs(self, state: FilterState, network: nn.Module | None = None) -> Beliefs:
-        """About each latent, from states `[…, ·]`; the dynamic ones by `belief` if nothing else is said."""
+        """Of each latent, from states `[…, ·]`; the dynamic ones by `network`, `belief` by default."""
         w = Belief(state.w_shift / state.w_precision, state.w_precision)
         context = torch.cat([state.h, w.mean, torch.rsqrt(w.precision)], -1)
         mean, raw = (network or self.belief)(context).chunk(2, -1)
@@ -183,9 +181,9 @@ class ForwardFilter(nn.Module):
     def predict(
         self, x: Mapping[str, Tensor], mask: Mapping[str, Tensor], state: FilterState
     ) -> tuple[Prediction, dict[str, Tensor], FilterState]:
-        """Filter a segment: the target's predictive distribution `[B, T, 1]` (of `lag` ticks before), the
-        surprise `[B, T]` of each observed modality under the prediction made before seeing it, and the state
-        after the segment."""
+        """Filter a segment: the target's predictive distribution `[B, T, 1]`, the surprise
+        `[B, T]` of each observed modality under the prediction made before seeing it, and the state after the
+        segment."""
         beliefs, expected, state = self(x, mask, state)
         named = [m for m in self.observed if m.name in x]
         surprise = {m.name: self.surprise(m, x[m.name], mask[m.name], expected) for m in named}
@@ -213,8 +211,7 @@ class ForwardFilter(nn.Module):
         )
 
     def surprise(self, m: Modality, x: Tensor, mask: Tensor, expected: Beliefs) -> Tensor:
-        """−log p(x_m) in nats, at the means of what was expected, of x in standard deviations; 0 where
-        masked; `[B, T]`."""
+        """−log p(x_m), nats, of the normalised x, at the means of `expected`; 0 where masked; `[…]`."""
         parameters = self.smoother.parameters_of(m.name, {name: b.mean for name, b in expected.items()})
         return nll(m.likelihood, parameters, self.inputs.normalised(m.name, x, mask)) * mask
 
@@ -226,10 +223,10 @@ class ForwardFilter(nn.Module):
         state: FilterState,
         noise: Mapping[str, Tensor],
     ) -> tuple[dict[str, Tensor], FilterState]:
-        """What is minimised, see `distance`, and the state after the segment.
+        """The costs to minimise, see `distance`, and the state after the segment.
 
-        A segment is the filter's next one. To the smoother it is a sequence of its own, except that what the
-        filter knows of w from before is its prior there: w is what stays over all of them.
+        The filter carries its state over from the segment before. The smoother takes the segment as a
+        separate sequence, with the filter's w of before as its prior: w is constant over all segments.
         """
         known = state.w_shift / state.w_precision, state.w_precision
         with torch.no_grad():
@@ -244,13 +241,14 @@ class ForwardFilter(nn.Module):
         latents: Mapping[str, Latent],
         state: FilterState,
     ) -> tuple[dict[str, Tensor], FilterState]:
-        """KL(smoother ‖ filter) by latent, of what is expected under `expected`, nats per tick up to a
-        sequence's last available one; under `target`, λ times −log p of it where it is known; and the state.
+        """KL(smoother ‖ filter) by latent, and of the predictions of the next tick as `expected`, nats per
+        tick up to a sequence's last available one; as `target` λ times its −log p where it is known; and the
+        state.
 
         Args:
             available: where there is a value, bool `[B, T]` by modality.
-            fed: where the filter sees it; nowhere that it is not available.
-            latents: the smoother's.
+            fed: where the filter sees it; a subset of `available`.
+            latents: of the smoother.
         """
         ticks = ahead(torch.stack(list(available.values())).any(0))  # [B, T]
         beliefs, expected, state = self(x, fed, state)
@@ -260,15 +258,12 @@ class ForwardFilter(nn.Module):
             if name == "w":  # the same at every tick
                 costs[name] = masked_mean(kl_divergence(mean.unsqueeze(1), lam.unsqueeze(1), *belief), ticks)
                 continue
-            end = mean.shape[1] - self.lag
-            late = (part[:, self.lag :] for part in belief)
-            costs[name] = masked_mean(kl_divergence(mean[:, :end], lam[:, :end], *late), ticks[:, self.lag :])
+            costs[name] = masked_mean(kl_divergence(mean, lam, *belief), ticks)
             ahead_of = masked_mean(kl_divergence(mean, lam, *expected[name]), ticks)
             costs["expected"] = costs.get("expected", torch.zeros(())) + ahead_of
         if self.target is not None and self.target.name in available:
-            end = ticks.shape[1] - self.lag
-            known = available[self.target.name][:, :end]
-            y = torch.where(known.unsqueeze(-1), x[self.target.name][:, :end], torch.tensor(0.5))
-            nats = logit_normal(y, *(part[:, self.lag :] for part in self.logit(beliefs))).squeeze(-1)
+            known = available[self.target.name]
+            y = torch.where(known.unsqueeze(-1), x[self.target.name], torch.tensor(0.5))
+            nats = logit_normal(y, *self.logit(beliefs)).squeeze(-1)
             costs["target"] = self.target.factor * masked_mean(nats, known)
         return costs, state

@@ -34,14 +34,9 @@ from .losses import Losses, masked_mean
 from .modality import Modality, Role
 from .normalised import Normalised
 
-# The decoders of targets.
-HEADS: Final[dict[str, type[EngagementHead] | type[BinaryHead]]] = {
-    "logit_normal": EngagementHead,
-    "bernoulli": BinaryHead,
-}
+Head = type[EngagementHead] | type[BinaryHead]
+HEADS: Final[dict[str, Head]] = {"logit_normal": EngagementHead, "bernoulli": BinaryHead}  # of targets
 CLIP = 10.0  # standard deviations; encoder inputs beyond it are clipped
-
-
 Values = Mapping[str, Tensor]  # by modality
 
 

@@ -34,6 +34,7 @@ _REFUSED: Final = 20  # connections above the limit that still get a response: 5
 _HEADER: Final = 1 << 14  # bytes of a request's header
 PING_INTERVAL: Final = 5.0  # s between pings of a WebSocket
 PING_TIMEOUT: Final = 10.0  # s that a client has to reply
+_PAUSE: Final = 0.001  # s
 _CLOSE_TIMEOUT: Final = 0.3  # s that clients have at the end of the run
 _IMPLIED: Final = {"resume": "pause"}  # a run that can pause can resume
 
@@ -170,12 +171,16 @@ class PageServer:
         """Send what the run's thread has put, until the mailbox is closed."""
         while len(self._mailbox) or not self._mailbox.closed:
             await self._put.wait()
+            # Both threads share the interpreter's lock: let the run's thread return from `write` first.
+            await asyncio.sleep(_PAUSE)
             self._put.clear()
             while (item := self._mailbox.get(timeout=0)) is not None:
                 self._send(item)
                 await asyncio.sleep(0)  # each client's task can empty its queue
         self._server.should_exit = True
-        await asyncio.sleep(_CLOSE_TIMEOUT)
+        self._loop.call_later(_CLOSE_TIMEOUT, self._cut_off)
+
+    def _cut_off(self) -> None:
         for connection in self._listener.connections:
             self._cut(connection)
 

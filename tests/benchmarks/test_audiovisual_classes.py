@@ -6,7 +6,7 @@ from benchmarks.datasets.audiovisual_classes import CLASSES, PLACES, SPREAD, bay
 from benchmarks.datasets.audiovisual_factors import DIMS
 
 
-def test_static_factors_lie_around_the_place_of_their_class():
+def test_static_factors_lie_around_the_point_of_their_class():
     label, static, _ = simulate(np.random.default_rng(0), 20_000, 1)
     assert np.bincount(label).min() > 20_000 / CLASSES * 0.9
     for m, s in static.items():
@@ -22,9 +22,9 @@ def test_on_each_axis_classes_coincide_in_pairs_and_no_pair_on_both():
     assert np.array_equal(same.all(-1), np.eye(CLASSES, dtype=bool))
 
 
-def test_a_modality_shows_its_own_static_factor_and_of_the_other_what_the_class_tells():
+def test_given_the_class_a_modality_depends_on_its_own_static_factor_only():
     label, static, x = simulate(np.random.default_rng(0), 3000, 100)
-    own = {m: s - PLACES[label] for m, s in static.items()}  # what the class does not tell
+    own = {m: s - PLACES[label] for m, s in static.items()}  # without the class
     for m, other in (("audio", "video"), ("video", "audio")):
         assert x[m].shape == (3000, 100, DIMS[m])
         level = x[m].mean(1) - np.stack([x[m][label == c].mean((0, 1)) for c in range(CLASSES)])[label]
@@ -33,7 +33,7 @@ def test_a_modality_shows_its_own_static_factor_and_of_the_other_what_the_class_
         assert explained[other].var() > 0.99 * level.var()
 
 
-def test_bayes_believes_each_modality_on_the_axis_it_tells():
+def test_bayes_weights_each_modality_on_its_informative_axis():
     contrary = {"audio": PLACES * [-1, 1], "video": PLACES * [1, -1]}
     assert bayes(contrary).tolist() == list(range(CLASSES))
 
@@ -48,7 +48,7 @@ def test_bayes_is_the_most_probable_class_by_the_densities():
     assert np.array_equal(bayes(static), log_density.argmax(-1))
 
 
-def test_two_modalities_tell_more_than_one_and_not_everything():
+def test_two_modalities_are_more_informative_than_one():
     label, static, _ = simulate(np.random.default_rng(0), 20_000, 1)
     alone = [np.mean(bayes({m: s}) == label) for m, s in static.items()]
     assert 0.6 < min(alone) <= max(alone) < 0.7

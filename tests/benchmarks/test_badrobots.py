@@ -17,7 +17,7 @@ def table(*lines):
     return "\n".join([HEADER, *lines]) + "\n"
 
 
-def test_people_are_told_apart_and_their_frames_put_in_order(tmp_path):
+def test_people_are_separated_and_their_frames_sorted(tmp_path):
     path = tmp_path / "frames.csv"
     path.write_text(table(line("b", 2, 1, 0.2, 2), line("a", 1, 0, 0.3, 3), line("b", 1, 0, 0.1, 1)))
     b, a = load_badrobots(path)
@@ -38,7 +38,7 @@ def test_all_zeros_are_missing_and_one_zero_is_not(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "message"),
     [
         ("", "expected the columns participant.*found none"),
         ("a,b\n1,2\n", "expected the columns participant.*found a, b"),
@@ -48,10 +48,10 @@ def test_all_zeros_are_missing_and_one_zero_is_not(tmp_path):
         (table(line("a", 1, 0, "x", 1)), "line 2: could not convert"),
     ],
 )
-def test_what_is_no_such_table_is_named_with_its_line(tmp_path, content, says):
+def test_an_invalid_table_is_rejected_with_its_line(tmp_path, content, message):
     path = tmp_path / "frames.csv"
     path.write_text(content)
-    with pytest.raises(UserError, match=rf"frames\.csv.*{says}"):
+    with pytest.raises(UserError, match=rf"frames\.csv.*{message}"):
         load_badrobots(path)
 
 
@@ -65,7 +65,7 @@ def test_what_is_no_such_table_is_named_with_its_line(tmp_path, content, says):
         gzip.compress(b"a" * 99, mtime=0)[:10] + b"\xff" * 9,
     ],
 )
-def test_a_file_that_cannot_be_read_is_named(tmp_path, content):
+def test_an_unreadable_file_is_rejected(tmp_path, content):
     path = tmp_path / "frames.csv.gz"
     if content is not None:
         path.write_bytes(content)
@@ -73,7 +73,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path, content):
         load_badrobots(path)
 
 
-def test_the_real_one_is_whole(shared):
+def test_the_real_data_set_is_complete(shared):
     people = load_badrobots(shared / "badrobots" / "frames.csv.gz")
     assert len(people) == 18
     assert sum(len(person.label) for person in people) == 20_692

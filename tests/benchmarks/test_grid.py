@@ -76,7 +76,7 @@ def test_a_click_is_loudest_at_its_tick():
 
 
 @pytest.mark.parametrize("samples", [0, 100, 8000, 40_000])
-def test_short_and_long_sound_give_as_many_ticks_as_asked_for(samples):
+def test_short_and_long_sound_give_the_requested_ticks(samples):
     sound = np.full(samples, 0.5, np.float32)
     out = spectra(sound, 20)
     assert out.shape == (20, BINS)

@@ -9,7 +9,7 @@ LINKS = get_args(Link)
 
 
 @pytest.mark.parametrize("link", LINKS)
-def test_what_is_observed_is_the_clean_value_and_noise_of_its_own(link):
+def test_observations_are_clean_values_and_independent_noise(link):
     clean, x = simulate(np.random.default_rng(0), link, 2000, 20)
     noise = {m: x[m] - clean[m] for m in DIMS}
     for m, dim in DIMS.items():
@@ -26,7 +26,7 @@ def test_a_seed_repeats_its_sequences(link):
     assert all(np.array_equal(first.x[m], second.x[m]) for m in DIMS)
 
 
-def test_a_spiral_is_walked_outwards_and_counterclockwise_at_a_constant_speed():
+def test_a_spiral_runs_outwards_and_counterclockwise_at_constant_speed():
     clean, _ = simulate(np.random.default_rng(0), "spiral", 100, 40)
     (x, r), (y, r_again) = np.moveaxis(clean["a"], -1, 0), np.moveaxis(clean["b"], -1, 0)
     assert np.array_equal(r, r_again)

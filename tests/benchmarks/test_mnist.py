@@ -35,7 +35,7 @@ def test_pixels_are_binarised_at_one_half_and_labels_one_hot(folder):
     assert training.part(1, 3).label.argmax(-1).tolist() == [8, 9]
 
 
-def test_a_file_that_is_missing_is_named(folder):
+def test_a_missing_file_is_rejected(folder):
     (folder / "t10k-labels-idx1-ubyte.gz").unlink()
     with pytest.raises(UserError, match=r"t10k-labels-idx1-ubyte\.gz: No such file"):
         load_mnist(folder)
@@ -44,13 +44,13 @@ def test_a_file_that_is_missing_is_named(folder):
 @pytest.mark.parametrize(
     "content", [b"", b"not a gzip file", gzip.compress(b"no idx", mtime=0), gzip.compress(b"", mtime=0)[:9]]
 )
-def test_a_file_that_is_none_of_mnist_is_named(folder, content):
+def test_a_file_that_is_not_mnist_is_rejected(folder, content):
     (folder / "train-images-idx3-ubyte.gz").write_bytes(content)
     with pytest.raises(UserError, match=r"train-images-idx3-ubyte\.gz: .*expected"):
         load_mnist(folder)
 
 
-def test_the_real_one_is_whole(shared):
+def test_the_real_data_set_is_complete(shared):
     training, test = load_mnist(shared / "mnist")
     assert (len(training.image), len(test.image)) == (60_000, 10_000)
     assert training.label.sum(0)[:2].tolist() == [5923, 6742]

@@ -30,7 +30,7 @@ def model(tiny_bundle):
     return onnx.load(tiny_bundle)
 
 
-def test_a_bundle_says_what_it_is(tiny_bundle):
+def test_a_bundle_describes_itself(tiny_bundle):
     metadata = Bundle.load(tiny_bundle).metadata
     assert metadata.name == "tiny"
     assert [m.name for m in metadata.inputs] == ["face", "audio"]
@@ -55,7 +55,7 @@ def test_a_shipped_bundle_loads_by_its_name(name, size):
     assert find_bundle(name).stat().st_size < size
 
 
-def test_the_digest_is_of_all_but_the_description(model):
+def test_the_digest_covers_all_but_the_description(model):
     before = digest(model.SerializeToString())
     model.metadata_props[0].value = "other"
     assert digest(model.SerializeToString()) == before
@@ -64,15 +64,15 @@ def test_the_digest_is_of_all_but_the_description(model):
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"bundle_version": 9}, "bundle version 9"),
         ({"rate": "often"}, r"rate"),
         ({"colour": "red"}, "colour"),
     ],
 )
-def test_a_description_that_does_not_fit_is_named(model, changes, said):
-    with pytest.raises(UserError, match=said):
+def test_an_invalid_description_is_rejected(model, changes, message):
+    with pytest.raises(UserError, match=message):
         read_metadata(described(model, **changes), "it")
 
 
@@ -101,12 +101,12 @@ def test_the_max_age_of_a_bundle_precedes_that_of_the_schema():
     assert msgspec.structs.replace(spec, max_age=1.0).max_age_at(25) == 1.0
 
 
-def test_a_bundle_with_lag_is_refused(model):
+def test_a_bundle_with_lag_is_rejected(model):
     with pytest.raises(UserError, match="lag 5 ticks"):
         read_metadata(described(model, lag=5), "it")
 
 
-def test_a_graph_without_what_it_describes_is_refused(model, tmp_path):
+def test_a_graph_without_a_declared_input_is_rejected(model, tmp_path):
     states = [*metadata_of(model)["states"], {"name": "mood", "shape": [2], "initial": 0.0}]
     path = tmp_path / "b.onnx"
     path.write_bytes(described(model, states=states))
@@ -115,18 +115,18 @@ def test_a_graph_without_what_it_describes_is_refused(model, tmp_path):
 
 
 def load_altered(model, tmp_path):
-    """Load the model as it is now, its digest made right."""
+    """Load the altered model, with its digest corrected."""
     path = tmp_path / "b.onnx"
     path.write_bytes(described(model))
     return Bundle.load(path)
 
 
-def test_a_model_only_described_anew_loads(model, tmp_path):
+def test_a_model_with_a_new_description_loads(model, tmp_path):
     assert load_altered(model, tmp_path).metadata.name == "tiny"
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"rate": 0}, r"\$\.rate"),
         ({"rate": 10**6}, r"\$\.rate"),
@@ -140,12 +140,12 @@ def test_a_model_only_described_anew_loads(model, tmp_path):
         ({"states": [{"name": "h", "shape": [2], "initial": 0}] * 2}, "two .* are called 'state_h'"),
     ],
 )
-def test_numbers_and_names_out_of_bounds_are_named(model, changes, said):
-    with pytest.raises(UserError, match=said):
+def test_values_out_of_bounds_are_rejected(model, changes, message):
+    with pytest.raises(UserError, match=message):
         read_metadata(described(model, **changes), "it")
 
 
-def test_two_modalities_of_one_name_are_refused(model):
+def test_two_modalities_of_one_name_are_rejected(model):
     for name in ("face", "mask", "state_ticks"):
         modalities = metadata_of(model)["modalities"]
         modalities[2]["name"] = name
@@ -247,7 +247,7 @@ def unknown_operator(model):
 
 
 @pytest.mark.parametrize(
-    ("alter", "said"),
+    ("alter", "message"),
     [
         (nan_weights, "'weights' are NaN"),
         (external_weights, "'weights' are in another file"),
@@ -271,9 +271,9 @@ def unknown_operator(model):
         (unknown_operator, "ONNX Runtime .* cannot load it .*Divine"),
     ],
 )
-def test_what_a_bundle_may_not_hold_is_named_in_a_line(model, tmp_path, alter, said):
+def test_disallowed_content_is_rejected_in_one_line(model, tmp_path, alter, message):
     alter(model)
-    with pytest.raises(UserError, match=said) as error:
+    with pytest.raises(UserError, match=message) as error:
         load_altered(model, tmp_path)
     assert str(error.value).isprintable()
 
@@ -286,7 +286,7 @@ def test_a_file_that_is_too_large_is_not_read(tmp_path):
         Bundle.load(path)
 
 
-def test_two_descriptions_are_one_too_many(tiny_bundle, tmp_path):
+def test_two_descriptions_are_rejected(tiny_bundle, tmp_path):
     other = onnx.ModelProto()
     other.metadata_props.add(key=KEY, value="{}")
     path = tmp_path / "b.onnx"
@@ -304,7 +304,7 @@ def test_loading_needs_neither_torch_nor_onnx():
     assert done.stdout.split() == []
 
 
-def test_a_full_graph_wants_the_noise_that_its_description_tells(model, tmp_path):
+def test_the_noise_of_a_full_graph_has_the_size_of_the_latents(model, tmp_path):
     path = tmp_path / "b.onnx"
     noise = onnx.helper.make_tensor_value_info("noise", onnx.TensorProto.FLOAT, ["batch", "latent"])
     model.graph.input.append(noise)
@@ -314,7 +314,7 @@ def test_a_full_graph_wants_the_noise_that_its_description_tells(model, tmp_path
             Bundle.load(path)
 
 
-def test_foreign_and_missing_files_are_refused_in_a_line(model, tmp_path):
+def test_foreign_and_missing_files_are_rejected_in_one_line(model, tmp_path):
     del model.metadata_props[:]
     foreign = tmp_path / "foreign.onnx"
     foreign.write_bytes(model.SerializeToString())
@@ -331,7 +331,7 @@ def test_foreign_and_missing_files_are_refused_in_a_line(model, tmp_path):
 
 
 def test_a_damaged_bundle_never_loads(tiny_bundle, tmp_path):
-    """Any byte flipped or cut off: refused before ONNX Runtime sees it."""
+    """Any byte flipped or cut off is rejected before ONNX Runtime reads the file."""
     whole = tiny_bundle.read_bytes()
     rng = random.Random(0)
     path = tmp_path / "damaged.onnx"
@@ -348,7 +348,7 @@ def test_a_damaged_bundle_never_loads(tiny_bundle, tmp_path):
         except UserError:
             refused += 1
             continue
-        # What is left: letters of the description that may be anything.
+        # Only free text of the description may differ.
         assert digest(bytes(data)) == bundle.metadata.sha256
     assert refused > 200
 

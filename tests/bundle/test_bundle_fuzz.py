@@ -1,7 +1,6 @@
-"""Bundles altered at random, or in a field at a time, and described anew so that their digest is right.
+"""Bundles altered at random or one field at a time, with the digest corrected.
 
-Whatever comes of it: a bundle that loads and gives finite numbers, or one line that says what is wrong,
-within a second.
+The result is a bundle that loads and gives finite numbers, or a one-line error, within a second.
 """
 
 import random
@@ -25,7 +24,7 @@ HOSTILE = (
 
 
 def outcome(data: bytes, path) -> str:
-    """`loaded`, having given finite numbers, or why it was refused."""
+    """`loaded`, after finite numbers, or the error."""
     path.write_bytes(data)
     began = time.process_time()
     try:
@@ -63,19 +62,19 @@ def halves(path) -> tuple[bytes, bytes]:
 
 
 def described(graph: bytes, text: bytes) -> bytes:
-    """The graph with that JSON, its digest made right where there is one."""
+    """The graph with that JSON as description, its digest corrected if it has one."""
     try:
         description = msgspec.json.decode(text)
         description["sha256"] = digest(graph)
         text = msgspec.json.encode(description)
     except (msgspec.DecodeError, RecursionError, TypeError, ValueError):
-        pass  # it is not JSON any more, or the graph no message
+        pass  # no longer JSON, or the graph is not a message
     entry = b"".join(tagged(number, part) for number, part in ((1, KEY.encode()), (2, text)))
     return graph + tagged(14, entry)
 
 
 def tagged(number: int, content: bytes) -> bytes:
-    """A field of Protocol Buffers that holds bytes."""
+    """A length-delimited Protocol Buffers field."""
     length, rest = [], len(content)
     while rest >= 0x80:
         length.append(rest & 0x7F | 0x80)
@@ -84,7 +83,7 @@ def tagged(number: int, content: bytes) -> bytes:
 
 
 def altered(data: bytes, rng: random.Random) -> bytes:
-    """Some bits flipped, or a stretch left out, doubled or overwritten."""
+    """Bits flipped, or a range of bytes removed, repeated or overwritten."""
     changed = bytearray(data)
     at = rng.randrange(len(changed))
     end = min(len(changed), at + rng.choice((1, 2, 4, 30, 300)))
@@ -103,7 +102,7 @@ def altered(data: bytes, rng: random.Random) -> bytes:
     return bytes(changed)
 
 
-def test_the_description_made_anew_is_the_same(tiny_bundle):
+def test_a_description_written_again_is_the_same(tiny_bundle):
     assert described(*halves(tiny_bundle)) == tiny_bundle.read_bytes()
 
 
@@ -112,7 +111,7 @@ def test_a_graph_altered_at_random(tiny_bundle, tmp_path, seed):
     graph, text = halves(tiny_bundle)
     rng = random.Random(seed)
     outcomes = [outcome(described(altered(graph, rng), text), tmp_path / "b.onnx") for _ in range(150)]
-    assert 0 < outcomes.count("loaded") < 100  # both sides of the border are visited
+    assert 0 < outcomes.count("loaded") < 100  # both outcomes occur
 
 
 def test_a_description_altered_at_random(tiny_bundle, tmp_path):
@@ -122,7 +121,7 @@ def test_a_description_altered_at_random(tiny_bundle, tmp_path):
     assert 0 < outcomes.count("loaded") < 200
 
 
-def test_every_field_of_the_description_made_hostile(tiny_bundle, tmp_path):
+def test_hostile_values_in_every_field_of_the_description(tiny_bundle, tmp_path):
     graph, text = halves(tiny_bundle)
     loaded = set()
     for where in places(msgspec.json.decode(text)):
@@ -135,13 +134,13 @@ def test_every_field_of_the_description_made_hostile(tiny_bundle, tmp_path):
             inner[last] = value
             if outcome(described(graph, msgspec.json.encode(description)), tmp_path / "b.onnx") == "loaded":
                 loaded.add((".".join(map(str, where)), repr(value)[:20]))
-    # What is left free is said of the bundle, or bounded; what the graph depends on is not.
+    # Free fields are informative or bounded; the graph does not depend on them.
     for where in ("bundle_version", "modalities.0.dim", "modalities.1.name", "states.0.name"):
         assert not {value for field, value in loaded if field == where} - {"1"}
 
 
 def places(value, *where):
-    """Where every value of a JSON text is, containers too."""
+    """The path of every value in a JSON text, containers included."""
     if where:
         yield where
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
@@ -152,13 +151,13 @@ def places(value, *where):
 @pytest.mark.parametrize(
     "text", [b"[" * 10**5, b'{"config":' * 10**5, b'{"bundle_version":1e999}', b"\xff", b"", b"null"]
 )
-def test_a_description_that_is_no_json_or_too_deep(tiny_bundle, tmp_path, text):
+def test_a_description_that_is_not_json_or_too_deep(tiny_bundle, tmp_path, text):
     assert "description is damaged" in outcome(described(halves(tiny_bundle)[0], text), tmp_path / "b.onnx")
 
 
 @pytest.mark.parametrize("name", ["default", "mdvae"])
 def test_a_shipped_bundle_altered_at_random(name, tmp_path):
-    """Nearly all of it is weights: a bit of an exponent makes a number of 10^38, which is finite itself."""
+    """Nearly all bytes are weights: a flipped exponent bit gives a weight of 10^38, which is finite."""
     graph, text = halves(find_bundle(name))
     rng = random.Random(0)
     for _ in range(25):

@@ -29,9 +29,9 @@ def config_of(*modalities: Modality, model=SMALL):
     return msgspec.structs.replace(load_config("default"), model=model(modalities))
 
 
-def a_filter(modalities, static=3, lag=0):
+def a_filter(modalities, static=3):
     mdvae = MDVAEConfig(modalities, hidden=12, static=static, shared=4, private=2)
-    return ForwardFilterConfig(mdvae, hidden=20, lag=lag)
+    return ForwardFilterConfig(mdvae, hidden=20)
 
 
 KINDS = ("step", "full", "block")
@@ -59,7 +59,6 @@ THREE = (
 )
 CONFIGS |= {
     "forward filter": config_of(*THREE, model=a_filter),
-    "forward filter that tells late": config_of(*THREE, model=partial(a_filter, lag=5)),
     "forward filter without w": config_of(*THREE, model=partial(a_filter, static=0)),
     "MVAE": config_of(*THREE, model=partial(MVAEConfig, hidden=(16,), latent=6)),
     "DMVAE": config_of(*THREE, model=partial(DMVAEConfig, private=(2, 0, 3, 0), shared=4, hidden=(16,))),
@@ -78,7 +77,7 @@ def bundle_of(config, path, kind="step"):
 
 @pytest.fixture(scope="module")
 def bundles(tmp_path_factory):
-    """A model and its bundle by configuration and kind, made once: an export takes seconds."""
+    """A model and its bundle by configuration and kind, cached: an export takes seconds."""
     folder = tmp_path_factory.mktemp("bundles")
 
     @cache
@@ -88,7 +87,7 @@ def bundles(tmp_path_factory):
     return lambda name, kind="step": made(name, kind)  # a default would be another key
 
 
-# The graphs that differ; the other combinations are for those who have minutes.
+# One of each graph; the other combinations take minutes.
 QUICK = {
     ("face and audio", "block"),
     ("one modality", "step"),
@@ -109,7 +108,7 @@ def exported(request, bundles):
     return bundles(*request.param)
 
 
-def test_onnx_runtime_gives_what_pytorch_gives(exported):
+def test_onnx_runtime_agrees_with_pytorch(exported):
     """1,000 ticks at batch 1, 2, 7 and 64, bursts of missing data, NaN there; stepped or in segments."""
     model, path = exported
     # Logits of shares near 0 and 1 lose a digit.
@@ -117,7 +116,7 @@ def test_onnx_runtime_gives_what_pytorch_gives(exported):
     assert check_parity(model, Bundle.load(path), ticks=1000) < allowed
 
 
-def test_the_file_is_a_valid_model_and_tells_nothing_of_this_machine(exported):
+def test_the_file_is_a_valid_model_without_traces_of_this_machine(exported):
     _, path = exported
     onnx.checker.check_model(onnx.load(path), full_check=True)
     content = path.read_bytes()
@@ -125,7 +124,7 @@ def test_the_file_is_a_valid_model_and_tells_nothing_of_this_machine(exported):
         assert word not in content
 
 
-def test_a_model_of_other_weights_is_noticed(bundles):
+def test_parity_detects_other_weights(bundles):
     model, path = bundles("one modality")
     model = deepcopy(model)
     with torch.no_grad():
@@ -134,7 +133,7 @@ def test_a_model_of_other_weights_is_noticed(bundles):
         check_parity(model, Bundle.load(path), ticks=50)
 
 
-def test_a_masked_value_does_not_matter(bundles):
+def test_a_masked_value_has_no_effect(bundles):
     _, path = bundles("one modality")
     session = Bundle.load(path).session
     state = {"mask": np.zeros((2, 1), np.float32), "state_h": np.ones((2, 24), np.float32)}
@@ -151,7 +150,7 @@ def test_two_exports_of_the_same_weights_are_the_same_bytes(name, bundles, tmp_p
     assert bundles(name)[1].read_bytes() == again.read_bytes()
 
 
-def test_a_score_that_is_no_number_does_not_spoil_the_bundle(bundles, tmp_path):
+def test_a_score_that_is_not_finite_is_left_out(bundles, tmp_path):
     _, path = bundles("one modality")
     graph = path.read_bytes()
     quality = rounded({"all": {"ccc": float("nan"), "rmse": 0.123456, "nll": float("inf")}})
@@ -164,7 +163,7 @@ def test_a_score_that_is_no_number_does_not_spoil_the_bundle(bundles, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["forward filter", "MVAE"])
-def test_a_bundle_of_any_model_is_stepped_by_the_engine(name, bundles):
+def test_the_engine_steps_a_bundle_of_any_model(name, bundles):
     _, path = bundles(name)
     bundle = Bundle.load(path)
     engine = Engine(bundle, streams=2)
@@ -178,7 +177,7 @@ def test_a_bundle_of_any_model_is_stepped_by_the_engine(name, bundles):
     assert set(first[0].surprise) == set(x)
 
 
-def test_the_latents_of_a_bundle_are_named(bundles):
+def test_the_latents_of_a_bundle_have_names(bundles):
     _, path = bundles("DMVAE")
     latents = {latent.name: latent.dim for latent in Bundle.load(path).metadata.latents}
     assert latents == {"shared": 4, "a": 2, "b": 3}
@@ -188,10 +187,13 @@ def test_the_latents_of_a_bundle_are_named(bundles):
     ("config", "said"),
     [
         (config_of(*THREE, model=lambda m: a_filter(m).smoother), "an MDVAE looks ahead; .* enrapt distil"),
-        (config_of(THREE[0], model=partial(MVAEConfig, hidden=(8,))), "a bundle tells a target"),
-        (config_of(*THREE, model=partial(MMVRNNConfig, fusion="zeros")), "fusion 'zeros' has no bundle"),
+        (
+            config_of(THREE[0], model=partial(MVAEConfig, hidden=(8,))),
+            "a bundle estimates a logit_normal target",
+        ),
+        (config_of(*THREE, model=partial(MMVRNNConfig, fusion="zeros")), "fusion 'zeros' cannot be exported"),
     ],
 )
-def test_a_model_that_has_no_bundle_is_told_so(config, said):
+def test_a_model_that_cannot_be_exported_is_refused(config, said):
     with pytest.raises(UserError, match=f"^it: .*{said}"):
         exportable(build(config.model), "it")

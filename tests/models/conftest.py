@@ -9,7 +9,7 @@ from enrapt.realtime.streams.samples import Frame
 
 @pytest.fixture(scope="session")
 def clip_features(shared, face_model):
-    """What the extractors give on real clips, where present: face `[n, 57]` and audio `[m, 44]` each.
+    """Extracted features of real clips, where present: face `[n, 57]` and audio `[m, 44]` each.
 
     Clips without sound proper are left out of audio.
     """

@@ -17,6 +17,6 @@ def test_constant_is_constant():
     assert {Annealing("constant", beta=0.3).at(r) for r in range(100)} == {0.3}
 
 
-def test_impossible_schedules_are_refused():
+def test_invalid_schedules_are_rejected():
     with pytest.raises(ValueError, match="rounds"):
         Annealing(rounds=0)

@@ -59,7 +59,7 @@ annealing = {{ rounds = 4 }}
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Sessions of different lengths in which everything follows one slow random walk."""
+    """Sessions of different lengths; all modalities follow one slow random walk."""
     root, rng = tmp_path_factory.mktemp("sessions"), np.random.default_rng(0)
     for part, count in (("train", 12), ("validation", 4), ("test", 4)):
         (root / part).mkdir()
@@ -115,7 +115,7 @@ def test_it_trains_on_recorded_sessions_and_is_evaluated_by_pattern(model, folde
 
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("rate", [1e-4, 1e-2])
-def test_no_learning_rate_gives_a_parameter_that_is_not_finite(model, rate, folder, tmp_path):
+def test_parameters_stay_finite_at_any_learning_rate(model, rate, folder, tmp_path):
     trainer = Trainer(configuration(model, folder, tmp_path, rate=rate), 0, tmp_path / "run")
     trainer.run(lambda progress: None)
     assert all(torch.isfinite(p).all() for p in trainer.model.parameters())

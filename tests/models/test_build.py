@@ -18,13 +18,13 @@ CONFIGS = {
     MDVAE: MDVAEConfig(TWO, hidden=8),
     MVAE: MVAEConfig(TWO, hidden=(8,)),
     DMVAE: DMVAEConfig(TWO, private=(1, 1), hidden=(8,)),
-    ForwardFilter: ForwardFilterConfig(MDVAEConfig(TWO, hidden=8), hidden=4, lag=2),
+    ForwardFilter: ForwardFilterConfig(MDVAEConfig(TWO, hidden=8), hidden=4),
     VQVAE: VQVAEConfig((16,), hidden=4),
 }
 
 
 @pytest.mark.parametrize("model", CONFIGS)
-def test_a_configuration_is_plain_and_makes_its_model(model):
+def test_a_configuration_survives_json_and_builds_its_model(model):
     config = CONFIGS[model]
     every = ModelConfig | VQVAEConfig
     again = msgspec.convert(msgspec.to_builtins(config), every)
@@ -38,11 +38,11 @@ def test_a_configuration_is_plain_and_makes_its_model(model):
     ("model", "keys"),
     [
         ("forward_filter", {"smoother": {"model": "mdvae", "modalities": []}}),
-        ("forward_filter", {"smoother": msgspec.to_builtins(CONFIGS[MDVAE]), "lag": -1}),
+        ("forward_filter", {"smoother": msgspec.to_builtins(CONFIGS[MDVAE]), "hidden": 0}),
         ("vq_vae", {"shape": [15]}),
         ("nonesuch", {}),
     ],
 )
-def test_one_that_makes_no_sense_is_refused(model, keys):
+def test_an_invalid_configuration_is_rejected(model, keys):
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert({"model": model, **keys}, ModelConfig | VQVAEConfig)

@@ -41,14 +41,14 @@ def test_engagement_is_slow_and_fills_its_range():
     assert np.quantile(y, 0.05) < 0.25
     assert np.quantile(y, 0.95) > 0.75
     a = y - y.mean(0)
-    # One second later it is nearly the same; a minute later it is mostly forgotten.
+    # High autocorrelation over one second, low over one minute.
     assert (a[:-RATE] * a[RATE:]).mean() / (a**2).mean() > 0.85
     assert (a[: -60 * RATE] * a[60 * RATE :]).mean() / (a**2).mean() < 0.3
 
 
 @pytest.fixture(scope="module")
 def low_and_high():
-    """What the same people do when they are hardly engaged, and when they are much."""
+    """Behaviour of the same people at low and at high engagement."""
     out = []
     for level in (0.1, 0.9):
         rng = np.random.default_rng(11)
@@ -58,7 +58,7 @@ def low_and_high():
 
 
 @pytest.mark.parametrize(
-    ("what", "measure"),
+    ("behaviour", "measure"),
     [
         ("gaze to the partner", lambda b: (np.hypot(b.gaze_x, b.gaze_y) < 0.05).mean()),
         ("nods", lambda b: np.abs(b.nod)[b.partner].mean()),
@@ -70,18 +70,18 @@ def low_and_high():
         ("speaking", lambda b: (b.speaking & ~b.partner).mean()),
     ],
 )
-def test_each_behaviour_follows_engagement_as_the_literature_says(low_and_high, what, measure):
+def test_each_behaviour_follows_engagement_as_in_the_literature(low_and_high, behaviour, measure):
     low, high = (measure(b) for b in low_and_high)
-    assert high > low, what
+    assert high > low, behaviour
 
 
-def test_the_partner_is_somebody_else(low_and_high):
+def test_person_and_partner_speak_at_different_times(low_and_high):
     both = low_and_high[1].speaking & low_and_high[1].partner
     assert both.mean() < 0.1
     assert PARTNER == 2
 
 
-def test_what_is_missing_is_missing_in_bursts(sessions):
+def test_missing_values_come_in_bursts(sessions):
     face = sessions.available["face"]
     assert 0.8 < face.mean() < 0.99
     flips = np.diff(face.astype(int), axis=1).astype(bool).mean()
@@ -90,9 +90,9 @@ def test_what_is_missing_is_missing_in_bursts(sessions):
 
 
 @pytest.mark.long
-def test_the_simulated_cover_what_the_extractors_give_on_real_clips(clip_features):
-    """Per feature: the means of real clips lie within those of simulated people over as long a time, and
-    the spread within a clip is of the size of theirs."""
+def test_simulated_features_cover_those_of_real_clips(clip_features):
+    """Per feature: the means of real clips are within those of simulated people over the same time, and the
+    spread within a clip has their size."""
     simulated = simulate(np.random.default_rng(5), 150, 600, RATE)
     for schema, modality in ((FACE, "face"), (AUDIO, "audio")):
         real = [f[modality] for f in clip_features if len(f[modality]) > 40]

@@ -67,7 +67,7 @@ def test_the_shared_latent_is_a_product_and_the_private_ones_are_their_own(model
 
 
 @torch.no_grad()
-def test_across_the_shared_latent_is_from_the_source_and_the_private_ones_stay(model):
+def test_cross_elbos_take_the_shared_latent_from_the_source_only(model):
     x, mask = values()
     mask = {name: torch.ones_like(seen) for name, seen in mask.items()}
     experts = model.experts(x, mask)
@@ -80,7 +80,7 @@ def test_across_the_shared_latent_is_from_the_source_and_the_private_ones_stay(m
 
 
 @torch.no_grad()
-def test_a_private_latent_reaches_its_own_modality_only(model):
+def test_a_private_latent_affects_its_own_modality_only(model):
     z = torch.randn(B, Z)
     before = model.decode(z)
     z[:, A] += 1
@@ -138,7 +138,7 @@ def test_the_loss_is_the_sum_of_joint_and_cross_elbos_when_all_is_present(model)
 
 
 @torch.no_grad()
-def test_a_private_nat_has_a_price_of_its_own(model):
+def test_gamma_weights_private_nats(model):
     x, mask = values()
     mask = {name: torch.ones_like(seen) for name, seen in mask.items()}
     private = torch.zeros(())
@@ -152,7 +152,7 @@ def test_a_private_nat_has_a_price_of_its_own(model):
 
 
 @torch.no_grad()
-def test_what_is_missing_says_nothing_of_the_joint_density(model):
+def test_missing_values_do_not_change_the_joint_density(model):
     """With only b present, log p(z, x) differs from log N(z; 0, I) by log p(b | z) alone."""
     x, _ = values()
     seen = {"b": torch.ones(B, dtype=torch.bool)}
@@ -181,6 +181,6 @@ def test_a_swap_takes_the_shared_latent_of_one_and_the_private_ones_of_the_other
         ({"shared": 0}, "shared"),
     ],
 )
-def test_an_impossible_configuration_names_the_key(keys, named):
+def test_an_invalid_configuration_names_the_key(keys, named):
     with pytest.raises(ValueError, match=named):
         DMVAEConfig(**({"modalities": MODALITIES, "private": (2, 1, 0)} | keys))

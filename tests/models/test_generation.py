@@ -44,7 +44,7 @@ def test_new_sequences_are_in_each_modalitys_own_range(model):
     assert all(torch.equal(x[k], again[k]) for k in x)
 
 
-def test_any_modality_is_told_from_any_other_and_only_from_what_is_present(model):
+def test_any_modality_is_predicted_from_what_is_present(model):
     x = generate(model, B, T, torch.Generator().manual_seed(0))
     x = {k: v for k, v in x.items() if k != "role"}
     seen = torch.ones(B, T, dtype=torch.bool)
@@ -53,9 +53,9 @@ def test_any_modality_is_told_from_any_other_and_only_from_what_is_present(model
     for given in x:
         mask = {k: seen if k == given else ~seen for k in x}
         spoilt = {k: v if k == given else torch.full_like(v, torch.nan) for k, v in x.items()}
-        told = reconstruct(model, spoilt, mask, state)
-        assert set(told) == {*x, "role"}
-        for name, value in told.items():
+        predicted = reconstruct(model, spoilt, mask, state)
+        assert set(predicted) == {*x, "role"}
+        for name, value in predicted.items():
             assert torch.isfinite(value).all()
             assert not torch.equal(value, blind[name])
 
@@ -102,7 +102,7 @@ def test_importance_sampling_is_exact_on_a_linear_gaussian_tick():
 
 
 @torch.no_grad()
-def test_what_is_missing_counts_for_nothing_in_log_p(model):
+def test_missing_values_do_not_change_log_p(model):
     x = {"a": torch.randn(B, T, 3)}
     nothing = {"a": torch.zeros(B, T, dtype=torch.bool)}
     found = log_likelihood(model, x, nothing, 3, torch.Generator().manual_seed(0))

@@ -26,7 +26,7 @@ def exact(weights, values):
 
 
 def parts(weights, values):
-    """log p(values, z), and the posterior of z with its precision's diagonal only: near, and not it."""
+    """log p(values, z), and an approximate posterior of z: the diagonal of the precision only."""
     precision = torch.eye(Z, dtype=weights.dtype) + weights.T @ weights / V
     mean = values @ weights / V @ torch.linalg.inv(precision)
     one, noise = torch.ones(1, dtype=weights.dtype), torch.tensor([1 / V], dtype=weights.dtype)

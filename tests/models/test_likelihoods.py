@@ -30,7 +30,7 @@ def test_scales_stay_between_floor_and_cap():
     assert scale(torch.tensor(1e4)).item() == CAP
 
 
-def test_shares_and_classes_have_the_librarys_density_and_mean():
+def test_binary_and_categorical_have_the_librarys_density_and_mean():
     logits = torch.randn(6, 5)
     for name, library in (("bernoulli", Bernoulli), ("categorical", OneHotCategorical)):
         distribution = library(logits=logits)
@@ -42,7 +42,7 @@ def test_shares_and_classes_have_the_librarys_density_and_mean():
     assert width("normal", 5) == 10
 
 
-def test_what_lies_between_0_and_1_has_the_librarys_density_and_mean():
+def test_logit_normal_has_the_librarys_density_and_mean():
     parameters = torch.randn(6, 10)
     location, raw = parameters.chunk(2, -1)
     library = LogitNormal(location, logit_scale(raw))
@@ -54,6 +54,6 @@ def test_what_lies_between_0_and_1_has_the_librarys_density_and_mean():
     assert torch.isfinite(edges).all()
 
 
-def test_an_unknown_likelihood_is_named():
+def test_an_unknown_likelihood_is_rejected():
     with pytest.raises(ValueError, match="poisson"):
         nll("poisson", torch.zeros(2), torch.zeros(1))

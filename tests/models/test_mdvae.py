@@ -69,7 +69,7 @@ def test_with_nothing_present_every_posterior_is_its_prior_and_every_kl_is_zero(
 
 
 @torch.no_grad()
-def test_with_nothing_ahead_a_posterior_is_its_prior(model):
+def test_without_future_input_a_posterior_is_its_prior(model):
     x, mask = values()
     mask = {k: v & (torch.arange(T) < 4) for k, v in everything(mask).items()}
     mask["v"] &= torch.arange(T) < 2
@@ -81,7 +81,7 @@ def test_with_nothing_ahead_a_posterior_is_its_prior(model):
 
 @torch.no_grad()
 def holding(model, x, mask, samples):
-    """The latents of x with the given samples: noise chosen so that they come out."""
+    """The latents of x, with noise that gives these samples."""
     draws = model.noise(B, T)
     for _ in range(2 * T + 1):  # w is right first, then shared tick by tick, then the private ones
         latents = model.encode(x, mask, draws)
@@ -90,7 +90,7 @@ def holding(model, x, mask, samples):
 
 
 @torch.no_grad()
-def test_given_what_came_before_a_posterior_follows_later_values_and_not_earlier_ones(model):
+def test_given_earlier_latents_a_posterior_depends_on_later_values_only(model):
     x, mask = values()
     mask = everything(mask)
     before = model.encode(x, mask, noise(model))
@@ -106,7 +106,7 @@ def test_given_what_came_before_a_posterior_follows_later_values_and_not_earlier
 
 
 @torch.no_grad()
-def test_a_later_value_alone_changes_an_earlier_posterior(model):
+def test_a_later_value_changes_an_earlier_posterior(model):
     x, mask = values()
     mask = everything(mask)
     later = {k: v.clone() for k, v in x.items()}
@@ -145,7 +145,7 @@ def test_generate_samples_the_prior(model):
 
 
 @torch.no_grad()
-def test_a_posterior_is_never_less_sure_than_its_prior(model):
+def test_a_posterior_is_at_least_as_precise_as_its_prior(model):
     latents = model.encode(*values(), noise(model))
     assert all((latent.precision >= latent.prior_precision).all() for latent in latents.values())
 
@@ -204,7 +204,7 @@ def test_the_total_is_its_parts_and_the_kl_that_of_gaussians(model):
 
 
 @torch.no_grad()
-def test_what_is_dropped_is_still_reconstructed(model):
+def test_a_dropped_modality_is_still_reconstructed(model):
     x, available = values()
     fed = available | {"a": torch.zeros_like(available["a"])}
     losses = model.loss(x, available, fed, noise(model), 1.0)
@@ -213,7 +213,7 @@ def test_what_is_dropped_is_still_reconstructed(model):
 
 
 @torch.no_grad()
-def test_swapping_the_static_latent_swaps_nothing_else(model):
+def test_swapping_the_static_latent_changes_nothing_else(model):
     x, mask = values()
     z = {k: v.sample for k, v in model.encode(x, mask, noise(model)).items()}
     swapped = model.decode({**z, "w": z["w"].roll(1, 0)})
@@ -242,6 +242,6 @@ def test_static_and_private_latents_can_be_left_out():
         {"modalities": (Modality("a", 2),), "private": -1},
     ],
 )
-def test_impossible_sizes_are_refused(wrong):
+def test_invalid_sizes_are_rejected(wrong):
     with pytest.raises(ValueError, match="must"):
         MDVAEConfig(**wrong)

@@ -18,7 +18,7 @@ def test_coverage_and_rmse():
     assert rmse(truth, truth + 0.3) == pytest.approx(0.3)
 
 
-def test_pearson_is_numpys_and_forgives_scale_and_shift():
+def test_pearson_is_numpys_and_ignores_scale_and_shift():
     x, noise = np.random.default_rng(0).normal(size=(2, 200))
     assert pearson(x, x + noise) == pytest.approx(np.corrcoef(x, x + noise)[0, 1])
     assert pearson(x, 5 - 3 * x) == pytest.approx(-1)

@@ -9,7 +9,7 @@ def lengths(row):
     return edges[1::2] - edges[::2]
 
 
-def test_bursts_and_gaps_have_the_lengths_asked_for():
+def test_bursts_and_gaps_have_the_configured_lengths():
     missing = bursts(np.random.default_rng(0), 50, 20_000, 10, 30)
     burst = np.concatenate([lengths(row) for row in missing])
     gap = np.concatenate([lengths(~row) for row in missing])
@@ -24,7 +24,7 @@ def test_gaps_may_differ_by_stream():
     assert missing[1].mean() == 0
 
 
-def test_sequences_are_hidden_whole_in_bursts_or_by_tick_in_the_shares_asked_for():
+def test_shares_of_hidden_sequences_are_as_configured():
     config = Dropout(absent=0.2, bursts=0.3, frames=0.1, frame_share=0.5, burst_seconds=1.0)
     hidden = modality_dropout(np.random.default_rng(1), 2000, 500, 25, config)
     share = hidden.mean(1)

@@ -116,7 +116,7 @@ def test_the_loss_does_not_depend_on_padding(model, free_nats):
     torch.testing.assert_close(padded.total, losses.total)
 
 
-def test_free_nats_cost_no_less_and_each_latent_at_least_its_own(product):
+def test_free_nats_are_a_lower_bound_per_dimension(product):
     x, available = values()
     noise = torch.zeros(B, T, 4)
     arguments = (x, available, available, product.initial_state(B), noise, 1.0)
@@ -130,7 +130,7 @@ def test_free_nats_cost_no_less_and_each_latent_at_least_its_own(product):
     assert kl == 200.0  # nothing but the free ones
 
 
-def test_what_is_dropped_is_still_reconstructed(model):
+def test_a_dropped_modality_is_still_reconstructed(model):
     x, available = values()
     fed = available | {"a": torch.zeros_like(available["a"])}
     noise = torch.zeros(B, T, 4)
@@ -139,7 +139,7 @@ def test_what_is_dropped_is_still_reconstructed(model):
 
 
 @torch.no_grad()
-def test_streamed_equals_whole(model):
+def test_streaming_equals_the_whole_sequence(model):
     x, mask = inputs(*values())
     whole, surprise, end = model.predict(x, mask, model.initial_state(B))
     state = model.initial_state(B)
@@ -153,7 +153,7 @@ def test_streamed_equals_whole(model):
 
 
 @torch.no_grad()
-def test_the_future_never_changes_the_past(model):
+def test_new_input_never_changes_old_output(model):
     x, mask = inputs(*values())
     before = model.predict(x, mask, model.initial_state(B))[0]
     later = {k: v.clone() for k, v in x.items()}
@@ -165,11 +165,11 @@ def test_the_future_never_changes_the_past(model):
 
 
 @torch.no_grad()
-def test_what_is_seen_makes_z_more_certain(product):
+def test_observations_increase_the_precision_of_z(product):
     model = product
     x, mask = inputs(*values())
     blind = {k: torch.zeros_like(v) for k, v in mask.items()}
     seen = model.infer(x, mask, model.initial_state(B))
     unseen = model.infer(x, blind, model.initial_state(B))
-    # At the first tick both start from the same state, so only what was seen differs.
+    # At the first tick both start from the same state, so only the observations differ.
     assert (seen.precision[:, 0] >= unseen.precision[:, 0]).all()

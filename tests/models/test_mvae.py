@@ -113,23 +113,23 @@ def test_an_elbo_reconstructs_its_subset_only(model):
 
 
 @torch.no_grad()
-def test_cross_is_the_share_of_what_the_subset_is_without(model):
-    """Of the samples that the subset says something of: c is told from a where both are present."""
+def test_cross_weights_modalities_outside_the_subset(model):
+    """c is reconstructed from a where both are present."""
     x, mask = values()
     draws = noise([0])
     crossed = MVAE(MVAEConfig(MODALITIES, hidden=(8,), latent=Z, cross=0.1))
     crossed.load_state_dict(model.state_dict())
     own, both = model.loss(x, mask, [("a",)], draws), crossed.loss(x, mask, [("a",)], draws)
     mean, precision = model.posterior({"a": x["a"]}, {"a": mask["a"]})
-    told = mask["a"] & mask["c"]
-    nats = model.nll("c", x["c"], told, mean + draws[0] * precision.rsqrt())
-    torch.testing.assert_close(both.nll["c"], 0.1 * nats.sum() / told.sum())
+    present = mask["a"] & mask["c"]
+    nats = model.nll("c", x["c"], present, mean + draws[0] * precision.rsqrt())
+    torch.testing.assert_close(both.nll["c"], 0.1 * nats.sum() / present.sum())
     assert both.nll["a"] == own.nll["a"]
     assert both.kl == own.kl
 
 
 @torch.no_grad()
-def test_free_nats_are_the_least_that_a_latent_costs():
+def test_free_nats_are_the_minimum_kl_of_a_dimension():
     x, mask = values()
     free = MVAE(MVAEConfig(MODALITIES, hidden=(8,), latent=Z, free_nats=50.0))
     assert free.loss(x, mask, [NAMES], noise([0])).kl == 50 * Z
@@ -160,7 +160,7 @@ def test_everything_is_generated_from_any_latent(model):
 
 
 def test_it_learns_one_modality_from_another():
-    """b is the sign of a's first number: after training, it is told from a alone."""
+    """b is the sign of a's first number: after training, it is predicted from a alone."""
     torch.manual_seed(0)
     model = MVAE(MVAEConfig((Modality("a", 2), Modality("b", 1, likelihood="bernoulli")), (16,), 2))
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
@@ -179,8 +179,9 @@ def test_it_learns_one_modality_from_another():
 
 
 @pytest.mark.parametrize("rate", [1e-4, 1e-3, 1e-2])
-def test_no_parameter_ever_stops_being_finite(rate):
-    """17 action units, a Bernoulli role and a value between 0 and 1, seven subsets per step, wild inputs."""
+def test_parameters_stay_finite(rate):
+    """17 action units, a Bernoulli role and a value between 0 and 1, seven subsets per step, extreme
+    inputs."""
     torch.manual_seed(0)
     units = Modality("units", 17, likelihood="normal")
     role, level = Modality("role", 1, likelihood="bernoulli"), Modality("level", 1, likelihood="bernoulli")
@@ -202,7 +203,7 @@ def test_no_parameter_ever_stops_being_finite(rate):
     assert all(torch.isfinite(p).all() for p in model.parameters())
 
 
-def test_subsets_are_all_each_alone_and_k_between():
+def test_subsets_are_all_each_alone_and_k_others():
     names = ("a", "b", "c", "d")
     subsets = training_subsets(names, 50, np.random.default_rng(0))
     assert subsets[:5] == [names, ("a",), ("b",), ("c",), ("d",)]
@@ -223,6 +224,6 @@ def test_subsets_are_all_each_alone_and_k_between():
         ({"free_nats": -1.0}, "free_nats"),
     ],
 )
-def test_an_impossible_configuration_names_the_key(keys, named):
+def test_an_invalid_configuration_names_the_key(keys, named):
     with pytest.raises(ValueError, match=named):
         MVAEConfig(**({"modalities": MODALITIES} | keys))

@@ -32,7 +32,7 @@ GOOD = np.zeros((4, 3))
 
 
 @pytest.mark.parametrize(
-    ("arrays", "said"),
+    ("arrays", "message"),
     [
         ({"face": GOOD, "gaze": GOOD}, "gaze: no such modality, expected face, role, engagement"),
         ({}, "empty"),
@@ -45,13 +45,13 @@ GOOD = np.zeros((4, 3))
         ({"face": GOOD, "engagement": np.full((4, 1), 55.0)}, "engagement: expected values from 0 to 1"),
     ],
 )
-def test_what_does_not_fit_is_named_with_what_was_expected(arrays, said, tmp_path):
+def test_an_invalid_session_is_rejected_with_what_was_expected(arrays, message, tmp_path):
     path = save(tmp_path / "a.npz", **arrays)
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=message):
         read_session(path, MODALITIES)
 
 
-def test_a_file_that_is_none_and_an_empty_folder_are_named(tmp_path):
+def test_an_invalid_file_and_an_empty_folder_are_rejected(tmp_path):
     path = tmp_path / "train" / "a.npz"
     path.parent.mkdir()
     with pytest.raises(UserError, match="train: no sessions"):

@@ -1,4 +1,4 @@
-"""Models whose target is told by a decoder linear in z: the forward filter, MVAE, DMVAE."""
+"""Models with a target decoder linear in z: the forward filter, MVAE, DMVAE."""
 
 import msgspec
 import numpy as np
@@ -27,39 +27,40 @@ MDVAE = MDVAEConfig(MODALITIES, hidden=16, static=2, shared=3, private=2)
 
 
 @torch.no_grad()
-def test_what_is_not_known_of_z_is_integrated_out_of_a_linear_decoder():
+def test_a_linear_decoder_integrates_z_out():
     torch.manual_seed(0)
     decoder = mlp(4, 2)
     decoder[0].weight[1] = 0  # then it is exact
     mean, variance = torch.randn(1, 4), torch.rand(1, 4) * 4
-    told = predictive(*linear_logit(decoder, mean, variance))
+    predicted = predictive(*linear_logit(decoder, mean, variance))
     z = mean + variance.sqrt() * torch.randn(400_000, 4)
     location, raw = decoder(z).chunk(2, -1)
     y = torch.sigmoid(location + logit_scale(raw) * torch.randn(len(z), 1))
-    assert told.mean.item() == pytest.approx(y.mean().item(), abs=2e-3)
-    assert told.std.item() == pytest.approx(y.std().item(), abs=2e-3)
+    assert predicted.mean.item() == pytest.approx(y.mean().item(), abs=2e-3)
+    assert predicted.std.item() == pytest.approx(y.std().item(), abs=2e-3)
     low, high = torch.quantile(y[:, 0], torch.tensor([0.05, 0.95]))
-    assert told.low.item() == pytest.approx(low.item(), abs=5e-3)
-    assert told.high.item() == pytest.approx(high.item(), abs=5e-3)
+    assert predicted.low.item() == pytest.approx(low.item(), abs=5e-3)
+    assert predicted.high.item() == pytest.approx(high.item(), abs=5e-3)
 
 
 @torch.no_grad()
 def test_the_likelihood_of_an_interval_is_that_of_its_logit_normal():
     location, scale = torch.randn(50, 1), torch.rand(50, 1) + 0.1
     y = torch.rand(50, 1)
-    told = predictive(location, scale)
-    found = logit_normal_nll(*(v.squeeze(-1).numpy() for v in (y, told.low, told.high)))
+    predicted = predictive(location, scale)
+    found = logit_normal_nll(*(v.squeeze(-1).numpy() for v in (y, predicted.low, predicted.high)))
     np.testing.assert_allclose(found, logit_normal(y, location, scale).squeeze(-1), rtol=1e-3, atol=1e-4)
 
 
-def test_the_likelihood_of_what_is_0_or_1():
+def test_the_likelihood_of_a_binary_target():
     nats = bernoulli_nll(np.array([0.0, 1.0]), np.array([0.25, 0.25], np.float32))
     np.testing.assert_allclose(nats, [-np.log(0.75), -np.log(0.25)])
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Sessions in which voice and pose follow a slow walk, and the share its last quarter of a second."""
+    """Sessions in which voice and pose follow a slow random walk, and the target its last quarter of a
+    second."""
     root, rng = tmp_path_factory.mktemp("sessions"), np.random.default_rng(0)
     for part, count in (("train", 16), ("test", 6)):
         (root / part).mkdir()
@@ -99,7 +100,7 @@ def check(scores):
     ],
     ids=["mvae", "dmvae"],
 )
-def test_a_target_is_told_from_what_is_present(model, folder, tmp_path):
+def test_a_target_is_predicted_from_what_is_present(model, folder, tmp_path):
     config = config_of(model, folder)
     Trainer(config, 0, tmp_path / "run").run(lambda progress: None)
     check(evaluate(load_model(tmp_path / "run")[1], config, 0))
@@ -111,7 +112,7 @@ def smoother(folder, run, rounds=100):
 
 
 @pytest.mark.long
-def test_a_forward_filter_learns_from_a_trained_mdvae_and_leaves_it_as_it_is(folder, tmp_path):
+def test_a_forward_filter_learns_from_a_trained_mdvae_without_changing_it(folder, tmp_path):
     config = config_of(ForwardFilterConfig(MDVAE, hidden=16), folder)
     mdvae = smoother(folder, tmp_path / "smoother")
     before = {k: v.clone() for k, v in mdvae.state_dict().items()}
@@ -121,7 +122,7 @@ def test_a_forward_filter_learns_from_a_trained_mdvae_and_leaves_it_as_it_is(fol
     assert all(torch.equal(v, before[k]) for k, v in model.smoother.state_dict().items())
 
 
-def test_a_filters_training_goes_on_where_it_was(folder, tmp_path):
+def test_training_of_a_filter_resumes(folder, tmp_path):
     config = config_of(ForwardFilterConfig(MDVAE, hidden=16), folder, rounds=4)
     mdvae = smoother(folder, tmp_path / "smoother", rounds=2)
     before = {k: v.clone() for k, v in mdvae.state_dict().items()}
@@ -143,14 +144,14 @@ def test_a_filters_training_goes_on_where_it_was(folder, tmp_path):
     assert all(torch.equal(v, before[k]) for k, v in model.smoother.state_dict().items())
 
 
-def test_a_filter_has_nothing_to_learn_from_without_an_mdvae(folder, tmp_path):
+def test_a_filter_needs_a_trained_mdvae(folder, tmp_path):
     with pytest.raises(UserError, match="use enrapt distil"):
         Trainer(config_of(ForwardFilterConfig(MDVAE), folder), 0, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
-    ("model", "modalities", "said"),
+    ("model", "modalities", "message"),
     [
         (MDVAEConfig, (TARGET,), "at least one observed"),
         (MVAEConfig, (*MODALITIES, Modality("z", 1, "target", "logit_normal")), "at most one target"),
@@ -158,8 +159,8 @@ def test_a_filter_has_nothing_to_learn_from_without_an_mdvae(folder, tmp_path):
         (MVAEConfig, (MODALITIES[0], Modality("c", 1, "context")), "must be observed, or one the target"),
     ],
 )
-def test_modalities_that_do_not_go_together_are_told(model, modalities, said):
-    with pytest.raises(ValueError, match=said):
+def test_invalid_combinations_of_modalities_are_rejected(model, modalities, message):
+    with pytest.raises(ValueError, match=message):
         model(modalities)
 
 

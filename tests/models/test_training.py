@@ -38,7 +38,7 @@ def test_a_run_repeats_bit_for_bit_from_its_seed(config, weights, tmp_path):
     assert train(config, 1, tmp_path / "other") != weights
 
 
-def test_a_resumed_run_ends_in_the_weights_of_one_never_stopped(config, weights, tmp_path):
+def test_a_resumed_run_ends_in_the_weights_of_an_uninterrupted_one(config, weights, tmp_path):
     def kill(progress):
         raise Killed
 
@@ -64,24 +64,24 @@ def test_steps_with_a_gradient_that_is_not_finite_are_skipped_and_counted(config
     assert all(torch.equal(a, b) for a, b in zip(before, trainer.model.parameters(), strict=True))
 
 
-def test_a_folder_with_another_run_is_left_alone(config, tmp_path):
+def test_a_folder_with_another_run_is_not_changed(config, tmp_path):
     Trainer(config, 0, tmp_path / "run")
     with pytest.raises(UserError, match="another configuration or seed"):
         Trainer(config, 1, tmp_path / "run")
 
 
-def test_a_run_that_is_not_finished_has_no_model(config, tmp_path):
+def test_an_unfinished_run_has_no_model(config, tmp_path):
     Trainer(config, 0, tmp_path / "run")
     with pytest.raises(UserError, match="not finished"):
         load_model(tmp_path / "run")
 
 
-def test_a_folder_without_a_run_is_named(tmp_path):
+def test_a_folder_without_a_run_is_an_error(tmp_path):
     with pytest.raises(UserError, match=r"nowhere: no training run"):
         load_model(tmp_path / "nowhere")
 
 
-def test_weights_of_another_model_are_named(config, weights, tmp_path):
+def test_weights_of_another_model_are_rejected(config, weights, tmp_path):
     trainer = Trainer(config, 0, tmp_path / "run")
     wider = msgspec.structs.replace(config.model, hidden=9)
     other = Trainer(msgspec.structs.replace(config, model=wider), 0, tmp_path / "wider")
@@ -99,7 +99,7 @@ def test_weights_of_another_model_are_named(config, weights, tmp_path):
         ('hidden = "wide"', r"\$\.model\.hidden"),
     ],
 )
-def test_a_wrong_configuration_is_named(change, named, tmp_path):
+def test_an_invalid_configuration_is_rejected(change, named, tmp_path):
     path = tmp_path / "wrong.toml"
     text = (load_config.__globals__["PRESETS"] / "default.toml").read_text()
     path.write_text(text.replace("hidden = 128", change))

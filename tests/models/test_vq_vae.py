@@ -45,7 +45,7 @@ def test_an_update_is_the_moving_average_in_closed_form():
     assert book.idle.tolist() == [0, 0, 1]
 
 
-def test_updates_with_one_batch_over_and_over_end_at_its_means():
+def test_repeated_updates_with_one_batch_converge_to_its_means():
     book = codebook([0.0], [10.0])
     h = torch.tensor([[1.0], [2.0], [9.0]])
     for _ in range(2000):
@@ -54,7 +54,7 @@ def test_updates_with_one_batch_over_and_over_end_at_its_means():
     torch.testing.assert_close(book.count, torch.tensor([2.0, 1.0]), rtol=1e-4, atol=0)
 
 
-def test_a_dead_code_revives_at_an_output_of_the_batch_and_not_before_its_time():
+def test_an_unused_code_moves_to_an_output_after_its_patience():
     book = codebook([0.0, 0.0], [50.0, 50.0])
     h = torch.tensor([[0.5, 0.0], [0.0, 0.5]])
     for _ in range(Codebook.PATIENCE - 1):
@@ -68,7 +68,7 @@ def test_a_dead_code_revives_at_an_output_of_the_batch_and_not_before_its_time()
     assert book.idle.tolist() == [0, 0]  # in use again
 
 
-def test_the_first_batch_gives_places_to_all_codes():
+def test_the_first_batch_moves_all_unused_codes():
     torch.manual_seed(0)
     book, h = Codebook(20, 4), torch.randn(200, 4) * 0.1 + 5
     book.update(h)
@@ -88,7 +88,7 @@ def test_the_gradient_goes_straight_through(model):
     torch.testing.assert_close(at_encoder, at_code)
 
 
-def test_where_the_encoder_gives_a_code_nothing_is_lost(model):
+def test_quantisation_of_a_code_is_exact(model):
     codes = model.codebook.code[torch.arange(2 * model.features // 3) % 12].reshape(2, model.features)
     q = codes.unflatten(-1, (-1, 3))
     assert torch.equal(model.codebook(q), q)
@@ -125,7 +125,7 @@ def test_leading_axes_do_not_matter(model):
     torch.testing.assert_close(decoded.flatten(0, 1), model.decode(vectors.flatten(0, 1)))
 
 
-def test_training_reconstructs_what_few_codes_can_say():
+def test_training_reconstructs_a_few_patterns():
     torch.manual_seed(0)
     model = VQVAE(VQVAEConfig((16,), codes=8, size=2, hidden=16))
     patterns = torch.randn(4, 16)
@@ -140,7 +140,7 @@ def test_training_reconstructs_what_few_codes_can_say():
 
 
 @pytest.mark.parametrize("scale", [0.0, 1e-6, 1e6])
-def test_nothing_is_ever_non_finite(model, scale):
+def test_the_loss_stays_finite(model, scale):
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-12)
     for _ in range(2 * Codebook.PATIENCE):
         losses, encoded = model.loss(scale * torch.randn(2, *model.config.shape))
@@ -152,7 +152,7 @@ def test_nothing_is_ever_non_finite(model, scale):
     assert all(value.isfinite().all() for value in model.state_dict().values())
 
 
-def test_a_shape_that_the_strides_do_not_fit_is_refused():
+def test_a_shape_that_is_no_multiple_of_the_stride_is_rejected():
     for shape in ((), (12,), (8, 8, 8), (64, 60)):
         with pytest.raises(ValueError, match="multiples of 8"):
             VQVAEConfig(shape)

@@ -1,4 +1,4 @@
-"""Sessions on streams of Lab Streaming Layer, instead of a camera and a microphone; on the loopback only."""
+"""Sessions with streams of Lab Streaming Layer instead of devices; on the loopback only."""
 
 import json
 import os
@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from enrapt.bundle.bundle import Bundle
-from enrapt.contracts.errors import UserError
 from enrapt.contracts.schemas import AUDIO, FACE
 from enrapt.realtime import LiveSession
 from enrapt.realtime.engine.engine import Engine
 from enrapt.realtime.engine.estimate import estimate_of
+from enrapt.realtime.sources.pushed import Pushed
 from enrapt.realtime.streams.samples import SECOND
+from tests.support.bundles import make_bundle
 from tests.support.lsl_loopback import FEATURES, LOOPBACK, SOUND, Outlets
 
 pytestmark = pytest.mark.live
@@ -41,14 +42,15 @@ def outlet():
         yield outlets
 
 
-def test_a_session_shows_the_model_what_the_streams_brought(outlet, name, tiny_bundle, tmp_path):
+def test_the_model_gets_what_the_streams_push(outlet, name, tiny_bundle, tmp_path):
     _, zero = outlet(FEATURES, name=f"{name}-face", channels=FACE.dim, rate=30)
     outlet(FEATURES, name=f"{name}-audio", channels=AUDIO.dim, rate=25)
     engine = Engine(Bundle.load(tiny_bundle))
-    session = LiveSession(face=f"lsl:{name}-face", audio=f"lsl:{name}-audio", bundle=tiny_bundle)
+    streams = {"face": f"lsl:{name}-face", "audio": f"lsl:{name}-audio"}
+    session = LiveSession(None, None, streams=streams, bundle=tiny_bundle)
     with session:
-        start = session._loop.zero
         for estimate in session:
+            start = session.source.zero
             observation = session.observation
             step = engine.step(observation.values)
             assert estimate_of(observation, step, estimate.latency_ms) == estimate
@@ -72,10 +74,10 @@ def test_a_session_shows_the_model_what_the_streams_brought(outlet, name, tiny_b
 
 
 @pytest.mark.long
-def test_a_session_goes_on_when_its_stream_is_killed_and_again_when_it_is_back(outlet, name, tiny_bundle):
+def test_a_session_continues_without_its_stream_and_uses_it_when_it_is_back(outlet, name, tiny_bundle):
     process, _ = outlet(FEATURES, name=name, channels=FACE.dim)
     present = []
-    with LiveSession(mic=None, face=f"lsl:{name}", bundle=tiny_bundle) as session:
+    with LiveSession(None, None, streams={"face": f"lsl:{name}"}, bundle=tiny_bundle) as session:
         for estimate in session:
             present.append(estimate.present["face"])
             if estimate.tick == 30:
@@ -91,9 +93,9 @@ def test_a_session_goes_on_when_its_stream_is_killed_and_again_when_it_is_back(o
     assert face.captured == face.used + face.dropped.total()
 
 
-def test_paused_what_comes_is_thrown_away_and_counted(outlet, name, tiny_bundle):
+def test_samples_are_dropped_and_counted_while_paused(outlet, name, tiny_bundle):
     outlet(FEATURES, name=name, channels=FACE.dim)
-    with LiveSession(mic=None, face=f"lsl:{name}", bundle=tiny_bundle) as session:
+    with LiveSession(None, None, streams={"face": f"lsl:{name}"}, bundle=tiny_bundle) as session:
         for estimate in session:
             if estimate.tick == 25:
                 session.pause()
@@ -108,12 +110,34 @@ def test_paused_what_comes_is_thrown_away_and_counted(outlet, name, tiny_bundle)
     assert face.captured == face.used + face.dropped.total()
 
 
-def test_a_session_hears_sound_from_a_stream(outlet, name, tiny_bundle):
+def test_features_of_any_modality_beside_pushed_ones(outlet, name, tmp_path):
+    """A bundle of two modalities, of its own schemas; one is held for longer than the other."""
+    gaze, touch = ("gaze", 3, "gaze/2", 0.5), ("touch", 2, None, 0.1)
+    bundle = make_bundle(tmp_path / "hands.onnx", [gaze, touch])
+    outlet(FEATURES, name=name, channels=3, rate=50)
+    pushed = Pushed("touch")
+    present = []
+    with LiveSession(None, None, streams={"gaze": f"lsl:{name}"}, devices=[pushed], bundle=bundle) as session:
+        for estimate in session:
+            if 10 <= estimate.tick < 20:
+                pushed.push([1.0, 2.0])
+            if estimate.present["touch"]:
+                assert session.observation.values["touch"].tolist() == [1.0, 2.0]
+            present.append(estimate.present)
+            if estimate.tick == 30:
+                break
+    assert all(at_tick["gaze"] for at_tick in present[10:])
+    assert [at_tick["touch"] for at_tick in present[12:20]] == [True] * 8
+    assert not any(at_tick["touch"] for at_tick in [*present[:10], *present[26:]])
+    assert session.counts["touch"].captured == 10
+
+
+def test_sound_from_a_stream(outlet, name, tiny_bundle):
     outlet(SOUND, name=name, rate=16_000, channels=1, format="float32")
     levels = {True: [], False: []}
-    with LiveSession(None, audio=f"lsl:{name}", bundle=tiny_bundle) as session:
-        zero = session._loop.zero
+    with LiveSession(None, None, streams={"audio": f"lsl:{name}"}, bundle=tiny_bundle) as session:
         for estimate in session:
+            zero = session.source.zero
             if (audio := session.observation.values["audio"]) is not None:
                 second = (zero + session.observation.time) / SECOND % 1
                 if 0.1 < second < 0.4 or 0.6 < second < 0.9:
@@ -122,14 +146,14 @@ def test_a_session_hears_sound_from_a_stream(outlet, name, tiny_bundle):
                 break
     assert min(levels[True]) > -10
     assert max(levels[False]) < -60
-    assert session.summary()["overflows"] == 0
+    assert session.source.devices["audio"].overflows == 0
 
 
-def test_without_pylsl_it_says_what_to_install(tmp_path):
+def test_without_pylsl_the_error_says_what_to_install(tmp_path):
     (tmp_path / "pylsl.py").write_text("raise ImportError")
     done = subprocess.run(
-        [sys.executable, "-m", "enrapt.cli.main", "live", "--face", "lsl:a", "--mic", "none"],
-        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        [sys.executable, "-m", "enrapt.cli.main", "live", "--stream", "face=lsl:a", "--mic", "none"],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join((str(tmp_path), os.environ.get("PYTHONPATH", "")))},
         capture_output=True,
         text=True,
         timeout=60,
@@ -145,7 +169,7 @@ def test_the_command(outlet, name, tiny_bundle, tmp_path):
         return subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=tmp_path)
 
     outlet(FEATURES, name=name, channels=FACE.dim)
-    live = ["--bundle", tiny_bundle, "--duration", "1", "--face", f"lsl:{name}", "--mic", "none"]
+    live = ["--bundle", tiny_bundle, "--duration", "1", "--stream", f"face=lsl:{name}", "--mic", "none"]
     done = enrapt("live", *live, "--stats", "stats.json")
     assert done.returncode == 0, done.stderr
     assert f"live: face face/1 at 30 Hz from {os.uname().nodename}" in done.stderr
@@ -162,13 +186,5 @@ def test_the_command(outlet, name, tiny_bundle, tmp_path):
     assert "no pictures and no sound" in done.stderr
     assert not Path(tmp_path / "media").exists()
 
-    done = enrapt("live", *live, "--camera", "0")
-    assert done.returncode == 2
-    assert done.stderr == f"enrapt: the face is of camera 0 or of lsl:{name}: give one of them\n"
-
-
-def test_what_cannot_be_meant_is_refused_before_anything_opens():
-    with pytest.raises(UserError, match="of camera 1 or of lsl:a: give one"):
-        LiveSession(1, face="lsl:a")
-    with pytest.raises(UserError, match="of microphone USB or of lsl:a: give one"):
-        LiveSession(mic="USB", audio="lsl:a")
+    done = enrapt("live", *live, "--camera", "99")  # not opened: the stream gives the face
+    assert done.returncode == 0, done.stderr

@@ -21,9 +21,10 @@ class Delivered(NamedTuple):
 
 
 class FakeInlet:
-    """An inlet that records calls. Samples are wanted unless `unwanted` is set; its clock started 5 s ago.
+    """An inlet of the modality `modality`, whose clock started 5 s before it was made.
 
     Attributes:
+        unwanted: None; set it to a reason to have samples dropped.
         samples: those delivered, in order.
         dropped: by reason.
         reached: the latest watermark.

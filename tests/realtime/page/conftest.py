@@ -13,6 +13,14 @@ def server() -> Iterator[PageServer]:
     server.close(True)
 
 
+@pytest.fixture(scope="package")
+def idle_server() -> Iterator[PageServer]:
+    """A server without estimates, for tests that change nothing."""
+    server = PageServer(port=0)
+    yield server
+    server.close(True)
+
+
 @pytest.fixture
 def run(server: PageServer) -> FakeRun:
     """A run that reports its status at each tick."""

@@ -214,8 +214,8 @@ def test_openapi_describes_responses_to_valid_and_invalid_requests(server):
 
 
 @pytest.mark.parametrize("path", [*PATHS, "/no-such-thing"])
-def test_every_response_has_security_headers(server, path):
-    headers = request(server, path)[1]
+def test_every_response_has_security_headers(idle_server, path):
+    headers = request(idle_server, path)[1]
     assert headers["content-security-policy"].startswith("default-src 'self'; ")
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["cache-control"] == "no-store"
@@ -225,8 +225,8 @@ def test_every_response_has_security_headers(server, path):
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "TRACE", "OPTIONS"])
 @pytest.mark.parametrize("path", PATHS)
-def test_only_get_is_allowed(server, path, method):
-    assert request(server, path, method)[0] == 405
+def test_only_get_is_allowed(idle_server, path, method):
+    assert request(idle_server, path, method)[0] == 405
 
 
 @pytest.mark.parametrize(
@@ -241,11 +241,11 @@ def test_only_get_is_allowed(server, path, method):
         "/app.py",
     ],
 )
-def test_no_other_files_are_served(server, path):
-    assert request(server, path)[0] == 404
+def test_no_other_files_are_served(idle_server, path):
+    assert request(idle_server, path)[0] == 404
 
 
-def test_page_loads_nothing_from_elsewhere(server):
-    content = request(server, "/")[2].decode()
+def test_page_loads_nothing_from_elsewhere(idle_server):
+    content = request(idle_server, "/")[2].decode()
     assert "enrapt" in content
     assert not re.findall(r"""(?:src|href)=["']?(?:https?:)?//""", content)
