@@ -28,7 +28,8 @@ def summary(run: "Run", wall: float) -> str:
     for stage, percentiles in run.statistics.latency().items():
         p50, p95, p99 = percentiles
         lines.append(f"  {stage:<14}{p50:8.2f}{p95:9.2f}{p99:9.2f}")
-    lines += ["", "samples", *_counted(run.counts)]
+    if run.counts:  # a session as recorded has none
+        lines += ["", "samples", *_counted(run.counts)]
     if run.output_counts:
         lines += ["", "outputs", *_counted(run.output_counts)]
     return "\n".join(lines)
