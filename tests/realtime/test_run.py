@@ -126,8 +126,9 @@ def test_every_source_gives_estimates_to_caller_outputs_recorder_and_statistics(
                 break
     assert [e.tick for e in estimates] == list(range(len(estimates)))
     assert len(estimates) == (11 if kind == "recording, paced" else 21)
-    assert all(e.present["audio"] for e in estimates[5:])
-    assert {e.engagement.mean for e in estimates[5:]} == {0.4}
+    assert all(e.engagement.mean == (0.4 if e.present["audio"] else 0.2) for e in estimates)
+    present = sum(e.present["audio"] for e in estimates[1:])
+    assert present >= 10 if kind == "devices" else present == len(estimates) - 1  # devices may be late
     assert read(lines) == estimates
     assert len(table.read_text().splitlines()) == 1 + len(estimates)
     reader = SessionReader(folder)
