@@ -1,11 +1,15 @@
-"""Time of a tick: the step graph beside the block graph, PyTorch and NumPy, and batches of streams.
+"""Time of a tick: the step graph beside the block graph, PyTorch, and batches of streams.
 
-    python benchmarks/graphs.py [--rounds N]
+    python benchmarks/graphs.py [--rounds N] [--save FOLDER] [--beside FOLDER]
 
 MM-VRNN with three modalities (face 57, audio 44, context 8) and the forward filter of an MDVAE with three,
-weights as they are drawn, one thread each, in turns; µs a tick, median (5–95 %). A step is run as the engine
-runs it, on buffers that ONNX Runtime knows; beside it the plain `session.run`, which takes a dictionary and
-makes new arrays. NumPy does the same stacked products and functions as MM-VRNN's step, surprise included.
+weights as drawn from seed 0, one thread each, interleaved; µs per tick and stream, median (5–95 %). A step
+runs as the engine runs it, on buffers bound in ONNX Runtime; beside it the plain `session.run`, which takes a
+dictionary and allocates its outputs. Times are the thread's processor time, so that other load on the machine
+counts little.
+
+`--save` writes MM-VRNN's step graphs as `HIDDEN-LATENT.onnx`. `--beside` takes such files, of another version
+of the exporter, and interleaves them with this version's at batch 1 and 128, once their outputs agree.
 """
 
 import argparse
@@ -22,14 +26,11 @@ import torch
 from enrapt.bundle.bundle import Bundle
 from enrapt.bundle.metadata import digest
 from enrapt.bundle.sequence import initial_states
-from enrapt.export.step import Blocks, StepGraph
 from enrapt.export.write import describe, graph_of, with_metadata
 from enrapt.models.config import load_config
-from enrapt.models.experts import FLOOR
 from enrapt.models.forward_filter import ForwardFilter
-from enrapt.models.likelihoods import LOGIT_CAP
 from enrapt.models.mdvae import MDVAE
-from enrapt.models.mm_vrnn import CLIP, MMVRNN, MMVRNNConfig
+from enrapt.models.mm_vrnn import MMVRNN, MMVRNNConfig
 from enrapt.models.modality import Modality
 from enrapt.realtime.engine.engine import Engine
 
@@ -49,98 +50,32 @@ def bundle_of(model: MMVRNN | ForwardFilter, kind: str, folder: Path) -> Bundle:
     return Bundle.load(path)
 
 
-def made_up(bundle: Bundle, *shape: int) -> dict[str, np.ndarray]:
-    """What a graph takes, everything present; shape is that of its axes before the last."""
+def feed(bundle: Bundle, *shape: int) -> dict[str, np.ndarray]:
+    """Random inputs of a graph, everything present; `shape` is that of the axes before the last."""
     rng, inputs = np.random.default_rng(0), bundle.metadata.inputs
     x = {m.name: rng.standard_normal((*shape, m.dim), np.float32) for m in inputs}
     return x | {"mask": np.ones((*shape, len(inputs)), np.float32)} | initial_states(bundle, shape[0])
 
 
-def numpy_step(graph: StepGraph) -> Callable[..., np.ndarray]:
-    """`StepGraph.forward` in NumPy; gives the next state."""
-    w = {k: v.numpy() for k, v in graph.named_buffers()}
-    cut_mask = np.cumsum(graph.from_mask)[:-1]
-    cut_h = np.cumsum([*graph.to_move, *graph.to_tell])[:-1]
-
-    def softplus(x: np.ndarray) -> np.ndarray:
-        return np.logaddexp(x, 0)
-
-    def sigmoid(x: np.ndarray) -> np.ndarray:
-        return 1 / (1 + np.exp(-x))
-
-    def phi_z(z: np.ndarray) -> np.ndarray:
-        return np.maximum(z @ w["phi_z_w"] + w["phi_z_b"], 0)
-
-    def blocks(of: Blocks) -> Callable[[np.ndarray], np.ndarray]:
-        weights = [p.detach().numpy() for p in of.weights]
-        biases = [p.detach().numpy() for p in of.biases] or [np.float32(0)] * len(weights)
-        cuts = np.cumsum(of.sizes)[:-1] if of.apart else []
-
-        def product(x: np.ndarray) -> np.ndarray:
-            parts = zip(np.split(x, cuts, -1), weights, biases, strict=True)
-            return np.concatenate([part @ w + b for part, w, b in parts], -1)
-
-        return product
-
-    of_x, means, raws, locations, raw_scales = (
-        blocks(of) for of in (graph.phi, graph.means, graph.raws, graph.location, graph.raw_scale)
-    )
-
-    def step(inputs: list[np.ndarray], mask: np.ndarray, h: np.ndarray) -> np.ndarray:
-        counts, caps = np.split(mask @ w["mask_w"] + w["mask_b"], cut_mask, -1)
-        prior_mean, prior_raw, shifts_h, raws_h, switch_h, new_h, decoders_h, head_h = np.split(
-            h @ w["h_w"] + w["h_b"], cut_h, -1
-        )
-        columns = [v for i, x in enumerate(inputs) for v in (x, mask[:, i : i + 1])]
-        x = np.where(counts > 0, (np.concatenate(columns, -1) - w["center"]) * w["inverse"], 0)
-        phi = np.maximum(of_x(np.clip(x, -CLIP, CLIP)), 0)
-        # The posterior.
-        raw = np.concatenate([prior_raw, raws(phi) + raws_h], -1)
-        precisions = np.minimum(softplus(raw) + FLOOR, caps)
-        prior, precisions = np.split(precisions, [prior_raw.shape[-1]], -1)
-        variance = 1 / (prior + precisions @ w["sum_z"])
-        z = prior_mean + (precisions * (means(phi) + shifts_h)) @ w["sum_z"] * variance
-        # The recurrence.
-        n, of_z = h.shape[-1], phi_z(z)
-        gates = sigmoid(phi @ w["switch_w"] + of_z @ w["switch_z_w"] + switch_h)
-        new_x = phi @ w["new_w"] + of_z @ w["new_z_w"] + w["new_b"]
-        new = np.tanh(new_x + gates[:, :n] * new_h)
-        # What is told: surprise and the estimate.
-        hidden = np.maximum(phi_z(prior_mean) @ w["decoder_w"] + decoders_h, 0)
-        location, spread = locations(hidden), np.minimum(softplus(raw_scales(hidden)) + 0.02, 20)
-        (np.abs(x[:, : location.shape[-1]] - location) / spread + np.log(2 * spread)) @ w["sum_x"]
-        of_h = np.maximum(head_h, 0) @ w["head_w"] + w["head_b"]
-        location, raw = np.split(of_h + z @ w["of_z"], 2, -1)
-        own = np.minimum(softplus(raw) + 0.02, LOGIT_CAP)
-        y = sigmoid(location + np.sqrt(own * own + variance @ w["of_variance"]) * w["nodes"])
-        y = y[:, :-2]
-        deviation = y - y @ w["node_weights"]
-        np.sqrt(np.maximum(deviation * deviation @ w["node_weights"], 1e-10))
-        return new + gates[:, n:] * (h - new)
-
-    return step
-
-
-Kinds = dict[str, tuple[Callable[[], object], int, int]]  # by name: what, calls at once, ticks a call
+Kinds = dict[str, tuple[Callable[[], object], int, int]]  # by name: call, calls per turn, ticks per call
 
 
 def race(kinds: Kinds, rounds: int) -> None:
-    """Take turns, and print how long each took; the first is what the others are compared with."""
+    """Interleave, and print the time of each; the ratio is to the first, within a turn."""
     taken: dict[str, list[float]] = {name: [] for name in kinds}
     for _ in range(rounds):
         for name, (call, calls, per_call) in kinds.items():
-            start = time.perf_counter()
+            start = time.thread_time()
             for _ in range(calls):
                 call()
-            taken[name].append((time.perf_counter() - start) / calls / per_call * 1e6)
+            taken[name].append((time.thread_time() - start) / calls / per_call * 1e6)
     (first, *_) = taken.values()
     for name, values in taken.items():
         ordered = sorted(values)
         low, high = ordered[len(ordered) // 20], ordered[-1 - len(ordered) // 20]
-        ratio = statistics.median(s / v for s, v in zip(first, values, strict=True))
+        ratio = statistics.median(v / f for f, v in zip(first, values, strict=True))
         print(
-            f"  {name:18s} {statistics.median(values):7.1f} ({low:.1f}–{high:.1f})   "
-            f"step takes {ratio:5.2f} × as long"
+            f"  {name:26s} {statistics.median(values):7.1f} ({low:.1f}–{high:.1f})   {ratio:5.2f} × the first"
         )
 
 
@@ -148,7 +83,7 @@ def graphs(model: MMVRNN | ForwardFilter) -> Kinds:
     """The graphs of a model, and the model itself."""
     with tempfile.TemporaryDirectory() as folder:
         step, block = (bundle_of(model, kind, Path(folder)) for kind in ("step", "block"))
-    one, many, ticks = made_up(step, 1), made_up(step, 128), made_up(block, 1, TICKS)
+    one, many, ticks = feed(step, 1), feed(step, 128), feed(block, 1, TICKS)
     inputs = [m.name for m in step.metadata.inputs]
     tensors = {name: torch.from_numpy(one[name])[:, None] for name in inputs}
     here = {name: torch.ones(1, 1, dtype=torch.bool) for name in inputs}
@@ -167,24 +102,49 @@ def graphs(model: MMVRNN | ForwardFilter) -> Kinds:
         "block": (lambda: block.session.run(None, ticks), 1, TICKS),
         "step, 128 streams": (engines.advance, 2, 128),
     }
-    if isinstance(model, MMVRNN):
-        in_numpy, x = numpy_step(StepGraph(model)), [one[name] for name in inputs]
-        (expected,) = step.session.run(["next_state_h"], one)
-        np.testing.assert_allclose(in_numpy(x, one["mask"], one["state_h"]), expected, atol=1e-5)
-        kinds["NumPy"] = (lambda: in_numpy(x, one["mask"], one["state_h"]), 20, 1)
+    return kinds
+
+
+def versions(model: MMVRNN, other: Bundle) -> Kinds:
+    """This exporter's step graph of a model and another version's, for one stream and for 128."""
+    with tempfile.TemporaryDirectory() as folder:
+        ours = bundle_of(model, "step", Path(folder))
+    kinds: Kinds = {}
+    for streams in (1, 128):
+        values = feed(ours, streams)
+        for name in (o.name for o in ours.session.get_outputs()):
+            found, expected = (b.session.run([name], values)[0] for b in (ours, other))
+            np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4, err_msg=name)
+        for name, bundle in (("other version", other), ("this version", ours)):
+            engine = Engine(bundle, streams=streams)
+            engine.step_streams([{m: values[m][i] for m in engine.inputs} for i in range(streams)])
+            kinds[f"{name}, {streams} streams"] = (engine.advance, 20 if streams == 1 else 2, streams)
     return kinds
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=60)
+    parser.add_argument("--save", type=Path, metavar="FOLDER", help="write step graphs, and stop")
+    parser.add_argument("--beside", type=Path, metavar="FOLDER", help="compare with the step graphs there")
     args = parser.parse_args()
-    print("µs a tick and stream")
+    print("µs per tick and stream")
     for hidden, latent in ((64, 16), (128, 32)):
         torch.manual_seed(0)
         model = MMVRNN(MMVRNNConfig(MODALITIES, hidden=hidden, latent=latent)).eval()
+        if args.save:
+            args.save.mkdir(parents=True, exist_ok=True)
+            bundle_of(model, "step", args.save).path.rename(args.save / f"{hidden}-{latent}.onnx")
+            continue
         print(f"MM-VRNN, hidden {hidden}, latent {latent}")
-        race(graphs(model), args.rounds)
+        if args.beside:
+            kinds = versions(model, Bundle.load(args.beside / f"{hidden}-{latent}.onnx"))
+            for streams in (1, 128):
+                race({k: v for k, v in kinds.items() if k.endswith(f", {streams} streams")}, args.rounds)
+        else:
+            race(graphs(model), args.rounds)
+    if args.save or args.beside:
+        return
     torch.manual_seed(0)
     modalities = tuple(m if m.role == "target" else Modality(m.name, m.dim) for m in MODALITIES)
     sizes = msgspec.structs.replace(load_config("mdvae").model, modalities=modalities)

@@ -1,8 +1,9 @@
-"""What 8-bit weights cost and gain: size, time of a step, scores on held-out simulated people.
+"""8-bit weights beside float32: file size, time of a step, scores on held-out simulated people.
 
     python benchmarks/quantise.py RUN [--rounds N]
 
-RUN is the folder of `enrapt train`. Both bundles are written anew and take turns, one thread each.
+RUN is a run folder of `enrapt train` or `enrapt distil`. Both bundles are exported here and timed
+interleaved, one thread each.
 """
 
 import argparse
@@ -22,13 +23,13 @@ from enrapt.export.quantise import quantised
 from enrapt.export.write import describe, graph_of, with_metadata
 from enrapt.models.training import load_model, run_seed
 
-STEPS = 20  # timed at once
+STEPS = 20  # per timing
 
 
-def seconds_a_step(bundle: Bundle, fed: dict[str, np.ndarray]) -> float:
+def seconds_per_step(bundle: Bundle, feed: dict[str, np.ndarray]) -> float:
     start = time.perf_counter()
     for _ in range(STEPS):
-        bundle.session.run(None, fed)
+        bundle.session.run(None, feed)
     return (time.perf_counter() - start) / STEPS
 
 
@@ -52,14 +53,16 @@ def main() -> None:
     rng = np.random.default_rng(0)
     for batch in (1, 128):
         inputs = bundles["float32"].metadata.inputs
-        fed = {m.name: rng.standard_normal((batch, m.dim), np.float32) for m in inputs}
-        fed |= initial_states(bundles["float32"], batch) | {"mask": np.ones((batch, len(inputs)), np.float32)}
-        taken = [{k: seconds_a_step(b, fed) for k, b in bundles.items()} for _ in range(args.rounds)]
+        feed = {m.name: rng.standard_normal((batch, m.dim), np.float32) for m in inputs}
+        feed |= initial_states(bundles["float32"], batch) | {
+            "mask": np.ones((batch, len(inputs)), np.float32)
+        }
+        taken = [{k: seconds_per_step(b, feed) for k, b in bundles.items()} for _ in range(args.rounds)]
         ratios = sorted(t["float32"] / t["int8"] for t in taken)
         medians = {k: statistics.median(t[k] for t in taken) * 1e6 / batch for k in bundles}
         low, high = ratios[len(ratios) // 20], ratios[-1 - len(ratios) // 20]
         print(
-            f"batch {batch:3d}: float32 {medians['float32']:.1f} µs a stream, int8 {medians['int8']:.1f}; "
+            f"batch {batch:3d}: float32 {medians['float32']:.1f} µs per stream, int8 {medians['int8']:.1f}; "
             f"int8 is {statistics.median(ratios):.2f} × as fast (5–95 %: {low:.2f}–{high:.2f})"
         )
 

@@ -2,7 +2,7 @@
 
     python benchmarks/step.py [--bundle default] [--run RUN]
 
-Without --run (the folder of `enrapt train`) PyTorch is left out.
+PyTorch is timed only with --run, the run folder of `enrapt train`.
 """
 
 import argparse

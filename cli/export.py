@@ -1,4 +1,4 @@
-"""`enrapt export`: a trained model becomes a bundle."""
+"""`enrapt export`: write the bundle of a trained model."""
 
 import argparse
 from pathlib import Path
@@ -7,19 +7,25 @@ from pathlib import Path
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser = subparsers.add_parser(
         "export",
-        help="make a bundle of a trained model (needs enrapt[train])",
-        description="Makes a bundle of a trained model: measures it on held-out people, writes its graph "
-        "with a description, and keeps it only if ONNX Runtime gives what PyTorch gives.",
+        help="write the bundle of a trained model (needs enrapt[train])",
+        description="Writes the bundle of a trained model: its graph, a description and its scores on "
+        "held-out people. The file is kept only if ONNX Runtime agrees with PyTorch.",
     )
-    parser.add_argument("run_folder", metavar="RUN", type=Path, help="the folder of `enrapt train`")
+    parser.add_argument(
+        "run_folder", metavar="RUN", type=Path, help="run folder of `enrapt train` or `enrapt distil`"
+    )
     parser.add_argument("-o", "--output", metavar="BUNDLE", type=Path, required=True, help="a .onnx file")
     parser.add_argument(
         "--graph",
         choices=("step", "full", "block"),
         default="step",
-        help="a tick a call; the same with every modality reconstructed; many ticks at once (%(default)s)",
+        help="one tick per call; the same with reconstructions; many ticks per call (%(default)s)",
     )
-    parser.add_argument("--int8", action="store_true", help="weights in 8 bits: smaller, and another model")
+    parser.add_argument(
+        "--int8",
+        action="store_true",
+        help="weights in 8 bits: a quarter of the size, slightly different estimates",
+    )
     parser.set_defaults(run=run)
 
 
@@ -31,6 +37,6 @@ def run(args: argparse.Namespace) -> int:
 
     worst = export_run(args.run_folder, args.output, args.graph, args.int8)
     size = args.output.stat().st_size / 1e6
-    said = "8-bit weights" if worst is None else f"differs from PyTorch by at most {worst:.0e}"
-    print(f"{args.output}: {size:.2f} MB; {said}")
+    parity = "8-bit weights" if worst is None else f"differs from PyTorch by at most {worst:.0e}"
+    print(f"{args.output}: {size:.2f} MB; {parity}")
     return 0

@@ -1,5 +1,6 @@
 """Runs a `Run` in front of a person: view, signals, summary, exit status."""
 
+import atexit
 import contextlib
 import json
 import signal
@@ -97,6 +98,7 @@ def _signals_stop(run: "Run") -> Iterator[list[int]]:
         received.append(number)
         run.stop()
         restore()
+        atexit.register(signal.signal, signal.SIGINT, signal.SIG_DFL)  # no traceback of a second one then
 
     before: dict[int, Any] = {name: signal.signal(name, end) for name in (signal.SIGINT, signal.SIGTERM)}
 

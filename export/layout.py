@@ -20,7 +20,6 @@ class Layout(NamedTuple):
     Attributes:
         inputs: in the order of the mask's columns, the decoded ones first.
         decoded: those with a surprise, and with a reconstruction in a full graph.
-        lag: ticks by which an estimate lies before the tick that it is computed at.
     """
 
     inputs: tuple[Modality, ...]
@@ -28,7 +27,6 @@ class Layout(NamedTuple):
     target: Modality
     states: tuple[StateSpec, ...]
     latents: tuple[LatentSpec, ...]
-    lag: int = 0
 
     @property
     def z(self) -> int:
@@ -69,7 +67,7 @@ def layout(model: Exportable) -> Layout:
             shape = (model.static,)
             states += (StateSpec("w_precision", shape, 1.0), StateSpec("w_shift", shape, 0.0))
         latents = tuple(LatentSpec(name, size) for name, size in model.smoother.sizes.items())
-        return Layout(model.observed, model.observed, model.target, states, latents, model.lag)
+        return Layout(model.observed, model.observed, model.target, states, latents)
     observed = tuple(m for m in model.modalities if m.role == "observed")
     (target,) = (m for m in model.modalities if m.role == "target")
     if isinstance(model, MVAE):

@@ -1,4 +1,4 @@
-"""How well a bundle does, measured on the file itself: its graph in ONNX Runtime on held-out people."""
+"""Scores of a bundle on held-out people, from its own graph in ONNX Runtime."""
 
 from functools import partial
 
@@ -13,7 +13,7 @@ from ..models.evaluation import Predictions, Scores, held_out, target_scores
 
 
 def measure(bundle: Bundle, config: Config, seed: int, people: People = "test") -> Scores:
-    """Scores by pattern of missing modalities, as `models.evaluation.evaluate` gives them of a run."""
+    """Scores by pattern of missing modalities, as `models.evaluation.evaluate` computes them for a run."""
     groups = held_out(config, load_data(config), seed, people)
     (target,) = (m for m in config.model.modalities if m.role == "target")
     return target_scores(target, groups, partial(_predict, bundle))
@@ -22,17 +22,17 @@ def measure(bundle: Bundle, config: Config, seed: int, people: People = "test") 
 def _predict(bundle: Bundle, batch: Batch, seen: dict[str, Tensor]) -> Predictions:
     people, ticks = next(iter(seen.values())).shape
     inputs = bundle.metadata.inputs
-    fed = {m.name: batch.x[m.name].numpy() for m in inputs}
-    nowhere = np.zeros((people, ticks), np.float32)
-    fed["mask"] = np.stack([seen[m.name].numpy() if m.name in seen else nowhere for m in inputs], -1)
-    fed["mask"] = fed["mask"].astype(np.float32)
+    feed = {m.name: batch.x[m.name].numpy() for m in inputs}
+    absent = np.zeros((people, ticks), np.float32)
+    feed["mask"] = np.stack([seen[m.name].numpy() if m.name in seen else absent for m in inputs], -1)
+    feed["mask"] = feed["mask"].astype(np.float32)
     if bundle.metadata.graph == "full":
         (noise,) = (i for i in bundle.session.get_inputs() if i.name == "noise")
-        fed["noise"] = np.zeros((people, ticks, noise.shape[-1]), np.float32)
-    outputs, _ = run_sequence(bundle, fed, initial_states(bundle, people))
+        feed["noise"] = np.zeros((people, ticks, noise.shape[-1]), np.float32)
+    outputs, _ = run_sequence(bundle, feed, initial_states(bundle, people))
     mean, low, high = (outputs[f"engagement_{k}"][..., 0] for k in ("mean", "low", "high"))
     surprise = {
-        m.name: np.where(fed["mask"][..., i] > 0, outputs["surprise"][..., i], np.nan)
+        m.name: np.where(feed["mask"][..., i] > 0, outputs["surprise"][..., i], np.nan)
         for i, m in enumerate(inputs)
         if m.role == "observed" and m.name in seen
     }

@@ -182,7 +182,7 @@ def describe(config: Config, model: Exportable, graph: Graph, seed: int, sha256:
         ),
         states=content.states,
         latents=content.latents,
-        lag=content.lag,
+        lag=0,
         training_data=TrainingData(
             name=Path(training.data).name,  # a folder's name, never its path
             description=SIMULATED if training.data == "conversation" else RECORDED,

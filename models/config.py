@@ -101,7 +101,7 @@ def build(config: ModelConfig | VQVAEConfig) -> Model | VQVAE:
         case DMVAEConfig():
             return DMVAE(config)
         case ForwardFilterConfig():
-            return ForwardFilter(MDVAE(config.smoother), config.hidden, config.lag)
+            return ForwardFilter(MDVAE(config.smoother), config.hidden)
         case VQVAEConfig():
             return VQVAE(config)
 

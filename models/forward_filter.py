@@ -2,7 +2,7 @@
 
     recurrence  h_t = GRU([φ_m(x_t^m) and flag of all observed m], h_{t-1})
     static      q_f(w | x_{1:t}) ∝ N(0, I) · Π_{s≤t} e(w | h_s)            s at which anything is present
-    dynamic     q_f(z_{t-lag} | x_{1:t}) = N(h_t, q_f(w | x_{1:t}))        all dynamic latents
+    dynamic     q_f(z_t | x_{1:t}) = N(h_t, q_f(w | x_{1:t}))              all dynamic latents
     expected    q_f(z_t | x_{1:t-1}) = N(h_{t-1}, q_f(w | x_{1:t-1}))
 
 w's precision and precision-weighted mean are sums over ticks, carried in the state, so w's precision only
@@ -40,16 +40,14 @@ class ForwardFilterConfig(
 
     Attributes:
         hidden: of the recurrence.
-        lag: ticks between what is seen and what is told.
     """
 
     smoother: MDVAEConfig
     hidden: int = 128
-    lag: int = 0
 
     def __post_init__(self) -> None:
-        if self.hidden < 1 or self.lag < 0:
-            raise ValueError(f"hidden must be at least 1 and lag at least 0, found {self.hidden}, {self.lag}")
+        if self.hidden < 1:
+            raise ValueError(f"hidden must be at least 1, found {self.hidden}")
 
     @property
     def modalities(self) -> tuple[Modality, ...]:
@@ -84,12 +82,11 @@ class ForwardFilter(nn.Module):
 
     Args:
         smoother: trained beforehand; its weights are not changed.
-        lag: ticks between what is seen and what is told: at tick t the beliefs are about z_{t-lag}.
     """
 
-    def __init__(self, smoother: MDVAE, hidden: int, lag: int = 0) -> None:
+    def __init__(self, smoother: MDVAE, hidden: int) -> None:
         super().__init__()
-        self.lag, self.static = lag, smoother.config.static
+        self.static = smoother.config.static
         self.smoother = smoother.requires_grad_(False)
         modalities = smoother.config.modalities
         self.observed = tuple(m for m in modalities if m.role == "observed")
@@ -136,9 +133,8 @@ class ForwardFilter(nn.Module):
             x, mask: `{modality: [B, T, D]}` and `{modality: bool [B, T]}`, of the observed modalities.
 
         Returns:
-            Beliefs by latent at each tick, about w and about the others `lag` ticks before; what was expected
-            of w and of the others at each tick before it was seen; the state after the segment. With a lag,
-            the beliefs of a sequence's first `lag` ticks mean nothing but for w's.
+            Beliefs by latent at each tick; the predictions of each tick made before it; the state after the
+            segment.
         """
         features, anything = self.encode(x, mask)
         hs, _ = self.gru(features, state.h.unsqueeze(0))  # [B, T, H]
@@ -185,9 +181,9 @@ class ForwardFilter(nn.Module):
     def predict(
         self, x: Mapping[str, Tensor], mask: Mapping[str, Tensor], state: FilterState
     ) -> tuple[Prediction, dict[str, Tensor], FilterState]:
-        """Filter a segment: the target's predictive distribution `[B, T, 1]` (of `lag` ticks before), the
-        surprise `[B, T]` of each observed modality under the prediction made before seeing it, and the state
-        after the segment."""
+        """Filter a segment: the target's predictive distribution `[B, T, 1]`, the surprise
+        `[B, T]` of each observed modality under the prediction made before seeing it, and the state after the
+        segment."""
         beliefs, expected, state = self(x, mask, state)
         named = [m for m in self.observed if m.name in x]
         surprise = {m.name: self.surprise(m, x[m.name], mask[m.name], expected) for m in named}
@@ -229,8 +225,8 @@ class ForwardFilter(nn.Module):
     ) -> tuple[dict[str, Tensor], FilterState]:
         """The costs to minimise, see `distance`, and the state after the segment.
 
-        The filter carries its state over from the segment before. The smoother takes each segment as a
-        sequence of its own, with the filter's w of before as its prior: w is constant over all segments.
+        The filter carries its state over from the segment before. The smoother takes the segment as a
+        separate sequence, with the filter's w of before as its prior: w is constant over all segments.
         """
         known = state.w_shift / state.w_precision, state.w_precision
         with torch.no_grad():
@@ -262,15 +258,12 @@ class ForwardFilter(nn.Module):
             if name == "w":  # the same at every tick
                 costs[name] = masked_mean(kl_divergence(mean.unsqueeze(1), lam.unsqueeze(1), *belief), ticks)
                 continue
-            end = mean.shape[1] - self.lag
-            late = (part[:, self.lag :] for part in belief)
-            costs[name] = masked_mean(kl_divergence(mean[:, :end], lam[:, :end], *late), ticks[:, self.lag :])
+            costs[name] = masked_mean(kl_divergence(mean, lam, *belief), ticks)
             ahead_of = masked_mean(kl_divergence(mean, lam, *expected[name]), ticks)
             costs["expected"] = costs.get("expected", torch.zeros(())) + ahead_of
         if self.target is not None and self.target.name in available:
-            end = ticks.shape[1] - self.lag
-            known = available[self.target.name][:, :end]
-            y = torch.where(known.unsqueeze(-1), x[self.target.name][:, :end], torch.tensor(0.5))
-            nats = logit_normal(y, *(part[:, self.lag :] for part in self.logit(beliefs))).squeeze(-1)
+            known = available[self.target.name]
+            y = torch.where(known.unsqueeze(-1), x[self.target.name], torch.tensor(0.5))
+            nats = logit_normal(y, *self.logit(beliefs)).squeeze(-1)
             costs["target"] = self.target.factor * masked_mean(nats, known)
         return costs, state

@@ -56,6 +56,7 @@ def summary(run: "Run") -> dict[str, Any]:
         "samples": conservation(run.counts),
         "outputs": conservation(run.output_counts),
         "restarts": {name: device.restarts for name, device in run.source.devices.items()},
+        "overflows": {name: device.overflows for name, device in run.source.devices.items()},
     }
 
 

@@ -1,6 +1,6 @@
 """What a run leaves in a session's folder: features, observations, estimates, and media if asked for."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -71,14 +71,15 @@ class Recorder:
         if self._media is not None:
             self._media.__exit__(kind, error, trace)
 
-    def end(self, summary: dict[str, Any], failure: type[BaseException] | None) -> None:
+    def end(self, summary: Callable[[], dict[str, Any]], failure: type[BaseException] | None) -> None:
         """End the session, once its source is closed. After a `failure` other than those that a person
-        causes or can mend, it counts as one that was not ended."""
-        self._record_samples()
-        if failure is None or issubclass(failure, KeyboardInterrupt | UserError):
-            self._session.close(summary)
-        else:
-            self._session.__exit__(failure, None, None)
+        causes or can mend, it counts as one that was not ended; so it does where this is interrupted."""
+        try:
+            self._record_samples()
+            if failure is None or issubclass(failure, KeyboardInterrupt | UserError):
+                self._session.close(summary())
+        finally:
+            self._session.__exit__(failure or KeyboardInterrupt, None, None)  # without effect once closed
 
     def _record_samples(self) -> None:
         arrivals = self._source.arrivals

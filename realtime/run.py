@@ -114,20 +114,20 @@ class Run(Controls):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.stop()
-        if self._thread is not None:
-            self._thread.join()
-        if kind is None and self._failure is not None:
-            kind, error = type(self._failure), self._failure
-        self.over = True
-        try:
+        try:  # whatever is interrupted, the rest is closed
+            self.stop()
+            if self._thread is not None:
+                self._thread.join()
+            if kind is None and self._failure is not None:
+                kind, error = type(self._failure), self._failure
+            self.over = True
             self.apply_controls()
         finally:
             try:
                 self._stack.__exit__(kind, error, trace)
             finally:
                 if self._recorder is not None:
-                    self._recorder.end(self.summary(), kind)
+                    self._recorder.end(self.summary, kind)
         if self._failure is not None and error is self._failure:
             raise self._failure
 

@@ -40,7 +40,7 @@ class Client:
     """An open WebSocket.
 
     Args:
-        cut: ends its connection, whatever is still to be sent.
+        cut: ends its connection, without sending what waits.
     """
 
     def __init__(self, websocket: WebSocket, clients: "Clients", cut: Callable[[], None]) -> None:
@@ -88,20 +88,28 @@ class Client:
                 await self._websocket.send_text(await self._queue.get())
 
     async def _receive(self, handle: Handler | None) -> None:
-        while (message := await self._websocket.receive())["type"] == "websocket.receive":
-            if self._received.exceeded():
-                self._disconnect("rate", 1008, f"more than {MESSAGES} messages a second")
-            elif (text := message.get("text")) is None:
-                self._disconnect("invalid", 1003, "only text messages are accepted")
-            elif handle is None:
-                self._disconnect("invalid", 1008, "no messages are accepted here")
-            else:
-                try:
-                    handle(command.decode(text))
-                except msgspec.MsgspecError:
-                    self._disconnect("invalid", 1008, "not a command")
-        if not self._end.done():
-            self._end.set_result(None)
+        try:
+            while not self._end.done():
+                message = await self._websocket.receive()
+                if message["type"] == "websocket.disconnect":
+                    break
+                self._check(message.get("text"), handle)
+        finally:
+            if not self._end.done():
+                self._end.set_result(None)
+
+    def _check(self, text: str | None, handle: Handler | None) -> None:
+        if self._received.exceeded():
+            self._disconnect("rate", 1008, f"more than {MESSAGES} messages a second")
+        elif text is None:
+            self._disconnect("invalid", 1003, "only text messages are accepted")
+        elif handle is None:
+            self._disconnect("invalid", 1008, "no messages are accepted here")
+        else:
+            try:
+                handle(command.decode(text))
+            except msgspec.MsgspecError:
+                self._disconnect("invalid", 1008, "not a command")
 
     def _disconnect(self, reason: str, code: int, text: str) -> None:
         if not self._end.done():

@@ -76,8 +76,9 @@ class Listener(socket.socket):
         """Note that a request of this client is complete."""
         self._silent.discard(client)
 
-    def connection(self, client: Client) -> socket.socket:
-        return self._connections[client]
+    def connection(self, client: Client) -> socket.socket | None:
+        """The connection of this client; None if it has been closed."""
+        return self._connections.get(client)
 
     def _close_silent(self, client: Client, connection: socket.socket) -> None:
         if client in self._silent and self._connections.get(client) is connection:
@@ -85,10 +86,11 @@ class Listener(socket.socket):
             cut(connection)
 
 
-def cut(connection: socket.socket) -> None:
-    """End a connection now, whatever is still to be sent. The event loop then closes its socket."""
-    with contextlib.suppress(OSError):  # closed already
-        connection.shutdown(socket.SHUT_RDWR)
+def cut(connection: socket.socket | None) -> None:
+    """End a connection now, without sending what waits. The event loop then closes its socket."""
+    if connection is not None:
+        with contextlib.suppress(OSError):  # closed already
+            connection.shutdown(socket.SHUT_RDWR)
 
 
 def _reason(error: OSError, port: int) -> str:

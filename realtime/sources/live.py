@@ -181,9 +181,10 @@ class LiveInlet:
         extract_ms: float | None = None,
     ) -> None:
         source = self._source
-        if source.zero is None:
-            self.drop("before_start")
+        if (reason := self.unwanted) is not None:  # since its extraction began
+            self.drop(reason)
             return
+        assert source.zero is not None
         if values is not None and values.shape != (self.dim,):
             raise ValueError(f"{self.modality} has shape {values.shape}, expected ({self.dim},)")
         at = time - source.zero

@@ -71,7 +71,7 @@ def test_from_an_mdvae_to_its_bundle(enrapt, folder):
 
 
 @pytest.mark.long
-def test_what_cannot_be_distilled_is_told(enrapt, folder):
+def test_a_run_that_cannot_be_distilled_is_refused(enrapt, folder):
     done = enrapt("distil", "nowhere", "-o", "run")
     assert (done.returncode, done.stderr) == (
         2,

@@ -61,10 +61,12 @@ def test_a_session_is_recorded_and_gives_the_same_estimates_again(live, enrapt, 
         without.append(json.dumps(estimate, separators=(",", ":")))
     assert (tmp_path / "again.jsonl").read_text().splitlines() == without
 
-    anew = enrapt("replay", "session", "--reassemble", "--bundle", "mdvae", "--to", "jsonl:anew.jsonl")
-    assert anew.returncode == 0, anew.stderr
-    assert len((tmp_path / "anew.jsonl").read_text().splitlines()) == len(lines)
-    assert "captured" in anew.stdout
+    reassembled = enrapt(
+        "replay", "session", "--reassemble", "--bundle", "mdvae", "--to", "jsonl:reassembled.jsonl"
+    )
+    assert reassembled.returncode == 0, reassembled.stderr
+    assert len((tmp_path / "reassembled.jsonl").read_text().splitlines()) == len(lines)
+    assert "captured" in reassembled.stdout
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -95,12 +97,12 @@ def test_ctrl_c_twice_ends_at_once_and_leaves_a_session_that_can_be_read(live, e
     began = time.monotonic()
     _, err = process.communicate(timeout=20)
     assert time.monotonic() - began < 5
-    assert process.returncode in (0, 130, -signal.SIGINT)  # the second may come when all is over
+    assert process.returncode in (0, 130, -signal.SIGINT)  # the second may come after the end
     assert "Traceback" not in err
     again = enrapt("replay", "session", "--to", "jsonl:again.jsonl")
     assert again.returncode in (0, 1)  # 1: it was not ended, and says so
-    told = (tmp_path / "live.jsonl.part" if estimates.exists() else tmp_path / "live.jsonl").read_text()
-    assert abs(len((tmp_path / "again.jsonl").read_text().splitlines()) - told.count("\n")) <= 1
+    written = (tmp_path / "live.jsonl.part" if estimates.exists() else tmp_path / "live.jsonl").read_text()
+    assert abs(len((tmp_path / "again.jsonl").read_text().splitlines()) - written.count("\n")) <= 1
 
 
 def test_a_killed_session_is_replayed_up_to_its_last_second(live, enrapt, tmp_path):
@@ -111,17 +113,20 @@ def test_a_killed_session_is_replayed_up_to_its_last_second(live, enrapt, tmp_pa
         time.sleep(0.05)
     process.kill()
     process.communicate()
-    told = estimates.read_text().count("\n")
+    written = estimates.read_text().count("\n")
     again = enrapt("replay", "session", "--to", "jsonl:again.jsonl")
     assert again.returncode == 1
     assert "session" in again.stderr
-    assert told - 26 <= len((tmp_path / "again.jsonl").read_text().splitlines()) <= told + 1
+    assert written - 26 <= len((tmp_path / "again.jsonl").read_text().splitlines()) <= written + 1
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "complaint"),
     [
-        (["--camera", "none", "--mic", "none"], "no device for what the bundle takes"),
+        (
+            ["--camera", "none", "--mic", "none"],
+            "live gives nothing, but bundle 'default' takes face (face/1), audio",
+        ),
         (["--camera", f"http://127.0.0.1:{free_port()}/", "--mic", "none"], "127.0.0.1"),
         (["--camera", "/dev/video77", "--mic", "none"], "/dev/video77"),
         (["--camera", "none", "--mic", "no such microphone"], "microphone"),
@@ -131,15 +136,15 @@ def test_a_killed_session_is_replayed_up_to_its_last_second(live, enrapt, tmp_pa
         (["--camera", "none", "--bundle", "none.onnx"], "none.onnx"),
     ],
 )
-def test_what_is_wrong_is_told_in_a_line(arguments, said, enrapt, face_model):
+def test_an_error_of_the_user_is_one_line(arguments, complaint, enrapt, face_model):
     done = enrapt("live", *arguments, "--face-model", face_model)
     assert done.returncode == 2, done.stdout
-    assert said in done.stderr
+    assert complaint in done.stderr
     assert done.stderr.startswith("enrapt: ")
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_a_folder_that_is_no_session_is_told(enrapt, tmp_path):
+def test_a_folder_that_is_no_session_is_refused(enrapt, tmp_path):
     (tmp_path / "empty").mkdir()
     done = enrapt("replay", "empty")
     assert done.returncode == 2

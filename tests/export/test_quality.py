@@ -28,7 +28,7 @@ def few_people():
 def trained():
     """A configuration and a model of it, not trained but with an opinion."""
     default = load_config("default")
-    small = msgspec.structs.replace(default.model, hidden=16, latent=4)
+    small = msgspec.structs.replace(default.model, hidden=32, latent=8)
     training = msgspec.structs.replace(default.training, session_seconds=10.0)
     config = msgspec.structs.replace(default, model=small, training=training)
     torch.manual_seed(2)
@@ -76,7 +76,7 @@ def test_eight_bit_weights_are_smaller_and_nearly_the_same_model(trained, step, 
     assert small.path.stat().st_size < 0.6 * whole.path.stat().st_size
     rng = np.random.default_rng(0)
     fed = {"face": rng.normal(0, 20, (5, 57)), "audio": rng.normal(0, 20, (5, 44))}
-    fed |= {"mask": np.ones((5, 2)), "state_h": np.zeros((5, 16))}
+    fed |= {"mask": np.ones((5, 2)), "state_h": np.zeros((5, 32))}
     fed = {k: v.astype(np.float32) for k, v in fed.items()}
     a, b = (bundle.session.run(["engagement_mean"], fed)[0] for bundle in (whole, small))
     assert not np.array_equal(a, b)

@@ -18,7 +18,7 @@ CONFIGS = {
     MDVAE: MDVAEConfig(TWO, hidden=8),
     MVAE: MVAEConfig(TWO, hidden=(8,)),
     DMVAE: DMVAEConfig(TWO, private=(1, 1), hidden=(8,)),
-    ForwardFilter: ForwardFilterConfig(MDVAEConfig(TWO, hidden=8), hidden=4, lag=2),
+    ForwardFilter: ForwardFilterConfig(MDVAEConfig(TWO, hidden=8), hidden=4),
     VQVAE: VQVAEConfig((16,), hidden=4),
 }
 
@@ -38,7 +38,7 @@ def test_a_configuration_survives_json_and_builds_its_model(model):
     ("model", "keys"),
     [
         ("forward_filter", {"smoother": {"model": "mdvae", "modalities": []}}),
-        ("forward_filter", {"smoother": msgspec.to_builtins(CONFIGS[MDVAE]), "lag": -1}),
+        ("forward_filter", {"smoother": msgspec.to_builtins(CONFIGS[MDVAE]), "hidden": 0}),
         ("vq_vae", {"shape": [15]}),
         ("nonesuch", {}),
     ],

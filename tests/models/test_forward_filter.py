@@ -70,7 +70,7 @@ def test_the_future_never_changes_the_past(filter_):
 
 
 @torch.no_grad()
-def test_what_is_known_of_w_grows_with_every_tick_at_which_anything_is_present(filter_):
+def test_ws_precision_grows_at_every_tick_at_which_anything_is_present(filter_):
     x, mask = values()
     anything = mask["a"] | mask["v"]
     lam = filter_(x, mask, filter_.initial_state(B))[0]["w"].precision
@@ -111,7 +111,7 @@ def test_nan_under_the_mask_changes_nothing_gradients_included(filter_):
     assert all(torch.isfinite(g).all() for g in gradients)
 
 
-def test_distilling_leaves_the_smoother_alone(filter_):
+def test_distilling_does_not_train_the_smoother(filter_):
     x, mask = values()
     costs_and_gradients(filter_, x, mask, mask)
     assert all(p.grad is None for p in filter_.smoother.parameters())
@@ -126,31 +126,24 @@ def test_the_loss_does_not_depend_on_the_order_of_the_dictionary(filter_):
     assert all(torch.equal(costs[k], again[k]) for k in costs)
 
 
-def kl(p, q, cut_p, cut_q):
-    p = torch.distributions.Normal(p.mean[:, cut_p], p.precision[:, cut_p].rsqrt())
-    q = torch.distributions.Normal(q.mean[:, cut_q], q.precision[:, cut_q].rsqrt())
+def kl(p, q):
+    p = torch.distributions.Normal(p.mean, p.precision.rsqrt())
+    q = torch.distributions.Normal(q.mean, q.precision.rsqrt())
     return torch.distributions.kl_divergence(p, q).sum(-1).mean()
 
 
 @torch.no_grad()
-def test_with_a_lag_beliefs_are_held_against_the_smoother_that_many_ticks_before(model):
-    lagged = ForwardFilter(model, hidden=10, lag=3)
+def test_beliefs_and_predictions_are_compared_with_their_tick_and_predictions_see_only_the_past(
+    filter_, model
+):
     x, mask = values()
     mask = {k: torch.ones_like(v) for k, v in mask.items()}
     smoother = model.encode(x, mask, noise(model))
-    beliefs, _, _ = lagged(x, mask, lagged.initial_state(B))
-    expected = kl(smoother["shared"], beliefs["shared"], slice(0, T - 3), slice(3, None))
-    torch.testing.assert_close(distance(lagged, x, mask, mask, noise(model))["shared"], expected)
-
-
-@torch.no_grad()
-def test_what_is_expected_of_a_tick_is_held_against_that_tick_and_knows_only_what_was_before(filter_, model):
-    x, mask = values()
-    mask = {k: torch.ones_like(v) for k, v in mask.items()}
-    smoother = model.encode(x, mask, noise(model))
-    _, expected, _ = filter_(x, mask, filter_.initial_state(B))
-    total = sum(kl(smoother[k], expected[k], slice(None), slice(None)) for k in ("shared", "a", "v"))
-    torch.testing.assert_close(distance(filter_, x, mask, mask, noise(model))["expected"], total)
+    beliefs, expected, _ = filter_(x, mask, filter_.initial_state(B))
+    costs = distance(filter_, x, mask, mask, noise(model))
+    torch.testing.assert_close(costs["shared"], kl(smoother["shared"], beliefs["shared"]))
+    total = sum(kl(smoother[k], expected[k]) for k in ("shared", "a", "v"))
+    torch.testing.assert_close(costs["expected"], total)
     later = {k: torch.cat([v[:, :5], v[:, 5:] + 3], 1) for k, v in x.items()}
     _, after, _ = filter_(later, mask, filter_.initial_state(B))
     for name in expected:
@@ -162,7 +155,7 @@ TARGET = Modality("y", 1, role="target", likelihood="logit_normal", weight=3.0)
 
 
 @pytest.fixture(scope="module")
-def told():
+def with_target():
     """A filter of an MDVAE with a target."""
     torch.manual_seed(2)
     return ForwardFilter(
@@ -178,17 +171,17 @@ def labelled(seed=1):
 
 
 @torch.no_grad()
-def test_the_target_is_told_with_w_and_the_shared_latent_integrated_out(told):
+def test_w_and_the_shared_latent_are_integrated_out_of_the_target(with_target):
     x, mask = values()
-    torch.nn.init.normal_(told.decoder[0].weight, std=0.7)
-    prediction, _, _ = told.predict(x, mask, told.initial_state(B))
-    beliefs, _, _ = told(x, mask, told.initial_state(B))
+    torch.nn.init.normal_(with_target.decoder[0].weight, std=0.7)
+    prediction, _, _ = with_target.predict(x, mask, with_target.initial_state(B))
+    beliefs, _, _ = with_target(x, mask, with_target.initial_state(B))
     z = torch.cat([beliefs["w"].mean, beliefs["shared"].mean], -1)
     std = torch.cat([beliefs[k].precision.rsqrt() for k in ("w", "shared")], -1)
     g = torch.Generator().manual_seed(0)
     draws = z + std * torch.randn(20_000, *z.shape, generator=g)
-    of_z, b = told.decoder[0].weight[0], told.decoder[0].bias[0]
-    _, raw = told.decoder(z).chunk(2, -1)
+    of_z, b = with_target.decoder[0].weight[0], with_target.decoder[0].bias[0]
+    _, raw = with_target.decoder(z).chunk(2, -1)
     own = logit_scale(raw).squeeze(-1) * torch.randn(draws.shape[:-1], generator=g)
     y = torch.sigmoid(draws @ of_z + b + own)
     torch.testing.assert_close(prediction.mean.squeeze(-1), y.mean(0), atol=0.01, rtol=0)
@@ -199,36 +192,38 @@ def test_the_target_is_told_with_w_and_the_shared_latent_integrated_out(told):
 
 
 @torch.no_grad()
-def test_surprise_is_that_of_the_decoders_at_what_was_expected(told):
+def test_surprise_is_that_of_the_decoders_at_the_prediction(with_target):
     x, mask = values()
-    _, surprise, _ = told.predict(x, mask, told.initial_state(B))
-    _, expected, _ = told(x, mask, told.initial_state(B))
+    _, surprise, _ = with_target.predict(x, mask, with_target.initial_state(B))
+    _, expected, _ = with_target(x, mask, with_target.initial_state(B))
     t = 4
     z = {k: b.mean[:, t] for k, b in expected.items()}
-    parameters = told.smoother.decoder["a"](torch.cat([z["w"], z["shared"], z["a"]], -1))
+    parameters = with_target.smoother.decoder["a"](torch.cat([z["w"], z["shared"], z["a"]], -1))
     location, raw = parameters.chunk(2, -1)
     by_hand = -torch.distributions.Laplace(location, scale(raw)).log_prob(x["a"][:, t]).sum(-1)
     torch.testing.assert_close(surprise["a"][:, t], by_hand * mask["a"][:, t])
 
 
 @torch.no_grad()
-def test_a_target_that_is_fed_to_the_smoother_is_no_input_of_the_filter(told):
+def test_the_smoothers_target_is_no_input_of_the_filter(with_target):
     x, mask = labelled()
-    prediction, _, _ = told.predict(x, mask, told.initial_state(B))
+    prediction, _, _ = with_target.predict(x, mask, with_target.initial_state(B))
     del x["y"], mask["y"]
-    without, _, _ = told.predict(x, mask, told.initial_state(B))
+    without, _, _ = with_target.predict(x, mask, with_target.initial_state(B))
     assert torch.equal(prediction.mean, without.mean)
 
 
-def test_all_of_the_filter_learns_and_no_label_that_is_not_there_matters(told):
+def test_every_parameter_gets_a_gradient_and_a_missing_label_has_no_effect(with_target):
     x, available = labelled()
     fed = {k: v & (torch.arange(T) % 3 > 0) for k, v in available.items()}
 
     def go(x):
-        told.zero_grad()
-        costs, _ = told.loss(x, available, fed, told.initial_state(B), noise(told.smoother))
+        with_target.zero_grad()
+        costs, _ = with_target.loss(
+            x, available, fed, with_target.initial_state(B), noise(with_target.smoother)
+        )
         sum(costs.values()).backward()
-        own = {k: p for k, p in told.named_parameters() if not k.startswith("smoother.")}
+        own = {k: p for k, p in with_target.named_parameters() if not k.startswith("smoother.")}
         return costs, [p.grad.clone() for p in own.values()]
 
     costs, gradients = go(x)
@@ -241,18 +236,18 @@ def test_all_of_the_filter_learns_and_no_label_that_is_not_there_matters(told):
 
 
 @torch.no_grad()
-def test_what_was_known_of_w_before_a_segment_is_the_smoothers_prior_there(told):
+def test_the_filters_w_before_a_segment_is_the_smoothers_prior(with_target):
     x, mask = values()
-    draws = noise(told.smoother)
-    _, _, state = told(x, mask, told.initial_state(B))
+    draws = noise(with_target.smoother)
+    _, _, state = with_target(x, mask, with_target.initial_state(B))
     known = state.w_shift / state.w_precision, state.w_precision
-    fresh, later = (told.smoother.encode(x, mask, draws, prior)["w"] for prior in (None, known))
+    fresh, later = (with_target.smoother.encode(x, mask, draws, prior)["w"] for prior in (None, known))
     torch.testing.assert_close(later.precision - fresh.precision, state.w_precision - 1)
     shift = later.precision * later.mean - fresh.precision * fresh.mean
     torch.testing.assert_close(shift, state.w_shift, atol=1e-4, rtol=1e-4)
-    costs, _ = told.loss(x, mask, mask, state, draws)
-    latents = told.smoother.encode(x, mask, draws, known)
-    by_hand, _ = told.distance(x, mask, mask, latents, state)
+    costs, _ = with_target.loss(x, mask, mask, state, draws)
+    latents = with_target.smoother.encode(x, mask, draws, known)
+    by_hand, _ = with_target.distance(x, mask, mask, latents, state)
     assert all(torch.equal(costs[k], by_hand[k]) for k in costs)
 
 

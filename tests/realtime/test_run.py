@@ -65,6 +65,7 @@ class Ones(Source):
     opened: bool = False
     closed: bool = False
     stopped: bool = False
+    interrupt: bool = False  # whether Ctrl-C comes while it closes
 
     def offers(self, inputs):
         return [Offer("face", FACE.name, FACE.dim)]
@@ -90,6 +91,8 @@ class Ones(Source):
 
     def close(self):
         self.closed = True
+        if self.interrupt:
+            raise KeyboardInterrupt
 
 
 def untimed(estimates) -> list[Estimate]:
@@ -153,6 +156,20 @@ def test_a_recorded_replay_replays_with_the_same_estimates_also_reassembled(reco
         assert untimed(run) == estimates
     with Run(again, tiny_bundle) as run:
         assert untimed(run) == estimates
+
+
+@pytest.mark.parametrize("kind", ["recording", "XDF file", "session"])
+def test_a_recorded_replay_has_the_samples_of_its_source(sources, tiny_bundle, tmp_path, kind):
+    folder = tmp_path / "session"
+    with Run(sources[kind](), tiny_bundle, record=folder) as run:
+        estimates = untimed(run)
+    samples = list(SessionReader(folder).samples("audio"))
+    assert len(samples) == 50
+    times = [sample.originating_time for sample, _ in samples]
+    assert times == sorted(times)
+    with Run(SessionSource(folder, reassemble=True), tiny_bundle) as run:
+        assert untimed(run) == estimates
+    assert run.counts["audio"].captured == 50
 
 
 def test_without_timing_outputs_of_two_runs_are_byte_identical(recording, tiny_bundle, tmp_path):
@@ -342,6 +359,26 @@ def test_an_output_that_fails_at_the_end_leaves_the_session_ended(tiny_bundle, t
     reader = SessionReader(folder)
     assert list(reader.estimates()) == estimates
     assert reader.ended is not None
+
+
+@pytest.mark.parametrize("interrupted", ["stop", "apply_controls", "summary", "source"])
+def test_a_second_ctrl_c_while_the_run_ends_loses_no_recorded_tick(
+    tiny_bundle, tmp_path, monkeypatch, interrupted
+):
+    source, folder = Ones(10), tmp_path / "session"
+
+    def interrupt():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), Run(source, tiny_bundle, record=folder) as run:  # noqa: PT012
+        estimates = list(run)
+        source.interrupt = interrupted == "source"
+        if interrupted != "source":
+            monkeypatch.setattr(run, interrupted, interrupt)
+    assert source.closed
+    reader = SessionReader(folder)
+    assert list(reader.estimates()) == estimates
+    assert len(list(reader.observations())) == 10
 
 
 @pytest.mark.parametrize(

@@ -121,6 +121,15 @@ def test_invalid_message_disconnects_its_client_only(server, path, message, code
     assert not run.commands
 
 
+def test_messages_after_an_invalid_one_are_ignored(server):
+    run = observed(server)
+    mark = b"\x81\x8d" + bytes(4) + b'{"do":"mark"}'  # masked with zeros
+    with _unread(server, "/page") as client:
+        client.sendall(b"\x81\x80" + bytes(4) + 5 * mark)
+        assert _read(client)[-1][0] == 8
+    assert not run.commands
+
+
 def test_client_above_the_rate_limit_is_disconnected(server):
     run = observed(server)
     with websocket(server, "/page") as client:
@@ -231,7 +240,7 @@ def test_connections_without_a_request_are_limited(monkeypatch):
 
 
 def _unread(server, path):
-    """A WebSocket that reads only when asked, with a small receive buffer."""
+    """A WebSocket that reads nothing by itself, with a small receive buffer."""
     raw = socket.socket()
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     raw.settimeout(10)

@@ -29,7 +29,7 @@ def test_chart_moves_once_a_second_with_reduced_motion(browser, server, run):
     page.js("performance.clearMarks()")
     feed(server, range(25, 75), every=0.02)
     page.shows(74)
-    assert page.js("performance.getEntriesByName('drawn').length") > 25  # numbers as they come
+    assert page.js("performance.getEntriesByName('drawn').length") > 25  # a number for each estimate
     assert page.js("performance.getEntriesByName('frame').length") == 2
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
 
