@@ -46,7 +46,7 @@ def _card(bundle: "Metadata", size: int, tick: float) -> Iterator[str]:
     yield row("model", f"{bundle.model}: {', '.join(f'{k} {v}' for k, v in bundle.config.items())}")
     yield row("file", f"{size / 1e6:.2f} MB, graph: {bundle.graph}")
     yield row("speed", f"{tick * 1e6:.0f} µs per tick on this machine, one stream, one thread")
-    yield row("ticks", f"{bundle.rate} per second, {f'{bundle.lag} ticks late' if bundle.lag else 'causal'}")
+    yield row("ticks", f"{bundle.rate} per second, causal")
     yield row("state", ", ".join(f"{s.name} {list(s.shape)}" for s in bundle.states) or "none")
     yield row("z", ", ".join(f"{latent.name} {latent.dim}" for latent in bundle.latents))
     for modality in bundle.modalities:

@@ -27,7 +27,8 @@ def summary(run: "Run", wall: float) -> str:
     ]
     for stage, (p50, p95, p99) in run.statistics.latency().items():
         lines.append(f"  {stage:<14}{p50:8.2f}{p95:9.2f}{p99:9.2f}")
-    lines += ["", "samples", *_counted(run.counts)]
+    if run.counts:  # a session as recorded has none
+        lines += ["", "samples", *_counted(run.counts)]
     if run.outputs.counts:
         lines += ["", "outputs", *_counted(run.outputs.counts)]
     return "\n".join(lines)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from ..streams.alignment import END, Aligner
 from ..streams.samples import Observation, Sample
-from .source import Wanted
+from .source import Source, Wanted
 
 
 class Aligned:
@@ -40,3 +40,23 @@ class Aligned:
             yield from self._aligner.release_until(self._last)
         finally:
             self._aligner.finish()
+
+
+def recorded(
+    source: Source, observations: Iterable[Observation], samples: Iterable[tuple[Sample, int]]
+) -> Iterator[Observation]:
+    """The observations; the samples go to the source's `arrivals`, if they are wanted, at their times.
+
+    Args:
+        samples: with the time at which each came, ns, in that order; read only if wanted.
+    """
+    left = iter(samples if source.arrivals is not None else ())
+    following = next(left, None)
+    for observation in observations:
+        while following is not None and following[1] <= observation.time:
+            if source.arrivals is not None and not source.paused:
+                source.arrivals.append(following)
+            following = next(left, None)
+        yield observation
+    if following is not None and source.arrivals is not None:
+        source.arrivals += [following, *left]

@@ -1,14 +1,16 @@
 """A recorded session as a source: what the model was shown, or what the devices gave."""
 
+import heapq
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ...bundle.metadata import ModalitySpec
 from ...contracts.errors import UserError
 from ..store.reader import SessionReader
 from ..streams.counts import Counts
-from ..streams.samples import Observation
-from .aligned import Aligned
+from ..streams.samples import Observation, Sample
+from .aligned import Aligned, recorded
 from .source import Offer, Source, Wanted
 
 
@@ -46,9 +48,10 @@ class SessionSource(Source):
         return [Offer(m, schema.name or None, schema.dim) for m, schema in self._reader.schemas.items()]
 
     def open(self, wanted: Sequence[Wanted], rate: int) -> None:
-        recorded = self._reader.description.get("rate")
-        if not self._reassemble and recorded != rate:
-            raise UserError(f"{self._folder}: recorded at {recorded} ticks/s, not {rate}: add --reassemble")
+        before = self._reader.description.get("rate")
+        if not self._reassemble and before != rate:
+            raise UserError(f"{self._folder}: recorded at {before} ticks/s, not {rate}: add --reassemble")
+        self._wanted = wanted
         self._observations: Iterable[Observation]
         if self._reassemble:
             times = [observation.time for observation in self._reader.observations()]
@@ -61,7 +64,16 @@ class SessionSource(Source):
             self._observations = (_renamed(o, names) for o in self._reader.observations())
 
     def __iter__(self) -> Iterator[Observation]:
-        return iter(self._observations)
+        return recorded(self, self._observations, self._arrived())
+
+    def _arrived(self) -> Iterator[tuple[Sample, int]]:
+        """The recorded samples by the bundle's names, and when each came."""
+        rows = [self._renamed(w.offer.name, w.name) for w in self._wanted if w.offer is not None]
+        return heapq.merge(*rows, key=lambda row: row[1])
+
+    def _renamed(self, modality: str, name: str) -> Iterator[tuple[Sample, int]]:
+        for sample, arrived in self._reader.samples(modality):
+            yield replace(sample, modality=name), arrived
 
 
 def _renamed(observation: Observation, names: Mapping[str, str | None]) -> Observation:

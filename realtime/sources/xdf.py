@@ -1,7 +1,7 @@
 """Recordings of LabRecorder as a source: streams of Lab Streaming Layer in an XDF file."""
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,7 +15,7 @@ from ..features.resampling import Resampler
 from ..features.steady import Steady
 from ..streams.counts import Counts
 from ..streams.samples import SECOND, Observation, Sample, Sound
-from .aligned import Aligned
+from .aligned import Aligned, recorded
 from .source import Offer, Source, Wanted
 from .stream_kind import Kind, accepted, kind_of, mono, vector
 from .xdf_file import StreamHeader, load_streams, read_contents
@@ -85,11 +85,18 @@ class XdfSource(Source):
             if number in data
             for time, texts in zip(data[number]["time_stamps"], data[number]["time_series"], strict=True)
         )
-        self._observations: Iterable[Observation] = Aligned(samples, wanted, rate, 0, last)
-        self._counts = self._observations.counts
+        self._samples = samples
+        self._aligned = Aligned(samples, wanted, rate, 0, last)
+        self._counts = self._aligned.counts
 
     def __iter__(self) -> Iterator[Observation]:
-        return iter(self._observations)
+        return recorded(self, self._aligned, self._arrived())
+
+    def _arrived(self) -> Iterator[tuple[Sample, int]]:
+        """All samples in the order of their times, and those times."""
+        samples = itertools.chain.from_iterable(self._samples.values())
+        for sample in sorted(samples, key=lambda sample: sample.originating_time):
+            yield sample, sample.originating_time
 
     @property
     def _all(self) -> str:

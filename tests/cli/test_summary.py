@@ -65,3 +65,7 @@ def test_a_run_without_a_tick():
     text = summary(a_run(Statistics(), {"face": Counts()}), wall=0.1)
     assert text.startswith("0 ticks in 0.1 s")
     assert "outputs" not in text
+
+
+def test_without_counts_there_is_no_table_of_samples():
+    assert "samples" not in summary(a_run(Statistics(), {}), wall=0.1)
