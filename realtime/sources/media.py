@@ -65,7 +65,7 @@ class MediaSource(Source):
     ) -> None:
         self._recording = Recording(path, start, end)
         self.name = self._recording.path.name
-        self.start, self.duration = start, end or self._recording.duration
+        self.start, self.duration = start, self._recording.duration if end is None else end
         self._face_model = face_model
         self._realtime = realtime
         self._t0 = round(start * SECOND)
