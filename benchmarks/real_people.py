@@ -13,12 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from enrapt.bundle.bundle import Bundle
-from enrapt.realtime.engine.engine import Engine
-from enrapt.realtime.features.audio import AudioFeatures
-from enrapt.realtime.features.face import FaceFeatures
-from enrapt.realtime.features.face_model import find_face_model
-from enrapt.realtime.sources.recording import Recording
-from enrapt.realtime.sources.replay import Replay
+from enrapt.realtime import MediaSource, Run
 
 
 def main() -> None:
@@ -27,15 +22,13 @@ def main() -> None:
     parser.add_argument("--bundle", default="default")
     parser.add_argument("--face-model", type=Path)
     args = parser.parse_args()
-    bundle = Bundle.load(args.bundle)
-    engine = Engine(bundle)
-    model = find_face_model(args.face_model)
-    limits = {name: bundle.metadata.quality["all"][f"surprise99_{name}"] for name in engine.inputs}
+    metadata = Bundle.load(args.bundle).metadata
+    limits = {m.name: metadata.quality["all"][f"surprise99_{m.name}"] for m in metadata.inputs}
     shares: dict[str, list[np.ndarray]] = {name: [] for name in limits}
     print(f"{'clip':40s} {'face found':>10s} " + " ".join(f"{n + ' < p99':>12s}" for n in limits))
     for clip in sorted(args.clips.iterdir()):
-        with FaceFeatures(model) as face:
-            estimates = list(Replay(Recording(clip), engine, face, AudioFeatures()))
+        with Run(MediaSource(clip, face_model=args.face_model), args.bundle) as run:
+            estimates = list(run)
         line = f"{clip.name:40s} {np.mean([e.present['face'] for e in estimates]):10.1%} "
         for name, limit in limits.items():
             surprise = np.array([e.surprise[name] for e in estimates if e.surprise[name] is not None])

@@ -143,7 +143,7 @@ def live(take: Callable[[LiveSession, Devices], None], face_model: Path | None, 
     with devices() as opened, ThreadPoolExecutor(1) as thread:
         audio = f"lsl:{SOUND}"
         with LiveSession(
-            opened.camera, None, audio=audio, face_model=face_model, to=["ui:0"], **options
+            opened.camera, None, streams={"audio": audio}, face_model=face_model, to=["ui:0"], **options
         ) as session:
             taken = thread.submit(take, session, opened)
             for _ in session:

@@ -2,20 +2,16 @@
 
 import argparse
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from ..contracts.errors import UserError
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    """Of every command that makes estimates."""
-    parser.add_argument(
-        "--bundle",
-        metavar="B",
-        default="default",
-        help="a bundle's file or a shipped bundle's name (%(default)s)",
-    )
-    parser.add_argument(
+    add = parser.add_argument
+    add("--bundle", metavar="B", default="default", help="file or name of a shipped bundle (%(default)s)")
+    add(
         "--to",
         metavar="ADDRESS",
         action="append",
@@ -23,14 +19,14 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         help="an output, may be repeated: jsonl:FILE, csv:FILE, parquet:FILE, - for standard output, lsl:, "
         "osc://HOST:PORT/PATH, mqtt://HOST/TOPIC, or ui, a page in the browser",
     )
-    parser.add_argument(
+    add(
         "--context",
         metavar="NAME=X,…",
         action="append",
         default=[],
-        help="values of a context modality of the bundle, constant over the run",
+        help="a context modality's constant values",
     )
-    parser.add_argument(
+    add(
         "--stream",
         metavar="MODALITY=NAME",
         action="append",
@@ -40,12 +36,13 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_face_model_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--face-model", metavar="FILE", type=Path, help="your copy of face_landmarker.task")
-    parser.add_argument("--offline", action="store_true", help="never download the face model")
+    add = parser.add_argument
+    add("--face-model", metavar="FILE", type=Path, help="your copy of face_landmarker.task")
+    add("--offline", action="store_true", help="never download the face model")
 
 
 def context_of(args: argparse.Namespace) -> dict[str, list[float]] | None:
-    """What `--context` said; None if nothing."""
+    """The values of `--context`; None without it."""
     context = {}
     for text in args.context:
         name, _, numbers = text.partition("=")
@@ -57,7 +54,7 @@ def context_of(args: argparse.Namespace) -> dict[str, list[float]] | None:
 
 
 def streams_of(args: argparse.Namespace) -> dict[str, str]:
-    """What `--stream` said."""
+    """The values of `--stream`."""
     streams = {}
     for text in args.stream:
         modality, equals, name = text.partition("=")
@@ -69,10 +66,6 @@ def streams_of(args: argparse.Namespace) -> dict[str, str]:
 
 def face_model_of(args: argparse.Namespace) -> Callable[[], Path]:
     """Finds the face model once it is needed, with a progress bar if it is downloaded."""
+    from .view import find_face_model_visibly
 
-    def find() -> Path:
-        from .view import find_face_model_visibly
-
-        return find_face_model_visibly(args.face_model, args.offline)
-
-    return find
+    return partial(find_face_model_visibly, args.face_model, args.offline)

@@ -1,4 +1,4 @@
-"""`enrapt demo`: the shipped clip through the shipped bundle."""
+"""Replays a shipped clip, and writes the estimates and a plot of them to a folder."""
 
 import argparse
 from pathlib import Path
@@ -13,17 +13,11 @@ if TYPE_CHECKING:
 CLIP = Path(__file__).with_name("demo.mp4")
 
 
-def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = subparsers.add_parser(
-        "demo",
-        help="see it work on a shipped clip",
-        description="Replays a shipped clip, and writes the estimates and a plot of them to a folder.",
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", dest="folder", metavar="FOLDER", type=Path, default=Path("enrapt-demo"), help="(%(default)s)"
     )
     add_face_model_arguments(parser)
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -39,8 +33,8 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"{folder}: cannot be made ({error.strerror}); give another folder with -o") from None
     print(
         "A synthetic clip: the face is out of sight for a while, and the sound is off for\n"
-        "a while. The model was trained on simulated people only: this shows how things\n"
-        "work, not how engaged anybody is.\n"
+        "a while. The model was trained on simulated people only: the demo shows how enrapt\n"
+        "works, not how engaged a person is.\n"
     )
     source = MediaSource(CLIP, face_model=face_model_of(args))
     estimates: list[Estimate] = []

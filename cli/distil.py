@@ -1,4 +1,7 @@
-"""`enrapt distil`: train the causal forward filter of an MDVAE, which runs live."""
+"""Trains a causal forward filter to match the posteriors of an MDVAE, which look ahead.
+
+Repeat the command to resume an interrupted run.
+"""
 
 import argparse
 from pathlib import Path
@@ -7,18 +10,12 @@ from ..contracts.errors import UserError
 from .train import add_training, require_training, train, use_threads
 
 
-def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = subparsers.add_parser(
-        "distil",
-        help="distil a live model from a trained MDVAE (needs enrapt[train])",
-        description="Trains a causal forward filter to match the posteriors of an MDVAE, which look ahead. "
-        "Repeat the command to resume an interrupted run.",
-    )
-    parser.add_argument("run_folder", metavar="RUN", type=Path, help="run folder of an MDVAE")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("run_folder", metavar="RUN", type=Path, help="run folder of an MDVAE")
     add_training(parser)
-    parser.add_argument("--hidden", type=int, default=128, help="size of the recurrence (%(default)s)")
-    parser.add_argument("--rounds", type=int, default=240, help="training rounds (%(default)s)")
-    parser.set_defaults(run=run)
+    add("--hidden", type=int, default=128, help="size of the recurrence (%(default)s)")
+    add("--rounds", type=int, default=240, help="training rounds (%(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:

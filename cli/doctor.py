@@ -1,4 +1,7 @@
-"""`enrapt doctor`: checks this computer for what enrapt needs and gives a remedy for each missing item."""
+"""Checks this computer for what enrapt needs and prints a remedy for each missing item.
+
+Exit status 0 if recordings can be replayed, 1 if not.
+"""
 
 import argparse
 import importlib
@@ -19,65 +22,35 @@ from typing import Any, Final, Literal
 
 from ..contracts.errors import UserError
 
-Group = Literal["Replay", "Live", "Extras"]
 Status = Literal["ok", "missing", "absent"]
-REPLAY: Final[Group] = "Replay"
-LIVE: Final[Group] = "Live"
-EXTRAS: Final[Group] = "Extras"
+REPLAY, LIVE, EXTRAS = GROUPS = ("Replay", "Live", "Extras")
 
-# Distribution and module of each library that a replay imports.
-LIBRARIES: Final = {
-    "numpy": "numpy",
-    "onnxruntime": "onnxruntime",
-    "av": "av",
-    "opencv-python-headless": "cv2",
-    "mediapipe": "mediapipe",
-    "soxr": "soxr",
-    "kaldi-native-fbank": "kaldi_native_fbank",
-    "webrtcvad-wheels": "webrtcvad",
-    "msgspec": "msgspec",
-    "rich": "rich",
-    "matplotlib": "matplotlib",
-    "platformdirs": "platformdirs",
-    "starlette": "starlette",
-    "uvicorn": "uvicorn",
-    "websockets": "websockets",
-}
+# Module of each library that has another name than its distribution.
+MODULES: Final = {"opencv-python-headless": "cv2", "webrtcvad-wheels": "webrtcvad"}
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The result of one check.
+    """The result of one check."""
 
-    Attributes:
-        status: `missing` if the group needs it, `absent` if it is optional.
-        found: version, path or names; or the error.
-        remedy: what to do if it is not there.
-    """
-
-    group: Group
+    group: str
     name: str
-    status: Status
-    found: str
-    remedy: str = ""
+    status: Status  # `missing` if the group needs it, `absent` if it is optional
+    found: str  # version, path or names; or the error
+    remedy: str = ""  # what to do if it is not there
 
 
-def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = subparsers.add_parser(
-        "doctor",
-        help="check this computer for what enrapt needs",
-        description="Check this computer for what enrapt needs and print a remedy for each missing item. "
-        "Exit status 0 if recordings can be replayed, 1 if not.",
-    )
-    parser.add_argument("--fetch", action="store_true", help="download the face model if it is missing")
-    parser.add_argument("--face-model", type=Path, metavar="FILE", help="the face model to check")
-    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
-    parser.set_defaults(run=run)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--fetch", action="store_true", help="download the face model if it is missing")
+    add("--face-model", type=Path, metavar="FILE", help="the face model to check")
+    add("--json", action="store_true", help="print the findings as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     findings = [*libraries(), face_model(args.face_model, args.fetch), bundle(), *live(), *extras()]
-    can_replay = not any(finding.group == REPLAY and finding.status == "missing" for finding in findings)
+    status = {finding.name: finding.status for finding in findings if finding.group == REPLAY}
+    can_replay = "missing" not in status.values()
     about = {
         "enrapt": _version("enrapt"),
         "python": platform.python_version(),
@@ -86,31 +59,33 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         every = [asdict(finding) for finding in findings]
         print(json.dumps({**about, "can_replay": can_replay, "findings": every}, indent=2))
-        return 0 if can_replay else 1
-    if not can_replay:
-        verdict = "Recordings cannot be replayed yet: install what is missing above."
-    elif any(finding.name == "mediapipe" and finding.status == "absent" for finding in findings):
-        verdict = "The sound of recordings can be replayed. Face features are not available."
+    elif not can_replay:
+        _print(findings, about, "Recordings cannot be replayed yet: install what is missing above.")
+    elif status["mediapipe"] == "absent":
+        _print(findings, about, "The sound of recordings can be replayed. Face features are not available.")
     else:
-        verdict = "Recordings can be replayed: run enrapt replay FILE, or enrapt demo."
-    _print(findings, about, verdict)
+        _print(findings, about, "Recordings can be replayed: run enrapt replay FILE, or enrapt demo.")
     return 0 if can_replay else 1
 
 
 def libraries() -> Iterator[Finding]:
     """Import each library that a replay needs."""
-    for distribution, module in LIBRARIES.items():
+    for distribution, required, condition in _requirements():
+        if "extra ==" in condition or distribution == "sounddevice":  # which `live` checks
+            continue
         try:
-            importlib.import_module(module)
+            importlib.import_module(MODULES.get(distribution, distribution.replace("-", "_")))
         except (ImportError, OSError) as error:
             if distribution == "mediapipe" and _arm_linux():
                 remedy = "not available for Linux on ARM: enrapt uses sound only"
                 yield Finding(REPLAY, distribution, "absent", _line(error), remedy)
             else:
-                remedy = f"pip install --force-reinstall {shlex.quote(_requirement(distribution))}"
+                remedy = f"pip install --force-reinstall {shlex.quote(required)}"
                 yield Finding(REPLAY, distribution, "missing", _line(error), remedy)
         else:
-            yield Finding(REPLAY, distribution, "ok", _version(distribution))
+            # opencv-python, for example, has the module cv2, too.
+            found = _version(distribution) or "from another distribution"
+            yield Finding(REPLAY, distribution, "ok", found)
 
 
 def face_model(explicit: Path | None, fetch: bool) -> Finding:
@@ -189,12 +164,12 @@ def _cameras_of_linux(devices: Path = Path("/dev"), system: Path = Path("/sys/cl
     usable: list[str] = []
     refused: list[str] = []
     for device in sorted(devices.glob("video[0-9]*"), key=lambda path: int(path.name[5:])):
-        about = system / device.name
-        # A camera's nodes for metadata have an index above 0.
-        if (about / "index").exists() and (about / "index").read_text().strip() != "0":
-            continue
-        name = (about / "name").read_text().strip() if (about / "name").exists() else "unnamed"
-        (usable if os.access(device, os.R_OK | os.W_OK) else refused).append(f"{device} ({name})")
+        index, name = (
+            path.read_text().strip() if (path := system / device.name / file).exists() else default
+            for file, default in (("index", "0"), ("name", "unnamed"))
+        )
+        if index == "0":  # a camera's nodes for metadata have higher ones
+            (usable if os.access(device, os.R_OK | os.W_OK) else refused).append(f"{device} ({name})")
     if usable:
         return Finding(LIVE, "cameras", "ok", "; ".join(usable))
     if refused:
@@ -210,12 +185,7 @@ def _cameras_by_opening() -> Finding:
         return Finding(LIVE, "cameras", "missing", _line(error))
     logging = cv2.utils.logging
     level = logging.setLogLevel(logging.LOG_LEVEL_SILENT)
-    usable = []
-    for index in range(4):
-        camera = cv2.VideoCapture(index)
-        if camera.isOpened():
-            usable.append(str(index))
-        camera.release()
+    usable = [str(index) for index in range(4) if cv2.VideoCapture(index).isOpened()]  # and closed again
     logging.setLogLevel(level)
     if usable:
         return Finding(LIVE, "cameras", "ok", f"number {', '.join(usable)}")
@@ -225,20 +195,11 @@ def _cameras_by_opening() -> Finding:
 
 def extras() -> Iterator[Finding]:
     """Check that the distributions of each extra are installed."""
-    requirements = importlib.metadata.requires("enrapt") or []
     for extra in importlib.metadata.metadata("enrapt").get_all("Provides-Extra") or []:
-        missing = []
-        for requirement in requirements:
-            name, _, condition = requirement.partition(";")
-            if re.search(rf"extra == ['\"]{extra}['\"]", condition):
-                distribution = re.split(r"[^\w.-]", name, maxsplit=1)[0]
-                try:
-                    importlib.metadata.version(distribution)
-                except importlib.metadata.PackageNotFoundError:
-                    missing.append(distribution)
-        if missing:
-            found = f"without {', '.join(missing)}"
-            yield Finding(EXTRAS, extra, "absent", found, f"pip install 'enrapt[{extra}]'")
+        needed = [n for n, _, condition in _requirements() if re.search(rf"extra == .{extra}\W", condition)]
+        if missing := [name for name in needed if _version(name) is None]:
+            remedy = f"pip install 'enrapt[{extra}]'"
+            yield Finding(EXTRAS, extra, "absent", f"without {', '.join(missing)}", remedy)
         else:
             yield Finding(EXTRAS, extra, "ok", "installed")
 
@@ -251,22 +212,21 @@ def _line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-def _version(distribution: str) -> str:
+def _version(distribution: str) -> str | None:
     try:
         return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:  # opencv-python, for example, has the module cv2, too
-        return "from another distribution"
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
-def _requirement(distribution: str) -> str:
-    """Requirement of this package, with its versions: `av<20,>=17.1`."""
+def _requirements() -> Iterator[tuple[str, str, str]]:
+    """Of this package: distribution, the same with its versions (`av<20,>=17.1`), condition."""
     for requirement in importlib.metadata.requires("enrapt") or []:
-        if re.match(rf"{re.escape(distribution)}(?![\w.-])", requirement):
-            return requirement.partition(";")[0].strip()
-    return distribution
+        versions, _, condition = requirement.partition(";")
+        yield re.split(r"[^\w.-]", versions, maxsplit=1)[0], versions.strip(), condition
 
 
-def _print(findings: list[Finding], about: dict[str, str], verdict: str) -> None:
+def _print(findings: list[Finding], about: dict[str, str | None], verdict: str) -> None:
     from rich.console import Console
 
     console = Console(highlight=False, markup=False, emoji=False)
@@ -276,7 +236,7 @@ def _print(findings: list[Finding], about: dict[str, str], verdict: str) -> None
     colour = {"ok": "green", "missing": "red", "absent": "yellow"}
 
     console.print(fill(f"enrapt {about['enrapt']}, Python {about['python']}, {about['platform']}"))
-    for group in (REPLAY, LIVE, EXTRAS):
+    for group in GROUPS:
         console.print(f"\n{group}", style="bold")
         for finding in findings:
             if finding.group != group:

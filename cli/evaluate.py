@@ -1,31 +1,28 @@
-"""`enrapt evaluate`: scores of a trained model by pattern of missing modalities."""
+"""Scores a trained model on held-out people, by pattern of missing modalities.
+
+Patterns: everything present, each modality alone, and bursts of missing data.
+"""
 
 import argparse
 import json
 from pathlib import Path
 
+from .train import require_training
 
-def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = subparsers.add_parser(
-        "evaluate",
-        help="score a trained model on held-out people (needs enrapt[train])",
-        description="Scores a trained model on held-out people: with everything present, with each modality "
-        "alone, and with bursts of missing data.",
-    )
-    parser.add_argument("run_folder", metavar="RUN", type=Path, help="output folder of `enrapt train`")
-    parser.add_argument(
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("run_folder", metavar="RUN", type=Path, help="output folder of `enrapt train`")
+    add(
         "--people",
         choices=("validation", "test"),
         default="test",
         help="use validation to select a model, test to report its scores (%(default)s)",
     )
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.set_defaults(run=run)
+    add("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    from .train import require_training
-
     require_training()
     from ..models.evaluation import evaluate
     from ..models.training import load_model, run_seed
@@ -34,9 +31,8 @@ def run(args: argparse.Namespace) -> int:
     results = evaluate(model, config, run_seed(args.run_folder), args.people)
     if args.json:
         print(json.dumps(results, indent=2))
-        return 0
-    for line in table(results):
-        print(line)
+    else:
+        print(*table(results), sep="\n")
     return 0
 
 

@@ -1,37 +1,32 @@
-"""`enrapt export`: write the bundle of a trained model."""
+"""Writes the bundle of a trained model: its graph, a description and its scores on held-out people.
+
+The file is kept only if ONNX Runtime agrees with PyTorch.
+"""
 
 import argparse
 from pathlib import Path
 
+from .train import require_training
 
-def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = subparsers.add_parser(
-        "export",
-        help="write the bundle of a trained model (needs enrapt[train])",
-        description="Writes the bundle of a trained model: its graph, a description and its scores on "
-        "held-out people. The file is kept only if ONNX Runtime agrees with PyTorch.",
-    )
-    parser.add_argument(
-        "run_folder", metavar="RUN", type=Path, help="run folder of `enrapt train` or `enrapt distil`"
-    )
-    parser.add_argument("-o", "--output", metavar="BUNDLE", type=Path, required=True, help="a .onnx file")
-    parser.add_argument(
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("run_folder", metavar="RUN", type=Path, help="run folder of `enrapt train` or `enrapt distil`")
+    add("-o", "--output", metavar="BUNDLE", type=Path, required=True, help="a .onnx file")
+    add(
         "--graph",
         choices=("step", "full", "block"),
         default="step",
         help="one tick per call; the same with reconstructions; many ticks per call (%(default)s)",
     )
-    parser.add_argument(
+    add(
         "--int8",
         action="store_true",
         help="weights in 8 bits: a quarter of the size, slightly different estimates",
     )
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    from .train import require_training
-
     require_training()
     from ..export.write import export_run
 

@@ -1,4 +1,7 @@
-"""`enrapt inspect`: print a bundle's description."""
+"""Prints the model card of a bundle.
+
+Inputs, training data, limits, measured quality, and its speed on this machine.
+"""
 
 import argparse
 import shutil
@@ -10,16 +13,10 @@ if TYPE_CHECKING:
     from ..bundle.metadata import Metadata
 
 
-def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = subparsers.add_parser(
-        "inspect",
-        help="print the model card of a bundle",
-        description="Prints the model card of a bundle: inputs, training data, limits, measured quality, and "
-        "its speed on this machine.",
-    )
-    parser.add_argument("bundle", metavar="BUNDLE", help="a file, or a shipped bundle: default, mdvae")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.set_defaults(run=run)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("bundle", metavar="BUNDLE", help="a file, or a shipped bundle: default, mdvae")
+    add("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -49,7 +46,7 @@ def _card(bundle: "Metadata", size: int, tick: float) -> Iterator[str]:
     yield row("model", f"{bundle.model}: {', '.join(f'{k} {v}' for k, v in bundle.config.items())}")
     yield row("file", f"{size / 1e6:.2f} MB, graph: {bundle.graph}")
     yield row("speed", f"{tick * 1e6:.0f} µs per tick on this machine, one stream, one thread")
-    yield row("ticks", f"{bundle.rate} per second, {f'{bundle.lag} ticks late' if bundle.lag else 'causal'}")
+    yield row("ticks", f"{bundle.rate} per second, causal")
     yield row("state", ", ".join(f"{s.name} {list(s.shape)}" for s in bundle.states) or "none")
     yield row("z", ", ".join(f"{latent.name} {latent.dim}" for latent in bundle.latents))
     for modality in bundle.modalities:

@@ -1,4 +1,8 @@
-"""`enrapt live`: estimates from a camera and a microphone."""
+"""Estimates engagement live, until Ctrl-C.
+
+No picture and no sound is kept, and nothing leaves the machine but estimates, to the outputs that --to names.
+A device that is lost is missing until it returns.
+"""
 
 import argparse
 import socket
@@ -9,59 +13,26 @@ from ..contracts.errors import UserError
 from .arguments import add_face_model_arguments, add_run_arguments, context_of, face_model_of, streams_of
 
 
-def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = subparsers.add_parser(
-        "live",
-        help="estimate engagement from a camera and a microphone",
-        description="Estimates engagement live, until Ctrl-C. No picture and no sound is kept, and nothing "
-        "leaves the machine but estimates, to the outputs that --to names. A device that is lost is missing "
-        "until it returns.",
-    )
-    add_live_arguments(parser)
-    parser.set_defaults(run=run, record=None, keep_media=False)
-
-
-def add_live_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `live` and `record`."""
-    parser.add_argument(
-        "--camera",
-        metavar="C",
-        default=0,
-        help="number, /dev path, RTSP or HTTP-MJPEG address, or none (%(default)s)",
-    )
-    parser.add_argument(
-        "--mic",
-        metavar="NAME",
-        default="default",
-        help="the microphone's name or a part of it, or none (the system's default)",
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    parser.set_defaults(record=None, keep_media=False)  # which `record` has
+    add("--camera", metavar="C", default=0, help="number, path, RTSP or MJPEG address, or none (%(default)s)")
+    add("--mic", metavar="NAME", default="default", help="name or part of it, or none (the system's default)")
     add_run_arguments(parser)
-    parser.add_argument(
-        "--stats", metavar="FILE", type=Path, help="write the summary as JSON, too, at the end"
-    )
-    parser.add_argument("--duration", metavar="S", type=float, help="stop after S seconds")
-    parser.add_argument(
-        "--camera-size", metavar="WxH", default="640x480", help="to ask the camera for (%(default)s)"
-    )
-    parser.add_argument(
-        "--camera-rate", metavar="HZ", type=int, default=30, help="to ask the camera for (%(default)s)"
-    )
-    parser.add_argument(
-        "--face-every", metavar="N", type=int, default=1, help="look for the face in every N-th picture"
-    )
-    parser.add_argument(
+    add("--stats", metavar="FILE", type=Path, help="at the end, also write the summary as JSON")
+    add("--duration", metavar="S", type=float, help="stop after S seconds")
+    add("--camera-size", metavar="WxH", default="640x480", help="to ask the camera for (%(default)s)")
+    add("--camera-rate", metavar="HZ", type=int, default=30, help="to ask the camera for (%(default)s)")
+    add("--face-every", metavar="N", type=int, default=1, help="look for the face in every N-th picture")
+    add(
         "--max-wait",
         metavar="MS",
         type=float,
         default=50.0,
         help="longest wait for late data before an estimate is emitted (%(default)s)",
     )
-    parser.add_argument(
-        "--preview", action="store_true", help="show the face's landmarks on the page; never the picture"
-    )
-    parser.add_argument(
-        "--no-page", action="store_true", help="do not open the page that a terminal gets by default"
-    )
+    add("--preview", action="store_true", help="show the face's landmarks on the page; never the picture")
+    add("--no-page", action="store_true", help="do not open the page that a terminal gets by default")
     add_face_model_arguments(parser)
 
 
@@ -90,16 +61,16 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _page(args: argparse.Namespace) -> list[str]:
-    """The address of the page that a person at a terminal gets unasked."""
-    asked = any(address.partition(":")[0] in ("ui", "ws", "http") for address in args.to)
-    if asked or args.no_page or not sys.stderr.isatty():
+    """The address of the page that a terminal gets by default."""
+    named = any(address.partition(":")[0] in ("ui", "ws", "http") for address in args.to)
+    if named or args.no_page or not sys.stderr.isatty():
         return []
-    from ..realtime.outputs.page import PORT
+    from ..realtime.outputs.addresses import PAGE_PORT
 
     with socket.socket() as port:
         port.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does
         try:
-            port.bind(("127.0.0.1", PORT))
+            port.bind(("127.0.0.1", PAGE_PORT))
         except OSError:  # another session, most likely
             return ["ui:0"]
     return ["ui"]

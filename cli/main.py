@@ -13,20 +13,21 @@ from typing import Final
 
 from ..contracts.errors import UserError
 
-# Each is a module of this package with `add(subparsers)` and `run(args) -> int`, and imports quickly.
-COMMANDS: Final = (
-    "demo",
-    "live",
-    "record",
-    "replay",
-    "plot",
-    "train",
-    "distil",
-    "evaluate",
-    "export",
-    "inspect",
-    "doctor",
-)
+# Each is a module of this package with `add_arguments(parser)` and `run(args) -> int`, and imports quickly.
+# Its docstring is the command's description.
+COMMANDS: Final = {
+    "demo": "see it work on a shipped clip",
+    "live": "estimate engagement from a camera and a microphone",
+    "record": "as live, and keep features and estimates (needs enrapt[record])",
+    "replay": "estimate engagement in a recording",
+    "plot": "draw a session",
+    "train": "train a model (needs enrapt[train])",
+    "distil": "distil a live model from a trained MDVAE (needs enrapt[train])",
+    "evaluate": "score a trained model on held-out people (needs enrapt[train])",
+    "export": "write the bundle of a trained model (needs enrapt[train])",
+    "inspect": "print the model card of a bundle",
+    "doctor": "check this computer for what enrapt needs",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,8 +37,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         description="Real-time engagement estimation from a webcam and a microphone, with its uncertainty.",
     )
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
-    for command in COMMANDS:
-        importlib.import_module(f".{command}", __package__).add(subparsers)
+    for name, summary in COMMANDS.items():
+        command = importlib.import_module(f".{name}", __package__)
+        subparser = subparsers.add_parser(name, help=summary, description=command.__doc__)
+        command.add_arguments(subparser)
+        subparser.set_defaults(run=command.run)
     args = parser.parse_args(argv)
     try:
         status: int = args.run(args)

@@ -1,4 +1,7 @@
-"""`enrapt plot`: a session as a picture, or as an interactive page."""
+"""Draws estimates as a PNG picture, or as a self-contained HTML page.
+
+The page needs no network; it can be zoomed, and shows every value.
+"""
 
 import argparse
 from pathlib import Path
@@ -11,23 +14,15 @@ if TYPE_CHECKING:
     from ..realtime.timeline import Mark
 
 
-def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = subparsers.add_parser(
-        "plot",
-        help="draw a session",
-        description="Draws estimates as a PNG picture, or as one self-contained HTML page in which you can "
-        "zoom and read every value, without a network.",
-    )
-    parser.add_argument(
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
         "source",
         metavar="SOURCE",
         type=Path,
         help="a file of estimates (JSON Lines, CSV, Parquet), or the folder of a recorded session",
     )
-    parser.add_argument(
-        "-o", dest="out", metavar="FILE", type=Path, help="FILE.png or FILE.html (beside SOURCE, a PNG)"
-    )
-    parser.set_defaults(run=run)
+    add("-o", dest="out", metavar="FILE", type=Path, help="FILE.png or FILE.html (beside SOURCE, a PNG)")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,4 +1,7 @@
-"""`enrapt replay`: estimates from a recording."""
+"""Estimates engagement in a recording, or again in a session recorded with `enrapt record`.
+
+Exit status 1 if the recording is damaged: estimates up to the damage are kept.
+"""
 
 import argparse
 import shlex
@@ -7,39 +10,27 @@ from pathlib import Path
 from .arguments import add_face_model_arguments, add_run_arguments, context_of, face_model_of, streams_of
 
 
-def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = subparsers.add_parser(
-        "replay",
-        help="estimate engagement in a recording",
-        description="Estimates engagement in a recording, or again in a session recorded with `enrapt "
-        "record`. Exit status 1 if the recording is damaged: estimates up to the damage are kept.",
-    )
-    parser.add_argument(
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
         "source",
         metavar="SOURCE",
         type=Path,
         help="video with sound, video or sound alone, a session's folder, or an XDF file of LabRecorder",
     )
     add_run_arguments(parser)
-    parser.add_argument("--realtime", action="store_true", help="emit each estimate at its time, not before")
-    parser.add_argument("--start", metavar="S", type=float, help="begin at S seconds")
-    parser.add_argument("--end", metavar="S", type=float, help="stop at S seconds")
-    parser.add_argument(
+    add("--realtime", action="store_true", help="emit each estimate at its time, not before")
+    add("--start", metavar="S", type=float, help="begin at S seconds")
+    add("--end", metavar="S", type=float, help="stop at S seconds")
+    add(
         "--no-timing",
         dest="timing",
         action="store_false",
         help="write no latencies: two replays give the same bytes",
     )
-    parser.add_argument(
-        "--reassemble",
-        action="store_true",
-        help="of a session: align the recorded samples again, as if none had been late",
-    )
-    parser.add_argument(
-        "--record", metavar="FOLDER", type=Path, help="keep features and estimates in a new folder"
-    )
+    add("--reassemble", action="store_true", help="align a session's samples again, as if none had been late")
+    add("--record", metavar="FOLDER", type=Path, help="keep features and estimates in a new folder")
     add_face_model_arguments(parser)
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -48,21 +39,13 @@ def run(args: argparse.Namespace) -> int:
     from .show import show, warn
 
     options = {name: getattr(args, name) for name in ("realtime", "start", "end", "reassemble")}
-    options = {name: value for name, value in options.items() if value not in (None, False)}
-    if streams := streams_of(args):
-        options["streams"] = streams
+    options = {name: value for name, value in (options | {"streams": streams_of(args)}).items() if value}
     source = open_source(args.source, face_model=face_model_of(args), **options)
-    status = show(
-        Run(
-            source,
-            args.bundle,
-            to=args.to,
-            record=args.record,
-            context=context_of(args),
-            timing=args.timing,
-            warn=warn,
-        )
+    context = context_of(args)
+    replay = Run(
+        source, args.bundle, to=args.to, record=args.record, context=context, timing=args.timing, warn=warn
     )
+    status = show(replay)
     if not args.to and args.record is None:
         keep = shlex.join(["enrapt", "replay", str(args.source), "--to", "jsonl:estimates.jsonl"])
         print(f"\nNo estimates were kept. To keep them: {keep}")

@@ -1,4 +1,4 @@
-"""Runs a `Run` in front of a person: view, signals, summary, exit status."""
+"""Runs a `Run` on the terminal: view, signals, summary, exit status."""
 
 import atexit
 import contextlib
@@ -59,7 +59,7 @@ def show(
             except BrokenRecording as error:
                 broken = error
         wall = time.perf_counter() - began
-        page = None if live or received or run.outputs is None else run.outputs.keep_page()
+        page = None if live or received else run.outputs.keep_page()
     if stats is not None:
         write_atomically(stats, json.dumps(run.summary(), indent=2).encode() + b"\n")
     status = 130 if received and not live else 0

@@ -25,21 +25,23 @@ def summary(run: "Run", wall: float) -> str:
         "",
         f"{'latency, ms':<16}{'p50':>8}{'p95':>9}{'p99':>9}",
     ]
-    for stage, percentiles in run.statistics.latency().items():
-        p50, p95, p99 = percentiles
+    for stage, (p50, p95, p99) in run.statistics.latency().items():
         lines.append(f"  {stage:<14}{p50:8.2f}{p95:9.2f}{p99:9.2f}")
-    lines += ["", "samples", *_counted(run.counts)]
-    if run.output_counts:
-        lines += ["", "outputs", *_counted(run.output_counts)]
+    if run.counts:  # a session as recorded has none
+        lines += ["", "samples", *_counted(run.counts)]
+    if run.outputs.counts:
+        lines += ["", "outputs", *_counted(run.outputs.counts)]
     return "\n".join(lines)
+
+
+def dropped_by_reason(count: Counts) -> list[str]:
+    """`3 too late` and so on."""
+    return [f"{n} {reason.replace('_', ' ')}" for reason, n in count.dropped.items() if n]
 
 
 def _counted(counts: Mapping[str, Counts]) -> Iterator[str]:
     for name, count in counts.items():
-        parts = [
-            f"{count.used} used",
-            *(f"{n} {reason.replace('_', ' ')}" for reason, n in count.dropped.items() if n),
-        ]
+        parts = [f"{count.used} used", *dropped_by_reason(count)]
         line = f"  {name:<9}{' ' * (len(name) > 8)}{count.captured} captured = {' + '.join(parts)}"
         also = [f"{n} {name}" for name, n in (("late", count.late), ("reordered", count.reordered)) if n]
         yield line + (f" ({', '.join(also)})" if also else "")

@@ -1,4 +1,4 @@
-"""`enrapt train`: train a model from a configuration."""
+"""Trains a model. Repeat the command to resume an interrupted run; it ends in the same weights."""
 
 import argparse
 import sys
@@ -12,25 +12,17 @@ if TYPE_CHECKING:
     from ..models.training import Trainer
 
 
-def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = subparsers.add_parser(
-        "train",
-        help="train a model (needs enrapt[train])",
-        description="Trains a model. Repeat the command to resume an interrupted run; it ends in the same "
-        "weights.",
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", metavar="CONFIG", help="a .toml file, or a preset: default, mdvae")
     add_training(parser)
-    parser.set_defaults(run=run)
 
 
 def add_training(parser: argparse.ArgumentParser) -> None:
     """Options of every training."""
-    parser.add_argument("-o", "--output", metavar="FOLDER", type=Path, required=True, help="run folder")
-    parser.add_argument("--seed", type=int, default=0, help="random seed (%(default)s)")
-    parser.add_argument(
-        "--threads", type=int, default=2, help="PyTorch threads; their number affects rounding (%(default)s)"
-    )
+    add = parser.add_argument
+    add("-o", "--output", metavar="FOLDER", type=Path, required=True, help="run folder")
+    add("--seed", type=int, default=0, help="random seed (%(default)s)")
+    add("--threads", type=int, default=2, help="PyTorch threads; their number affects rounding (%(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -60,31 +52,17 @@ def use_threads(threads: int) -> None:
 def train(trainer: "Trainer") -> None:
     """Train to the end with a progress bar and TensorBoard logs."""
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+    from rich.progress import MofNCompleteColumn
     from rich.progress import Progress as Bar
     from torch.utils.tensorboard.writer import SummaryWriter
 
     from ..models.mdvae import MDVAE
     from ..models.training import Progress
 
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
     console, folder = Console(file=sys.stderr), trainer.folder
     # Hides what an interrupted run logged of rounds that are repeated.
     board = SummaryWriter(str(folder / "tensorboard"), purge_step=trainer.round + 1)
-    with board, Bar(*columns, console=console) as bar:
+    with board, Bar(*Bar.get_default_columns(), MofNCompleteColumn(), console=console) as bar:
         task = bar.add_task("training", total=trainer.config.training.rounds, completed=trainer.round)
 
         def show(progress: Progress) -> None:
@@ -102,12 +80,9 @@ def train(trainer: "Trainer") -> None:
         trainer.run(show)
     if trainer.stopped():
         print(f"stopped early after round {trainer.round}: the validation loss no longer improves")
-    following = (
-        f"enrapt distil {folder} -o FOLDER"
-        if isinstance(trainer.model, MDVAE)
-        else f"enrapt export {folder} -o BUNDLE.onnx"
-    )
-    print(f"{folder}: trained; next: {following}")
+    distil = isinstance(trainer.model, MDVAE)
+    following = f"distil {folder} -o FOLDER" if distil else f"export {folder} -o BUNDLE.onnx"
+    print(f"{folder}: trained; next: enrapt {following}")
 
 
 def require_training() -> None:
@@ -116,10 +91,6 @@ def require_training() -> None:
     Raises:
         UserError: names the missing ones.
     """
-    missing = [
-        name
-        for name in ("torch", "onnx", "onnxscript", "safetensors", "scipy", "tensorboard")
-        if not find_spec(name)
-    ]
-    if missing:
+    needed = ("torch", "onnx", "onnxscript", "safetensors", "scipy", "tensorboard")
+    if missing := [name for name in needed if not find_spec(name)]:
         raise UserError(f"{', '.join(missing)} not installed: pip install 'enrapt[train]'")

@@ -4,7 +4,6 @@ import time
 from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from rich.console import Console
@@ -19,6 +18,7 @@ from ..realtime.features.face_model import find_face_model
 from ..realtime.page.messages import features
 from ..realtime.streams.counts import Counts
 from ..realtime.streams.samples import Observation
+from .summary import dropped_by_reason
 
 if TYPE_CHECKING:
     from ..realtime.run import Run
@@ -35,10 +35,9 @@ _ARROWS: Final = ("↙↓↘", "←•→", "↖↑↗")  # gaze in the picture:
 
 
 class View:
-    """The latest estimate of a run on standard error: a picture on a terminal, elsewhere a line now and then.
+    """The latest estimate of a run on standard error: a picture on a terminal, elsewhere a line every 5 s.
 
-    A context manager. It draws ten times a second, whatever the rate of estimates, so it costs next to
-    nothing.
+    A context manager. It draws ten times a second, whatever the rate of estimates.
     """
 
     def __init__(self, run: "Run") -> None:
@@ -57,16 +56,14 @@ class View:
             self._screen.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._screen:
             if self._latest:
                 self._screen.update(self._picture(*self._latest))
             self._screen.stop()
 
     def update(self, estimate: Estimate, observation: Observation) -> None:
-        """Take the next estimate and what it rests on, and show it if it is time."""
+        """Take the next estimate and its observation, and show it if it is time."""
         self._latest = estimate, observation
         self._means.append(estimate.engagement.mean)
         now = time.perf_counter()
@@ -160,11 +157,8 @@ def _voice(seen: dict[str, Any]) -> str:
 
 
 def _dropped(counts: Mapping[str, Counts]) -> str:
-    dropped = []
-    for modality, count in counts.items():
-        if reasons := [f"{n} {reason.replace('_', ' ')}" for reason, n in count.dropped.items() if n]:
-            dropped.append(f"{modality} {', '.join(reasons)}")
-    return "   ".join(dropped)
+    reasons = {name: ", ".join(dropped_by_reason(count)) for name, count in counts.items()}
+    return "   ".join(f"{name} {dropped}" for name, dropped in reasons.items() if dropped)
 
 
 def _interval(engagement: Engagement, width: int) -> Text:

@@ -41,9 +41,7 @@ def exportable(model: Model, name: str) -> Exportable:
         UserError: names `name`, and what to do instead.
     """
     if not isinstance(model, Exportable):
-        raise UserError(
-            f"{name}: an MDVAE looks ahead and cannot run live; distil a forward filter: enrapt distil"
-        )
+        raise UserError(f"{name}: an MDVAE looks ahead; distil a forward filter from it first: enrapt distil")
     if isinstance(model, MMVRNN) and model.config.fusion != "experts":
         raise UserError(f"{name}: fusion {model.config.fusion!r} cannot be exported; train with 'experts'")
     modalities = (

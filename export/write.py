@@ -14,7 +14,7 @@ import torch
 from ..bundle.bundle import Bundle
 from ..bundle.metadata import ESTIMATES, KEY, VERSION, Graph, Metadata, ModalitySpec, TrainingData, digest
 from ..contracts.files import atomic_file
-from ..contracts.schemas import schema
+from ..contracts.schemas import schema_of
 from ..models.config import Config
 from ..models.evaluation import Scores
 from ..models.training import load_model, run_seed
@@ -175,9 +175,7 @@ def describe(config: Config, model: Exportable, graph: Graph, seed: int, sha256:
         config=sizes,
         rate=config.rate,
         modalities=tuple(
-            ModalitySpec(
-                m.name, m.role, m.dim, m.likelihood, m.schema, schema(m.schema).max_age if m.schema else None
-            )
+            ModalitySpec(m.name, m.role, m.dim, m.likelihood, m.schema, schema_of(m.schema, m.dim).max_age)
             for m in (*content.inputs, content.target)
         ),
         states=content.states,

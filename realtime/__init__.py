@@ -4,16 +4,16 @@ import importlib
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from .run import Run
-    from .session import LiveSession
-    from .sources.camera_face import CameraFace
-    from .sources.live import LiveSource
-    from .sources.lsl import LslStream
-    from .sources.media import MediaSource
-    from .sources.microphone import MicrophoneAudio
-    from .sources.pushed import Pushed
-    from .sources.session import SessionSource
-    from .sources.xdf import XdfSource
+    from .run import Run as Run
+    from .session import LiveSession as LiveSession
+    from .sources.camera_face import CameraFace as CameraFace
+    from .sources.live import LiveSource as LiveSource
+    from .sources.lsl import LslStream as LslStream
+    from .sources.media import MediaSource as MediaSource
+    from .sources.microphone import MicrophoneAudio as MicrophoneAudio
+    from .sources.pushed import Pushed as Pushed
+    from .sources.session import SessionSource as SessionSource
+    from .sources.xdf import XdfSource as XdfSource
 
 # Imported when asked for: they bring in NumPy, ONNX Runtime, and what devices and files need.
 _MODULES: Final = {
@@ -28,19 +28,6 @@ _MODULES: Final = {
     "SessionSource": "sources.session",
     "XdfSource": "sources.xdf",
 }
-
-__all__ = [
-    "CameraFace",
-    "LiveSession",
-    "LiveSource",
-    "LslStream",
-    "MediaSource",
-    "MicrophoneAudio",
-    "Pushed",
-    "Run",
-    "SessionSource",
-    "XdfSource",
-]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,24 +1,25 @@
-"""What can be asked of a run while it runs."""
+"""Controls of a run while it runs."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from queue import SimpleQueue
+from statistics import fmean
 from typing import Final
 
-from .calibration import Calibration
 from .engine.estimate import Estimate
 from .sources.source import Source
 from .streams.samples import SECOND, Observation
 
+CALIBRATION: Final = 10.0  # s
 RESET: Final = "enrapt: reset"  # the mark at a tick before which the model forgot everything
 
 
 class Controls(ABC):
-    """The controls of a `Run`: callable from any thread, in effect between two ticks.
+    """The controls of a `Run`: callable from any thread; they take effect between two ticks.
 
     Attributes:
-        observation: what the model was shown for the latest estimate; None before the first.
-        paused: whether the model is shown nothing; ticks go on.
+        observation: the model's input for the latest estimate; None before the first.
+        paused: whether the model gets no input; ticks continue.
         calibrated: the level that `calibrate` found; None before.
         over: whether the last tick has been emitted.
     """
@@ -32,7 +33,7 @@ class Controls(ABC):
         self.calibrated: float | None = None
         self.over = False
         self._noted = 0  # marks of the source
-        self._calibration: Calibration | None = None
+        self._levels: list[float] | None = None  # of a calibration that is under way
         self._asked: SimpleQueue[Callable[[], None]] = SimpleQueue()
 
     @abstractmethod
@@ -48,22 +49,22 @@ class Controls(ABC):
         self.source.stop()
 
     def mark(self, label: str) -> None:
-        """Note something now: in the recording, and in outputs that take marks."""
+        """Write a mark at the current time to the recording and to outputs that take marks."""
         time = self._now()
         self._asked.put(lambda: self.note(time, label))
 
     def pause(self) -> None:
-        """Show the model nothing, and extract and keep nothing, until `resume`; ticks go on."""
+        """Extract, record and give the model nothing until `resume`; ticks continue."""
         self.paused = self.source.paused = True
         self.mark("paused")
 
     def resume(self) -> None:
-        """Go on after `pause`."""
+        """Continue after `pause`."""
         self.paused = self.source.paused = False
         self.mark("resumed")
 
     def reset(self) -> None:
-        """Let the model forget everything it saw, for another person for instance."""
+        """Return the model to its initial state, for another person for instance."""
 
         def forget() -> None:
             if not self.over:  # else no tick comes after it
@@ -73,17 +74,19 @@ class Controls(ABC):
         self._asked.put(forget)
 
     def calibrate(self) -> None:
-        """Take the mean of the next ten seconds in which anything is present as this person's usual level;
-        see `calibration`."""
+        """Average the estimates of the next ten seconds in which any modality is present.
+
+        The result, this person's usual level, changes no estimate: the page shows the difference from it.
+        """
 
         def begin() -> None:
-            self._calibration, self.calibrated = Calibration(self.rate), None
+            self._levels, self.calibrated = [], None
 
         self._asked.put(begin)
         self.mark("calibration begins")
 
     def apply_marks(self, now: int) -> None:
-        """Note those of the source up to now (ns)."""
+        """Write the source's marks up to `now` (ns), and reset the model where it was reset."""
         while self._noted < len(self.source.marks) and self.source.marks[self._noted][0] <= now:
             at, label = self.source.marks[self._noted]
             self._noted += 1
@@ -92,16 +95,15 @@ class Controls(ABC):
             self.note(at, label)
 
     def apply_controls(self) -> None:
-        """Do what was asked for since the last call; in the run's thread."""
+        """Execute the controls that were called since the last time; in the run's thread."""
         while not self._asked.empty():
             self._asked.get()()
 
     def continue_calibration(self, estimate: Estimate) -> None:
-        """Take the next estimate into a calibration that is under way."""
-        if self._calibration is not None:
-            self.calibrated = self._calibration.add(estimate)
-            if self.calibrated is not None:
-                self._calibration = None
+        if self._levels is not None and any(estimate.present.values()):
+            self._levels.append(estimate.engagement.mean)
+            if len(self._levels) == round(CALIBRATION * self.rate):
+                self.calibrated, self._levels = fmean(self._levels), None
                 self.mark(f"calibrated: {self.calibrated:.3f}")
 
     def _now(self) -> int:

@@ -1,4 +1,4 @@
-"""What a run says of itself: to the page, in a recorded session, at its end. All of it JSON can hold."""
+"""What a run reports, as JSON values: to the page, in a recorded session, at its end."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def description(run: "Run") -> dict[str, Any]:
-    """What the page shows first: what runs, what its bundle has and has not seen, what can be asked of it."""
+    """What the page shows first: the run, its bundle's data and limits, the controls that work."""
     bundle = run.bundle.metadata
     live = run.source.clock is not None
     return {
@@ -22,18 +22,18 @@ def description(run: "Run") -> dict[str, Any]:
             "trained_on": bundle.training_data.description,
             "not_for": bundle.training_data.limits,
         },
-        "modalities": [w.name for w in run.wanted],
+        "modalities": [w.name for w in run.wanted],  # the bundle's
         "schemas": {w.name: w.schema for w in run.wanted},
-        "sources": [w.name for w in run.wanted if w.offer is not None],
-        "can": ["pause", "mark", "reset", "calibrate"] if live else [],
+        "sources": [w.name for w in run.wanted if w.offer is not None],  # modalities that have one
+        "can": ["pause", "mark", "reset", "calibrate"] if live else [],  # methods; `pause` includes `resume`
         "recording": None if run.record is None else str(run.record),
         "media_kept": run.source.keeps_media,
-        "duration": run.source.duration,
+        "duration": run.source.duration,  # s, or None
     }
 
 
 def status(run: "Run") -> dict[str, Any]:
-    """What the page shows about once a second: how it goes."""
+    """What the page shows about once a second: devices, drops, latencies, outputs."""
     return {
         "devices": [
             {"name": name, "state": "lost" if device.lost else "open", "format": device.format}
@@ -43,25 +43,26 @@ def status(run: "Run") -> dict[str, Any]:
         "latency_ms": run.statistics.percentiles(recent=True),
         "paused": run.paused,
         "calibrated": run.calibrated,
-        "outputs": conservation(run.output_counts),
+        "outputs": conservation(run.outputs.counts),
     }
 
 
 def summary(run: "Run") -> dict[str, Any]:
-    """What the run was like."""
+    """The statistics of the run: presence, latencies, counts."""
+    media = None if run.recorder is None else run.recorder.media
     return {
         "ticks": run.statistics.ticks,
         "presence": {modality: round(x, 4) for modality, x in run.statistics.presence.items()},
         "latency_ms": run.statistics.percentiles(),
         "samples": conservation(run.counts),
-        "outputs": conservation(run.output_counts),
+        "outputs": conservation(run.outputs.counts),
         "restarts": {name: device.restarts for name, device in run.source.devices.items()},
         "overflows": {name: device.overflows for name, device in run.source.devices.items()},
-    }
+    } | ({} if media is None else {"media": conservation(media.counts)})
 
 
 def session(run: "Run") -> dict[str, Any]:
-    """What `session.json` says besides the summary."""
+    """The description in `session.json`."""
     bundle = run.bundle.metadata
     return {
         "bundle": {"name": bundle.name, "version": bundle.version, "sha256": bundle.sha256},

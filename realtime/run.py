@@ -4,8 +4,7 @@
         for estimate in run:
             print(estimate.t, estimate.engagement.mean)
 
-The same for every source: live devices, recordings, recorded sessions, XDF files, pushed features. Nothing
-leaves the machine but estimates, to the outputs that are asked for.
+The same for every source: live devices, recordings, recorded sessions, XDF files, pushed features.
 """
 
 import sys
@@ -15,7 +14,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from ..bundle.bundle import Bundle
 from ..contracts.errors import UserError
@@ -52,8 +51,8 @@ class Run(Controls):
 
     Attributes:
         source, to, record, timing: as given.
-        bundle: loaded; from entering on.
-        rate: ticks per second; 0 before.
+        bundle, outputs, recorder: opened on entering.
+        rate: ticks per second; 0 before entering.
         wanted: the modalities that the bundle takes, and what each comes from.
         statistics: what was present, and latencies.
 
@@ -83,8 +82,7 @@ class Run(Controls):
         self.statistics = Statistics()
         self.to, self.record, self.timing = to, record, timing
         self._bundle, self._context, self._warn = bundle, context, warn
-        self.outputs: Outputs | None = None
-        self._recorder: Recorder | None = None
+        self.recorder: Recorder | None = None
         self._thread: threading.Thread | None = None
         self._failure: BaseException | None = None
         self._stack = ExitStack()
@@ -104,8 +102,9 @@ class Run(Controls):
             if self.record is not None:
                 from .recorder import Recorder  # which needs pyarrow
 
-                recorder = Recorder(self.record, describe.session(self), self.source)
-                self._recorder = stack.enter_context(recorder)
+                self.recorder = Recorder(self.record, describe.session(self), self.source)
+                if self.recorder.media is not None:
+                    stack.enter_context(self.recorder.media)
             if self.outputs.page is not None:
                 self.outputs.page.observe(self)
             self._stack = stack.pop_all()
@@ -126,13 +125,13 @@ class Run(Controls):
             try:
                 self._stack.__exit__(kind, error, trace)
             finally:
-                if self._recorder is not None:
-                    self._recorder.end(self.summary, kind)
+                if self.recorder is not None:
+                    self.recorder.end(self.summary, kind)
         if self._failure is not None and error is self._failure:
             raise self._failure
 
     def __iter__(self) -> Generator[Estimate]:
-        if self.outputs is None:
+        if not self.rate:
             raise RuntimeError("enter the run first: with Run(…) as run")
         self._engine.reset()
         for observation in self.source:
@@ -144,8 +143,8 @@ class Run(Controls):
             latency = latency_of(observation.timing, began, time.monotonic_ns())
             estimate = estimate_of(self.observation, step, latency)
             self.statistics.add(estimate)
-            if self._recorder is not None:
-                self._recorder.record(self.observation, estimate)
+            if self.recorder is not None:
+                self.recorder.record(self.observation, estimate)
             self.outputs.write(estimate if self.timing else estimate.without_timing(), self.observation)
             self.continue_calibration(estimate)
             yield estimate
@@ -169,39 +168,24 @@ class Run(Controls):
     @property
     def page(self) -> "PageServer | None":
         """The server of the page, where an address asked for one."""
-        return None if self.outputs is None else self.outputs.page
+        return self.outputs.page
 
     @property
     def counts(self) -> Mapping[str, Counts]:
         """By modality, where its samples went so far; complete after the run."""
         return self.source.counts
 
-    @property
-    def output_counts(self) -> Mapping[str, Counts]:
-        """By address, what became of estimates and marks."""
-        return {} if self.outputs is None else self.outputs.counts
-
-    def summary(self) -> dict[str, Any]:
-        """What the run was like, for programs: JSON can hold it."""
-        return describe.summary(self) | ({} if self._recorder is None else self._recorder.media_counts)
-
-    def description(self) -> dict[str, Any]:
-        """What the run is, for the page; see `describe`."""
-        return describe.description(self)
-
-    def status(self) -> dict[str, Any]:
-        """How the run is doing, for the page; see `describe`."""
-        return describe.status(self)
+    # JSON values; see `describe`.
+    summary, description, status = describe.summary, describe.description, describe.status
 
     def landmarks(self) -> "Landmarks | None":
         """Of the face in the newest picture, where a preview of it was asked for."""
         return None
 
     def note(self, time: int, label: str) -> None:
-        if self._recorder is not None:
-            self._recorder.mark(time, label)
-        if self.outputs is not None:
-            self.outputs.mark(time / SECOND, label)
+        if self.recorder is not None:
+            self.recorder.mark(time, label)
+        self.outputs.mark(time / SECOND, label)
 
     def forget(self) -> None:
         self._engine.reset()

@@ -4,8 +4,8 @@
         for estimate in session:
             print(estimate.engagement.mean)
 
-Nothing leaves the machine but estimates, to the outputs that are asked for. What is recorded, if asked for,
-are features and estimates; pictures and sound are kept only if that is asked for as well.
+Nothing leaves the machine but estimates, to the outputs of `to`. `record` keeps features and estimates;
+pictures and sound are kept only with `keep_media`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -28,8 +28,8 @@ from .streams.samples import SECOND
 class LiveSession(Run):
     """A `Run` of a camera, a microphone and streams.
 
-    Estimates come at the bundle's rate, in order, whatever happens to the devices: what is lost is missing,
-    and returns by itself. A device is opened only if the bundle takes its features.
+    Estimates come at the bundle's rate, in order. A device that is lost is missing until it returns. A device
+    is opened only if the bundle takes its features.
 
     Args:
         camera: index, /dev path, RTSP or HTTP-MJPEG address; None for none.
@@ -47,9 +47,6 @@ class LiveSession(Run):
 
     Attributes:
         camera, microphone: the devices, None where there is none.
-
-    Raises:
-        UserError: on entering, in one line: what is wrong with a device, the bundle or the face model.
     """
 
     def __init__(

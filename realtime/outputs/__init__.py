@@ -2,17 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from ...contracts.errors import UserError
 from ..engine.estimate import Estimate
 from ..streams.counts import Counts
 from ..streams.samples import Observation
-from .addresses import destination
+from .addresses import PageOpening, destination
 from .delivery import Delivery
 from .output import Output
-from .page import PageOpening
 
 if TYPE_CHECKING:
     from ..page.server import PageServer
@@ -23,9 +21,8 @@ __all__ = ["Outputs"]
 class Outputs:
     """Several outputs; one that fails or is slow does not delay the others. A context manager.
 
-    Leaving it closes them. Files are completed then, also after `KeyboardInterrupt`, `UserError` and
-    `BrokenPipeError` if there was an estimate: these are how users end a run. After any other exception they
-    stay `FILE.part`.
+    Leaving it closes them and completes files, also after `KeyboardInterrupt`, `UserError` and
+    `BrokenPipeError` if there was an estimate. After any other exception they stay `FILE.part`.
 
     Args:
         addresses: see `addresses.destination`.
@@ -35,6 +32,7 @@ class Outputs:
 
     Attributes:
         page: the page's server, None if no address names one.
+        counts: of estimates and marks by address, of the outputs that may drop some.
 
     Raises:
         UserError: at construction, an address is wrong, or a file cannot be written; later, not live, a file
@@ -46,16 +44,18 @@ class Outputs:
         if sum(isinstance(one, PageOpening) for one in destinations) > 1:
             raise UserError("ui, ws and http name one server; give one of them, once")
         self.page: PageServer | None = None
+        self.counts: dict[str, Counts] = {}
         self._deliveries: list[Delivery] = []
         self._outputs: list[Output] = []
         with ExitStack() as opened:  # of several, none stays open if one does not open
             for one in destinations:
                 if isinstance(one, PageOpening):
                     self.page = one.open()
-                    self._page_address = one.address
+                    self.counts[one.address] = self.page.counts
                     self._outputs.append(self.page)
                 elif live or one.reopen:
                     delivery = Delivery(one, warn, "latest" if live else "all")
+                    self.counts[one.address] = delivery.counts
                     self._deliveries.append(delivery)
                     self._outputs.append(delivery)
                 else:
@@ -81,12 +81,6 @@ class Outputs:
         for output in self._outputs:
             output.mark(t, label)
 
-    @property
-    def counts(self) -> dict[str, Counts]:
-        """Counts of estimates and marks by address, of the outputs that may drop some."""
-        counts = {delivery.address: delivery.counts for delivery in self._deliveries}
-        return counts if self.page is None else counts | {self._page_address: self.page.counts}
-
     def keep_page(self) -> "PageServer | None":
         """The page's server; from now on it is not closed with the other outputs."""
         if self.page is not None and self.page in self._outputs:
@@ -96,9 +90,7 @@ class Outputs:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         stopped = kind is not None and issubclass(kind, (KeyboardInterrupt, UserError, BrokenPipeError))
         failure: UserError | None = None
         for output in self._outputs:

@@ -1,9 +1,26 @@
-"""The output of an address."""
+"""Addresses of outputs: the output of each, and the parts of `scheme://USER:PASSWORD@HOST:PORT/PATH?OPTION=…`."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from ...contracts.addresses import without_password
 from ...contracts.errors import UserError
 from .files import file_destination
 from .output import Destination
+
+if TYPE_CHECKING:
+    from ..page.server import PageServer
+
+PAGE_PORT: Final = 8765
+
+
+@dataclass(frozen=True, slots=True)
+class PageOpening(Destination):
+    """A page in the browser. Writing to its server does not block, so it needs no thread."""
+
+    open: Callable[[], "PageServer"]
 
 
 def destination(address: str) -> Destination:
@@ -11,8 +28,9 @@ def destination(address: str) -> Destination:
 
     Args:
         address: `jsonl:FILE`, `csv:FILE`; FILE `-`, or `-` alone for JSON Lines, is standard output.
-            `ui`, `ui:PORT`, `ui:HOST:PORT` (or `ws`, `http`: other names of that server), `parquet:FILE`,
-            `lsl:NAME`, `osc://…`, `mqtt://…` and `mqtts://…`: see their modules.
+            `ui`, `ui:PORT`, `ui:HOST:PORT` (or `ws`, `http`: other names of that server; without a host only
+            this machine can connect). `parquet:FILE`, `lsl:NAME`, `osc://…`, `mqtt://…` and `mqtts://…`: see
+            their modules.
 
     Raises:
         UserError: there is no such kind of output, or a package that it needs is not installed.
@@ -37,10 +55,58 @@ def destination(address: str) -> Destination:
 
         return mqtt_destination(address)
     if scheme in ("ui", "ws", "http"):
-        from .page import page_opening
-
-        return page_opening(address, target)
+        return _page_opening(address, target)
     raise UserError(
         f"unknown output {without_password(address)!r}: give ui, jsonl:FILE, csv:FILE, parquet:FILE, "
         "lsl:NAME, osc://HOST:PORT/PATH, mqtt://HOST/TOPIC, or - for standard output"
+    )
+
+
+def _page_opening(address: str, target: str) -> PageOpening:
+    host, _, port = target.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")  # of an IPv6 address
+    if (port or host) and not (port.isascii() and port.isdecimal() and int(port) < 65536):
+        raise UserError(f"{address}: give ui, ui:PORT or ui:HOST:PORT")
+
+    def serve() -> "PageServer":
+        try:
+            from ..page.server import PageServer
+        except ModuleNotFoundError as error:
+            package = str(error.name).partition(".")[0]
+            raise UserError(f"the page needs {package}: pip install {package}") from None
+        return PageServer(host or "127.0.0.1", int(port) if port else PAGE_PORT)
+
+    return PageOpening(address, serve, reopen=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Url:
+    """Parts of an address, percent-decoded."""
+
+    host: str
+    port: int | None
+    path: str  # without the first slash
+    user: str | None
+    password: str | None
+    options: Mapping[str, str]  # after `?`
+
+
+def url(address: str) -> Url:
+    """The parts of an address, in which `@`, `/`, … within a part are percent-encoded.
+
+    Raises:
+        ValueError: it is not such an address.
+    """
+    parts = urlsplit(address)
+    # An @ in the path belongs to a password with a slash in it, whose first part would be taken for the host.
+    if not parts.hostname or parts.port == 0 or "#" in address or "@" in parts.path:
+        raise ValueError(address)
+    parts.hostname.encode("idna")  # a name that is too long is a ValueError, too
+    return Url(
+        parts.hostname,
+        parts.port,
+        unquote(parts.path.removeprefix("/"), errors="strict"),
+        None if parts.username is None else unquote(parts.username),
+        None if parts.password is None else unquote(parts.password),
+        dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))),
     )

@@ -26,7 +26,6 @@ class Delivery:
     An output that cannot be reached, or is lost, is opened again with a growing pause.
 
     Args:
-        destination: the output.
         warn: called with one line, from a thread, when the output is lost and when it is back.
         policy: `latest` drops the oldest items when the output is too slow, `all` blocks the caller.
 
@@ -43,7 +42,7 @@ class Delivery:
     def __init__(
         self, destination: Destination, warn: Callable[[str], None], policy: Policy = "latest"
     ) -> None:
-        self._destination, self._warn = destination, warn
+        self._destination, self._address, self._warn = destination, destination.address, warn
         self._mailbox: Mailbox[_Item] = Mailbox(WAITING, policy)
         self.counts: Counts = self._mailbox.counts
         self.state = "lost"
@@ -54,12 +53,8 @@ class Delivery:
         self._pause, self._next_attempt = BACK_OFF[0], 0.0
         self._warned = False  # that it is lost
         self._complete: bool | None = None  # of `close`
-        self._thread = threading.Thread(target=self._run, name=f"enrapt {destination.address}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"enrapt {self._address}", daemon=True)
         self._thread.start()
-
-    @property
-    def address(self) -> str:
-        return self._destination.address
 
     def write(self, estimate: Estimate, observation: Observation) -> None:
         self._mailbox.put((estimate, observation))
@@ -87,7 +82,7 @@ class Delivery:
             try:
                 self._output.close(bool(self._complete))
             except (OSError, UserError) as error:
-                self._warn(_line(error, self.address))
+                self._report(error)
 
     def _open(self) -> None:
         if self.state == "failed" or time.monotonic() < self._next_attempt:
@@ -96,16 +91,16 @@ class Delivery:
             self._output, self.state = self._destination.open(), "open"
         except UserError as error:  # trying again would not help
             self.state = "failed"
-            self._warn(_line(error, self.address))
+            self._report(error)
         except OSError as error:
             self._next_attempt = time.monotonic() + self._pause
             self._pause = min(2 * self._pause, BACK_OFF[1])
-            self._warn_once(error)
+            self._report_loss(error)
         else:
             self._pause = BACK_OFF[0]
             if self._warned:
                 self._warned = False
-                self._warn(f"{self.address}: is back")
+                self._warn(f"{self._address}: is back")
 
     def _deliver(self, output: Output, item: _Item) -> bool:
         try:
@@ -121,17 +116,15 @@ class Delivery:
             self.reader_gone = isinstance(error, BrokenPipeError) and not self._destination.reopen
             self._next_attempt = time.monotonic() + self._pause
             if not self.reader_gone:
-                self._warn_once(error)
+                self._report_loss(error)
             return False
         return True
 
-    def _warn_once(self, error: Exception) -> None:
+    def _report_loss(self, error: Exception) -> None:
         if not self._warned:
             self._warned = True
-            again = "; trying again" if self._destination.reopen else ""
-            self._warn(_line(error, self.address) + again)
+            self._report(error, "; trying again" if self._destination.reopen else "")
 
-
-def _line(error: Exception, address: str) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if text.startswith(address) else f"{address}: {text}"
+    def _report(self, error: Exception, end: str = "") -> None:
+        text = " ".join(str(error).split()) or type(error).__name__
+        self._warn(text + end if text.startswith(self._address) else f"{self._address}: {text}{end}")

@@ -30,14 +30,13 @@ class Format(Protocol):
 
     def end(self) -> bytes:
         """What is to be written at the end."""
+        return b""
 
 
 class FileOutput:
-    """Writes estimates to a stream as they come, or to a file that gets its name at the end.
+    """Writes and flushes each estimate: to a file that gets its name at the end, or to a stream.
 
-    Args:
-        address: for messages.
-        target: a file to be completed at the end, or a stream (a pipe, a device).
+    After a failure what was written stays, readable, as `FILE.part`; without an estimate nothing stays.
     """
 
     def __init__(self, address: str, target: PartFile | BinaryIO, encoding: Format) -> None:
@@ -47,27 +46,15 @@ class FileOutput:
         self._rows = 0
 
     def write(self, estimate: Estimate, observation: Observation) -> None:
-        """Write one estimate and flush it.
-
-        Raises:
-            UserError: the disk is full, or the file has become unwritable.
-            BrokenPipeError: the reader of the stream has gone.
-        """
+        """See `Output`. BrokenPipeError is raised as it is: the reader of the stream has gone."""
         self._rows += 1
         with self._errors():
             self._put(self._format.row(estimate))
 
     def mark(self, t: float, label: str) -> None:
-        """Nothing: these files have estimates only. A recorded session keeps marks."""
+        """Ignored: these files have estimates only. A recorded session keeps marks."""
 
     def close(self, complete: bool) -> None:
-        """Complete the file: it has its name then, and is on the disk.
-
-        After a failure what was written stays, readable, as `FILE.part`; without an estimate nothing stays.
-
-        Raises:
-            UserError: that failed.
-        """
         if self._stream.closed:
             return
         with self._errors():
@@ -86,13 +73,13 @@ class FileOutput:
             self._stream.flush()
 
     def _abandon(self) -> None:
-        with contextlib.suppress(OSError):  # closing flushes, which a full disk refuses again
-            self._stream.close()
-        if self._part is not None:
-            if self._rows:
-                self._part.abandon()
-            else:
-                self._part.discard()
+        if self._part is None:
+            with contextlib.suppress(OSError):  # closing flushes, which may fail again
+                self._stream.close()
+        elif self._rows:
+            self._part.abandon()
+        else:
+            self._part.discard()
 
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:
@@ -114,40 +101,33 @@ def _open(address: str, encoding: Format, path: str) -> FileOutput:
     if path == "-":
         sys.stdout.flush()
         return FileOutput(address, os.fdopen(os.dup(sys.stdout.fileno()), "wb"), encoding)
-    if Path(path).exists() and not Path(path).is_file() and not Path(path).is_dir():  # a pipe or a device
-        with _opening_errors(address):
-            return FileOutput(address, Path(path).open("wb"), encoding)
     return open_file(address, encoding, Path(path))
 
 
+def is_stream(path: Path) -> bool:
+    """Whether it is a pipe or a device."""
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
 def open_file(address: str, encoding: Format, path: Path) -> FileOutput:
-    """A regular file; if `path` is a link, the file that it names is replaced."""
-    path = path.resolve()
+    """A file, or a stream; if `path` is a link to a file, that file is replaced."""
     if path.is_dir():
         raise UserError(f"{address}: is a folder; name a file in it")
-    with _opening_errors(address):
-        return FileOutput(address, PartFile(path), encoding)
-
-
-@contextlib.contextmanager
-def _opening_errors(address: str) -> Iterator[None]:
     try:
-        yield
+        target = path.open("wb") if is_stream(path) else PartFile(path.resolve())
+        return FileOutput(address, target, encoding)
     except OSError as error:
         raise UserError(
             f"{address}: cannot be written ({error.strerror}); name a file in a folder that you may write to"
         ) from None
 
 
-class _JsonLines:
+class _JsonLines(Format):
     def row(self, estimate: Estimate) -> bytes:
         return msgspec.json.encode(estimate) + b"\n"
 
-    def end(self) -> bytes:
-        return b""
 
-
-class _Csv:
+class _Csv(Format):
     """A header and one row per tick, see `engine.columns`. Cells without a value are empty, bools 0 or 1."""
 
     def __init__(self) -> None:
@@ -162,9 +142,6 @@ class _Csv:
         cells = (column.get(estimate) for column in self._columns)
         lines.writerow([int(cell) if isinstance(cell, bool) else cell for cell in cells])
         return text.getvalue().encode()
-
-    def end(self) -> bytes:
-        return b""
 
 
 _FORMATS: Final[dict[str, Callable[[], Format]]] = {"jsonl": _JsonLines, "csv": _Csv}

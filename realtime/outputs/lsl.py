@@ -15,7 +15,6 @@ from ..streams.lsl import pylsl
 from ..streams.samples import Observation
 from .output import Destination
 
-_NAME: Final = "enrapt"
 _LEAVING: Final = 0.5  # s for inlets to receive the last samples
 
 
@@ -112,4 +111,4 @@ def lsl_destination(address: str, name: str) -> Destination:
     """The output of `lsl:` or `lsl:NAME`."""
     if name.startswith("//") or not name.isprintable():
         raise UserError(f"{address!r}: give lsl: or lsl:NAME; inlets find the stream by its name")
-    return Destination(address, lambda: LslOutput(name or _NAME), reopen=False)
+    return Destination(address, lambda: LslOutput(name or "enrapt"), reopen=False)

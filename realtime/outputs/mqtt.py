@@ -18,8 +18,8 @@ from ...contracts.addresses import without_password
 from ...contracts.errors import UserError
 from ..engine.estimate import Estimate
 from ..streams.samples import Observation
+from .addresses import Url, url
 from .output import Destination, Output
-from .urls import Url, url
 
 try:
     import paho.mqtt.client as paho
@@ -49,11 +49,8 @@ class _Message:
 class MqttOutput:
     """A connection to a broker; `open` may be called again after it was lost.
 
-    With qos 1 or 2, messages in flight when the connection was lost are sent again over the next one.
-
-    Args:
-        shown: the address, for messages.
-        tls: whether to use TLS, with a certificate that the system, or SSL_CERT_FILE, trusts.
+    With qos 1 or 2, messages in flight when the connection was lost are sent again over the next one. With
+    TLS, the system or SSL_CERT_FILE must trust the broker's certificate.
     """
 
     def __init__(self, shown: str, parts: Url, password: str | None, qos: int, tls: bool) -> None:

@@ -12,8 +12,8 @@ from ...contracts.errors import UserError
 from ..engine.columns import Column, numbers, signals
 from ..engine.estimate import Estimate
 from ..streams.samples import Observation
+from .addresses import url
 from .output import Destination
-from .urls import url
 
 try:
     from pythonosc.osc_message_builder import OscMessageBuilder

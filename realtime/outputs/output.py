@@ -23,23 +23,13 @@ class Output(Protocol):
         """Deliver a mark at `t` seconds of the session; raises as `write` does."""
 
     def close(self, complete: bool) -> None:
-        """End.
-
-        Args:
-            complete: whether the run ended as intended, rather than by a failure.
-        """
+        """End; `complete` says whether the run ended as intended, rather than by a failure."""
 
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """An output that can be opened.
+    """An output that can be opened."""
 
-    Attributes:
-        address: as the user gave it, without passwords.
-        open: opens it, or raises OSError (not reachable now) or UserError (the address is wrong).
-        reopen: whether to open it again when it is lost: a server may come back, a file does not.
-    """
-
-    address: str
-    open: Callable[[], Output]
-    reopen: bool
+    address: str  # as the user gave it, without passwords
+    open: Callable[[], Output]  # raises OSError (not reachable now) or UserError (the address is wrong)
+    reopen: bool  # when it is lost: a server may come back, a file does not

@@ -14,36 +14,29 @@ from ...contracts.errors import UserError
 from ..engine.columns import Column, columns
 from ..engine.estimate import Estimate
 from ..store.arrow import estimate_field, pa, parquet
-from .files import FileOutput, open_file
+from .files import FileOutput, Format, is_stream, open_file
 from .output import Destination
 
 _GROUP: Final = 6000  # rows in a row group: four minutes, some hundred KB
 
 
-class _Sink(io.RawIOBase):
-    """Collects what Arrow writes, to be taken in pieces."""
+class _Sink(io.BytesIO):
+    """Collects what Arrow writes, to be taken in pieces; positions are those in the whole file."""
 
-    def __init__(self) -> None:
-        self._data, self._taken = bytearray(), 0
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: Any) -> int:
-        self._data += data
-        return len(data)
+    _taken = 0
 
     def tell(self) -> int:
-        return self._taken + len(self._data)
+        return self._taken + super().tell()
 
     def take(self) -> bytes:
-        data = bytes(self._data)
+        data = self.getvalue()
         self._taken += len(data)
-        self._data.clear()
+        self.seek(0)
+        self.truncate()
         return data
 
 
-class _Parquet:
+class _Parquet(Format):
     """Encodes row group by row group."""
 
     def __init__(self) -> None:
@@ -82,10 +75,10 @@ class _Parquet:
 
 def parquet_destination(address: str, path: str) -> Destination:
     """A Parquet file."""
-    return Destination(address, lambda: _open(address, Path(path)), reopen=False)
 
+    def open_parquet() -> FileOutput:
+        if Path(path).name == "-" or is_stream(Path(path)):
+            raise UserError(f"{address}: is not a file; Parquet cannot be written to a stream")
+        return open_file(address, _Parquet(), Path(path))
 
-def _open(address: str, path: Path) -> FileOutput:
-    if (path.exists() and not path.is_file() and not path.is_dir()) or path.name == "-":
-        raise UserError(f"{address}: is not a file; Parquet cannot be written to a stream")
-    return open_file(address, _Parquet(), path)
+    return Destination(address, open_parquet, reopen=False)

@@ -8,7 +8,6 @@ connect, each request needs the token.
 import hmac
 import ipaddress
 import socket
-from collections.abc import Mapping
 from typing import Final
 from urllib.parse import parse_qs
 
@@ -29,18 +28,13 @@ _HEADERS: Final = {
 
 def is_loopback(host: str) -> bool:
     """Whether only this machine can connect to it."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    return host == "localhost" or bool((address := _address(host)) and address.is_loopback)
 
 
 class AccessControl:
     """ASGI middleware that refuses requests with 401 or 403, and adds security headers to responses.
 
-    Args:
-        host, port: where the server listens.
-        token: that each request needs; None if none is needed.
+    The server listens at `host` and `port`. Each request needs the token, if there is one.
     """
 
     def __init__(self, app: ASGIApp, host: str, port: int, token: str | None) -> None:
@@ -74,7 +68,7 @@ class AccessControl:
         if origin and origin != [f"http://{host[0]}"]:
             return _refused(403, "the Origin header names another site")
         if self._token is not None and not self._has_token(headers, given):
-            return _refused(401, "a token is required: use the address that enrapt printed", "Bearer")
+            return _refused(401, "a token is required: use the address that enrapt printed")
         return None
 
     def _names_this_server(self, header: str) -> bool:
@@ -87,24 +81,24 @@ class AccessControl:
         if host in ("localhost", "127.0.0.1", "::1", self._host.lower()):
             return True
         # Listening on all addresses: an attacker can point a name here, but not an address.
-        return self._host in ("0.0.0.0", "::") and (_is_address(host) or host == socket.gethostname().lower())
+        return self._host in ("0.0.0.0", "::") and (
+            _address(host) is not None or host == socket.gethostname().lower()
+        )
 
     def _has_token(self, headers: Headers, given: str) -> bool:
         assert self._token is not None
         kind, _, bearer = headers.get("authorization", "").partition(" ")
-        cookies: Mapping[str, str] = cookie_parser(headers.get("cookie", ""))
+        cookies = cookie_parser(headers.get("cookie", ""))
         tokens = (given, bearer if kind.lower() == "bearer" else "", cookies.get(self._cookie, ""))
         return any(hmac.compare_digest(one.encode(), self._token.encode()) for one in tokens)
 
 
-def _is_address(host: str) -> bool:
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        ipaddress.ip_address(host)
+        return ipaddress.ip_address(host)
     except ValueError:
-        return False
-    return True
+        return None
 
 
-def _refused(status: int, why: str, authenticate: str | None = None) -> Response:
-    headers = {} if authenticate is None else {"www-authenticate": authenticate}
-    return JSONResponse({"error": why}, status, headers)
+def _refused(status: int, why: str) -> Response:
+    return JSONResponse({"error": why}, status, {"www-authenticate": "Bearer"} if status == 401 else {})

@@ -1,9 +1,8 @@
 """The HTTP and WebSocket endpoints."""
 
-from functools import partial
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Final, Literal
 
 import msgspec
 from starlette.applications import Starlette
@@ -16,29 +15,15 @@ from starlette.websockets import WebSocket
 from .access import AccessControl
 from .clients import Clients, Handler
 from .latest import Latest
-from .listener import Listener, cut
+from .listener import Listener
 from .messages import typed
 from .metrics import CONTENT_TYPE, prometheus
-from .openapi import Problem, openapi
+from .openapi import Health, Problem, openapi
 
 STALLED: Final = 2.0  # s without an estimate
 
 FILES: Final = Path(__file__).with_name("static")
-_TYPES: Final = {
-    ".html": "text/html",
-    ".css": "text/css",
-    ".js": "text/javascript",
-    ".svg": "image/svg+xml",
-}
-
-
-class Health(msgspec.Struct):
-    """Whether estimates arrive."""
-
-    status: Literal["ok", "starting", "stalled"]
-    ticks: int
-    age_s: Annotated[float | None, msgspec.Meta(description="since the newest estimate")]
-    clients: int
+_TYPES: Final = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
 def app_of(
@@ -50,12 +35,7 @@ def app_of(
     port: int,
     token: str | None,
 ) -> ASGIApp:
-    """The ASGI application.
-
-    Args:
-        handle: called with each command of a client.
-        host, port, token: see `AccessControl`.
-    """
+    """The ASGI application; `handle` is called with each command of a client."""
 
     async def health(request: Request) -> Response:
         age = latest.age
@@ -72,24 +52,21 @@ def app_of(
         return Response(latest.text, media_type="application/json")
 
     async def history(request: Request) -> Response:
-        return _json(latest.history.columns())
+        return _json(latest.history())
 
     async def metrics(request: Request) -> Response:
         return Response(prometheus(latest, clients), headers={"content-type": CONTENT_TYPE})
 
-    description = msgspec.json.encode(openapi(_version(), token is not None, Health))
+    description = msgspec.json.encode(openapi(version("enrapt"), token is not None))
 
     async def described(request: Request) -> Response:
         return Response(description, media_type="application/json")
 
     async def estimates(websocket: WebSocket) -> None:
-        await clients.serve("/ws", websocket, _cut(websocket))
+        await clients.serve("/ws", websocket)
 
     async def page(websocket: WebSocket) -> None:
-        await clients.serve("/page", websocket, _cut(websocket), handle, first)
-
-    def _cut(websocket: WebSocket) -> "partial[None]":
-        return partial(cut, listener.connection(websocket.scope["client"]))
+        await clients.serve("/page", websocket, handle, first)
 
     def first() -> list[str]:
         contents = (("hello", latest.description), ("status", latest.status))
@@ -131,10 +108,3 @@ def _files() -> list[Route]:
         return Route("/" if path.name == "index.html" else f"/{path.name}", content)
 
     return [route(path) for path in sorted(FILES.iterdir()) if path.suffix in _TYPES]
-
-
-def _version() -> str:
-    try:
-        return version("enrapt")
-    except PackageNotFoundError:
-        return "unknown"

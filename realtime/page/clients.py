@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
@@ -11,6 +12,7 @@ import msgspec
 from starlette.responses import JSONResponse
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from .listener import Listener, cut
 from .messages import Command, command
 
 QUEUE: Final = 50  # messages that wait for a client
@@ -37,16 +39,12 @@ class RateLimit:
 
 
 class Client:
-    """An open WebSocket.
+    """An open WebSocket."""
 
-    Args:
-        cut: ends its connection, without sending what waits.
-    """
-
-    def __init__(self, websocket: WebSocket, clients: "Clients", cut: Callable[[], None]) -> None:
+    def __init__(self, websocket: WebSocket, clients: "Clients", connection: socket.socket | None) -> None:
         self._websocket = websocket
         self._clients = clients
-        self._cut = cut
+        self._connection = connection
         self._queue: asyncio.Queue[str] = asyncio.Queue(QUEUE)
         self._end: asyncio.Future[tuple[int, str] | None] = asyncio.get_running_loop().create_future()
         self._received = RateLimit(MESSAGES)
@@ -66,11 +64,7 @@ class Client:
         self._queue.put_nowait(text)
 
     async def serve(self, handle: Handler | None) -> None:
-        """Send and receive until the client has left or is disconnected.
-
-        Args:
-            handle: called with each command; None where a client may send nothing.
-        """
+        """Send and receive until the client has left or is disconnected."""
         tasks = [asyncio.create_task(self._send()), asyncio.create_task(self._receive(handle))]
         try:
             end = await self._end
@@ -80,7 +74,7 @@ class Client:
         if end is not None:
             with contextlib.suppress(Exception):  # it has left
                 await asyncio.wait_for(self._websocket.close(*end), CLOSE_TIMEOUT)
-            asyncio.get_running_loop().call_later(CLOSE_TIMEOUT, self._cut)
+            asyncio.get_running_loop().call_later(CLOSE_TIMEOUT, cut, self._connection)
 
     async def _send(self) -> None:
         with contextlib.suppress(WebSocketDisconnect):
@@ -122,14 +116,15 @@ class Clients:
 
     Args:
         limit: of clients; more are refused with 503.
+        listener: that accepts their connections.
 
     Attributes:
         disconnected: number by reason: `slow`, `rate`, `invalid`.
         drop_oldest: whether a slow client misses messages instead of being disconnected.
     """
 
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
+    def __init__(self, limit: int, listener: Listener) -> None:
+        self.limit, self._listener = limit, listener
         self.disconnected: Counter[str] = Counter()
         self.drop_oldest = False
         self._by_path: dict[str, set[Client]] = {"/ws": set(), "/page": set()}
@@ -142,21 +137,21 @@ class Clients:
         self,
         path: str,
         websocket: WebSocket,
-        cut: Callable[[], None],
         handle: Handler | None = None,
         first: Callable[[], Iterable[str]] = tuple,
     ) -> None:
         """Accept a client, and serve it until it has left.
 
         Args:
-            cut, handle: see `Client`.
+            handle: called with each command; None where a client may send nothing.
             first: the messages that it gets first.
         """
         if sum(self.connected.values()) >= self.limit:
             await websocket.send_denial_response(JSONResponse({"error": "too many clients"}, 503))
             return
+        connection = self._listener.connection(websocket.scope["client"])
         await websocket.accept()
-        client = Client(websocket, self, cut)
+        client = Client(websocket, self, connection)
         for text in first():
             client.put(text)
         self._by_path[path].add(client)

@@ -68,7 +68,7 @@ class Listener(socket.socket):
 
     @property
     def connections(self) -> list[socket.socket]:
-        """Those that are open."""
+        """Open connections."""
         self._connections = {client: one for client, one in self._connections.items() if one.fileno() != -1}
         return list(self._connections.values())
 

@@ -21,68 +21,63 @@ def prometheus(latest: Latest, clients: Clients) -> str:
     if estimate is not None:
         for name in ("mean", "low", "high"):
             text.family(f"engagement_{name}", "gauge", f"{name} of the newest engagement, 0 to 1")
-            text.sample("", {}, getattr(estimate.engagement, name))
+            text.sample(getattr(estimate.engagement, name))
     text.family("ticks_total", "counter", "estimates so far")
-    text.sample("", {}, latest.ticks)
-    if latest.age is not None:
-        text.family("estimate_age_seconds", "gauge", "since the newest estimate")
-        text.sample("", {}, latest.age)
+    text.sample(latest.ticks)
+    text.family("estimate_age_seconds", "gauge", "since the newest estimate")
+    text.sample(latest.age)
     if estimate is not None:
         text.family("present", "gauge", "1 if the modality was present at the newest tick")
-        for modality, present in estimate.present.items():
-            text.sample("", {"modality": modality}, present)
+        text.samples("modality", estimate.present)
         text.family("value_age_seconds", "gauge", "of the modality's value at the newest tick")
         for modality, ms in estimate.age_ms.items():
-            if ms is not None:
-                text.sample("", {"modality": modality}, ms / 1000)
+            text.sample(None if ms is None else ms / 1000, modality=modality)
     text.family("latency_seconds", "summary", "of ticks, by stage")
-    quantiles = status.get("latency_ms", {})
     for stage, n in latest.latency_count.items():
-        for percentile, ms in quantiles.get(stage, {}).items():
-            if percentile in _QUANTILES and ms is not None:
-                text.sample("", {"stage": stage, "quantile": _QUANTILES[percentile]}, ms / 1000)
-        text.sample("_sum", {"stage": stage}, latest.latency_sum[stage])
-        text.sample("_count", {"stage": stage}, n)
+        for percentile, ms in status.get("latency_ms", {}).get(stage, {}).items():
+            seconds = None if ms is None else ms / 1000
+            text.sample(seconds, stage=stage, quantile=_QUANTILES[percentile])
+        text.sample(latest.latency_sum[stage], "_sum", stage=stage)
+        text.sample(n, "_count", stage=stage)
     text.family("dropped_total", "counter", "samples that no tick used")
     for modality, reasons in status.get("drops", {}).items():
-        for reason, n in reasons.items():
-            text.sample("", {"modality": modality, "reason": reason}, n)
+        text.samples("reason", reasons, modality=modality)
     outputs = status.get("outputs", {})
     text.family("output_used_total", "counter", "estimates and marks delivered")
-    for address, counts in outputs.items():
-        text.sample("", {"output": address}, counts["used"])
+    text.samples("output", {address: counts["used"] for address, counts in outputs.items()})
     text.family("output_dropped_total", "counter", "estimates and marks dropped")
     for address, counts in outputs.items():
-        for reason, n in counts["dropped"].items():
-            text.sample("", {"output": address, "reason": reason}, n)
+        text.samples("reason", counts["dropped"], output=address)
     text.family("clients", "gauge", "connected now")
-    for path, n in clients.connected.items():
-        text.sample("", {"path": path}, n)
+    text.samples("path", clients.connected)
     text.family("clients_disconnected_total", "counter", "clients that the server disconnected")
-    for reason, n in clients.disconnected.items():
-        text.sample("", {"reason": reason}, n)
-    return str(text)
+    text.samples("reason", clients.disconnected)
+    return "".join(text.lines)
 
 
 class _Text:
     """Lines, family by family. A family's header is written with its first sample."""
 
     def __init__(self) -> None:
-        self._lines: list[str] = []
+        self.lines: list[str] = []
         self._name, self._header = "", ""
 
     def family(self, name: str, kind: str, help: str) -> None:
         self._name = f"enrapt_{name}"
         self._header = f"# HELP {self._name} {help}\n# TYPE {self._name} {kind}\n"
 
-    def sample(self, suffix: str, labels: Mapping[str, str], value: Any) -> None:
-        pairs = ",".join(f'{name}="{_escaped(text)}"' for name, text in labels.items())
-        braces = f"{{{pairs}}}" if pairs else ""
-        self._lines.append(f"{self._header}{self._name}{suffix}{braces} {float(value)!r}\n")
-        self._header = ""
+    def sample(self, value: Any, suffix: str = "", /, **labels: str) -> None:
+        """One value; None is left out."""
+        if value is not None:
+            pairs = ",".join(f'{name}="{_escaped(text)}"' for name, text in labels.items())
+            braces = f"{{{pairs}}}" if pairs else ""
+            self.lines.append(f"{self._header}{self._name}{suffix}{braces} {float(value)!r}\n")
+            self._header = ""
 
-    def __str__(self) -> str:
-        return "".join(self._lines)
+    def samples(self, label: str, values: Mapping[str, Any], /, **labels: str) -> None:
+        """Values by that label, which all have the other labels."""
+        for text, value in values.items():
+            self.sample(value, **labels, **{label: text})
 
 
 def _escaped(text: str) -> str:

@@ -1,12 +1,20 @@
 """OpenAPI 3.1 description of the server. Its schemas are generated from what the server encodes."""
 
-from typing import Any
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
 from ..engine.estimate import Estimate
-from .history import RECENT, Columns
-from .metrics import CONTENT_TYPE
+from .latest import RECENT, Columns
+
+
+class Health(msgspec.Struct):
+    """Whether estimates arrive."""
+
+    status: Literal["ok", "starting", "stalled"]
+    ticks: int
+    age_s: Annotated[float | None, msgspec.Meta(description="since the newest estimate")]
+    clients: int
 
 
 class Problem(msgspec.Struct):
@@ -15,41 +23,33 @@ class Problem(msgspec.Struct):
     error: str
 
 
-_TEXT = {"type": "string"}
+_TEXT: Final = {"type": "string"}
+_TYPES: Final = {"json": "application/json", "text": "text/plain", "html": "text/html"}
 
 
-def openapi(version: str, token: bool, health: type[msgspec.Struct]) -> dict[str, Any]:
-    """The description.
-
-    Args:
-        version: of enrapt.
-        token: whether the server requires one.
-        health: the content of `/health`.
-    """
-    types = (Estimate, Columns, health, Problem)
+def openapi(version: str, token: bool) -> dict[str, Any]:
+    """The description of this version of enrapt; `token` says whether the server requires one."""
+    types = (Estimate, Columns, Health, Problem)
     references, schemas = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
     estimate, history, healthy, problem = references
-
-    def get(summary: str, responses: dict[str, Any]) -> dict[str, Any]:
-        common = {
-            "403": _response("the Host or Origin header names another server", json=problem),
-            "503": _response("too many connections", text=_TEXT),
-        }
-        if token:
-            common["401"] = _response("the token is missing", json=problem)
-        return {"get": {"summary": summary, "responses": common | responses}}
-
-    metrics = {
-        "description": "text format 0.0.4",
-        "content": {CONTENT_TYPE.partition(";")[0]: {"schema": _TEXT}},
+    common = {
+        "403": _response("the Host or Origin header names another server", json=problem),
+        "503": _response("too many connections", text=_TEXT),
     }
-    security = {
-        "securitySchemes": {
+    security: dict[str, Any] = {}
+    components: dict[str, Any] = {"schemas": schemas}
+    if token:
+        common["401"] = _response("the token is missing", json=problem)
+        security = {"security": [{"bearer": []}, {"query": []}]}
+        components["securitySchemes"] = {
             "bearer": {"type": "http", "scheme": "bearer"},
             "query": {"type": "apiKey", "in": "query", "name": "token"},
         }
-    }
-    return {
+
+    def get(summary: str, responses: dict[str, Any]) -> dict[str, Any]:
+        return {"get": {"summary": summary, "responses": common | responses}}
+
+    return security | {
         "openapi": "3.1.0",
         "info": {
             "title": "enrapt",
@@ -58,9 +58,7 @@ def openapi(version: str, token: bool, health: type[msgspec.Struct]) -> dict[str
             "each estimate as /estimate returns it; `/page` sends what the page shows, and accepts commands.",
         },
         "paths": {
-            "/": get(
-                "the page", {"200": {"description": "HTML", "content": {"text/html": {"schema": _TEXT}}}}
-            ),
+            "/": get("the page", {"200": _response("HTML", html=_TEXT)}),
             "/health": get(
                 "whether estimates arrive",
                 {
@@ -79,18 +77,13 @@ def openapi(version: str, token: bool, health: type[msgspec.Struct]) -> dict[str
                 f"the estimates of the last {RECENT:g} s, or of a whole replay",
                 {"200": _response("by column", json=history)},
             ),
-            "/metrics": get("for Prometheus", {"200": metrics}),
+            "/metrics": get("for Prometheus", {"200": _response("text format 0.0.4", text=_TEXT)}),
             "/openapi.json": get("this description", {"200": _response("OpenAPI", json={"type": "object"})}),
         },
-        "components": {"schemas": schemas} | (security if token else {}),
-    } | ({"security": [{"bearer": []}, {"query": []}]} if token else {})
-
-
-def _response(
-    description: str, json: dict[str, Any] | None = None, text: dict[str, Any] | None = None
-) -> dict[str, Any]:
-    content = {"application/json": json, "text/plain": text}
-    return {
-        "description": description,
-        "content": {kind: {"schema": schema} for kind, schema in content.items() if schema is not None},
+        "components": components,
     }
+
+
+def _response(description: str, **schemas: dict[str, Any]) -> dict[str, Any]:
+    content = {_TYPES[kind]: {"schema": schema} for kind, schema in schemas.items()}
+    return {"description": description, "content": content}

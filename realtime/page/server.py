@@ -10,22 +10,23 @@ import logging
 import secrets
 import sys
 import threading
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Final
 
 import msgspec
+import uvicorn
 
-from ...contracts.errors import UserError
 from ..engine.estimate import Estimate
 from ..streams.mailbox import Mailbox
 from ..streams.samples import Observation
-from .observed import Observed
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from .messages import Command
+from .access import is_loopback
+from .app import app_of
+from .clients import BYTES, Clients, RateLimit
+from .latest import Latest
+from .listener import Listener, cut
+from .messages import Command, estimate_json, page_estimate, typed
+from .observed import Landmarks, Observed
 
 CONNECTIONS: Final = 200  # half of them may be WebSockets
 COMMANDS: Final = 100  # a second, of all clients together
@@ -36,21 +37,6 @@ PING_INTERVAL: Final = 5.0  # s between pings of a WebSocket
 PING_TIMEOUT: Final = 10.0  # s that a client has to reply
 _PAUSE: Final = 0.001  # s
 _CLOSE_TIMEOUT: Final = 0.3  # s that clients have at the end of the run
-_IMPLIED: Final = {"resume": "pause"}  # a run that can pause can resume
-
-
-@dataclass(frozen=True, slots=True)
-class _Tick:
-    estimate: Estimate
-    observation: Observation
-    status: dict[str, Any] | None
-    landmarks: "tuple[NDArray[Any] | None, float] | None"
-
-
-@dataclass(frozen=True, slots=True)
-class _Mark:
-    t: float
-    label: str
 
 
 class PageServer:
@@ -61,37 +47,22 @@ class PageServer:
         port: 0 for any free port.
 
     Attributes:
-        address: for a browser.
         counts: captured = used + dropped + waiting, of estimates and marks; `full`: the server was too slow.
 
     Raises:
-        UserError: the port is in use, there is no such host, or a package is missing.
+        UserError: the port is in use, or there is no such host.
     """
 
     def __init__(self, host: str = "127.0.0.1", port: int = 8765) -> None:
-        try:
-            import uvicorn
-
-            from . import messages
-            from .access import is_loopback
-            from .app import app_of
-            from .clients import BYTES, Clients, RateLimit
-            from .latest import Latest
-            from .listener import Listener, cut
-        except ModuleNotFoundError as error:
-            package = str(error.name).partition(".")[0]
-            raise UserError(f"the page needs {package}: pip install {package}") from None
-
         limit = _connections()
         self._listener = Listener(host, port, limit + _REFUSED)
         self._host, self._port = host, int(self._listener.getsockname()[1])
         self._token = None if is_loopback(host) else secrets.token_urlsafe(16)
-        self._mailbox: Mailbox[_Tick | _Mark] = Mailbox(WAITING)
+        self._mailbox: Mailbox[Callable[[], None]] = Mailbox(WAITING)
         self.counts = self._mailbox.counts
         self._run: Observed | None = None
-        self._messages, self._cut = messages, cut
         self._latest = Latest()
-        self._clients = Clients(max(1, limit // 2))
+        self._clients = Clients(max(1, limit // 2), self._listener)
         self._commands = RateLimit(COMMANDS)
         config = uvicorn.Config(
             app_of(self._latest, self._clients, self._listener, self._handle, host, self._port, self._token),
@@ -134,20 +105,19 @@ class PageServer:
         if run is not None:
             status = run.status() if estimate.tick % run.rate == 0 else None
             landmarks = run.landmarks()
-        self._post(_Tick(estimate, observation, status, landmarks))
+        self._post(partial(self._send, estimate, observation, status, landmarks))
 
     def mark(self, t: float, label: str) -> None:
-        """Send a mark to the page."""
-        self._post(_Mark(t, label))
+        self._post(partial(self._send_page, "mark", {"t": t, "label": label}))
 
-    def close(self, whole: bool) -> None:
+    def close(self, complete: bool) -> None:
         """Send what waits and stop serving. A second call does nothing."""
         self._mailbox.close()
         self._call(self._put.set)
         self._thread.join(2.0)
 
-    def _post(self, item: _Tick | _Mark) -> None:
-        self._mailbox.put(item)
+    def _post(self, send: Callable[[], None]) -> None:
+        self._mailbox.put(send)
         if not self._put.is_set():  # otherwise the server's thread is about to look
             self._call(self._put.set)
 
@@ -174,46 +144,50 @@ class PageServer:
             # Both threads share the interpreter's lock: let the run's thread return from `write` first.
             await asyncio.sleep(_PAUSE)
             self._put.clear()
-            while (item := self._mailbox.get(timeout=0)) is not None:
-                self._send(item)
+            while (send := self._mailbox.get(timeout=0)) is not None:
+                send()
                 await asyncio.sleep(0)  # each client's task can empty its queue
         self._server.should_exit = True
         self._loop.call_later(_CLOSE_TIMEOUT, self._cut_off)
 
     def _cut_off(self) -> None:
         for connection in self._listener.connections:
-            self._cut(connection)
+            cut(connection)
 
     def _describe(self, description: dict[str, Any]) -> None:
         self._latest.description = description
         replay = description["kind"] == "replay"  # may run faster than a client reads
-        self._latest.history.whole = self._clients.drop_oldest = replay
+        self._latest.whole = self._clients.drop_oldest = replay
         self._send_page("hello", description)
 
-    def _send(self, item: _Tick | _Mark) -> None:
-        if isinstance(item, _Mark):
-            self._send_page("mark", {"t": item.t, "label": item.label})
-            return
-        text = self._messages.estimate_json(item.estimate)
-        self._latest.add(item.estimate, text)
+    def _send(
+        self,
+        estimate: Estimate,
+        observation: Observation,
+        status: dict[str, Any] | None,
+        landmarks: Landmarks | None,
+    ) -> None:
+        text = estimate_json(estimate)
+        self._latest.add(estimate, text)
         self._clients.send("/ws", lambda: text)
         schemas = (self._latest.description or {}).get("schemas", {})
-        self._clients.send("/page", lambda: self._messages.page_estimate(text, item.observation, schemas))
-        if item.landmarks is not None:
-            points, aspect = item.landmarks
+        self._clients.send("/page", lambda: page_estimate(text, observation, schemas))
+        if landmarks is not None:
+            points, aspect = landmarks
             shown = None if points is None else (points.ravel() * 1000).round().astype(int).tolist()
             self._send_page("landmarks", {"points": shown, "aspect": round(aspect, 3)})
-        if item.status is not None:
-            self._latest.status = item.status
-            self._send_page("status", item.status)
+        if status is not None:
+            self._latest.status = status
+            self._send_page("status", status)
 
     def _send_page(self, kind: str, content: Mapping[str, Any]) -> None:
-        self._clients.send("/page", lambda: self._messages.typed(kind, content))
+        self._clients.send("/page", lambda: typed(kind, content))
 
-    def _handle(self, command: "Command") -> None:
+    def _handle(self, command: Command) -> None:
         """Call the run's method; a command that it cannot do, or one above the limit, is ignored."""
         run, can = self._run, (self._latest.description or {}).get("can", ())
-        if run is None or _IMPLIED.get(command.do, command.do) not in can or self._commands.exceeded():
+        needed = "pause" if command.do == "resume" else command.do
+        if run is None or needed not in can or self._commands.exceeded():
             return
         if command.do == "mark":
             run.mark(command.label)

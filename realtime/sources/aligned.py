@@ -1,33 +1,37 @@
-"""Samples of a recording on the ticks of a bundle, as if none had been late."""
+"""Samples of a recording that are all there: on the ticks of a bundle, and for the recorder of a replay."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator
 
-from ..streams.alignment import END, Aligner
-from ..streams.counts import Counts
+from ..streams.alignment import Aligner
 from ..streams.samples import Observation, Sample
-from .source import Wanted
+from .source import Source
 
 
-def aligned(
-    samples: Mapping[str, Iterable[Sample]], wanted: Sequence[Wanted], rate: int, first: int, last: int
-) -> tuple[Iterator[Observation], Mapping[str, Counts]]:
-    """Observations of samples that are all there, and where these went: complete after the iteration.
+def aligned(aligner: Aligner, samples: Iterable[Sample], last: int) -> Iterator[Observation]:
+    """Observations up to `last` (ns), as if no sample had been late; samples come in any order."""
+    for sample in samples:
+        aligner.push(sample)
+    try:
+        yield from aligner.release_until(last)
+    finally:
+        aligner.finish()
+
+
+def recorded(
+    source: Source, observations: Iterable[Observation], samples: Iterable[tuple[Sample, int]]
+) -> Iterator[Observation]:
+    """The observations; the samples go to the source's `arrivals`, if they are wanted, at their times.
 
     Args:
-        samples: by offer, in any order.
-        first, last: ns; the time of the first tick, and where ticks end.
+        samples: with the time at which each came, ns, in that order; read only if wanted.
     """
-    aligner = Aligner(first, rate, {w.name: w.max_age for w in wanted})
-
-    def observations() -> Iterator[Observation]:
-        for w in wanted:
-            for sample in () if w.offer is None else samples.get(w.offer.name, ()):
-                aligner.push(replace(sample, modality=w.name))
-            aligner.advance(w.name, END)
-        try:
-            yield from aligner.release_until(last)
-        finally:
-            aligner.finish()
-
-    return observations(), aligner.counts
+    left = iter(samples if source.arrivals is not None else ())
+    following = next(left, None)
+    for observation in observations:
+        while following is not None and following[1] <= observation.time:
+            if source.arrivals is not None and not source.paused:
+                source.arrivals.append(following)
+            following = next(left, None)
+        yield observation
+    if following is not None and source.arrivals is not None:
+        source.arrivals += [following, *left]

@@ -56,7 +56,7 @@ class MediaSource(Source):
     ) -> None:
         self._recording = Recording(path, start, end)
         self.name = self._recording.path.name
-        self.start, self.duration = start, end or self._recording.duration
+        self.start, self.duration = start, self._recording.duration if end is None else end
         self._face_model, self._realtime = face_model, realtime
         self._t0 = round(start * SECOND)
         self._began: int | None = None  # `time.monotonic_ns` when tick 0 was due

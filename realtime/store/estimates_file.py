@@ -3,15 +3,13 @@
 import csv
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
 from ...contracts.errors import UserError
 from ..engine.columns import estimate_reader, modalities_of
 from ..engine.estimate import Estimate
-
-_PARQUET: Final = b"PAR1"  # with which such files begin
 
 
 def read_estimates(path: Path) -> list[Estimate]:
@@ -23,8 +21,10 @@ def read_estimates(path: Path) -> list[Estimate]:
     try:
         with path.open("rb") as file:
             start = file.read(4)
-        if start == _PARQUET:
-            estimates = _of_rows(_parquet_rows(path))
+        if start == b"PAR1":
+            from .arrow import parquet
+
+            estimates = _of_rows(parquet().read_table(path).to_pylist())
         elif start.startswith(b"{"):
             estimates = [msgspec.json.decode(line, type=Estimate) for line in path.read_bytes().splitlines()]
         else:
@@ -39,13 +39,6 @@ def read_estimates(path: Path) -> list[Estimate]:
     if not estimates:
         raise UserError(f"{path}: has no estimate in it")
     return estimates
-
-
-def _parquet_rows(path: Path) -> Iterable[Mapping[str, Any]]:
-    from .arrow import parquet
-
-    rows: list[Mapping[str, Any]] = parquet().read_table(path).to_pylist()
-    return rows
 
 
 def _of_rows(rows: Iterable[Mapping[str, Any]]) -> list[Estimate]:

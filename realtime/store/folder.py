@@ -39,7 +39,6 @@ import datetime
 import importlib.metadata
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final, Generic, Self
 
 import msgspec
@@ -48,7 +47,7 @@ from ...contracts.errors import UserError
 from ...contracts.files import PartFile
 from ..engine.estimate import Estimate
 from ..streams.samples import SECOND, Observation, Sample
-from .messages import END, MessageFile
+from .messages import END, write_whole
 from .tables import Encoder, Row, Table, Tables
 
 VERSION: Final = 1
@@ -80,46 +79,44 @@ class _Log(Generic[Row]):
         self._table = table
         self._encoder = Encoder(table.schema)
         self._waiting: list[Any] = []
-        self._file = MessageFile(path)
+        self._file = path.open("xb", buffering=0)
         self.close = self._file.close
 
     def begin(self) -> None:
-        self._file.write(self._encoder.begin)
+        self._write(self._encoder.begin)
 
     def append(self, row: Row) -> None:
         self._waiting.append(self._table.write(row))
 
     def flush(self) -> None:
         if self._waiting:
-            self._file.write(self._encoder.batch(self._waiting))
+            self._write(self._encoder.batch(self._waiting))
             self._waiting.clear()
 
     def end(self) -> None:
         if self._file.closed:  # before Ctrl-C while the session was being closed
             return
         self.flush()
-        self._file.write(END)
+        self._write(END)
         self.close()
+
+    def _write(self, message: bytes) -> None:
+        write_whole(self._file, message, self._file.tell())
 
 
 class SessionWriter:
     """Records a session. A context manager, used by one thread.
 
     Rows are given to the operating system within a second of session time, in complete batches: a killed
-    process loses no more. They are not synchronised with the disk, so a power failure can lose what the
-    system had not written yet.
+    process loses no more. A power failure can also lose what the system had not written yet.
 
-    Leaving the context without an exception closes the session, if `close` has not. After an exception the
-    rows are written, too, but the session counts as not ended.
-
-    After a write error, which is raised once, nothing more is recorded: all that was written before stays
-    readable, and further calls do nothing.
+    Leaving the context without an exception closes the session. After an exception the rows are written, too,
+    but the session counts as not ended. After a write error, which is raised once, further calls do nothing.
 
     Args:
         folder: created if missing; otherwise it must be empty.
-        description: JSON content for `session.json`. Required is `schemas`: the name of each modality's
-            feature schema, or None, in the order of observations. `dims`, the number of values of each,
-            is required for a schema that is not known.
+        description: JSON content for `session.json`, with `schemas` and, for a schema that is not known,
+            `dims`: see above; in the order of observations.
 
     Raises:
         UserError: the folder is not empty or cannot be written; an unknown feature schema without dims; a
@@ -169,19 +166,17 @@ class SessionWriter:
         self._add(sample.modality, (sample, arrived), arrived)
 
     def observation(self, observation: Observation) -> None:
-        """Record the model's input."""
         self._add("observations", observation, observation.time)
 
     def estimate(self, estimate: Estimate) -> None:
-        """Record an estimate."""
         self._add("estimates", estimate, round(estimate.t * SECOND))
 
     def mark(self, time: int, label: str) -> None:
-        """Record a mark at that time, ns."""
+        """Record a mark at `time`, ns."""
         self._add("marks", (time, label), time)
 
     def close(self, summary: Any = None) -> None:
-        """End the session; a second call does nothing. Ctrl-C meanwhile takes effect when it has ended.
+        """End the session; a second call does nothing. Ctrl-C takes effect when it has ended.
 
         Args:
             summary: JSON content for `session.json`.
@@ -242,9 +237,7 @@ class SessionWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
             self.close()
         elif self._open:

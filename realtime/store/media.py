@@ -1,14 +1,10 @@
-"""Pictures and sound of a live session, if they were asked for: one Matroska file.
-
-It is a recording like any other: players show it, `Recording` reads it.
-"""
+"""Pictures and sound of a live session, with `keep_media`: one Matroska file, a recording like any other."""
 
 import math
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 from typing import Final, Self
 
 import numpy as np
@@ -36,17 +32,14 @@ _LEAVING: Final = 10.0  # s; for a disk that hangs
 class MediaWriter:
     """Writes pictures and sound as they come. A context manager; its methods may be called from any thread.
 
-    JPEG pictures are kept byte by byte; others become MJPEG (4:4:4, quantiser 2). Their size may change: each
-    has its own, and the header declares that of the first, or 16×16 if none came within half a second of the
-    first sound. Sound is kept exactly, as float32 PCM. Times are the originating times, rounded to the
-    millisecond; they increase, and gaps are kept. Only the file's owner may read it.
+    JPEG pictures are kept byte by byte; others become MJPEG (4:4:4, quantiser 2). Each picture has its own
+    size; the header declares that of the first, or 16×16 if none came within half a second of the first
+    sound. Sound is kept exactly, as float32 PCM. Times are the originating times, rounded to the millisecond;
+    they increase, and gaps are kept. Only the file's owner may read it. Without data no file is left.
 
-    `picture` and `sound` never wait for the disk, nor raise its errors: a thread writes. The file grows by
-    complete clusters: a killed process loses at most the last second of each stream, and the rest is
-    readable, without index and duration (a replay reports that it breaks off). Without data no file is left.
-
-    After a write error, which `check` or `close` raises once, nothing more is kept: all that was written
-    before stays readable, and further calls only count.
+    `picture` and `sound` never wait for the disk, nor raise its errors: a thread writes. A killed process
+    loses at most the last second of each stream; the rest is readable, without index and duration. After a
+    write error, which `check` or `close` raises once, what was written stays and further calls only count.
 
     Args:
         path: the file, `media.mkv`; it must not exist.
@@ -68,9 +61,7 @@ class MediaWriter:
         self._path = path
         declared = {"pictures": pictures, "sound": sound}
         self._mailboxes: dict[str, Mailbox[Item]] = {
-            name: Mailbox(ROOM[name], size=lambda item: item.nbytes)
-            for name, there in declared.items()
-            if there
+            name: Mailbox(ROOM[name], size=lambda item: item.nbytes) for name in declared if declared[name]
         }
         self.counts = {name: mailbox.counts for name, mailbox in self._mailboxes.items()}
         self._next: dict[str, Item] = {}  # the oldest item of each stream; the thread's own
@@ -89,12 +80,9 @@ class MediaWriter:
         self._thread.start()
 
     def picture(self, time: int, picture: bytes | NDArray[np.uint8]) -> None:
-        """Keep a picture.
+        """Keep a picture of that originating time, ns.
 
-        Args:
-            time: ns; its originating time.
-            picture: a JPEG as the camera gave it, or RGB uint8 `[height, width, 3]`, which must not be
-                changed afterwards.
+        It is a JPEG, or RGB uint8 `[height, width, 3]`, which must not be changed afterwards.
         """
         if not isinstance(picture, np.ndarray):
             size = jpeg_size(picture)
@@ -113,7 +101,7 @@ class MediaWriter:
         self._offer("sound", sound.originating_time, samples.astype("<f4").tobytes())
 
     def check(self) -> None:
-        """Raise the write error, if there was one and it was not raised before."""
+        """Raise the write error, once."""
         with self._lock:
             if self._failed is None or self._raised:
                 return
@@ -124,11 +112,7 @@ class MediaWriter:
         )
 
     def close(self) -> None:
-        """Write what waits, and end the file; a second call does nothing.
-
-        Raises:
-            UserError: as `check`; also, writing took more than 10 s, and was given up.
-        """
+        """Write what waits, for at most 10 s, and end the file, once; raises as `check`."""
         self._end()
         self.check()
 
@@ -170,7 +154,7 @@ class MediaWriter:
     def _run(self) -> None:
         try:
             self._write()
-        except Exception as error:  # whatever it is, it must be reported and must not end the session
+        except Exception as error:  # reported by `check`
             cause = self._file.error  # PyAV's own error does not have the cause
             self._fail(str(error if cause is None else cause.strerror), "failed")
             for stream in self._next:
@@ -217,9 +201,7 @@ class MediaWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._end()
         if kind is None:  # otherwise another exception is being raised
             self.check()

@@ -2,7 +2,7 @@
 
 The messages are those of an Arrow IPC stream. Arrow has no checksums, so each carries one: the text
 `crc32=… bytes=…` in its custom metadata (the first message's: in its schema's), over all its bytes with zeros
-for the digits after `crc32=`. Whatever is read was checked before Arrow sees it.
+for the digits after `crc32=`. Each is checked before Arrow reads it.
 """
 
 import contextlib
@@ -10,7 +10,7 @@ import os
 import re
 import zlib
 from collections.abc import Iterator
-from pathlib import Path
+from io import FileIO
 from typing import BinaryIO, Final
 
 END: Final = b"\xff\xff\xff\xff\0\0\0\0"  # ends a stream
@@ -56,31 +56,14 @@ def messages(file: BinaryIO, size: int) -> Iterator[bytes]:
         position += length
 
 
-class MessageFile:
-    """Written message by message, unbuffered; of one that could not be written nothing is left.
-
-    Raises:
-        OSError: from all methods but `close`.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("xb", buffering=0)
-
-    @property
-    def closed(self) -> bool:
-        return self._file.closed
-
-    def write(self, message: bytes) -> None:
-        start = self._file.tell()
-        left = memoryview(message)
-        try:
-            while left:
-                left = left[os.write(self._file.fileno(), left) :]
-        except BaseException:  # a full disk, or Ctrl-C
-            with contextlib.suppress(OSError):
-                self._file.seek(start)
-                self._file.truncate()
-            raise
-
-    def close(self) -> None:
-        self._file.close()
+def write_whole(file: FileIO, data: bytes, end: int) -> None:
+    """Write all of the data, or leave the file `end` bytes long, as it was, and raise."""
+    left = memoryview(data)
+    try:
+        while left:
+            left = left[os.write(file.fileno(), left) :]
+    except BaseException:  # a full disk, or Ctrl-C
+        with contextlib.suppress(OSError):
+            file.seek(end)
+            file.truncate()
+        raise

@@ -23,6 +23,7 @@ from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
 from ..features.resampling import RATE
+from .messages import write_whole
 
 _HOLD: Final = 250  # ms; that one stream waits for the other, and the length of a cluster
 _MUXER: Final = {
@@ -35,28 +36,17 @@ _MUXER: Final = {
 _DURATION: Final = b"\x44\x89\x88"  # the element's id, and that eight bytes follow
 _BUFFER: Final = 4 * 2**20  # bytes; larger than a cluster, which is then one call of `write`
 _TICK: Final = Fraction(1, 1000)  # s
-_QUALITY: Final = {
-    "qmin": "2",
-    "qmax": "2",
-    "huffman": "default",
-}  # the best that FFmpeg's MJPEG usually gives
+_QUALITY: Final = {"qmin": "2", "qmax": "2", "huffman": "default"}  # FFmpeg's MJPEG gives no better usually
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A picture or a block of sound.
+    """A picture (a JPEG or RGB uint8 `[height, width, 3]`), or a block of sound (little-endian float32)."""
 
-    Attributes:
-        stream: `pictures` or `sound`.
-        time: ms.
-        data: a JPEG, an RGB image uint8 `[height, width, 3]`, or samples as little-endian float32.
-        size: width and height of a picture.
-    """
-
-    stream: str
-    time: int
+    stream: str  # `pictures` or `sound`
+    time: int  # ms
     data: bytes | NDArray[np.uint8]
-    size: tuple[int, int] = (0, 0)
+    size: tuple[int, int] = (0, 0)  # width and height of a picture
 
     @property
     def nbytes(self) -> int:
@@ -66,10 +56,7 @@ class Item:
 class MediaFile:
     """The muxer's file, unbuffered. A write that fails is taken back completely.
 
-    After an error further writes are ignored: a muxer writes when it is closed, and must be closed.
-
-    Attributes:
-        error: the first write error.
+    After that `error` further writes are ignored: a muxer writes when it is closed, and must be closed.
     """
 
     def __init__(self, path: Path) -> None:
@@ -81,14 +68,10 @@ class MediaFile:
     def write(self, data: bytes) -> int:
         if self.error is not None:
             return len(data)
-        left = memoryview(data)
         try:
-            while left:
-                left = left[os.write(self._file.fileno(), left) :]
+            write_whole(self._file, data, self._end)
         except OSError as error:
             self.error = error
-            with contextlib.suppress(OSError):
-                self._file.truncate(self._end)
             raise
         self._end = max(self._end, self.tell())
         return len(data)
@@ -96,10 +79,8 @@ class MediaFile:
     def start_at(self, start: int) -> None:
         """Correct the duration in the header to count from `start`, ms.
 
-        FFmpeg writes the time of the end there, but takes it for the duration when it reads. With "bitexact"
-        nothing random is before it, and no checksum covers it.
-
-        Source: RFC 9559, 5.1.2.10, Duration.
+        FFmpeg writes the time of the end there, but reads it as the duration (RFC 9559, 5.1.2.10). With
+        "bitexact" nothing random is before it, and no checksum covers it.
         """
         self.seek(0)
         head = self._file.read(4096)
@@ -156,9 +137,7 @@ class Muxer:
 def muxing(file: MediaFile, size: tuple[int, int] | None, sound: bool) -> Iterator[Muxer]:
     """A muxer into a file, which is ended, with its index, when the context is left.
 
-    Args:
-        size: of the pictures, as the header declares it; None: no stream of pictures.
-        sound: whether to declare a stream of sound.
+    The header declares the `size` of pictures (None: no such stream), and a stream of sound if `sound`.
     """
     with av.open(file, "w", format="matroska", options=_MUXER, buffer_size=_BUFFER) as container:
         muxer = Muxer(container, size, sound)

@@ -17,20 +17,13 @@ from .messages import END, messages
 from .tables import Decoder, Row, Table, Tables
 
 
-class _Version(msgspec.Struct):
-    version: int
-
-
 class SessionReader:
     """Reads a session, also one that was cut off, is damaged, or is being recorded.
 
     Attributes:
-        description: the caller's, as it was recorded.
         schemas: by modality, in the order of the recording.
-        started: UTC, ISO 8601.
-        ended: ns on the session's clock; None where the session was not ended: the program was killed, has
-            failed, or still records.
-        summary: the caller's, None where the session was not ended.
+        description, started, ended, summary: see `folder`. The last two are None where the session was not
+            ended: the program was killed, has failed, or still records.
 
     Raises:
         UserError: not a session, or of another version; it was recorded without `dims` and has a feature
@@ -47,8 +40,8 @@ class SessionReader:
         except OSError as error:
             raise UserError(f"{path}: cannot be read ({error.strerror})") from None
         try:
-            version = msgspec.json.decode(text, type=_Version).version
-            if version != VERSION:
+            version = msgspec.json.decode(text, type=dict[str, Any]).get("version")
+            if version != VERSION and isinstance(version, int):
                 raise UserError(
                     f"{path}: a session of version {version}; this version of enrapt reads {VERSION}, "
                     "take the one that recorded it"
@@ -62,7 +55,10 @@ class SessionReader:
                     f"{path}: {modality} is of feature schema {names[modality]!r}, and this enrapt "
                     f"knows {', '.join(SCHEMAS)}; read it with enrapt {session.enrapt}, which recorded it"
                 )
-            self._tables = _tables(path, names, dims)
+            try:
+                self._tables = Tables(names, dims)
+            except UserError as error:
+                raise UserError(f"{path}: {error}") from None
             self.schemas = self._tables.schemas
         except (msgspec.DecodeError, ValueError, RecursionError):
             raise UserError(f"{path}: not a session's, or damaged") from None
@@ -82,7 +78,6 @@ class SessionReader:
         return self._read(self._tables.samples[modality])
 
     def observations(self) -> Iterator[Observation]:
-        """The model's input, tick by tick."""
         return self._read(self._tables.observations)
 
     def estimates(self) -> Iterator[Estimate]:
@@ -90,7 +85,7 @@ class SessionReader:
         return self._read(self._tables.estimates)
 
     def marks(self) -> Iterator[tuple[int, str]]:
-        """The marks: time, ns, and label."""
+        """Time, ns, and label."""
         return self._read(self._tables.marks)
 
     @property
@@ -152,13 +147,6 @@ class SessionReader:
         path = path_of(self._folder, table.name)
         with _readable(path), path.open("rb") as file:
             yield from messages(file, os.fstat(file.fileno()).st_size)
-
-
-def _tables(path: Path, names: dict[str, str | None], dims: dict[str, int]) -> Tables:
-    try:
-        return Tables(names, dims)
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from None
 
 
 @contextlib.contextmanager

@@ -25,22 +25,13 @@ Cells = Sequence[Any]  # a row by column; a vector is written as its bytes and r
 
 @dataclass(frozen=True, slots=True)
 class Table(Generic[Row]):
-    """The format of one file.
+    """The format of one file."""
 
-    Attributes:
-        name: of the file, without `.arrows`.
-        schema: Arrow's; its fields have their units as metadata, it has the modalities and their feature
-            schemas.
-        write: a row to its cells.
-        read: cells to their row.
-        time: of a row, ns; the reader reports from when on rows are lost.
-    """
-
-    name: str
-    schema: Any
+    name: str  # of the file, without `.arrows`
+    schema: Any  # Arrow's; with units, modalities and feature schemas as metadata
     write: Callable[[Row], Cells]
     read: Callable[[Cells], Row]
-    time: Callable[[Row], int]
+    time: Callable[[Row], int]  # of a row, ns; the reader reports from when on rows are lost
 
 
 def samples_table(modality: str, schema: Schema) -> Table[tuple[Sample, int]]:
@@ -92,11 +83,13 @@ def estimates_table(schemas: Mapping[str, Schema]) -> Table[Estimate]:
         _check_modalities(modalities, row.present, row.age_ms, row.surprise)
         return [column.get(row) for column in row_columns]
 
-    def read(cells: Cells) -> Estimate:
-        return estimate(dict(zip(names, cells, strict=True)))
-
-    schema = _schema([estimate_field(column) for column in row_columns], schemas)
-    return Table("estimates", schema, write, read, lambda row: round(row.t * SECOND))
+    return Table(
+        "estimates",
+        _schema([estimate_field(column) for column in row_columns], schemas),
+        write,
+        lambda cells: estimate(dict(zip(names, cells, strict=True))),
+        lambda row: round(row.t * SECOND),
+    )
 
 
 def marks_table() -> Table[tuple[int, str]]:
@@ -149,7 +142,7 @@ class Tables:
 
 
 class Encoder:
-    """Writes one stream, message by message; `begin` is the first of them."""
+    """Encodes one stream, message by message; `begin` is the first of them."""
 
     def __init__(self, schema: Any) -> None:
         self._schema = schema
@@ -172,14 +165,10 @@ class Encoder:
 
 
 class Decoder(Generic[Row]):
-    """Reads the rows of one stream.
+    """Reads the rows of one stream, which begins with the message `begin`.
 
     Columns are found by name: those that the table does not have are ignored, and nullable ones that the
-    stream does not have are null. Units and names of features are not compared: that they are the same
-    follows from the names of the feature schemas.
-
-    Args:
-        begin: the stream's first message.
+    stream does not have are null. Units and names of features follow from the names of the feature schemas.
 
     Raises:
         ValueError: the stream is not of this table.
@@ -234,8 +223,7 @@ def _bytes(modality: str, values: Any, schema: Schema) -> bytes | None:
         given = f"{values.dtype}{list(values.shape)}"
         expected = f"float32[{schema.dim}]" + (f" as {schema.name} requires" if schema.name else "")
         raise ValueError(f"{modality} is {given}, not {expected}")
-    data: bytes = values.tobytes()
-    return data
+    return bytes(values.tobytes())
 
 
 def _check_modalities(expected: tuple[str, ...], *given: Mapping[str, Any]) -> None:

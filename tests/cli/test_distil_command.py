@@ -75,7 +75,7 @@ def test_a_run_that_cannot_be_distilled_is_refused(enrapt, folder):
     done = enrapt("distil", "nowhere", "-o", "run")
     assert (done.returncode, done.stderr) == (
         2,
-        "enrapt: nowhere: no run there; give the folder of `enrapt train`\n",
+        "enrapt: nowhere: no training run; give the output folder of `enrapt train`\n",
     )
     assert enrapt("train", "config.toml", "-o", "smoother", "--threads", 1).returncode == 0
     for option in ("--hidden", "--rounds"):

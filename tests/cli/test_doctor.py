@@ -1,4 +1,3 @@
-import argparse
 import importlib.metadata
 import json
 import os
@@ -15,6 +14,7 @@ import pytest
 
 from enrapt.cli import doctor, view
 from enrapt.cli.doctor import LIVE, REPLAY, Finding
+from enrapt.cli.main import main
 from enrapt.realtime.features.face_model import SHA256
 
 
@@ -32,10 +32,7 @@ def shipped_bundle(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def enrapt_doctor(*arguments: object) -> int:
-    parser = argparse.ArgumentParser()
-    doctor.add(parser.add_subparsers())
-    args = parser.parse_args(["doctor", *map(str, arguments)])
-    return int(args.run(args))
+    return main(["doctor", *map(str, arguments)])
 
 
 def as_json(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, dict[str, Any]]:
@@ -51,7 +48,7 @@ def test_every_required_library_is_checked() -> None:
         for requirement in importlib.metadata.requires("enrapt") or []
         if "extra ==" not in requirement
     }
-    assert {*doctor.LIBRARIES, "sounddevice"} == required
+    assert {*(finding.name for finding in doctor.libraries()), "sounddevice"} == required
 
 
 @pytest.mark.usefixtures("shipped_bundle")

@@ -9,7 +9,9 @@ from enrapt.realtime.streams.counts import Counts
 
 def a_run(statistics, counts, outputs=None):
     """Stands for a `Run`."""
-    return SimpleNamespace(statistics=statistics, counts=counts, output_counts=outputs or {}, rate=25)
+    return SimpleNamespace(
+        statistics=statistics, counts=counts, outputs=SimpleNamespace(counts=outputs or {}), rate=25
+    )
 
 
 def test_a_run_in_a_few_lines():
@@ -63,3 +65,7 @@ def test_a_run_without_a_tick():
     text = summary(a_run(Statistics(), {"face": Counts()}), wall=0.1)
     assert text.startswith("0 ticks in 0.1 s")
     assert "outputs" not in text
+
+
+def test_without_counts_there_is_no_table_of_samples():
+    assert "samples" not in summary(a_run(Statistics(), {}), wall=0.1)

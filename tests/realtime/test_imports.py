@@ -18,7 +18,9 @@ ROOMS = ("contracts", "bundle", "models", "export", "realtime", "cli")
             "enrapt.realtime.streams.alignment",
             {"torch", "mediapipe", "av", "cv2", "matplotlib", "onnxruntime"},
         ),
-        ("enrapt.realtime.run", {"torch", "mediapipe", "cv2", "matplotlib", "pyarrow"}),
+        ("enrapt.realtime.run", {"torch", "mediapipe", "av", "cv2", "matplotlib", "pyarrow"}),
+        ("enrapt.realtime.session", {"torch", "mediapipe", "cv2", "matplotlib", "pyarrow", "sounddevice"}),
+        ("enrapt.realtime.sources.media", {"torch", "mediapipe", "cv2", "matplotlib", "pyarrow"}),
         ("enrapt.cli.replay", {"torch", "mediapipe", "cv2", "matplotlib", "numpy"}),
     ],
 )

@@ -13,7 +13,7 @@ def server() -> Iterator[PageServer]:
     server.close(True)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def idle_server() -> Iterator[PageServer]:
     """A server without estimates, for tests that change nothing."""
     server = PageServer(port=0)
@@ -29,7 +29,7 @@ def run(server: PageServer) -> FakeRun:
     return run
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser():
     from tests.support.browser import chromium  # which skips where there is none
 

@@ -24,7 +24,7 @@ DRAWN = """(chart => {
 def test_values_are_those_of_json_lines(browser, server, run, tmp_path):
     page = Page(browser, server.address)
     file, shown = tmp_path / "estimates.jsonl", []
-    with Outputs([f"jsonl:{file}"], live=False, trouble=print) as outputs:
+    with Outputs([f"jsonl:{file}"], live=False, warn=print) as outputs:
         for tick, mean in enumerate((0.6172, 0.1234, 0.99, 0.0, 0.5)):
             one = varying(tick, face=tick != 2, mean=mean)
             outputs.write(*one)

@@ -63,7 +63,7 @@ def test_recording_is_shown_in_red(browser, server, run):
 
 def test_limits_of_the_bundle_are_always_visible(browser, server, run):
     page = Page(browser, server.address)
-    assert page.text("#bundle") == "B 01234567 · trained on: no data · any use"
+    page.until(lambda: page.text("#bundle") == "B 01234567 · trained on: no data · any use")
     page.js("window.scrollTo(0, 0)")
     assert page.js("document.getElementById('bundle').getBoundingClientRect().bottom <= innerHeight")
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from enrapt.contracts.schemas import AUDIO, FACE
 from enrapt.realtime.engine.estimate import Engagement, Estimate
-from enrapt.realtime.page.history import RECENT, History
+from enrapt.realtime.page.latest import RECENT, Latest
 from enrapt.realtime.page.messages import estimate_json, features, page_estimate
 from enrapt.realtime.streams.samples import Observation
 from tests.support.served import SCHEMAS, tick, vector
@@ -113,18 +113,18 @@ def test_nan_is_null_in_json():
 
 @given(st.lists(st.floats(0.01, 20), max_size=60), st.booleans())
 def test_history_keeps_the_last_minute_at_any_rate(steps, whole):
-    history = History()
-    history.whole = whole
+    latest = Latest()
+    latest.whole = whole
     times = np.cumsum(steps).tolist()
     for k, t in enumerate(times):
         present = {"face": k % 2 == 0}
-        history.add(Estimate(k, t, Engagement(k / 100, 0, k / 200, k / 50), present, {}, {}))
+        latest.add(Estimate(k, t, Engagement(k / 100, 0, k / 200, k / 50), present, {}, {}), "")
     kept = [k for k, t in enumerate(times) if whole or t >= times[-1] - RECENT]
-    assert msgspec.structs.asdict(history.columns()) == {
+    assert msgspec.structs.asdict(latest.history()) == {
         "t": [times[k] for k in kept],
         "mean": [k / 100 for k in kept],
         "low": [k / 200 for k in kept],
         "high": [k / 50 for k in kept],
         "present": {"face": [1 - k % 2 for k in kept]} if times else {},
     }
-    assert whole or len(history._t) <= 2 * len(kept) + 1
+    assert whole or len(latest._t) <= 2 * len(kept) + 1

@@ -183,9 +183,9 @@ def test_unusable_host_is_one_line(host, reason):
 def test_missing_package_is_one_line():
     program = (
         "import sys; sys.modules['starlette'] = None\n"
-        "from enrapt.realtime.page.server import PageServer\n"
+        "from enrapt.realtime.outputs import Outputs\n"
         "from enrapt.contracts.errors import UserError\n"
-        "try: PageServer()\n"
+        "try: Outputs(['ui:0'], live=True, warn=print)\n"
         "except UserError as error: print(error)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

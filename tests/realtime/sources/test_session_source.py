@@ -188,6 +188,19 @@ class Three(Source):
         pass
 
 
+def test_recorded_again_samples_and_observations_are_the_same(tiny_bundle, tmp_path):
+    folder = record(tmp_path / "session", late=True)
+    with Run(folder, tiny_bundle, record=tmp_path / "again") as run:
+        assert sum(1 for _ in run) == 50
+    first, second = SessionReader(folder), SessionReader(tmp_path / "again")
+    assert all(map(same, first.observations(), second.observations()))
+    for modality in DIMS:
+        samples = zip(first.samples(modality), second.samples(modality), strict=True)
+        for (a, a_arrived), (b, b_arrived) in samples:
+            assert (a.originating_time, a.sequence, a_arrived) == (b.originating_time, b.sequence, b_arrived)
+            assert (a.values is b.values is None) or np.array_equal(a.values, b.values)
+
+
 def test_three_modalities_of_any_schema_are_recorded_and_reach_the_model_again(three_bundle, tmp_path):
     folder = tmp_path / "session"
     with Run(Three(), three_bundle, record=folder) as run:

@@ -1,0 +1,68 @@
+"""The Python examples of README and the live and replay pages run as they are printed."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from enrapt.cli.demo import CLIP
+from enrapt.contracts.schemas import FACE
+from tests.support.mjpeg import Server
+
+pytestmark = pytest.mark.live
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def examples(page):
+    return re.findall(r"```python\n(.*?)```", (REPOSITORY / page).read_text(), re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def server():
+    with Server() as server:
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch, face_model):
+    (tmp_path / "interview.mp4").symlink_to(CLIP)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ENRAPT_FACE_MODEL", str(face_model))
+    return tmp_path
+
+
+def test_the_readmes_example(server, folder, capsys):
+    (program,) = examples("README.md")
+    recording, live = program.split("with LiveSession")
+    exec(recording.replace('Run("interview.mp4"', 'Run(MediaSource("interview.mp4", end=1)').replace(
+        "import LiveSession, Run", "import LiveSession, MediaSource, Run"
+    ), names := {})  # fmt: skip
+    assert len((folder / "estimates.csv").read_text().splitlines()) == 27  # a header, 26 ticks
+    shorter = live.replace('camera=0, mic="default"', f'camera="{server.address}", mic=None')
+    exec("with LiveSession" + shorter.rstrip() + "\n        break\n", names)
+    assert len(capsys.readouterr().out.splitlines()) == 27
+
+
+def test_live_pushes_features(capsys):
+    exec(examples("docs/live.md")[2].replace("range(50)", "range(20)"), {})
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) > 8
+    assert lines[-1].endswith("True")
+
+
+def test_replay_runs_any_source(folder, capsys):
+    program, step, state = examples("docs/replay.md")[1:]
+    whole = 'Run("interview.mp4"'
+    assert whole in program
+    short = program.replace(whole, 'Run(MediaSource("interview.mp4", end=1)').replace(
+        "start=60, end=90", "end=1"
+    )
+    exec(short, names := {})
+    assert len((folder / "estimates.jsonl").read_text().splitlines()) == len(names["means"]) == 26
+    names["vector"] = np.zeros(FACE.dim, np.float32)
+    exec(step, names)
+    exec(state, names)
+    assert (folder / "anna.npz").is_file()
+    assert names["steps"][1] is None
