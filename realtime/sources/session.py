@@ -69,9 +69,8 @@ class SessionSource(Source):
         for sample, arrived in self._reader.samples(modality):
             yield replace(sample, modality=name), arrived
 
-    def _renamed(self, observation: Observation) -> Observation:
+    def _renamed(self, old: Observation) -> Observation:
         """The recorded observation by the bundle's names."""
-        names = {w.name: None if w.offer is None else w.offer.name for w in self._wanted}
-        values = {name: None if offer is None else observation.values[offer] for name, offer in names.items()}
-        age = {name: None if offer is None else observation.age[offer] for name, offer in names.items()}
-        return Observation(observation.tick, observation.time, values, age)
+        values = {w.name: None if w.offer is None else old.values[w.offer.name] for w in self._wanted}
+        age = {w.name: None if w.offer is None else old.age[w.offer.name] for w in self._wanted}
+        return Observation(old.tick, old.time, values, age)
