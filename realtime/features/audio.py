@@ -57,9 +57,6 @@ class AudioFeatures:
 
     Values are None while the last 0.5 s, the tick included, stay within two steps of 16 bits: digital silence
     or a muted microphone. The first tick with a signal has values again.
-
-    Args:
-        modality: of the samples.
     """
 
     def __init__(self, modality: str) -> None:

@@ -42,9 +42,6 @@ class LslStream(Device):
         address: `lsl:NAME`.
         modality: the bundle's name for it.
 
-    Attributes:
-        kind: known once it is open.
-
     Raises:
         UserError: at construction, the address is not one of LSL.
     """

@@ -25,10 +25,6 @@ class MicrophoneAudio(ProcessDevice):
     Args:
         name: the device's name or a part of it, in upper or lower case; None for the system's default.
             Whenever it is lost, it is looked for again by the same name.
-
-    Attributes:
-        source: PortAudio's name of the device.
-        sound: from opening on.
     """
 
     name = "microphone"

@@ -67,12 +67,12 @@ class XdfSource(Source):
         data = load_streams(self._path, self._contents, sound, [*others, *labels])
         stamps = [data[stream.number]["time_stamps"] for stream, _ in self._chosen.values()]
         first = min((times.min() for times in stamps if len(times)), default=0.0)
-        self._samples = {
-            name: list((_audio if kind == "sound" else _features)(name, data[stream.number], first))
+        self._samples = [
+            sample
             for name, (stream, kind) in self._chosen.items()
-        }
-        times = (sample.originating_time for samples in self._samples.values() for sample in samples)
-        self._last = max(times, default=-1)
+            for sample in (_audio if kind == "sound" else _features)(name, data[stream.number], first)
+        ]
+        self._last = max((sample.originating_time for sample in self._samples), default=-1)
         self.duration = self._last / SECOND
         self.marks = sorted(
             (round((time - first) * SECOND), " ".join(map(str, texts)))
@@ -84,9 +84,8 @@ class XdfSource(Source):
         self.counts = self._aligner.counts
 
     def __iter__(self) -> Iterator[Observation]:
-        samples = list(itertools.chain.from_iterable(self._samples.values()))
-        arrived = ((s, s.originating_time) for s in sorted(samples, key=lambda s: s.originating_time))
-        return recorded(self, aligned(self._aligner, samples, self._last), arrived)
+        arrived = sorted(((s, s.originating_time) for s in self._samples), key=lambda row: row[1])
+        return recorded(self, aligned(self._aligner, self._samples, self._last), arrived)
 
     @property
     def _all(self) -> str:

@@ -67,9 +67,6 @@ class Aligner:
 
     A sample costs constant time, and only those that wait for a tick are kept: while watermarks advance,
     memory does not grow.
-
-    Attributes:
-        counts: what became of the samples of each modality so far.
     """
 
     def __init__(self, t0: int, rate: int, max_age: Mapping[str, int]) -> None:
