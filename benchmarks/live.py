@@ -185,7 +185,8 @@ def main() -> None:
         print(f"  {modality}: {counts.captured} captured = {counts.used} used + {dropped}: {exact}")
 
     if (microphone := session.microphone) is not None:
-        print(f"  microphone: {microphone.overflows} overflows, drift {microphone.drift * 1e6:+.0f} ppm")
+        drift = microphone.sound.clock.drift * 1e6
+        print(f"  microphone: {microphone.overflows} overflows, drift {drift:+.0f} ppm")
     if len(memory) > 2:
         seconds, megabytes, threads, files = np.array(memory).T
         slope = np.polyfit(seconds / 3600, megabytes, 1)[0]

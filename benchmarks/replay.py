@@ -59,7 +59,7 @@ def main() -> None:
 
     frames = [piece for piece in Recording(args.source) if isinstance(piece, Frame)]
     height, width, _ = frames[0].image.shape
-    seconds = len(frames) / (Recording(args.source).frame_rate or 25)
+    seconds = Recording(args.source).duration or len(frames) / 25
     rounds = np.array(
         [(alone(model, frames), replay(model, args.source)) for _ in range(args.rounds)]
     )  # [rounds, 2]

@@ -179,7 +179,7 @@ def devices(run: "Run") -> str:
     """What is open, whether it is lost, and whether pictures or sound are kept."""
     described = []
     for name, device in run.source.devices.items():
-        lost = " (lost)" if device.state.name == "lost" else ""
+        lost = " (lost)" if device.lost else ""
         described.append(f"{name} {device.format}{lost}")
     if run.source.keeps_media:
         kept = " AND ".join(sorted(d.material.upper() for d in run.source.devices.values() if d.material))

@@ -36,7 +36,7 @@ def status(run: "Run") -> dict[str, Any]:
     """What the page shows about once a second: devices, drops, latencies, outputs."""
     return {
         "devices": [
-            {"name": name, "state": device.state.name, "format": device.format}
+            {"name": name, "state": "lost" if device.lost else "open", "format": device.format}
             for name, device in run.source.devices.items()
         ],
         "drops": {name: counts["dropped"] for name, counts in conservation(run.counts).items()},

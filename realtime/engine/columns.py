@@ -110,31 +110,28 @@ def estimate_reader(modalities: Iterable[str]) -> Callable[[Mapping[str, Any]], 
             column.name: column.parse(row.get(column.name) if column.nullable else row[column.name])
             for column in row_columns
         }
-        return _estimate(cells, modalities)
+
+        def each(suffix: str) -> dict[str, Any]:
+            return {modality: cells[f"{modality}_{suffix}"] for modality in modalities}
+
+        def given(suffix: str) -> dict[str, float]:
+            return {modality: ms for modality, ms in each(suffix).items() if ms is not None}
+
+        latency: Latency | msgspec.UnsetType = msgspec.UNSET
+        if (step := cells["latency_step_ms"]) is not None:
+            total, tick = cells["latency_total_ms"], cells["latency_tick_ms"]
+            latency = Latency(step, total, tick, given("extract_ms"), given("wait_ms"))
+        return Estimate(
+            tick=cells["tick"],
+            t=cells["t_s"],
+            engagement=Engagement(*(cells[f"engagement_{name}"] for name in Engagement.__struct_fields__)),
+            present=each("present"),
+            age_ms=each("age_ms"),
+            surprise=each("surprise_nats"),
+            latency_ms=latency,
+        )
 
     return read
-
-
-def _estimate(cells: Mapping[str, Any], modalities: Sequence[str]) -> Estimate:
-    def each(suffix: str) -> dict[str, Any]:
-        return {modality: cells[f"{modality}_{suffix}"] for modality in modalities}
-
-    def given(suffix: str) -> dict[str, float]:
-        return {modality: ms for modality, ms in each(suffix).items() if ms is not None}
-
-    latency: Latency | msgspec.UnsetType = msgspec.UNSET
-    if (step := cells["latency_step_ms"]) is not None:
-        total, tick = cells["latency_total_ms"], cells["latency_tick_ms"]
-        latency = Latency(step, total, tick, given("extract_ms"), given("wait_ms"))
-    return Estimate(
-        tick=cells["tick"],
-        t=cells["t_s"],
-        engagement=Engagement(*(cells[f"engagement_{name}"] for name in Engagement.__struct_fields__)),
-        present=each("present"),
-        age_ms=each("age_ms"),
-        surprise=each("surprise_nats"),
-        latency_ms=latency,
-    )
 
 
 def _real(name: str, unit: str, get: Callable[[Estimate], Cell], nullable: bool = True) -> Column:

@@ -42,7 +42,6 @@ class Engine:
     Attributes:
         rate: ticks per second.
         inputs: names of the modalities that `step` takes.
-        dims: numbers in each of them.
 
     Raises:
         UserError: the bundle has another kind of graph.
@@ -58,7 +57,6 @@ class Engine:
             raise ValueError(f"an engine needs at least one stream, not {streams}")
         self.rate = metadata.rate
         self.inputs = tuple(m.name for m in metadata.inputs)
-        self.dims = {m.name: m.dim for m in metadata.inputs}
         self._sha256 = metadata.sha256
         self._values = {m.name: np.zeros((streams, m.dim), np.float32) for m in metadata.inputs}
         self._mask = np.zeros((streams, len(self.inputs)), np.float32)
@@ -96,9 +94,9 @@ class Engine:
         """
         if len(self._mask) > 1:
             raise ValueError(f"this engine has {len(self._mask)} streams; use step_streams")
-        self._put(0, values)
-        self.advance()
-        return self._step(0)
+        (step,) = self.step_streams([values])
+        assert step is not None
+        return step
 
     def step_streams(self, streams: Sequence[Values | None]) -> list[Step | None]:
         """Advance several streams by one tick.
@@ -118,7 +116,8 @@ class Engine:
         out = [row for row, values in enumerate(streams) if values is None]
         for row, values in enumerate(streams):
             self._put(row, values or {})
-        self.advance()
+        self._session.run_with_iobinding(self._bindings[self._parity])
+        self._parity ^= 1
         if out:
             now, before = self._states[self._parity], self._states[self._parity ^ 1]
             for name, state in now.items():
@@ -143,11 +142,6 @@ class Engine:
         columns = zip(self.inputs, self._mask[row].tolist(), self._surprise[row].tolist(), strict=True)
         surprise = {name: nats if present else None for name, present, nats in columns}
         return Step(mean, std, low, high, surprise)
-
-    def advance(self) -> None:
-        """Run the graph on the buffers."""
-        self._session.run_with_iobinding(self._bindings[self._parity])
-        self._parity ^= 1
 
     def reset(self, stream: int | None = None) -> None:
         """Return a stream, or all streams, to the initial state."""

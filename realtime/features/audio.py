@@ -29,11 +29,11 @@ from numpy.typing import NDArray
 
 from ...contracts.schemas import AUDIO, MEL_BINS
 from ..streams.samples import SECOND, Sample, Sound
-from .pitch import RATE, VOICED, WINDOW, pitch
+from .pitch import VOICED, WINDOW, pitch
+from .resampling import RATE, TOLERANCE
 
 TICK: Final = 640  # samples: 40 ms
 MUTED_AFTER: Final = RATE // 2  # samples: after 0.5 s without signal the modality is missing
-TOLERANCE: Final = SECOND // 50  # ns: 20 ms; time stamps of containers and drivers jitter by less
 SILENCE: Final = -60.0  # dBFS: below it nothing is voiced; a periodic signal is mains hum
 
 _PERIOD: Final = SECOND // RATE  # ns per sample, exact
@@ -59,21 +59,11 @@ class AudioFeatures:
     or a muted microphone. The first tick with a signal has values again.
 
     Args:
-        modality: the modality of the samples.
-
-    Attributes:
-        gaps: number of restarts of the grid.
-        backward: number of blocks cut or dropped because of overlap.
+        modality: of the samples.
     """
 
     def __init__(self, modality: str) -> None:
         self._modality = modality
-        self.reset()
-
-    def reset(self) -> None:
-        """Clear state and counts: the next block is the first."""
-        self.gaps = 0
-        self.backward = 0
         self._sequence = 0
         self._state: _State | None = None
 
@@ -83,26 +73,20 @@ class AudioFeatures:
         if samples.size == 0:
             return []
         state = self._state
-        if state is None:
+        if state is None or sound.originating_time - state.expected > TOLERANCE:
             state = self._state = _State(sound.originating_time)
-        deviation = sound.originating_time - state.expected
-        if deviation > TOLERANCE:
-            self.gaps += 1
-            state = self._state = _State(sound.originating_time)
-        elif deviation < -TOLERANCE:
-            self.backward += 1
-            samples = samples[round(-deviation / _PERIOD) :]
+        elif (early := state.expected - sound.originating_time) > TOLERANCE:
+            samples = samples[round(early / _PERIOD) :]
 
         waiting = np.concatenate((state.waiting, samples))
         whole = waiting.size - waiting.size % TICK
         state.waiting = waiting[whole:]
-        return [self._sample(state, tick) for tick in waiting[:whole].reshape(-1, TICK)]
-
-    def _sample(self, state: "_State", tick: NDArray[np.float32]) -> Sample:
-        values = state.advance(tick)
-        sample = Sample(self._modality, state.time, values, self._sequence)
-        self._sequence += 1
-        return sample
+        result = []
+        for tick in waiting[:whole].reshape(-1, TICK):
+            values = state.advance(tick)
+            result.append(Sample(self._modality, state.time, values, self._sequence))
+            self._sequence += 1
+        return result
 
 
 class _State:
@@ -114,7 +98,13 @@ class _State:
         self._recent = np.zeros(MUTED_AFTER, np.float32)  # the last 0.5 s; zeros before the first sound
         self._heard = 0  # samples
         self._f0 = 0.0
-        self._fbank = knf.OnlineFbank(_fbank_options())
+        options = knf.FbankOptions()
+        options.frame_opts.dither = 0
+        options.frame_opts.snip_edges = True  # window i starts at sample 160 i: no reflection, no look-ahead
+        options.mel_opts.num_bins = MEL_BINS
+        options.mel_opts.low_freq = 20
+        options.mel_opts.high_freq = 7600
+        self._fbank = knf.OnlineFbank(options)
         self._windows = 0  # of the filter bank, used so far
         self._vad = webrtcvad.Vad(_VAD_MODE)
 
@@ -161,13 +151,3 @@ class _State:
 def _level(tick: NDArray[np.float32]) -> float:
     power = float(np.mean(np.square(tick, dtype=np.float64)))
     return max(10 * math.log10(power), _LEVEL_FLOOR) if power > 0 else _LEVEL_FLOOR
-
-
-def _fbank_options() -> knf.FbankOptions:
-    options = knf.FbankOptions()
-    options.frame_opts.dither = 0
-    options.frame_opts.snip_edges = True  # window i starts at sample 160 i: no reflection, no look-ahead
-    options.mel_opts.num_bins = MEL_BINS
-    options.mel_opts.low_freq = 20
-    options.mel_opts.high_freq = 7600
-    return options

@@ -8,7 +8,6 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final, Self
 
 import numpy as np
@@ -46,27 +45,22 @@ class FaceFeatures:
         with _mediapipe_muted():
             try:
                 import mediapipe
-                from mediapipe.tasks.python.core.base_options import BaseOptions
-                from mediapipe.tasks.python.vision.core.vision_task_running_mode import VisionTaskRunningMode
-                from mediapipe.tasks.python.vision.face_landmarker import (
-                    FaceLandmarker,
-                    FaceLandmarkerOptions,
-                    FaceLandmarkerResultC,
-                )
+                from mediapipe.tasks.python import BaseOptions, vision
+                from mediapipe.tasks.python.vision.face_landmarker import FaceLandmarkerResultC
             except ImportError as error:
                 raise UserError(
                     f"face features need MediaPipe ({error}): run `pip install 'mediapipe>=0.10.30,<0.10.32'`"
                     "; on Linux on ARM it is not available, use the microphone only"
                 ) from error
-            options = FaceLandmarkerOptions(
+            options = vision.FaceLandmarkerOptions(
                 base_options=BaseOptions(model_asset_path=str(model)),
-                running_mode=VisionTaskRunningMode.VIDEO,
+                running_mode=vision.RunningMode.VIDEO,
                 num_faces=1,
                 output_face_blendshapes=True,
                 output_facial_transformation_matrixes=True,
             )
             try:
-                self._landmarker: Any = FaceLandmarker.create_from_options(options)
+                self._landmarker: Any = vision.FaceLandmarker.create_from_options(options)
             except (OSError, RuntimeError, ValueError) as error:
                 raise UserError(
                     f"MediaPipe cannot load the face model {model} ({error}): run `enrapt doctor`"
@@ -137,9 +131,7 @@ class FaceFeatures:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
 

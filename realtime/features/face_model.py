@@ -1,6 +1,6 @@
 """Find or download the face model, MediaPipe's `face_landmarker.task` (Apache-2.0).
 
-No MediaPipe wheel contains it. Its SHA-256 is checked, whatever its origin.
+No MediaPipe wheel contains it. Its SHA-256 is always checked.
 """
 
 import contextlib

@@ -11,7 +11,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-RATE: Final = 16_000  # samples/s
+from .resampling import RATE
+
 FLOOR: Final = 60.0  # Hz
 CEILING: Final = 500.0  # Hz
 WINDOW: Final = 800  # samples: 50 ms, three periods of the floor

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ..streams.samples import SECOND, Sound
 
 RATE: Final = 16_000  # samples/s
-TOLERANCE: Final = SECOND // 50  # ns: 20 ms; time stamps of containers jitter by less
+TOLERANCE: Final = SECOND // 50  # ns: 20 ms; time stamps of containers and drivers jitter by less
 
 _EMPTY: Final = np.empty(0, np.float32)
 

@@ -1,16 +1,6 @@
 """Sources: what a run takes its observations from.
 
-| module | purpose |
-|---|---|
-| `source` | the contract of sources; matching them to a bundle by feature schema |
-| `files` | the source of a path |
-| `live` | devices, live |
-| `device`, `process` | the contract of devices; devices whose driver runs in a process of its own |
-| `camera_face`, `camera`, `camera_process`, `camera_diagnosis` | faces in a camera's pictures |
-| `microphone`, `microphone_process`, `sound` | audio features of a microphone's sound |
-| `lsl`, `stream_kind` | features or sound of a Lab Streaming Layer stream |
-| `pushed` | features that a program pushes |
-| `media`, `reading`, `recording`, `demux`, `container`, `decoded` | recordings |
-| `session`, `aligned` | recorded sessions |
-| `xdf`, `xdf_file` | XDF files of LabRecorder |
+`source` is their contract, and matches them to a bundle. `live` is made of devices (`device`): `camera_face`,
+`microphone`, `lsl` and `pushed`. `media` reads recordings, `session` recorded sessions, and `xdf` files of
+LabRecorder; `files` chooses by a path's content.
 """

@@ -4,42 +4,33 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from ..streams.alignment import END, Aligner
+from ..streams.counts import Counts
 from ..streams.samples import Observation, Sample
 from .source import Source, Wanted
 
 
-class Aligned:
-    """Observations of samples that are all there; iterate once.
+def aligned(
+    samples: Mapping[str, Iterable[Sample]], wanted: Sequence[Wanted], rate: int, first: int, last: int
+) -> tuple[Iterator[Observation], Mapping[str, Counts]]:
+    """Observations of samples that are all there, and where these went: complete after the iteration.
 
     Args:
         samples: by offer, in any order.
         first, last: ns; the time of the first tick, and where ticks end.
-
-    Attributes:
-        counts: by modality, where samples went; complete when the iteration is over.
     """
+    aligner = Aligner(first, rate, {w.name: w.max_age for w in wanted})
 
-    def __init__(
-        self,
-        samples: Mapping[str, Iterable[Sample]],
-        wanted: Sequence[Wanted],
-        rate: int,
-        first: int,
-        last: int,
-    ) -> None:
-        self._aligner = Aligner(first, rate, {w.name: w.max_age for w in wanted})
-        self._samples, self._wanted, self._last = samples, wanted, last
-        self.counts = self._aligner.counts
-
-    def __iter__(self) -> Iterator[Observation]:
-        for w in self._wanted:
-            for sample in () if w.offer is None else self._samples.get(w.offer.name, ()):
-                self._aligner.push(replace(sample, modality=w.name))
-            self._aligner.advance(w.name, END)
+    def observations() -> Iterator[Observation]:
+        for w in wanted:
+            for sample in () if w.offer is None else samples.get(w.offer.name, ()):
+                aligner.push(replace(sample, modality=w.name))
+            aligner.advance(w.name, END)
         try:
-            yield from self._aligner.release_until(self._last)
+            yield from aligner.release_until(last)
         finally:
-            self._aligner.finish()
+            aligner.finish()
+
+    return observations(), aligner.counts
 
 
 def recorded(

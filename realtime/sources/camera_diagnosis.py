@@ -72,11 +72,8 @@ def _diagnose_device(device: Path) -> str:
 
 def _devices() -> list[str]:
     """All cameras, with their names: `/dev/video0 (HD Webcam)`."""
-    return [_with_name(path) for path in sorted(Path("/dev").glob("video[0-9]*"), key=_number)]
-
-
-def _number(path: Path) -> int:
-    return int("".join(filter(str.isdecimal, path.name)))
+    paths = Path("/dev").glob("video[0-9]*")
+    return [_with_name(path) for path in sorted(paths, key=lambda path: (len(path.name), path.name))]
 
 
 def _with_name(device: Path) -> str:

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...contracts.addresses import without_password
-from ...contracts.schemas import FACE
 from ..features.face import FaceFeatures
 from ..features.face_model import find_face_model
 from ..streams.cadence import Cadence
@@ -19,6 +18,7 @@ from ..streams.samples import Frame
 from .camera import Camera, Picture
 from .camera_diagnosis import camera_of, diagnose_camera
 from .camera_process import CREDIT
+from .offer import FACES
 from .process import ProcessDevice
 
 OPENING: Final = 8.0  # s; the process starts, and OpenCV gives an address 5 s
@@ -50,9 +50,7 @@ class CameraFace(ProcessDevice):
     """
 
     name = "camera"
-    offer_name = "face"
-    schema = FACE.name
-    dim = FACE.dim
+    offer = FACES
     material = "pictures"
 
     def __init__(
@@ -99,7 +97,7 @@ class CameraFace(ProcessDevice):
 
     def close(self) -> None:
         super().close()
-        with self._using:  # extraction ends first, whatever it takes
+        with self._using:  # extraction ends first
             if self._face is not None:
                 self._face.close()
                 self._face = None
@@ -122,35 +120,23 @@ class CameraFace(ProcessDevice):
                 self._inlet.drop(received.problem)
                 continue
             self._expect(math.inf)  # a slow extraction is not a hanging camera
-            self._received(received.picture.originating_time)
+            self._received()
             with self._using:
-                self._use(received.picture, received.waiting > 0)
+                reason = self._use(received.picture, received.waiting > 0)
+                if reason is not None:
+                    self._inlet.drop(reason)
             self._expect(FROZEN)
 
-    def _use(self, picture: Picture, superseded: bool) -> None:
+    def _use(self, picture: Picture, superseded: bool) -> str | None:
+        """Deliver the features of a picture, or return why it is dropped."""
         inlet, at = self._inlet, picture.originating_time
-        unwanted = "after_end" if self._face is None or self._stopped.is_set() else inlet.unwanted
-        if unwanted is not None:
-            inlet.drop(unwanted)
-            return
+        if self._face is None or self._stopped.is_set():
+            return "after_end"
+        if (unwanted := inlet.unwanted) is not None:
+            return unwanted
         if self.keep is not None:
             self.keep(picture)
         inlet.advance(at - 1)  # ticks before it need not wait for its extraction
-        if (reason := self._skip(at, superseded)) is not None:
-            inlet.drop(reason)
-            return
-        began = time.perf_counter_ns()
-        image = picture.image
-        if image is None:
-            inlet.drop("broken")
-            return
-        assert self._face is not None
-        values = self._face.extract(Frame(at, image))
-        extract_ms = (time.perf_counter_ns() - began) / 1e6
-        inlet.sample(values, at, at + max(self._cadence.shortest - 1, 0), extract_ms)
-
-    def _skip(self, at: int, superseded: bool) -> str | None:
-        """Why a picture is not extracted; None if it is."""
         if superseded:
             return "superseded"
         self._taken += 1
@@ -158,5 +144,13 @@ class CameraFace(ProcessDevice):
             return "skipped"
         self._cadence.add(at)
         usual = self._cadence.usual
-        # The next one will come before a tick does.
-        return "superseded" if usual is not None and at + usual <= self._inlet.next_tick(at) else None
+        if usual is not None and at + usual <= inlet.next_tick(at):  # the next one comes before a tick does
+            return "superseded"
+        began = time.perf_counter_ns()
+        image = picture.image
+        if image is None:
+            return "broken"
+        values = self._face.extract(Frame(at, image))
+        extract_ms = (time.perf_counter_ns() - began) / 1e6
+        inlet.sample(values, at, at + self._cadence.quiet, extract_ms)
+        return None

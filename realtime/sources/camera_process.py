@@ -1,32 +1,27 @@
-"""The process that owns OpenCV's capture: `python -m enrapt.realtime.sources.camera_process`.
+"""The process of a camera, which owns OpenCV's capture; see `process` for both sides.
 
 A call into OpenCV cannot be interrupted, V4L2 has no time-out for opening, and libjpeg writes "Corrupt JPEG
-data" on the terminal whatever OpenCV's log level is. A process can be killed at any moment, and its output
-discarded.
+data" on the terminal whatever OpenCV's log level is.
 
-On standard input comes one line of JSON, `{"source": …, "size": …, "rate": …, "all": …}`: not an argument,
-for addresses hold passwords. On what was standard output goes one line of JSON, `{"codec": …, "rate": …}`
-with the first picture or `{"error": …}` (see `camera_diagnosis.diagnose_camera`), then pictures: `HEADER`,
-and a JPEG as it came from the camera, or RGB uint8 `[height, width, 3]`.
+The request is `{"source": …, "size": …, "rate": …, "all": …}`, the first line `{"codec": …, "rate": …}`, with
+the first picture, or `{"error": …}` (see `camera_diagnosis.diagnose_camera`). Pictures follow: `HEADER`, and
+a JPEG as it came from the camera, or RGB uint8 `[height, width, 3]`.
 
 Flow control is by credit: each further byte on standard input asks for one picture. One thread captures into
-a mailbox, whose delivery policy is `latest`, with room for one picture, or with `all` for `ROOM` bytes of
-them: capture never waits for the reader, and every picture that is displaced is counted. The process ends
-when the camera gives no more and all pictures are sent, or when its standard input ends.
+a mailbox with room for one picture, or with `all` for `ROOM` bytes of them: capture never waits for the
+reader, and every picture that is displaced is counted.
 """
 
 import contextlib
-import json
 import os
-import signal
 import struct
 import sys
 import threading
 import time
-from io import RawIOBase
 from typing import Any, Final, NamedTuple, NoReturn
 
 from ..streams.mailbox import Mailbox
+from .child import begin, say, send
 
 # When the light reached the sensor (monotonic ns), the source's own time stamp (ns, any origin; −1: it has
 # none), width and height (0 and 0: a JPEG), bytes (0: a picture that could not be decoded), how many pictures
@@ -54,14 +49,8 @@ class Captured(NamedTuple):
 
 
 def main() -> NoReturn:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all of a terminal; the parent decides
-    out = os.dup(1)
-    os.dup2(2, 1)  # drivers write where they like; the parent discards standard error
-    requests = open(0, "rb", buffering=0)  # noqa: SIM115  (a descriptor; no byte is read ahead)
-    request = json.loads(requests.readline())
+    request, credit, out = begin()
     pictures = mailbox(request["all"])
-    credit = threading.Semaphore(0)
-    threading.Thread(target=_read_credit, args=(requests, credit), daemon=True).start()
     sender = threading.Thread(target=send_pictures, args=(pictures, credit, out), daemon=True)
     sender.start()
     with contextlib.suppress(OSError):  # the parent reads no more
@@ -86,15 +75,9 @@ def send_pictures(pictures: Mailbox[Captured], credit: threading.Semaphore, out:
             waiting, all_superseded = len(pictures), pictures.counts.dropped["superseded"]
             moment, stamp, size, data = picture
             new = all_superseded - superseded
-            _send(out, HEADER.pack(moment, stamp, *size, len(data), new, waiting))
-            _send(out, data)
+            send(out, HEADER.pack(moment, stamp, *size, len(data), new, waiting))
+            send(out, data)
             superseded = all_superseded
-
-
-def _read_credit(requests: RawIOBase, credit: threading.Semaphore) -> None:
-    while received := requests.read(64):
-        credit.release(len(received))
-    os._exit(0)  # the parent has ended
 
 
 def capture(
@@ -104,13 +87,13 @@ def capture(
     try:
         import cv2  # late: the parent imports HEADER
     except ImportError as error:
-        _say(out, {"error": f"OpenCV cannot be loaded ({error}); pip install opencv-python-headless"})
+        say(out, {"error": f"OpenCV cannot be loaded ({error}); pip install opencv-python-headless"})
         return
     cv2.setNumThreads(1)
     address = isinstance(source, str) and "://" in source
     device = _opened_address(cv2, source) if address else _opened_device(cv2, source, size, rate)
     if not device.isOpened():
-        _say(out, {"error": "closed"})
+        say(out, {"error": "closed"})
         return
     _leave_jpegs(cv2, device)
     stamped = not address or str(source).startswith("rtsp")  # HTTP has no times; FFmpeg makes them up
@@ -121,12 +104,12 @@ def capture(
         size_and_data = _picture(cv2, device)
         if first:
             codec, rate_given = _codec(device.get(cv2.CAP_PROP_FOURCC)), _rate(cv2, device, address)
-            _say(out, {"codec": codec, "rate": rate_given})
+            say(out, {"codec": codec, "rate": rate_given})
             first = False
         moment = grabbed if address else originating(stamp, grabbed)
         pictures.put(Captured(moment, stamp, *size_and_data))
     if first:
-        _say(out, {"error": "dark"})
+        say(out, {"error": "dark"})
 
 
 def originating(stamp: int, grabbed: int) -> int:
@@ -191,16 +174,6 @@ def _rate(cv2: Any, device: Any, address: bool) -> float | None:
     """Frames/s by the driver; None if unknown: FFmpeg then reports 25."""
     rate = float(device.get(cv2.CAP_PROP_FPS))
     return rate if not address and 0 < rate < 1000 else None
-
-
-def _say(out: int, message: dict[str, Any]) -> None:
-    _send(out, json.dumps(message).encode() + b"\n")
-
-
-def _send(out: int, data: Any) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(out, view) :]
 
 
 if __name__ == "__main__":

@@ -25,9 +25,8 @@ def open_container(path: Path) -> InputContainer:
     if empty:
         raise UserError(f"{path}: the file is empty; copy it again, or give another")
     try:
-        container = av.open(
-            f"file:{path}", metadata_errors="replace"
-        )  # "file:": a name with a colon is no protocol
+        # "file:": a name with a colon is no protocol
+        container = av.open(f"file:{path}", metadata_errors="replace")
     except (av.error.FFmpegError, OSError) as error:
         raise UserError(
             f"{path}: not a recording, or its beginning is damaged ({error.strerror}); "
@@ -54,10 +53,6 @@ def find_streams(container: InputContainer) -> tuple[VideoStream | None, AudioSt
         if stream.codec_context is not None and stream.sample_rate
     )
     return next(video, None), next(audio, None)
-
-
-def present(video: VideoStream | None, audio: AudioStream | None) -> list[VideoStream | AudioStream]:
-    return [stream for stream in (video, audio) if stream is not None]
 
 
 def end_of(container: InputContainer, stream: VideoStream | AudioStream) -> int | None:

@@ -18,7 +18,7 @@ from av.video.stream import VideoStream
 from ...contracts.errors import UserError
 from ..features.resampling import RATE, Resampler
 from ..streams.samples import SECOND, Frame, Sound
-from .container import end_of, find_streams, present, to_ns
+from .container import end_of, find_streams, to_ns
 from .decoded import image_of, mono_of
 
 # Formats whose header declares the file's length. Of others, FFmpeg gives what it sees, or an estimate.
@@ -46,21 +46,15 @@ class Pass:
         origin: ns on the file's own axis; the recording's time 0.
         start, end: ns; `end` is None for the end of the file.
         counts: to which dropped pictures are added, by reason.
-
-    Raises:
-        BrokenRecording: after everything up to the damage.
     """
 
     def __init__(
         self, container: InputContainer, origin: int, start: int, end: int | None, counts: Counter[str]
     ) -> None:
-        self._container = container
-        self._origin = origin
-        self._start = start
-        self._end = end
-        self._counts = counts
+        self._container, self._origin, self._counts = container, origin, counts
+        self._start, self._end = start, end
         self._video, audio = find_streams(container)
-        self._streams = present(self._video, audio)
+        self._streams = [stream for stream in (self._video, audio) if stream is not None]
         if self._video is not None:
             # Several threads decode a damaged picture differently from run to run, and do not mark it.
             self._video.thread_type = "NONE"
@@ -119,10 +113,8 @@ class Pass:
     def _convert(self, frames: Iterable[Any], stream: VideoStream | AudioStream) -> Iterator[Frame | Sound]:
         for frame in frames:
             time = None if frame.pts is None else self._time(frame.pts, stream)
-            if isinstance(frame, VideoFrame):
-                yield from self._picture(frame, time, stream.index)
-            else:
-                yield from self._sound(frame, time, stream.index)
+            convert = self._picture if isinstance(frame, VideoFrame) else self._sound
+            yield from convert(frame, time, stream.index)
 
     def _time(self, pts: int, stream: VideoStream | AudioStream) -> int:
         return to_ns(pts, stream.time_base) - self._origin

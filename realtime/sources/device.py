@@ -1,100 +1,27 @@
 """The contract of live devices: each delivers samples of one modality, from a thread of its own."""
 
 from collections.abc import Callable
-from typing import Any, Final, Literal, NamedTuple, Protocol
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any, Final, Literal
 
 from ..streams.samples import SECOND
+from .inlet import Inlet
+from .offer import Offer
 
 # ns from now; an originating time later or earlier than that is of another clock.
 AHEAD: Final = SECOND // 10
 BEHIND: Final = 10 * SECOND
 
 
-class DeviceState(NamedTuple):
-    """Attributes:
-    name: `open` while new samples come, `lost` while none do.
-    since: ns on the session's clock; originating time of the first or the last sample of that state.
-    """
-
-    name: Literal["open", "lost"]
-    since: int
-
-
-class Inlet(Protocol):
-    """Where a device delivers the samples of one modality; every method may be called from any thread.
-
-    All times are ns on the session's clock (`clock`); the live source subtracts the time of the first tick.
-    """
-
-    @property
-    def modality(self) -> str:
-        """The bundle's name for it."""
-
-    @property
-    def dim(self) -> int:
-        """Numbers in a sample."""
-
-    @property
-    def schema(self) -> str | None:
-        """Feature schema that the bundle expects, `face/1`; None if it names none."""
-
-    @property
-    def max_age(self) -> int:
-        """ns after its originating time during which a sample counts as present."""
-
-    @property
-    def unwanted(self) -> str | None:
-        """None while samples are wanted, else why not: `before_start`, `paused` or `after_end`. What a device
-        captures then it neither extracts nor keeps, and counts with `drop(reason)`."""
-
-    def clock(self) -> int:
-        """ns; the session's clock now."""
-
-    def next_tick(self, time: int) -> int:
-        """ns; the time of the first tick that a sample of that originating time can serve."""
-
-    def sample(
-        self,
-        values: NDArray[np.float32] | None,
-        time: int,
-        reached: int | None = None,
-        extract_ms: float | None = None,
-    ) -> None:
-        """Deliver a sample.
-
-        Args:
-            values: float32 `[dim]`; None where the sensor worked and there was nothing to measure.
-            time: its originating time.
-            reached: no other sample with an originating time up to this is expected; `time` if not given.
-            extract_ms: how long feature extraction took.
-        """
-
-    def advance(self, reached: int) -> None:
-        """No sample with an originating time ≤ `reached` is expected any more."""
-
-    def drop(self, reason: str, n: int = 1) -> None:
-        """Count samples as captured and dropped."""
-
-    def warn(self, line: str) -> None:
-        """Show the user one line about this device; the run continues."""
-
-    def fail(self, error: BaseException) -> None:
-        """End the run: the error is raised where the estimates are used."""
-
-
 class Device:
     """A camera, a microphone, a stream or pushed features: samples of one modality, opened once.
 
     Its thread reads, extracts features and calls the inlet itself: nothing queues between a device and the
-    tick. It may be lost for a while and come back. A subclass implements `_open` and `close`, and calls
-    `_received` and `_lose` to keep `state`.
+    tick. It may be lost for a while and come back. A subclass implements `_open` and `close`, and keeps
+    `_lost`.
 
     Attributes:
         name: `camera`, `microphone`, or the modality that it feeds.
-        offer_name, schema, dim, required: see `Offer`.
+        offer: the modality that it can feed.
         material: what it captures before extraction, which `keep` is called with; None for nothing.
         keep: called with every `Picture` or `Sound` that is wanted, from any thread; set before `open`.
         source: what it was opened from, for display, without passwords: `/dev/video0`, `lsl:NAME`.
@@ -104,10 +31,7 @@ class Device:
     """
 
     name: str = ""
-    offer_name: str = ""
-    schema: str | None = None
-    dim: int | None = None
-    required: bool = False
+    offer: Offer
     material: Literal["pictures", "sound"] | None = None
     keep: Callable[[Any], None] | None = None
 
@@ -118,16 +42,16 @@ class Device:
         self.restarts = 0
         self.overflows = 0
         self._format = ""
-        self._state = DeviceState("lost", 0)
-        self._last = 0  # ns; originating time of the newest data
+        self._lost = True  # no new data come
 
     @property
     def format(self) -> str:
         return self._format
 
     @property
-    def state(self) -> DeviceState:
-        return self._state
+    def lost(self) -> bool:
+        """Whether no new data come."""
+        return self._lost
 
     def open(self, inlet: Inlet) -> None:
         """Open it and start delivering; wait until the first data has come.
@@ -136,7 +60,6 @@ class Device:
             UserError: it cannot be opened, and why; nothing is left open then.
         """
         self._inlet = inlet
-        self._state = DeviceState("lost", inlet.clock())
         try:
             self._open()
         except BaseException:  # Ctrl-C too
@@ -152,13 +75,3 @@ class Device:
 
     def _open(self) -> None:
         raise NotImplementedError
-
-    def _received(self, time: int) -> None:
-        """New data came, with this originating time (ns)."""
-        self._last = time
-        if self._state.name == "lost":
-            self._state = DeviceState("open", time)
-
-    def _lose(self) -> None:
-        if self._state.name == "open":
-            self._state = DeviceState("lost", self._last)

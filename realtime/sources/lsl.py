@@ -13,6 +13,7 @@ from ..streams.cadence import Cadence
 from ..streams.lsl import pylsl
 from ..streams.samples import SECOND
 from .device import AHEAD, BEHIND, Device
+from .offer import Offer
 from .process import BACK_OFF
 from .sound import SoundDelivery
 from .stream_kind import Kind, Shape, accepted, kind_of, mono, vector
@@ -53,8 +54,8 @@ class LslStream(Device):
         scheme, _, self._name = address.partition(":")
         if scheme != "lsl" or not self._name or ("'" in self._name and '"' in self._name):
             raise UserError(f"{modality} {address}: give lsl:NAME, the name of a stream")
-        self.name = self.offer_name = modality
-        self.required = True
+        self.name = modality
+        self.offer = Offer(modality, None, required=True)
         self.source = address
         self.kind: Kind = "features"
         self._sound: SoundDelivery | None = None
@@ -121,22 +122,19 @@ class LslStream(Device):
         """Receive from the stream, and look for it again whenever it ends or is silent."""
         pause, longest = BACK_OFF
         shortest_silence = silence = max(SILENT, 2 * self._inlet.max_age / SECOND)
-        info, silent = self._info, False
-        while not self._stopped.is_set():
-            if info is not None:
-                arrived = self._arrived
-                silent = self._receive(info, silence)
-                self._tried.set()
-                if self._arrived > arrived:
-                    pause, silence = BACK_OFF[0], shortest_silence
-                else:
-                    silence = min(2 * silence, LONG_SILENT)
+        info = self._info
+        while True:
+            arrived, silent = self._arrived, info is not None and self._receive(info, silence)
+            self._tried.set()
+            if self._arrived > arrived:
+                pause, silence = BACK_OFF[0], shortest_silence
+            elif info is not None:
+                silence = min(2 * silence, LONG_SILENT)
             if not silent:
                 self._stopped.wait(pause)
                 pause = min(2 * pause, longest)
             if self._stopped.is_set():
                 return
-            silent = False
             info = next((i for i in _resolved(self._name, 1.0) if self._kind_of(i) == self.kind), None)
             self.restarts += info is not None
 
@@ -166,7 +164,7 @@ class LslStream(Device):
                     continue
                 quiet = now - max(self._arrived, opened)
                 if quiet > 2 * self._inlet.max_age:
-                    self._lose()
+                    self._lost = True
                     self._tried.set()
                 if quiet > silence * SECOND:
                     return True
@@ -174,12 +172,15 @@ class LslStream(Device):
             pass
         finally:
             stream.close_stream()
-            self._lose()
+            self._lost = True
         return False
 
     def _deliver(self, values: NDArray[Any], times: NDArray[np.int64], now: int) -> None:
         if (times > now + AHEAD).any() or (times < now - BEHIND).any():
-            self._drop_wrong_time(len(times))
+            if self._sound is not None:
+                self._sound.drop("wrong_time", len(times) * RATE // self._rate)
+            else:
+                self._inlet.drop("wrong_time", len(times))
             if not self._warned:
                 self._warned = True
                 off = (int(times[-1]) - now) / SECOND
@@ -189,17 +190,11 @@ class LslStream(Device):
                 )
             return
         self._arrived = now
-        self._received(int(times[0]))
+        self._lost = False
         if self._sound is not None:
             self._deliver_sound(self._sound, values, int(times[0]))
         else:
             self._deliver_features(values, times)
-
-    def _drop_wrong_time(self, n: int) -> None:
-        if self._sound is not None:
-            self._sound.drop("wrong_time", n * RATE // self._rate)
-        else:
-            self._inlet.drop("wrong_time", n)
 
     def _deliver_sound(self, sound: SoundDelivery, values: NDArray[Any], at: int) -> None:
         if self._expected is None or abs(at - self._expected) > GAP:
@@ -209,7 +204,7 @@ class LslStream(Device):
         sound.push(self._index, at, mono(values))
         self._index += len(values)
         # Its stamps as they come, not summed up: their drift is not a gap.
-        self._last = self._expected = at + len(values) * SECOND // self._rate
+        self._expected = at + len(values) * SECOND // self._rate
 
     def _deliver_features(self, values: NDArray[Any], times: NDArray[np.int64]) -> None:
         inlet = self._inlet
@@ -217,12 +212,12 @@ class LslStream(Device):
             if self._newest is not None and at <= self._newest:
                 inlet.drop("backward")
                 continue
-            self._last = self._newest = at
+            self._newest = at
             if (unwanted := inlet.unwanted) is not None:
                 inlet.drop(unwanted)
                 continue
             self._cadence.add(at)
-            inlet.sample(vector(row), at, at + max(self._cadence.shortest - 1, 0))
+            inlet.sample(vector(row), at, at + self._cadence.quiet)
 
 
 def _resolved(name: str, seconds: float) -> list[Any]:

@@ -1,9 +1,10 @@
 """A recording as a source: video with sound, video or sound alone."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -12,26 +13,16 @@ from ...contracts.schemas import AUDIO, FACE
 from ..features.audio import AudioFeatures
 from ..features.face import FaceFeatures
 from ..features.face_model import find_face_model
-from ..streams.ahead import Ahead
+from ..streams.ahead import ahead
 from ..streams.alignment import END, Aligner
-from ..streams.counts import Counts
-from ..streams.samples import SECOND, Frame, Observation, Sample, Timing
+from ..streams.samples import SECOND, Frame, Observation, Sample
 from .demux import BrokenRecording
-from .reading import Material, Reading
+from .offer import FACES, SOUND, Offer
+from .reading import Material, read
 from .recording import Recording
-from .source import Offer, Source, Wanted
+from .source import Source, Wanted
 
 _LONGEST_SLEEP: Final = 0.1  # s; so late `stop` takes effect at most
-
-
-@dataclass(frozen=True, slots=True)
-class _Extracted:
-    """A sample, extracted from a piece of material: see there for `decoded` and `settled`."""
-
-    sample: Sample
-    decoded: int
-    settled: int
-    extract_ms: float | None
 
 
 class MediaSource(Source):
@@ -66,27 +57,24 @@ class MediaSource(Source):
         self._recording = Recording(path, start, end)
         self.name = self._recording.path.name
         self.start, self.duration = start, self._recording.duration if end is None else end
-        self._face_model = face_model
-        self._realtime = realtime
+        self._face_model, self._realtime = face_model, realtime
         self._t0 = round(start * SECOND)
         self._began: int | None = None  # `time.monotonic_ns` when tick 0 was due
         if realtime:
             self.clock = self._now
         self._stack = ExitStack()
-        # Of ticks not given yet: what extraction took, ms; when the newest material came, monotonic ns.
-        self._extract_ms: dict[int, dict[str, float]] = {}
-        self._came: dict[int, int] = {}
 
     def offers(self, inputs: Sequence[ModalitySpec]) -> Sequence[Offer]:
-        given = [(FACE, "face", self._recording.has_video), (AUDIO, "audio", self._recording.has_audio)]
-        return [Offer(name, schema.name, schema.dim) for schema, name, there in given if there]
+        offers = ((FACES, self._recording.has_video), (SOUND, self._recording.has_audio))
+        return [offer for offer, there in offers if there]
 
     def open(self, wanted: Sequence[Wanted], rate: int) -> None:
         by_schema = {w.schema: w.name for w in wanted if w.offer is not None}
         self._running = list(by_schema.values())
         self._aligner = Aligner(self._t0, rate, {w.name: w.max_age for w in wanted})
+        self.counts = self._aligner.counts
         self._pictures, sound = by_schema.get(FACE.name), by_schema.get(AUDIO.name)
-        self._looked_at = 0  # pictures
+        self._sequence = 0  # of pictures
         self._face: FaceFeatures | None = None
         if self._pictures is not None:
             model = self._face_model if isinstance(self._face_model, Path) else self._face_model()
@@ -95,13 +83,8 @@ class MediaSource(Source):
         for w in wanted:
             if w.offer is None:
                 self._aligner.advance(w.name, END)
-        self._reading = Reading(
-            self._recording, audio, self._face is not None, self._aligner.first_tick, self._realtime
-        )
-
-    @property
-    def counts(self) -> Mapping[str, Counts]:
-        return self._aligner.counts
+        pictures, first_tick = self._face is not None, self._aligner.first_tick
+        self._read = partial(read, self._recording, audio, pictures, first_tick, self._realtime)
 
     def close(self) -> None:
         self._stack.close()
@@ -111,12 +94,12 @@ class MediaSource(Source):
         try:
             with ExitStack() as threads:
                 self._stack.callback(threads.close)  # also where the iteration was not left before `close`
-                material = threads.enter_context(Ahead(self._reading))
-                # Paced, no picture may be looked at before its time, so there is nothing to do ahead.
-                extracted: Iterable[_Extracted] = (
+                material = threads.enter_context(ahead(self._read()))
+                # Paced, no picture may be extracted before its time, so there is nothing to do ahead.
+                extracted: Iterable[Material] = (
                     map(self._extract, self._paced(material))
                     if self._realtime
-                    else threads.enter_context(Ahead(map(self._extract, material)))
+                    else threads.enter_context(ahead(map(self._extract, material)))
                 )
                 try:
                     for piece in extracted:
@@ -130,10 +113,8 @@ class MediaSource(Source):
         finally:
             self._aligner.finish()
             if self._pictures is not None:
-                counts = self._aligner.counts[self._pictures]
-                counts.drop("superseded", self._reading.superseded)
                 for reason, n in self._recording.counts.items():
-                    counts.drop(reason, n)
+                    self.counts[self._pictures].drop(reason, n)
         if broken is not None:
             raise broken
 
@@ -142,28 +123,26 @@ class MediaSource(Source):
             self._wait_until(piece.time)
             yield piece
 
-    def _extract(self, material: Material) -> _Extracted:
+    def _extract(self, material: Material) -> Material:
         """Features of a piece of material: those that it has, or those of the face in it."""
         if not isinstance(frame := material.content, Frame):
-            return _Extracted(frame, material.decoded, material.settled, None)
+            return material
         assert self._face is not None  # without it no picture is read
         assert self._pictures is not None
         began = time.monotonic_ns()
         values = self._face.extract(frame)
         extract_ms = (time.monotonic_ns() - began) / 1e6
-        sample = Sample(self._pictures, frame.originating_time, values, self._looked_at)
-        self._looked_at += 1
-        return _Extracted(sample, material.decoded, material.settled, extract_ms)
+        sample = Sample(self._pictures, frame.originating_time, values, self._sequence)
+        self._sequence += 1
+        return replace(material, content=sample, extract_ms=extract_ms)
 
-    def _take(self, extracted: _Extracted) -> None:
-        sample = extracted.sample
-        tick = self._aligner.first_tick(sample.originating_time)
-        self._came[tick] = self._due(sample.originating_time) if self._realtime else extracted.decoded
-        if extracted.extract_ms is not None:
-            self._extract_ms[tick] = {sample.modality: extracted.extract_ms}
+    def _take(self, extracted: Material) -> None:
+        sample = extracted.content
+        assert isinstance(sample, Sample)
         if self.arrivals is not None and not self.paused:
             self.arrivals.append((sample, sample.originating_time))
-        self._aligner.push(sample)
+        came = self._due(sample.originating_time) if self._realtime else extracted.decoded
+        self._aligner.push(sample, came, extracted.extract_ms)
         self._aligner.advance(sample.modality, sample.originating_time)
         for modality in self._running:
             self._aligner.advance(modality, extracted.settled)
@@ -172,12 +151,9 @@ class MediaSource(Source):
         for observation in self._aligner.release():
             if self._realtime:
                 self._wait_until(observation.time)
-            timing = Timing(
-                self._due(observation.time) if self._realtime else None,
-                self._came.pop(observation.tick, None),
-                self._extract_ms.pop(observation.tick, {}),
-            )
-            yield replace(observation, timing=timing)
+                timing = replace(observation.timing, due=self._due(observation.time))
+                observation = replace(observation, timing=timing)
+            yield observation
 
     def _due(self, time_: int) -> int:
         """When a live run would have seen material of this originating time, `time.monotonic_ns`."""

@@ -6,16 +6,14 @@ from typing import IO, Any, Final
 
 import numpy as np
 
-from ...contracts.schemas import AUDIO
 from .microphone_process import HEADER
+from .offer import SOUND
 from .process import ProcessDevice
 from .sound import SoundDelivery
 
 OPENING: Final = 10.0  # s; PortAudio queries every device, and some are slow to answer
-FIRST: Final = 5.0  # s; from the opened device to its first block: Bluetooth takes its time
+FIRST: Final = 5.0  # s; from the opened device to its first block: Bluetooth is slow
 SILENT: Final = 0.5  # s of waiting without a block: the device is lost
-
-_NO_ANSWER: Final = "PortAudio does not answer; unplug the device, plug it in and try again"
 
 
 class MicrophoneAudio(ProcessDevice):
@@ -30,53 +28,48 @@ class MicrophoneAudio(ProcessDevice):
 
     Attributes:
         source: PortAudio's name of the device.
+        sound: from opening on.
     """
 
     name = "microphone"
-    offer_name = "audio"
-    schema = AUDIO.name
-    dim = AUDIO.dim
+    offer = SOUND
     material = "sound"
+
+    sound: SoundDelivery
 
     def __init__(self, name: str | None = None) -> None:
         super().__init__("microphone_process", {"name": name}, OPENING)
         self.source = name or "default"
         self._shift = 0  # ns; from `perf_counter_ns` to the session's clock
-        self._sound: SoundDelivery | None = None
-
-    @property
-    def drift(self) -> float:
-        """How much more the session's clock advances than the device's, as a ratio: 100e-6 is 100 ppm."""
-        return 0.0 if self._sound is None else self._sound.drift
 
     def _open(self) -> None:
         self._shift = self._inlet.clock() - time.perf_counter_ns()
-        self._sound = SoundDelivery(self._inlet, self.keep)
+        self.sound = SoundDelivery(self._inlet, self.keep)
         super()._open()
 
     def _diagnose(self, reason: str) -> str:
-        line = _NO_ANSWER if reason == "silent" else reason
-        return line if line.startswith("microphone") else f"microphone: {line}"
+        if reason == "silent":
+            reason = "PortAudio does not answer; unplug the device, plug it in and try again"
+        return reason if reason.startswith("microphone") else f"microphone: {reason}"
 
     def _read(self, properties: dict[str, Any], pipe: IO[bytes]) -> str:
-        assert self._sound is not None
         name, rate, channels = properties["name"], properties["rate"], properties["channels"]
         self.source, self._format = name, f"{rate} Hz, {channels} channel{'s' * (channels > 1)}"
-        self._sound.restart(rate)
+        self.sound.restart(rate)
         expected = 0
         self._expect(FIRST)
         while len(head := pipe.read(HEADER.size)) == HEADER.size and not self._stopped.is_set():
-            index, adc, host, n, lost = HEADER.unpack(head)
+            index, adc, n, lost = HEADER.unpack(head)
             data = pipe.read(4 * n * channels)
             if len(data) < 4 * n * channels:
                 break
             self._expect(math.inf)  # slow extraction is not a hanging device
-            self._received(host + self._shift)
+            self._received()
             if lost or index != expected:
                 self.overflows += 1
-                self._sound.restart(rate)
+                self.sound.restart(rate)
             expected = index + n
             samples = np.frombuffer(data, np.float32).reshape(n, channels).mean(axis=1, dtype=np.float32)
-            self._sound.push(index, adc + self._shift, samples)
+            self.sound.push(index, adc + self._shift, samples)
             self._expect(SILENT)
         return f"microphone “{name}”: gives no sound; unplug it, plug it in and try again"

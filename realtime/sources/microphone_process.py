@@ -1,62 +1,47 @@
-"""The process that owns PortAudio: `python -m enrapt.realtime.sources.microphone_process`.
+"""The process of a microphone, which owns PortAudio; see `process` for both sides.
 
 PortAudio lists devices once, when it starts; listing them again ends every open stream, and a driver whose
-device is gone may hang. A process can be killed and restarted whatever its libraries do.
+device is gone may hang. A process can be killed and restarted.
 
-On standard input comes one line of JSON, `{"name": …}`. On what was standard output goes one line of JSON,
-`{"name": …, "rate": …, "channels": …}` or `{"error": …}`, then blocks: `HEADER`, and float32 samples,
-channels interleaved. A reader that is slower than 5 s loses the oldest blocks, which shows in their indices.
-The process ends when its standard input ends.
+The request is `{"name": …}`, the first line `{"name": …, "rate": …, "channels": …}` or `{"error": …}`. Blocks
+follow: `HEADER`, and float32 samples, channels interleaved. A reader that is slower than 5 s loses the oldest
+blocks, which shows in their indices.
 """
 
-import json
+import itertools
 import os
-import signal
 import struct
-import sys
-import threading
 import time
 from pathlib import Path
-from typing import Any, BinaryIO, Final, NoReturn
+from typing import Any, Final, NoReturn
 
 from ...contracts.errors import UserError
 from ..streams.mailbox import Mailbox
+from .child import begin, say, send
 
-# Index of the first sample, its time, the time of the callback (both ns, `time.perf_counter_ns`: the same in
-# all processes), samples per channel, 1 if the driver lost samples before this block.
-HEADER: Final = struct.Struct("<qqqiB3x")
+# Index of the first sample, its time (ns, `time.perf_counter_ns`: the same in all processes), samples per
+# channel, 1 if the driver lost samples before this block.
+HEADER: Final = struct.Struct("<qqiB3x")
 BLOCKS: Final = 100  # a second
 
 _WAITING: Final = 5 * BLOCKS  # blocks kept while the parent does not read
-_MAX_DELAY: Final = 2.0  # s; a driver that reports an older sample reports nonsense
+_MAX_DELAY: Final = 2.0  # s; an older time is an error of the driver
 
 Device = dict[str, Any]
 
 
 def main() -> NoReturn:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all of a terminal; the parent decides
-    out = os.fdopen(os.dup(1), "wb", buffering=0)
-    nothing = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nothing, 1)  # drivers write where they like
-    os.dup2(nothing, 2)
-    name = json.loads(sys.stdin.readline())["name"]
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    request, _, out = begin()
     try:
-        _capture(name, out)
+        _capture(request["name"], out)
     except UserError as error:
-        _send(out, json.dumps({"error": str(error)}).encode() + b"\n")
+        say(out, {"error": str(error)})
     except OSError:  # the parent reads no more
         pass
     os._exit(1)  # nothing is worth waiting for a driver that hangs
 
 
-def _end_with_parent() -> None:
-    while os.read(0, 1024):
-        pass
-    os._exit(0)
-
-
-def _capture(name: str | None, out: BinaryIO) -> None:
+def _capture(name: str | None, out: int) -> None:
     try:
         import sounddevice
     except OSError as error:
@@ -73,26 +58,18 @@ def _capture(name: str | None, out: BinaryIO) -> None:
 
     def callback(data: Any, n: int, times: Any, status: Any) -> None:
         nonlocal index
-        now = time.perf_counter_ns()
         # Both times are of the driver's clock, often the wall clock; their difference is the sample's age.
         age = times.currentTime - times.inputBufferAdcTime
         if not 0 < age < _MAX_DELAY:
             age = 1 / BLOCKS
         lost = bool(status.input_overflow)
-        blocks.put(HEADER.pack(index, now - round(age * 1e9), now, n, lost) + bytes(data))
+        blocks.put(HEADER.pack(index, time.perf_counter_ns() - round(age * 1e9), n, lost) + bytes(data))
         index += n
 
     stream = _started(sounddevice, device, callback, blocks.close)
-    properties = {"name": device["name"], "rate": round(stream.samplerate), "channels": stream.channels}
-    _send(out, json.dumps(properties).encode() + b"\n")
+    say(out, {"name": device["name"], "rate": round(stream.samplerate), "channels": stream.channels})
     while (block := blocks.get()) is not None:
-        _send(out, block)
-
-
-def _send(out: BinaryIO, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[out.write(view) :]
+        send(out, block)
 
 
 def _chosen(name: str | None, inputs: list[Device], default: int) -> Device:
@@ -102,12 +79,8 @@ def _chosen(name: str | None, inputs: list[Device], default: int) -> Device:
     if name is None:
         return next((device for device in inputs if device["index"] == default), inputs[0])
     wanted = name.casefold()
-    for device in inputs:
-        if device["name"].casefold() == wanted:
-            return device
-    for device in inputs:
-        if wanted in device["name"].casefold():
-            return device
+    if fitting := [device for device in inputs if wanted in device["name"].casefold()]:
+        return min(fitting, key=lambda device: bool(device["name"].casefold() != wanted))
     there = ", ".join(dict.fromkeys(f"“{device['name']}”" for device in inputs))
     raise UserError(f"microphone “{name}”: no such device; there are {there}")
 
@@ -124,23 +97,22 @@ def _started(sounddevice: Any, device: Device, callback: Any, finished: Any) -> 
     """The stream, running: 16 kHz mono, or as near to it as the device can."""
     most = device["max_input_channels"]
     error: Exception | None = None
-    for rate in dict.fromkeys((16_000, round(device["default_samplerate"]))):
-        for channels in dict.fromkeys((1, min(2, most), most)):
-            try:
-                stream = sounddevice.RawInputStream(
-                    device=device["index"],
-                    samplerate=rate,
-                    channels=channels,
-                    dtype="float32",
-                    blocksize=rate // BLOCKS,
-                    callback=callback,
-                    finished_callback=finished,
-                )
-                stream.start()
-            except sounddevice.PortAudioError as refused:
-                error = refused
-            else:
-                return stream
+    rates = dict.fromkeys((16_000, round(device["default_samplerate"])))
+    for rate, channels in itertools.product(rates, dict.fromkeys((1, min(2, most), most))):
+        try:
+            stream = sounddevice.RawInputStream(
+                device=device["index"],
+                samplerate=rate,
+                channels=channels,
+                dtype="float32",
+                blocksize=rate // BLOCKS,
+                callback=callback,
+                finished_callback=finished,
+            )
+            stream.start()
+            return stream
+        except sounddevice.PortAudioError as refused:
+            error = refused
     raise UserError(
         f"microphone “{device['name']}”: cannot be opened ({_line(error)}); "
         "does another program use it, or is this one not allowed to?"

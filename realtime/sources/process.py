@@ -38,8 +38,7 @@ class ProcessDevice(Device):
 
     def __init__(self, module: str, request: dict[str, Any], opening: float) -> None:
         super().__init__()
-        self._command = [sys.executable, "-P", "-m", f"enrapt.realtime.sources.{module}"]
-        self._request, self._opening = request, opening
+        self._module, self._request, self._opening = module, request, opening
         self._stopped = threading.Event()
         self._settled = threading.Event()  # data came, or the device was refused
         self._refused: str | None = None
@@ -74,8 +73,9 @@ class ProcessDevice(Device):
         for thread in self._threads:
             thread.join(_JOIN)
 
-    def _received(self, time: int) -> None:
-        super()._received(time)
+    def _received(self) -> None:
+        """New data came."""
+        self._lost = False
         self._settled.set()
 
     def _expect(self, seconds: float) -> None:
@@ -98,7 +98,7 @@ class ProcessDevice(Device):
                 if not self._settled.is_set():
                     self._refused = reason
                     return
-                self._lose()
+                self._lost = True
                 if time.monotonic() - began > longest:
                     pause = BACK_OFF[0]
                 if self._stopped.wait(max(0.0, began + pause - time.monotonic())):
@@ -112,11 +112,12 @@ class ProcessDevice(Device):
 
     def _run_process(self) -> str:
         """Run one child process to its end; return why it ended."""
+        command = [sys.executable, "-P", "-m", f"enrapt.realtime.sources.{self._module}"]
         pipe = subprocess.PIPE
         self._expect(self._opening)
         try:
             process = subprocess.Popen(
-                self._command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, pipesize=1 << 20
+                command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, pipesize=1 << 20
             )
         except OSError as error:
             return f"cannot start a process: {error}"

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from ...contracts.errors import UserError
 from ..streams.cadence import Cadence
 from ..streams.samples import SECOND
-from .device import AHEAD, BEHIND, Device, DeviceState
+from .device import AHEAD, BEHIND, Device
+from .offer import Offer
 from .stream_kind import vector
 
 LOST: Final = SECOND  # ns without a sample, or twice `max_age` if that is more: the device is lost
@@ -36,8 +37,8 @@ class Pushed(Device):
 
     def __init__(self, modality: str, schema: str | None = None, dim: int | None = None) -> None:
         super().__init__()
-        self.name = self.offer_name = modality
-        self.schema, self.dim, self.required = schema, dim, True
+        self.name = modality
+        self.offer = Offer(modality, schema, dim, required=True)
         self.source = "pushed"
         self._lock = threading.Lock()  # held while a sample is delivered
         self._opened = False
@@ -48,20 +49,14 @@ class Pushed(Device):
         self._warned = False  # that times are wrong
 
     @property
-    def format(self) -> str:
-        return self.schema or f"{self._inlet.dim} numbers"
-
-    @property
-    def state(self) -> DeviceState:
-        state = self._state
-        silent = state.name == "open" and self._inlet.clock() - self._pushed_at > self._lost_after
-        return DeviceState("lost", self._last) if silent else state
+    def lost(self) -> bool:
+        return self._lost or self._inlet.clock() - self._pushed_at > self._lost_after
 
     def _open(self) -> None:
-        if self.dim not in (None, self._inlet.dim):
-            raise UserError(
-                f"{self.name}: pushes {self.dim} numbers, and the bundle expects {self._inlet.dim}"
-            )
+        dim = self.offer.dim
+        if dim not in (None, self._inlet.dim):
+            raise UserError(f"{self.name}: pushes {dim} numbers, and the bundle expects {self._inlet.dim}")
+        self._format = self.offer.schema or f"{self._inlet.dim} numbers"
         with self._lock:
             self._shift = self._inlet.clock() - clocks.monotonic_ns()
             self._lost_after = max(LOST, 2 * self._inlet.max_age)
@@ -89,23 +84,20 @@ class Pushed(Device):
             features = None if values is None else self._checked(values, inlet.dim)
             time = now if time is None else time
             if not now - BEHIND <= time <= now + AHEAD:
-                self._drop_wrong_time((time - now) / SECOND)
+                inlet.drop("wrong_time")
+                if not self._warned:
+                    self._warned = True
+                    off = (time - now) / SECOND
+                    inlet.warn(f"{self.name}: pushed {off:+.0f} s from now; times are time.monotonic_ns()")
                 return
             at = time + self._shift
-            self._state = self.state
             self._pushed_at = now + self._shift
-            self._received(at)
+            self._lost = False
             if (reason := inlet.unwanted) is not None:
                 inlet.drop(reason)
                 return
             self._cadence.add(at)
-            inlet.sample(features, at, at + max(self._cadence.shortest - 1, 0))
-
-    def _drop_wrong_time(self, off: float) -> None:
-        self._inlet.drop("wrong_time")
-        if not self._warned:
-            self._warned = True
-            self._inlet.warn(f"{self.name}: pushed {off:+.0f} s from now; times are time.monotonic_ns()")
+            inlet.sample(features, at, at + self._cadence.quiet)
 
     def _checked(self, values: Sequence[float] | NDArray[np.generic], dim: int) -> NDArray[np.float32] | None:
         try:

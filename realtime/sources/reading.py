@@ -2,131 +2,118 @@
 
 import heapq
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
 from ..features.audio import AudioFeatures
 from ..streams.alignment import END
-from ..streams.samples import SECOND, Frame, Sample
+from ..streams.samples import SECOND, Frame, Sample, Sound
 from .recording import Recording
 
 # The streams of a file are interleaved. One that lags by more than this has ended, or pauses.
 SKEW: Final = 60 * SECOND
 HELD: Final = 96 * 2**20  # bytes of pictures held back at most to merge the streams by time
 
-Content = Frame | Sample
-
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """A picture, or audio features.
+    """A picture, or features.
 
     Attributes:
-        time: ns; its originating time.
         decoded: ns on the clock of `time.monotonic_ns`.
         settled: ns; nothing of any stream with an originating time up to this comes after it.
+        extract_ms: what extracting the features from a picture took.
     """
 
-    content: Content
-    time: int
+    content: Frame | Sample
     decoded: int
     settled: int
+    extract_ms: float | None = None
+
+    @property
+    def time(self) -> int:
+        """ns; its originating time."""
+        return self.content.originating_time
 
 
-class Reading:
-    """The material of a recording; iterate once.
+def read(
+    recording: Recording,
+    audio: AudioFeatures | None,
+    pictures: bool,
+    first_tick: Callable[[int], int],
+    in_order: bool,
+) -> Iterator[Material]:
+    """The material of a recording; all that was decoded comes before an error of the recording.
 
     Args:
-        recording: what to read.
         audio: turns sound into samples; None if sound is not needed.
         pictures: whether pictures are needed.
         first_tick: the first tick that a picture can serve, by its originating time. A picture is superseded
-            if the next one can serve that tick too: it is left out, and not analysed.
+            if the next one can serve that tick too: it is left out, not analysed, and counted in
+            `recording.counts`.
         in_order: merge the streams by time, as far as `HELD` and `SKEW` allow, rather than leave them in the
             order of the file. Needed only if material is paced by its times.
-
-    Attributes:
-        superseded: pictures left out so far.
     """
+    failure: Exception | None = None
 
-    def __init__(
-        self,
-        recording: Recording,
-        audio: AudioFeatures | None,
-        pictures: bool,
-        first_tick: Callable[[int], int],
-        in_order: bool,
-    ) -> None:
-        self.superseded = 0
-        self._recording = recording
-        self._audio = audio
-        self._pictures = pictures
-        self._first_tick = first_tick
-        self._in_order = in_order
-        self._newest = -END  # ns; of all that was read
+    def decoded() -> Iterator[Frame | Sound]:
+        nonlocal failure
+        try:
+            yield from recording
+        except Exception as error:
+            failure = error
 
-    def __iter__(self) -> Iterator[Material]:
-        return self._sorted() if self._in_order else self._read()
-
-    def _read(self) -> Iterator[Material]:
-        """In the order of the file."""
+    def in_file_order() -> Iterator[Material]:
+        newest = -END  # ns; of all that was read
         held: Frame | None = None  # the last picture, until the next one shows whether it is superseded
-        failure: Exception | None = None
-        try:
-            for item in self._recording:
-                if isinstance(item, Frame):
-                    if not self._pictures:
-                        continue
-                    self._newest = max(self._newest, item.originating_time)
-                    if held is not None:
-                        if self._first_tick(held.originating_time) == self._first_tick(item.originating_time):
-                            self.superseded += 1
-                        else:
-                            yield self._material(held, held.originating_time)
-                    held = item
-                elif self._audio is not None and (samples := self._audio.push(item)):
-                    self._newest = max(self._newest, samples[-1].originating_time)
-                    if held is not None and held.originating_time <= self._newest - SKEW:  # no next one
-                        yield self._material(held, held.originating_time)
-                        held = None
-                    for sample in samples:  # one by one: a picture may lie between two
-                        yield self._material(sample, sample.originating_time)
-        except Exception as error:
-            failure = error
+
+        def material(content: Frame | Sample) -> Material:
+            return Material(content, time.monotonic_ns(), newest - SKEW)
+
+        for item in decoded():
+            if isinstance(item, Frame):
+                if not pictures:
+                    continue
+                newest = max(newest, item.originating_time)
+                if held is not None:
+                    if first_tick(held.originating_time) == first_tick(item.originating_time):
+                        recording.counts["superseded"] += 1
+                    else:
+                        yield material(held)
+                held = item
+            elif audio is not None and (samples := audio.push(item)):
+                newest = max(newest, samples[-1].originating_time)
+                if held is not None and held.originating_time <= newest - SKEW:  # no next one
+                    yield material(held)
+                    held = None
+                yield from map(material, samples)  # one by one: a picture may lie between two
         if held is not None:
-            yield self._material(held, held.originating_time)
-        if failure is not None:
-            raise failure
+            yield material(held)
 
-    def _material(self, content: Content, at: int) -> Material:
-        return Material(content, at, time.monotonic_ns(), self._newest - SKEW)
+    yield from _by_time(in_file_order(), pictures + (audio is not None)) if in_order else in_file_order()
+    if failure is not None:
+        raise failure
 
-    def _sorted(self) -> Iterator[Material]:
-        """By time: a stream that is ahead of the other is held back."""
-        held: list[tuple[int, int, Material]] = []  # a heap, by time, then in the order of the file
-        size = 0  # bytes of pictures in it
-        streams = self._pictures + (self._audio is not None)
-        reached: dict[type, int] = {}
-        failure: Exception | None = None
-        try:
-            for count, material in enumerate(self._read()):
-                heapq.heappush(held, (material.time, count, material))
-                size += _size(material)
-                reached[type(material.content)] = material.time
-                read = material.settled  # everything up to this is held, or was yielded
-                if len(reached) == streams:
-                    read = max(read, min(reached.values()))
-                while held and (held[0][0] <= read or size > HELD):
-                    _, _, first = heapq.heappop(held)
-                    size -= _size(first)
-                    yield replace(first, settled=min(read, held[0][0] - 1) if held else read)
-        except Exception as error:
-            failure = error
-        for _, _, material in sorted(held):
-            yield material
-        if failure is not None:
-            raise failure
+
+def _by_time(materials: Iterable[Material], streams: int) -> Iterator[Material]:
+    """Sorted by time: a stream that is ahead of the other is held back."""
+    held: list[tuple[int, int, Material]] = []  # a heap, by time, then in the order of the file
+    size = 0  # bytes of pictures in it
+    reached: dict[type, int] = {}
+    for count, material in enumerate(materials):
+        heapq.heappush(held, (material.time, count, material))
+        size += _size(material)
+        reached[type(material.content)] = material.time
+        read_until = material.settled  # everything up to this is held, or was yielded
+        if len(reached) == streams:
+            read_until = max(read_until, min(reached.values()))
+        while held and (held[0][0] <= read_until or size > HELD):
+            _, _, first = heapq.heappop(held)
+            size -= _size(first)
+            yield replace(first, settled=min(read_until, held[0][0] - 1) if held else read_until)
+    for _, _, material in sorted(held):
+        yield material
 
 
 def _size(material: Material) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ...contracts.errors import UserError
 from ..streams.samples import SECOND, Frame, Sound
-from .container import end_of, find_streams, open_container, present, to_ns
+from .container import end_of, find_streams, open_container, to_ns
 from .demux import Pass
 
 
@@ -19,16 +19,12 @@ class Recording:
     Time 0 is where the earlier of the streams starts.
 
     Args:
-        path: the file.
         start: seconds; earlier pictures and sound are left out, sound to the sample.
         end: seconds; pictures and sound from there on are left out. None for the end of the file.
 
     Attributes:
-        path, start, end: as given.
         has_video, has_audio: which streams there are. Cover art is not video.
         duration: seconds; None if unknown. Of some formats it is FFmpeg's estimate.
-        frame_size: width and height in pixels, before the picture is turned upright; None without video.
-        frame_rate: pictures per second, nominal or average; None without video.
         counts: what was dropped between `start` and `end` in the latest iteration, by reason: pictures with
             the time of the one before (`duplicate`), an earlier one (`backward`) or none (`no_time`), and
             damaged ones (`corrupt`).
@@ -47,14 +43,11 @@ class Recording:
         self.counts: Counter[str] = Counter()
         with open_container(self.path) as container:
             video, audio = find_streams(container)
-            streams = present(video, audio)
+            streams = [stream for stream in (video, audio) if stream is not None]
             if not streams:
                 raise UserError(f"{self.path}: there is no video and no sound in it; give another file")
             self.has_video = video is not None
             self.has_audio = audio is not None
-            self.frame_size = None if video is None else (video.width, video.height)
-            rate = None if video is None else video.average_rate or video.guessed_rate
-            self.frame_rate = float(rate) if rate else None
             self._origin = min(to_ns(stream.start_time or 0, stream.time_base) for stream in streams)
             ends = [end_of(container, stream) for stream in streams]
             self.duration = (max(filter(None, ends)) - self._origin) / SECOND if any(ends) else None

@@ -1,23 +1,23 @@
-"""A recorded session as a source: what the model was shown, or what the devices gave."""
+"""A recorded session as a source: its observations, or its samples aligned again."""
 
 import heapq
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from ...bundle.metadata import ModalitySpec
 from ...contracts.errors import UserError
 from ..store.reader import SessionReader
-from ..streams.counts import Counts
 from ..streams.samples import Observation, Sample
-from .aligned import Aligned, recorded
-from .source import Offer, Source, Wanted
+from .aligned import aligned, recorded
+from .offer import Offer
+from .source import Source, Wanted
 
 
 class SessionSource(Source):
     """The observations of a recorded session.
 
-    As recorded, the model is shown what it was shown then, so the same bundle gives the same estimates,
+    As recorded, the model gets the same inputs as then, so the same bundle gives the same estimates,
     latencies aside, and `counts` is empty.
 
     Args:
@@ -34,15 +34,10 @@ class SessionSource(Source):
         self._reader = SessionReader(folder)
         self.marks = list(self._reader.marks())
         self.context = self._reader.description.get("context") or {}
-        self._counts: Mapping[str, Counts] = {}
 
     @property
     def problems(self) -> Sequence[str]:
         return self._reader.lost
-
-    @property
-    def counts(self) -> Mapping[str, Counts]:
-        return self._counts
 
     def offers(self, inputs: Sequence[ModalitySpec]) -> Sequence[Offer]:
         return [Offer(m, schema.name or None, schema.dim) for m, schema in self._reader.schemas.items()]
@@ -52,13 +47,11 @@ class SessionSource(Source):
         if not self._reassemble and before != rate:
             raise UserError(f"{self._folder}: recorded at {before} ticks/s, not {rate}: add --reassemble")
         self._wanted = wanted
-        self._observations: Iterable[Observation]
         if self._reassemble:
             times = [observation.time for observation in self._reader.observations()]
             samples = {m: (sample for sample, _ in self._reader.samples(m)) for m in self._reader.schemas}
             first, last = (times[0], times[-1]) if times else (0, -1)
-            self._observations = aligned = Aligned(samples, wanted, rate, first, last)
-            self._counts = aligned.counts
+            self._observations, self.counts = aligned(samples, wanted, rate, first, last)
         else:
             names = {w.name: None if w.offer is None else w.offer.name for w in wanted}
             self._observations = (_renamed(o, names) for o in self._reader.observations())

@@ -8,34 +8,7 @@ from ...contracts.errors import UserError
 from ..streams.counts import Counts
 from ..streams.samples import SECOND, Observation, Sample
 from .device import Device
-
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """A modality that a source can give.
-
-    Attributes:
-        name: the source's name for it.
-        schema: of its features; None if it has none and is known by its name alone.
-        dim: numbers in a sample; None where the source gives as many as are wanted.
-        required: whether it is an error if the bundle does not take it: somebody asked for it by name.
-    """
-
-    name: str
-    schema: str | None
-    dim: int | None = None
-    required: bool = False
-
-    def __str__(self) -> str:
-        return _described(self.name, self.schema, self.dim)
-
-    def fits(self, modality: ModalitySpec) -> bool:
-        """Whether it can be that modality: by schema, or by name where one of the two has no schema."""
-        if self.dim is not None and self.dim != modality.dim:
-            return False
-        if self.schema is None or modality.schema is None:
-            return self.name == modality.name
-        return self.schema == modality.schema
+from .offer import Offer
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,20 +34,21 @@ class Source:
     A run calls `open` with what it wants of the offers, iterates, and calls `close` whatever happened.
 
     Attributes:
-        name: for people.
+        name: for messages.
         clock: for live and paced sources, the time now on the axis of observations, ns, or that of the first
             tick before it; None where observations come as fast as they are taken.
         start: seconds on the recording's axis at which ticks begin.
-        duration: seconds on the same axis at which they end; None if nobody knows.
+        duration: seconds on the same axis at which they end; None if unknown.
         devices: what is open, by name; they may be lost and come back.
         marks: what a recording holds of them, in order: time (ns) and label.
         context: recorded values of context modalities, by name.
         paused: while True, nothing is extracted or kept.
         stopped: set by `stop`.
-        warn: called with a line for people, from any thread.
+        counts: by modality, where its samples went so far; complete after `close`.
+        warn: called with a line for the user, from any thread.
         keeps_media: whether captured pictures and sound are to be kept; set before `open`.
         arrivals: samples and the time at which each came (ns), since the run last took them; None, as at
-            first, while nobody wants them.
+            first, while they are not recorded.
     """
 
     name: str = ""
@@ -86,12 +60,13 @@ class Source:
     context: Mapping[str, Sequence[float]] = {}
     paused: bool = False
     stopped: bool = False
+    counts: Mapping[str, Counts] = {}
     keeps_media: bool = False
     warn: Callable[[str], None] = print
     arrivals: list[tuple[Sample, int]] | None = None
 
     def offers(self, inputs: Sequence[ModalitySpec]) -> Sequence[Offer]:
-        """What it can give of what a bundle takes.
+        """Which of the modalities that a bundle takes it can give.
 
         Raises:
             UserError: what was asked for by name does not exist, or does not fit.
@@ -111,11 +86,6 @@ class Source:
         raise NotImplementedError
 
     def __iter__(self) -> Iterator[Observation]:
-        raise NotImplementedError
-
-    @property
-    def counts(self) -> Mapping[str, Counts]:
-        """By modality, where its samples went so far; complete after `close`."""
         raise NotImplementedError
 
     @property
@@ -155,15 +125,10 @@ def match(source: Source, bundle: Metadata) -> list[Wanted]:
     missing = {m.name for m in inputs} - chosen.keys()
     unused = [offer for offer in left if offer.required or offer.name in missing]
     if unused or not chosen:
-        takes = ", ".join(_described(m.name, m.schema, m.dim) for m in inputs)
+        takes = ", ".join(str(Offer(m.name, m.schema, m.dim)) for m in inputs)
         gives = ", ".join(map(str, unused)) or offered
         raise UserError(f"{source.name} gives {gives}, but bundle {bundle.name!r} takes {takes}")
     return [
         Wanted(m.name, chosen.get(m.name), m.schema, m.dim, round(m.max_age_at(bundle.rate) * SECOND))
         for m in inputs
     ]
-
-
-def _described(name: str, schema: str | None, dim: int | None) -> str:
-    what = schema or ("" if dim is None else f"{dim} number{'s' * (dim != 1)}")
-    return f"{name} ({what})" if what else name

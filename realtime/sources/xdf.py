@@ -13,10 +13,10 @@ from ...contracts.errors import UserError
 from ..features.audio import AudioFeatures
 from ..features.resampling import Resampler
 from ..features.steady import Steady
-from ..streams.counts import Counts
 from ..streams.samples import SECOND, Observation, Sample, Sound
-from .aligned import Aligned, recorded
-from .source import Offer, Source, Wanted
+from .aligned import aligned, recorded
+from .offer import Offer
+from .source import Source, Wanted
 from .stream_kind import Kind, accepted, kind_of, mono, vector
 from .xdf_file import StreamHeader, load_streams, read_contents
 
@@ -41,22 +41,15 @@ class XdfSource(Source):
         self._path, self._names = path, dict(streams or {})
         self._contents = read_contents(path)
         self._chosen: dict[str, tuple[StreamHeader, Kind]] = {}
-        self._counts: Mapping[str, Counts] = {}
 
     @property
     def problems(self) -> Sequence[str]:
         return self._contents.problems
 
-    @property
-    def counts(self) -> Mapping[str, Counts]:
-        return self._counts
-
     def offers(self, inputs: Sequence[ModalitySpec]) -> Sequence[Offer]:
         for modality in inputs:
-            if (stream := self._choice(modality)) is not None:
-                kind = _kind(stream, modality)
-                assert kind is not None
-                self._chosen[modality.name] = stream, kind
+            if (choice := self._choice(modality)) is not None:
+                self._chosen[modality.name] = choice
         unknown = self._names.keys() - {modality.name for modality in inputs}
         if not self._chosen and not unknown:
             takes = "; ".join(f"{m.name}: {accepted(m.dim, m.schema)}" for m in inputs)
@@ -74,7 +67,7 @@ class XdfSource(Source):
         stamps = [data[stream.number]["time_stamps"] for stream, _ in self._chosen.values()]
         first = min((times.min() for times in stamps if len(times)), default=0.0)
         samples = {
-            name: list((_heard if kind == "sound" else _features)(name, data[stream.number], first))
+            name: list((_audio if kind == "sound" else _features)(name, data[stream.number], first))
             for name, (stream, kind) in self._chosen.items()
         }
         last = max((s.originating_time for given in samples.values() for s in given), default=-1)
@@ -86,11 +79,10 @@ class XdfSource(Source):
             for time, texts in zip(data[number]["time_stamps"], data[number]["time_series"], strict=True)
         )
         self._samples = samples
-        self._aligned = Aligned(samples, wanted, rate, 0, last)
-        self._counts = self._aligned.counts
+        self._observations, self.counts = aligned(samples, wanted, rate, 0, last)
 
     def __iter__(self) -> Iterator[Observation]:
-        return recorded(self, self._aligned, self._arrived())
+        return recorded(self, self._observations, self._arrived())
 
     def _arrived(self) -> Iterator[tuple[Sample, int]]:
         """All samples in the order of their times, and those times."""
@@ -102,28 +94,30 @@ class XdfSource(Source):
     def _all(self) -> str:
         return ", ".join(map(str, self._contents.streams)) or "none at all"
 
-    def _choice(self, modality: ModalitySpec) -> StreamHeader | None:
-        """The stream of a modality, if there is one."""
+    def _choice(self, modality: ModalitySpec) -> tuple[StreamHeader, Kind] | None:
+        """The stream of a modality, if there is one, and what it carries."""
         streams, asked = self._contents.streams, self._names.get(modality.name)
         named = [stream for stream in streams if stream.name == (asked or modality.name)]
         if asked is not None and not named:
             raise UserError(f"{self._path}: no stream is called {asked}; it has {self._all}")
-        fitting = [stream for stream in named if _kind(stream, modality)]
+        fitting = _fitting(named, modality)
         if asked is not None and not fitting:
             takes = accepted(modality.dim, modality.schema)
             raise UserError(f"{self._path}: {named[0]} does not fit: for {modality.name} give {takes}")
         if not fitting and modality.schema is not None:
-            fitting = [stream for stream in streams if _kind(stream, modality)]
+            fitting = _fitting(streams, modality)
         if len(fitting) > 1:
             raise UserError(
-                f"{self._path}: several streams fit {modality.name}: {', '.join(map(str, fitting))}; choose "
+                f"{self._path}: several streams fit {modality.name}: "
+                f"{', '.join(str(stream) for stream, _ in fitting)}; choose "
                 f"with --stream {modality.name}=NAME" + " a name that only one has" * (asked is not None)
             )
         return fitting[0] if fitting else None
 
 
-def _kind(stream: StreamHeader, modality: ModalitySpec) -> Kind | None:
-    return kind_of(stream.shape, modality.dim, modality.schema)
+def _fitting(streams: Sequence[StreamHeader], modality: ModalitySpec) -> list[tuple[StreamHeader, Kind]]:
+    kinds = [(stream, kind_of(stream.shape, modality.dim, modality.schema)) for stream in streams]
+    return [(stream, kind) for stream, kind in kinds if kind is not None]
 
 
 def _features(modality: str, stream: Any, first: float) -> Iterator[Sample]:
@@ -132,14 +126,14 @@ def _features(modality: str, stream: Any, first: float) -> Iterator[Sample]:
         yield Sample(modality, at, vector(row), number)
 
 
-def _heard(modality: str, stream: Any, first: float) -> Iterator[Sample]:
+def _audio(modality: str, stream: Any, first: float) -> Iterator[Sample]:
     features = AudioFeatures(modality)
     for sound in _sounds(stream, first):
         yield from features.push(sound)
 
 
 def _sounds(stream: Any, first: float) -> Iterator[Sound]:
-    """Sound by its count of samples, stretched to the times that they bear."""
+    """Sound by its count of samples, stretched to their time stamps."""
     rate = round(float(stream["info"]["nominal_srate"][0]))
     times: NDArray[np.float64] = (stream["time_stamps"] - first) * SECOND
     samples = mono(stream["time_series"])

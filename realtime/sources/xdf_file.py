@@ -8,9 +8,11 @@ import itertools
 import logging
 import mmap
 import struct
+import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from logging.handlers import BufferingHandler
 from pathlib import Path
 from typing import Any, Final
 
@@ -131,7 +133,8 @@ def load_streams(
         import pyxdf
     except ImportError:
         raise UserError(f"{path}: needs pyxdf: pip install 'enrapt[lsl]'") from None
-    complaints = _Complaints()
+    complaints = BufferingHandler(sys.maxsize)
+    complaints.setLevel(logging.ERROR)
     logger = logging.getLogger("pyxdf")
     logger.addHandler(complaints)
     data = {}
@@ -153,18 +156,9 @@ def load_streams(
         raise UserError(f"{path}: damaged: pyxdf cannot read it ({error})") from None
     finally:
         logger.removeHandler(complaints)
-    if complaints.lines and not contents.problems:
+    if complaints.buffer and not contents.problems:
         contents.problems.append("damaged; what cannot be read is left out")
     return data
-
-
-class _Complaints(logging.Handler):
-    def __init__(self) -> None:
-        super().__init__(logging.ERROR)
-        self.lines: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(record.getMessage())
 
 
 def _readable(path: Path, spans: list[tuple[int, int]]) -> Any:

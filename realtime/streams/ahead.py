@@ -2,8 +2,8 @@
 
 import threading
 from collections.abc import Iterable, Iterator
-from types import TracebackType
-from typing import Final, Generic, Self, TypeVar
+from contextlib import contextmanager
+from typing import Final, TypeVar
 
 from .mailbox import Mailbox
 
@@ -12,40 +12,36 @@ T = TypeVar("T")
 DEPTH: Final = 8  # items waiting: enough that neither side waits for the other, and few enough pictures
 
 
-class Ahead(Generic[T]):
-    """The items of an iterator, none of them None; a context manager, whose thread has ended once it is left.
+@contextmanager
+def ahead(items: Iterable[T]) -> Iterator[Iterator[T]]:
+    """The same items, none of them None. The thread has ended once the context is left.
 
     Iterating raises what the iterator raised, after all the items that came before.
     """
+    mailbox: Mailbox[T] = Mailbox(DEPTH, "all")
+    failure: BaseException | None = None
 
-    def __init__(self, items: Iterable[T]) -> None:
-        self._items = items
-        self._mailbox: Mailbox[T] = Mailbox(DEPTH, "all")
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name="enrapt ahead", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._mailbox.close()
-        self._thread.join()
-
-    def __iter__(self) -> Iterator[T]:
-        while (item := self._mailbox.get()) is not None:
-            yield item
-        if self._error is not None:
-            raise self._error
-
-    def _run(self) -> None:
+    def run() -> None:
+        nonlocal failure
         try:
-            for item in self._items:
-                if not self._mailbox.put(item):
+            for item in items:
+                if not mailbox.put(item):
                     return
         except BaseException as error:  # raised where the items are used
-            self._error = error
+            failure = error
         finally:
-            self._mailbox.close()
+            mailbox.close()
+
+    def taken() -> Iterator[T]:
+        while (item := mailbox.get()) is not None:
+            yield item
+        if failure is not None:
+            raise failure
+
+    thread = threading.Thread(target=run, name="enrapt ahead", daemon=True)
+    thread.start()
+    try:
+        yield taken()
+    finally:
+        mailbox.close()
+        thread.join()

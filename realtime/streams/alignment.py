@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .counts import Counts
-from .samples import SECOND, Observation, Sample
+from .samples import SECOND, Observation, Sample, Timing
 
 END: Final = 1 << 62  # ns; the watermark of a stream that is over
 
@@ -36,8 +36,12 @@ class _Track:
         arrived = self.waiting.pop(tick, None)
         if arrived is None:
             return self.current
-        # The current one first: it wins over an exact copy of itself.
-        best, *beaten = _ranked([self.current, *arrived] if self.current else arrived)
+        # The newest wins, and of those with the same time the first captured. The current one comes first: it
+        # wins over an exact copy of itself.
+        best, *beaten = sorted(
+            [self.current, *arrived] if self.current else arrived,
+            key=lambda sample: (-sample.originating_time, sample.sequence),
+        )
         better = best
         for sample in beaten:
             if sample is not self.current:
@@ -52,19 +56,6 @@ class _Track:
             self.current = best
         return best
 
-    def finish(self) -> None:
-        """Count what still waits as dropped."""
-        for samples in self.waiting.values():
-            times = len({sample.originating_time for sample in samples})
-            self.counts.dropped["after_end"] += times
-            self.counts.dropped["duplicate"] += len(samples) - times
-        self.waiting.clear()
-
-
-def _ranked(samples: list[Sample]) -> list[Sample]:
-    """By preference for a tick: the newest first, and of those with the same time the first captured."""
-    return sorted(samples, key=lambda sample: (-sample.originating_time, sample.sequence))
-
 
 class Aligner:
     """Aligns the samples of several modalities on the ticks of one clock.
@@ -76,18 +67,19 @@ class Aligner:
 
     A sample costs constant time, and only those that wait for a tick are kept: while watermarks advance,
     memory does not grow.
+
+    Attributes:
+        counts: what became of the samples of each modality so far.
     """
 
     def __init__(self, t0: int, rate: int, max_age: Mapping[str, int]) -> None:
-        self._t0 = t0
-        self._rate = rate
+        self._t0, self._rate = t0, rate
         self._tracks = {modality: _Track(age) for modality, age in max_age.items()}
+        self.counts = {modality: track.counts for modality, track in self._tracks.items()}
         self._tick = 0  # the next to be released
-
-    @property
-    def counts(self) -> dict[str, Counts]:
-        """What became of the samples of each modality so far."""
-        return {modality: track.counts for modality, track in self._tracks.items()}
+        # Of ticks not released yet.
+        self._newest: dict[int, int] = {}
+        self._extract: defaultdict[int, dict[str, float]] = defaultdict(dict)
 
     def time(self, tick: int) -> int:
         """The time of a tick, ns."""
@@ -97,15 +89,24 @@ class Aligner:
         """The first tick that a sample of that originating time (ns) can serve."""
         return max(0, -((self._t0 - originating_time) * self._rate // SECOND))
 
-    def push(self, sample: Sample) -> None:
-        """Add a sample, in any order; it waits for the first tick that it can serve."""
+    def push(self, sample: Sample, came: int | None = None, extract_ms: float | None = None) -> None:
+        """Add a sample, in any order; it waits for the first tick that it can serve.
+
+        Args:
+            came, extract_ms: for that tick's timing, where the greatest `came` is `newest`.
+        """
         track = self._tracks[sample.modality]
         tick = self.first_tick(sample.originating_time)
         track.counts.captured += 1
         track.counts.late += tick < self._tick
         track.counts.reordered += sample.originating_time < track.newest
         track.newest = max(track.newest, sample.originating_time)
-        track.waiting[max(tick, self._tick)].append(sample)
+        tick = max(tick, self._tick)
+        track.waiting[tick].append(sample)
+        if came is not None:
+            self._newest[tick] = max(came, self._newest.get(tick, came))
+        if extract_ms is not None:
+            self._extract[tick][sample.modality] = extract_ms
 
     def advance(self, modality: str, watermark: int) -> None:
         """Raise the watermark (ns) of a modality: no sample with an originating time up to it will come.
@@ -139,11 +140,16 @@ class Aligner:
                 else:
                     values[modality] = sample.values
                     age[modality] = at - sample.originating_time
-            observation = Observation(self._tick, at, values, age)
+            newest, extract = self._newest.pop(self._tick, None), self._extract.pop(self._tick, {})
+            observation = Observation(self._tick, at, values, age, Timing(newest=newest, extract=extract))
             self._tick += 1
             yield observation
 
     def finish(self) -> None:
         """No more ticks will be released: count what still waits as dropped."""
         for track in self._tracks.values():
-            track.finish()
+            for samples in track.waiting.values():
+                times = len({sample.originating_time for sample in samples})
+                track.counts.dropped["after_end"] += times
+                track.counts.dropped["duplicate"] += len(samples) - times
+            track.waiting.clear()

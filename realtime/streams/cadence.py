@@ -21,9 +21,10 @@ class Cadence:
         self._last = time
 
     @property
-    def shortest(self) -> int:
-        """ns; the shortest of the last intervals, 0 until there are enough of them."""
-        return min(self._intervals) if len(self._intervals) == RECENT else 0
+    def quiet(self) -> int:
+        """ns after a sample in which no other comes: less than the shortest of the last intervals; 0 until
+        there are enough of them."""
+        return max(min(self._intervals) - 1, 0) if len(self._intervals) == RECENT else 0
 
     @property
     def usual(self) -> int | None:

@@ -1,7 +1,7 @@
 """When the ticks of a live run are emitted: pure, no clock of its own, no threads.
 
 A tick is due when the watermark of every running source has passed it, or at its deadline, `max_wait` after
-its time. Nobody waits for a source that is lost. So ticks come at their rate whether or not anything arrives,
+its time. No tick waits for a lost source. So ticks come at their rate whether or not anything arrives,
 each once and in order.
 """
 
@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Final
 
 from .alignment import END, Aligner
-from .samples import Observation, Sample, Timing
+from .samples import Observation, Sample
 
 MAX_WAIT: Final = 50_000_000  # ns; a picture of a 30 Hz camera and its face, or 40 ms of sound
 
@@ -32,7 +32,6 @@ class Pacing:
         self._lost: set[str] = set()
         self._reached = dict.fromkeys(running, 0)  # the first tick that each source has not reached
         self._waits: defaultdict[int, dict[str, float]] = defaultdict(dict)  # of ticks not emitted yet, ms
-        self._newest: dict[int, int] = {}
         for modality in aligner.counts.keys() - running:
             aligner.advance(modality, END)
 
@@ -42,15 +41,14 @@ class Pacing:
         waits = any(reached <= self._tick for m, reached in self._reached.items() if m not in self._lost)
         return self._aligner.time(self._tick) + (self._max_wait if waits else 0)
 
-    def push(self, sample: Sample, reached: int, now: int) -> None:
+    def push(self, sample: Sample, reached: int, now: int, extract_ms: float | None = None) -> None:
         """Take a sample that arrived at `now` (ns).
 
         Args:
             reached: ns; its source's watermark. Samples from before it that still come are late.
+            extract_ms: how long feature extraction took.
         """
-        self._aligner.push(sample)
-        tick = max(self._aligner.first_tick(sample.originating_time), self._tick)
-        self._newest[tick] = max(self._newest.get(tick, sample.originating_time), sample.originating_time)
+        self._aligner.push(sample, sample.originating_time, extract_ms)
         self.advance(sample.modality, reached, now)
 
     def advance(self, modality: str, watermark: int, now: int) -> None:
@@ -59,21 +57,20 @@ class Pacing:
         self._reach(modality, watermark, now)
 
     def lose(self, modality: str) -> None:
-        """Wait no longer for that source, until it has brought something."""
+        """Wait no longer for that source, until it delivers again."""
         self._lost.add(modality)
 
     def next(self, now: int) -> Observation | None:
-        """The next observation, if it is due; its timing has the waits and the newest originating time."""
+        """The next observation, if it is due; its timing lacks `due`, and `newest` is an originating time."""
         for modality in self._lost:
             self._reach(modality, now, now)
         passed = min(self._aligner.watermark, now)
         observation = next(self._aligner.release_until(max(passed, now - self._max_wait)), None)
         if observation is None:
             return None
-        tick = observation.tick
-        self._tick = tick + 1
-        timing = Timing(newest=self._newest.pop(tick, None), waits=self._waits.pop(tick, {}))
-        return replace(observation, timing=timing)
+        self._tick = observation.tick + 1
+        waits = self._waits.pop(observation.tick, {})
+        return replace(observation, timing=replace(observation.timing, waits=waits))
 
     def _reach(self, modality: str, watermark: int, now: int) -> None:
         self._aligner.advance(modality, watermark)

@@ -9,7 +9,6 @@ from enrapt.cli import view as module
 from enrapt.cli.view import HISTORY, View
 from enrapt.contracts.schemas import AUDIO, FACE, Schema
 from enrapt.realtime.engine.estimate import Engagement, Estimate, Latency
-from enrapt.realtime.sources.device import DeviceState
 from enrapt.realtime.sources.source import Wanted
 from enrapt.realtime.streams.counts import Counts
 from enrapt.realtime.streams.samples import Observation
@@ -106,11 +105,10 @@ def test_features_are_found_by_schema_under_any_name_and_are_absent_without():
 
 
 def test_open_devices_are_always_named_and_kept_media_too():
-    state, lost = DeviceState("open", 0), DeviceState("lost", 0)
     devices = {
-        "camera": SimpleNamespace(state=state, format="640×480", material="pictures"),
-        "microphone": SimpleNamespace(state=lost, format="16 kHz", material="sound"),
-        "gaze": SimpleNamespace(state=state, format="3 numbers", material=None),
+        "camera": SimpleNamespace(lost=False, format="640×480", material="pictures"),
+        "microphone": SimpleNamespace(lost=True, format="16 kHz", material="sound"),
+        "gaze": SimpleNamespace(lost=False, format="3 numbers", material=None),
     }
     shown = picture(a_view(0.5, end=None, devices=devices), 120)[0]
     assert shown.startswith("● live")

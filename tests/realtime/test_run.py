@@ -20,8 +20,9 @@ from enrapt.realtime.run import Run
 from enrapt.realtime.sources.demux import BrokenRecording
 from enrapt.realtime.sources.live import LiveSource
 from enrapt.realtime.sources.media import MediaSource
+from enrapt.realtime.sources.offer import Offer
 from enrapt.realtime.sources.session import SessionSource
-from enrapt.realtime.sources.source import Offer, Source
+from enrapt.realtime.sources.source import Source
 from enrapt.realtime.store.reader import SessionReader
 from enrapt.realtime.streams.counts import Counts
 from enrapt.realtime.streams.samples import SECOND, Observation

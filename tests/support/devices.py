@@ -7,21 +7,22 @@ import numpy as np
 
 from enrapt.contracts.schemas import AUDIO, FACE
 from enrapt.realtime.sources.device import Device
+from enrapt.realtime.sources.offer import Offer
 
 MS = 1_000_000
 
 
 class FakeDevice(Device):
-    """Delivers ones as features every `every_ms`, while it is not `lost`; extraction takes `extract_ms`.
+    """Delivers ones as features every `every_ms`, while it is not `unplugged`; extraction takes `extract_ms`.
 
     Like a camera, it works on the newest material: what it had no time for is `superseded`.
     """
 
     def __init__(self, schema=FACE, every_ms=33.0, extract_ms=0.0, name="camera", values=None):
         super().__init__()
-        self.name, self.offer_name = name, schema.name.partition("/")[0]
-        self.schema, self.dim = schema.name, schema.dim
-        self.lost, self.captured, self.failure = False, 0, None
+        self.name = name
+        self.offer = Offer(schema.name.partition("/")[0], schema.name, schema.dim)
+        self.unplugged, self.captured, self.failure = False, 0, None
         self.extracted = []  # ns; originating times
         self._values = np.ones(schema.dim, np.float32) if values is None else values
         self._every, self._extract = round(every_ms * MS), extract_ms / 1000
@@ -33,8 +34,8 @@ class FakeDevice(Device):
         return "simulated"
 
     @property
-    def state(self):
-        return self._state._replace(name="lost") if self.lost else self._state
+    def lost(self):
+        return self.unplugged or self._lost
 
     def _open(self):
         self._thread.start()
@@ -49,15 +50,15 @@ class FakeDevice(Device):
         try:
             while not self._stopped.wait(0.001):
                 number = inlet.clock() // self._every
-                if self.lost or number == last:
-                    last = max(last, number) if self.lost else last
+                if self.unplugged or number == last:
+                    last = max(last, number) if self.unplugged else last
                     continue
                 at = number * self._every
                 self.captured += number - last
                 if number - last > 1:
                     inlet.drop("superseded", number - last - 1)
                 last = number
-                self._received(at)
+                self._lost = False
                 if (reason := inlet.unwanted) is not None:
                     inlet.drop(reason)
                     continue

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from enrapt.contracts.errors import UserError
 from enrapt.contracts.schemas import AUDIO
 from enrapt.realtime.features.resampling import RATE
-from enrapt.realtime.sources.device import DeviceState
 from enrapt.realtime.sources.microphone import MicrophoneAudio
 from enrapt.realtime.streams.samples import SECOND, Sound
 from tests.support.inlet import FakeInlet, until
@@ -93,8 +92,8 @@ class Microphone:
         assert not self.inlet.errors
 
     @property
-    def state(self) -> DeviceState:
-        return self.device.state
+    def lost(self) -> bool:
+        return self.device.lost
 
     def heard(self, seconds: float) -> list[Sound]:
         """All that comes from now on until it is so much sound."""

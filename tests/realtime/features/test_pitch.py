@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from enrapt.realtime.features.pitch import RATE, VOICED, WINDOW, pitch
+from enrapt.realtime.features.pitch import VOICED, WINDOW, pitch
+from enrapt.realtime.features.resampling import RATE
 
 SECONDS = np.arange(WINDOW) / RATE
 

@@ -55,7 +55,7 @@ def test_ticks_go_on_when_devices_are_lost_and_return(tiny_bundle):
 
     def unplug(estimate):
         for device in devices:
-            device.lost = 25 <= estimate.tick < 50
+            device.unplugged = 25 <= estimate.tick < 50
 
     estimates, _ = live(devices, tiny_bundle, 3.0, unplug)
     assert [e.tick for e in estimates] == list(range(76))
@@ -138,7 +138,7 @@ def test_paused_nothing_is_extracted_and_ticks_go_on(tiny_bundle):
 
 def test_after_a_reset_the_model_starts_over(tiny_bundle):
     device = camera()
-    device.lost = True
+    device.unplugged = True
     with Run(LiveSource([device]), tiny_bundle) as run:
         estimates = []
         for estimate in itertools.islice(run, 25):

@@ -7,7 +7,8 @@ import pytest
 from enrapt.bundle.bundle import Bundle
 from enrapt.contracts.errors import UserError
 from enrapt.contracts.schemas import AUDIO, DEFAULT_MAX_AGE, FACE
-from enrapt.realtime.sources.source import Offer, Source, Wanted, match
+from enrapt.realtime.sources.offer import Offer
+from enrapt.realtime.sources.source import Source, Wanted, match
 from tests.support.bundles import make_bundle
 
 FACES = Offer("face", FACE.name, FACE.dim)

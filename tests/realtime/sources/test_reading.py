@@ -1,6 +1,6 @@
 """What is read of a recording: everything, in a defined order."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import count
 
 import numpy as np
@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from enrapt.realtime.features.audio import AudioFeatures
-from enrapt.realtime.sources.reading import Material, Reading
+from enrapt.realtime.sources.reading import Material
+from enrapt.realtime.sources.reading import read as read_material
 from enrapt.realtime.streams.samples import SECOND, Frame, Sample, Sound
 
 MS = 1_000_000
@@ -29,8 +30,8 @@ def first_tick(originating_time: int) -> int:
     return -(-originating_time // (40 * MS))
 
 
-def read(recording, *, audio=True, pictures=True, in_order=False) -> Reading:
-    return Reading(recording, AudioFeatures("audio") if audio else None, pictures, first_tick, in_order)
+def read(recording, *, audio=True, pictures=True, in_order=False) -> Iterator[Material]:
+    return read_material(recording, AudioFeatures("audio") if audio else None, pictures, first_tick, in_order)
 
 
 def times(found: Sequence[Material], kind: type) -> list[int]:
@@ -47,11 +48,11 @@ def test_material_comes_in_the_order_of_the_file(scripted):
 
 
 def test_a_superseded_picture_is_left_out_and_counted(scripted):
-    reading = read(scripted([frame(k) for k in (0, 8, 16, 40, 41, 80)]), audio=False)
-    found = list(reading)
+    recording = scripted([frame(k) for k in (0, 8, 16, 40, 41, 80)])
+    found = list(read(recording, audio=False))
     # The ticks are at 0, 40 and 80 ms: 8 and 16 give way to 40, and 41 to 80.
     assert times(found, Frame) == [0, 40, 80]
-    assert reading.superseded == 3
+    assert recording.counts == {"superseded": 3}
 
 
 def test_what_does_not_matter_is_left_out(scripted):
@@ -93,7 +94,7 @@ def test_in_order_holds_back_no_more_than_it_may(scripted, monkeypatch):
         for held in count():
             yield frame(40 * held, size=10)  # 300 bytes, and never a sound
 
-    next(iter(read(scripted(items()), in_order=True)))
+    next(read(scripted(items()), in_order=True))
     assert held == 11  # and one that waits for the next
 
 

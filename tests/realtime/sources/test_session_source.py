@@ -11,8 +11,9 @@ from enrapt.contracts.schemas import AUDIO, FACE
 from enrapt.realtime.controls import RESET
 from enrapt.realtime.engine.estimate import Estimate
 from enrapt.realtime.run import Run
+from enrapt.realtime.sources.offer import Offer
 from enrapt.realtime.sources.session import SessionSource
-from enrapt.realtime.sources.source import Offer, Source
+from enrapt.realtime.sources.source import Source
 from enrapt.realtime.store.folder import SessionWriter
 from enrapt.realtime.store.reader import SessionReader
 from enrapt.realtime.streams.samples import SECOND, Observation, Sample

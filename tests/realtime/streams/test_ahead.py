@@ -6,7 +6,7 @@ from itertools import count, islice
 
 import pytest
 
-from enrapt.realtime.streams.ahead import DEPTH, Ahead
+from enrapt.realtime.streams.ahead import DEPTH, ahead
 
 
 def running() -> int:
@@ -27,8 +27,8 @@ def test_all_items_come_in_order_from_another_thread(n):
             threads.add(threading.current_thread())
             yield k
 
-    with Ahead(items()) as ahead:
-        assert list(ahead) == list(range(n))
+    with ahead(items()) as taken_ahead:
+        assert list(taken_ahead) == list(range(n))
     assert threading.current_thread() not in threads
     assert not running()
 
@@ -37,16 +37,16 @@ def test_all_items_come_in_order_from_another_thread(n):
 @pytest.mark.parametrize("n", [0, 3, 100])
 def test_what_the_iterator_raises_comes_after_what_it_gave(n, error):
     found: list[int] = []
-    with Ahead(failing(n, error)) as ahead, pytest.raises(type(error)):
-        found.extend(ahead)
+    with ahead(failing(n, error)) as taken_ahead, pytest.raises(type(error)):
+        found.extend(taken_ahead)
     assert found == list(range(n))
     assert not running()
 
 
 @pytest.mark.parametrize("taken", [0, 1, 100])
 def test_leaving_stops_the_thread_wherever_it_is(taken):
-    with Ahead(count()) as ahead:
-        assert list(islice(ahead, taken)) == list(range(taken))
+    with ahead(count()) as taken_ahead:
+        assert list(islice(taken_ahead, taken)) == list(range(taken))
         assert running()
     assert not running()
 
@@ -60,13 +60,13 @@ def test_it_is_ahead_by_no_more_than_its_depth():
             given += 1
             yield given
 
-    with Ahead(items()) as ahead:
-        for taken in islice(ahead, 100):
+    with ahead(items()) as taken_ahead:
+        for taken in islice(taken_ahead, 100):
             assert given <= taken + DEPTH + 1
 
 
 def test_one_may_run_ahead_of_another():
-    with Ahead(count()) as numbers, Ahead(k * k for k in numbers) as squares:
+    with ahead(count()) as numbers, ahead(k * k for k in numbers) as squares:
         assert list(islice(squares, 1000)) == [k * k for k in range(1000)]
         assert running() == 2
     assert not running()
@@ -83,6 +83,6 @@ def test_leaving_closes_what_the_iteration_opened():
                 closed.set()
 
     endless = Endless()
-    with Ahead(endless) as ahead:
-        next(iter(ahead))
+    with ahead(endless) as taken_ahead:
+        next(iter(taken_ahead))
     assert closed.is_set()

@@ -1,0 +1,99 @@
+"""Where a live device delivers its samples."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..streams.samples import Sample
+
+if TYPE_CHECKING:
+    from .live import LiveSource
+    from .source import Wanted
+
+
+class Inlet:
+    """Takes the samples of one device; every method may be called from any thread.
+
+    All times are ns on the session's clock; the live source's begin at its first tick.
+
+    Attributes:
+        modality, schema, dim, max_age: see `Wanted`.
+    """
+
+    def __init__(self, source: "LiveSource", wanted: "Wanted") -> None:
+        self._source, self.modality = source, wanted.name
+        self.schema, self.dim, self.max_age = wanted.schema, wanted.dim, wanted.max_age
+        self._sequence = 0
+
+    @property
+    def unwanted(self) -> str | None:
+        """None while samples are wanted, else why not: `before_start`, `paused` or `after_end`. What a device
+        captures then it neither extracts nor keeps, and counts with `drop(reason)`."""
+        source = self._source
+        if source.zero is None:
+            return "before_start"
+        return "after_end" if source.stopped else "paused" if source.paused else None
+
+    def clock(self) -> int:
+        """The session's clock now."""
+        return self._source.session_clock()
+
+    def next_tick(self, time: int) -> int:
+        """The time of the first tick that a sample of that originating time can serve."""
+        aligner, zero = self._source.aligner, self._source.zero or 0
+        return aligner.time(aligner.first_tick(time - zero)) + zero
+
+    def sample(
+        self,
+        values: NDArray[np.float32] | None,
+        time: int,
+        reached: int | None = None,
+        extract_ms: float | None = None,
+    ) -> None:
+        """Deliver a sample.
+
+        Args:
+            values: float32 `[dim]`; None where the sensor worked and there was nothing to measure.
+            time: its originating time.
+            reached: no other sample with an originating time up to this is expected; `time` if not given.
+            extract_ms: how long feature extraction took.
+        """
+        source = self._source
+        if (reason := self.unwanted) is not None:  # since its extraction began
+            self.drop(reason)
+            return
+        assert source.zero is not None
+        if values is not None and values.shape != (self.dim,):
+            raise ValueError(f"{self.modality} has shape {values.shape}, expected ({self.dim},)")
+        sample = Sample(self.modality, time - source.zero, values, self._sequence)
+        self._sequence += 1
+        with source.changed:
+            now = source.now()
+            if source.arrivals is not None:
+                source.arrivals.append((sample, now))
+            source.pacing.push(sample, (time if reached is None else reached) - source.zero, now, extract_ms)
+            source.changed.notify_all()
+
+    def advance(self, reached: int) -> None:
+        """No sample with an originating time ≤ `reached` is expected any more."""
+        source = self._source
+        if source.zero is not None:
+            with source.changed:
+                source.pacing.advance(self.modality, reached - source.zero, source.now())
+                source.changed.notify_all()
+
+    def drop(self, reason: str, n: int = 1) -> None:
+        """Count samples as captured and dropped."""
+        with self._source.changed:
+            self._source.counts[self.modality].drop(reason, n)
+
+    def warn(self, line: str) -> None:
+        """Show the user one line about this device; the run continues."""
+        self._source.warn(line)
+
+    def fail(self, error: BaseException) -> None:
+        """End the run: the error is raised where the estimates are used."""
+        with self._source.changed:
+            self._source.failure = error
+            self._source.changed.notify_all()
