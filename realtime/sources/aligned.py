@@ -1,6 +1,7 @@
 """Samples of a recording on the ticks of a bundle, as if none had been late."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 
 from ..streams.alignment import END, Aligner
@@ -11,7 +12,7 @@ from .source import Source, Wanted
 
 def aligned(
     samples: Mapping[str, Iterable[Sample]], wanted: Sequence[Wanted], rate: int, first: int, last: int
-) -> tuple[Iterator[Observation], Mapping[str, Counts]]:
+) -> tuple[Generator[Observation], Mapping[str, Counts]]:
     """Observations of samples that are all there, and where these went: complete after the iteration.
 
     Args:
@@ -20,7 +21,7 @@ def aligned(
     """
     aligner = Aligner(first, rate, {w.name: w.max_age for w in wanted})
 
-    def observations() -> Iterator[Observation]:
+    def observations() -> Generator[Observation]:
         for w in wanted:
             for sample in () if w.offer is None else samples.get(w.offer.name, ()):
                 aligner.push(replace(sample, modality=w.name))
@@ -34,7 +35,7 @@ def aligned(
 
 
 def recorded(
-    source: Source, observations: Iterable[Observation], samples: Iterable[tuple[Sample, int]]
+    source: Source, observations: Generator[Observation], samples: Iterable[tuple[Sample, int]]
 ) -> Iterator[Observation]:
     """The observations; the samples go to the source's `arrivals`, if they are wanted, at their times.
 
@@ -43,11 +44,12 @@ def recorded(
     """
     left = iter(samples if source.arrivals is not None else ())
     following = next(left, None)
-    for observation in observations:
-        while following is not None and following[1] <= observation.time:
-            if source.arrivals is not None and not source.paused:
-                source.arrivals.append(following)
-            following = next(left, None)
-        yield observation
+    with closing(observations):  # where the run ends early, so that counts are complete
+        for observation in observations:
+            while following is not None and following[1] <= observation.time:
+                if source.arrivals is not None and not source.paused:
+                    source.arrivals.append(following)
+                following = next(left, None)
+            yield observation
     if following is not None and source.arrivals is not None:
         source.arrivals += [following, *left]
