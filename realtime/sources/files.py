@@ -1,6 +1,7 @@
 """The source of a path."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,22 +25,20 @@ def open_source(
     """
     from .xdf_file import is_xdf
 
+    opened: Callable[..., Source]
     if path.is_dir():
-        from .session import SessionSource  # which needs pyarrow
+        from .session import SessionSource as opened  # which needs pyarrow
 
-        _check(path, "a recorded session", options, {"reassemble"})
-        return SessionSource(path, **options)
-    if is_xdf(path):
-        from .xdf import XdfSource
+        kind, possible = "a recorded session", {"reassemble"}
+    elif is_xdf(path):
+        from .xdf import XdfSource as opened
 
-        _check(path, "an XDF file", options, {"streams"})
-        return XdfSource(path, **options)
-    from .media import MediaSource
+        kind, possible = "an XDF file", {"streams"}
+    else:
+        from .media import MediaSource
 
-    _check(path, "a recording", options, {"start", "end", "realtime"})
-    return MediaSource(path, face_model=face_model, **options)
-
-
-def _check(path: Path, kind: str, options: dict[str, Any], possible: set[str]) -> None:
+        opened = partial(MediaSource, face_model=face_model)
+        kind, possible = "a recording", {"start", "end", "realtime"}
     if unknown := sorted(options.keys() - possible):
         raise UserError(f"{path}: {kind} is replayed without {', '.join(unknown)}: leave that out")
+    return opened(path, **options)

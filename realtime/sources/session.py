@@ -1,13 +1,14 @@
 """A recorded session as a source: its observations, or its samples aligned again."""
 
 import heapq
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from ...bundle.metadata import ModalitySpec
 from ...contracts.errors import UserError
 from ..store.reader import SessionReader
+from ..streams.alignment import Aligner
 from ..streams.samples import Observation, Sample
 from .aligned import aligned, recorded
 from .offer import Offer
@@ -49,28 +50,27 @@ class SessionSource(Source):
         self._wanted = wanted
         if self._reassemble:
             times = [observation.time for observation in self._reader.observations()]
-            samples = {m: (sample for sample, _ in self._reader.samples(m)) for m in self._reader.schemas}
-            first, last = (times[0], times[-1]) if times else (0, -1)
-            self._observations, self.counts = aligned(samples, wanted, rate, first, last)
-        else:
-            names = {w.name: None if w.offer is None else w.offer.name for w in wanted}
-            self._observations = (_renamed(o, names) for o in self._reader.observations())
+            first, self._last = (times[0], times[-1]) if times else (0, -1)
+            self._aligner = Aligner(first, rate, {w.name: w.max_age for w in wanted})
+            self.counts = self._aligner.counts
 
     def __iter__(self) -> Iterator[Observation]:
-        return recorded(self, self._observations, self._arrived())
+        observations: Iterator[Observation] = map(self._renamed, self._reader.observations())
+        if self._reassemble:
+            observations = aligned(self._aligner, (sample for sample, _ in self._arrived()), self._last)
+        return recorded(self, observations, self._arrived())
 
     def _arrived(self) -> Iterator[tuple[Sample, int]]:
-        """The recorded samples by the bundle's names, and when each came."""
-        rows = [self._renamed(w.offer.name, w.name) for w in self._wanted if w.offer is not None]
+        """The recorded samples by the bundle's names, and when each came, in that order."""
+        rows = [self._samples(w.offer.name, w.name) for w in self._wanted if w.offer is not None]
         return heapq.merge(*rows, key=lambda row: row[1])
 
-    def _renamed(self, modality: str, name: str) -> Iterator[tuple[Sample, int]]:
+    def _samples(self, modality: str, name: str) -> Iterator[tuple[Sample, int]]:
         for sample, arrived in self._reader.samples(modality):
             yield replace(sample, modality=name), arrived
 
-
-def _renamed(observation: Observation, names: Mapping[str, str | None]) -> Observation:
-    """The observation by the bundle's names; `names`: the recorded one by it."""
-    values = {name: None if offer is None else observation.values[offer] for name, offer in names.items()}
-    age = {name: None if offer is None else observation.age[offer] for name, offer in names.items()}
-    return Observation(observation.tick, observation.time, values, age)
+    def _renamed(self, old: Observation) -> Observation:
+        """The recorded observation by the bundle's names."""
+        values = {w.name: None if w.offer is None else old.values[w.offer.name] for w in self._wanted}
+        age = {w.name: None if w.offer is None else old.age[w.offer.name] for w in self._wanted}
+        return Observation(old.tick, old.time, values, age)

@@ -13,6 +13,7 @@ from ...contracts.errors import UserError
 from ..features.audio import AudioFeatures
 from ..features.resampling import Resampler
 from ..features.steady import Steady
+from ..streams.alignment import Aligner
 from ..streams.samples import SECOND, Observation, Sample, Sound
 from .aligned import aligned, recorded
 from .offer import Offer
@@ -66,29 +67,26 @@ class XdfSource(Source):
         data = load_streams(self._path, self._contents, sound, [*others, *labels])
         stamps = [data[stream.number]["time_stamps"] for stream, _ in self._chosen.values()]
         first = min((times.min() for times in stamps if len(times)), default=0.0)
-        samples = {
+        self._samples = {
             name: list((_audio if kind == "sound" else _features)(name, data[stream.number], first))
             for name, (stream, kind) in self._chosen.items()
         }
-        last = max((s.originating_time for given in samples.values() for s in given), default=-1)
-        self.duration = last / SECOND
+        times = (sample.originating_time for samples in self._samples.values() for sample in samples)
+        self._last = max(times, default=-1)
+        self.duration = self._last / SECOND
         self.marks = sorted(
             (round((time - first) * SECOND), " ".join(map(str, texts)))
             for number in labels
             if number in data
             for time, texts in zip(data[number]["time_stamps"], data[number]["time_series"], strict=True)
         )
-        self._samples = samples
-        self._observations, self.counts = aligned(samples, wanted, rate, 0, last)
+        self._aligner = Aligner(0, rate, {w.name: w.max_age for w in wanted})
+        self.counts = self._aligner.counts
 
     def __iter__(self) -> Iterator[Observation]:
-        return recorded(self, self._observations, self._arrived())
-
-    def _arrived(self) -> Iterator[tuple[Sample, int]]:
-        """All samples in the order of their times, and those times."""
-        samples = itertools.chain.from_iterable(self._samples.values())
-        for sample in sorted(samples, key=lambda sample: sample.originating_time):
-            yield sample, sample.originating_time
+        samples = list(itertools.chain.from_iterable(self._samples.values()))
+        arrived = ((s, s.originating_time) for s in sorted(samples, key=lambda s: s.originating_time))
+        return recorded(self, aligned(self._aligner, samples, self._last), arrived)
 
     @property
     def _all(self) -> str:
