@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="video with sound, video or sound alone, a session's folder, or an XDF file of LabRecorder",
     )
     add_run_arguments(parser)
-    add("--realtime", action="store_true", help="emit each estimate at its time, not before")
+    add("--realtime", action="store_true", default=None, help="emit each estimate at its time, not before")
     add("--start", metavar="S", type=float, help="begin at S seconds")
     add("--end", metavar="S", type=float, help="stop at S seconds")
     add(
@@ -28,7 +28,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_false",
         help="write no latencies: two replays give the same bytes",
     )
-    add("--reassemble", action="store_true", help="align a session's samples again, as if none had been late")
+    add(
+        "--reassemble",
+        action="store_true",
+        default=None,
+        help="align a session's samples again, as if none had been late",
+    )
     add("--record", metavar="FOLDER", type=Path, help="keep features and estimates in a new folder")
     add_face_model_arguments(parser)
 
@@ -38,8 +43,9 @@ def run(args: argparse.Namespace) -> int:
     from ..realtime.sources.files import open_source
     from .show import show, warn
 
-    options = {name: getattr(args, name) for name in ("realtime", "start", "end", "reassemble")}
-    options = {name: value for name, value in (options | {"streams": streams_of(args)}).items() if value}
+    given = {"streams": streams_of(args) or None}
+    given |= {name: getattr(args, name) for name in ("realtime", "start", "end", "reassemble")}
+    options = {name: value for name, value in given.items() if value is not None}
     source = open_source(args.source, face_model=face_model_of(args), **options)
     context = context_of(args)
     replay = Run(

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
@@ -119,7 +120,7 @@ class Tables:
 
     def __init__(self, names: Mapping[str, str | None], dims: Mapping[str, int]) -> None:
         for modality, name in names.items():
-            if not modality.isidentifier() or modality in RESERVED:
+            if not re.fullmatch(r"\w[\w.-]*", modality) or modality in RESERVED:
                 raise ValueError(f"{modality!r} cannot be the name of a modality")
             if name is None and modality not in dims:
                 raise ValueError(f"{modality!r} has no schema and no dims")

@@ -16,8 +16,8 @@ from enrapt.realtime.store.tables import Encoder, Tables
 from enrapt.realtime.streams.samples import Observation, Sample
 from tests.support.session_rows import DESCRIPTION, plain, record, tick
 
-DIMS = {"pulse": 2, "gaze": 1, "posture": 5}
-DESCRIPTION_OF_ANY = {"schemas": {"pulse": "pulse/3", "gaze": None, "posture": "posture/1"}, "dims": DIMS}
+DIMS = {"pulse": 2, "gaze": 1, "left-hand.x": 5}
+DESCRIPTION_OF_ANY = {"schemas": {"pulse": "pulse/3", "gaze": None, "left-hand.x": "hand/1"}, "dims": DIMS}
 
 
 def rows(n: int) -> tuple[list[tuple[Sample, int]], Observation, Estimate]:
