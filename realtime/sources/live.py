@@ -51,18 +51,21 @@ class LiveSource(Source):
         self._running: Mapping[str, Device] = {}
 
     def offers(self, inputs: Sequence[ModalitySpec]) -> Sequence[Offer]:
-        return [device.offer for device in self._all]
+        self._offers = [replace(device.offer) for device in self._all]  # two cameras offer the same
+        return self._offers
 
     def open(self, wanted: Sequence[Wanted], rate: int) -> None:
         self.aligner = Aligner(0, rate, {w.name: w.max_age for w in wanted})
         self.counts = self.aligner.counts
         running = {w.name: w for w in wanted if w.offer is not None}
         self.pacing = Pacing(self.aligner, list(running), self._max_wait)
-        self._running = {
-            name: next(device for device in self._all if device.offer is w.offer)
-            for name, w in running.items()
-        }
-        self.devices = {device.name: device for device in self._running.values()}
+        offered = list(zip(self._offers, self._all, strict=True))
+        self._running = {name: next(d for o, d in offered if o is w.offer) for name, w in running.items()}
+        names = [device.name for device in self._running.values()]
+        counted = [
+            f"{name} {n}" if (n := names[: i + 1].count(name)) > 1 else name for i, name in enumerate(names)
+        ]
+        self.devices = dict(zip(counted, self._running.values(), strict=True))
         with ExitStack() as stack:  # what was opened is closed again if the rest cannot be
             for name, device in self._running.items():
                 if self.keeps_media:

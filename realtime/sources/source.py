@@ -120,7 +120,7 @@ def match(source: Source, bundle: Metadata) -> list[Wanted]:
                 for offer in left:
                     if offer.fits(modality) and (offer.name == modality.name or not same_name):
                         chosen[modality.name] = offer
-                        left.remove(offer)
+                        left = [one for one in left if one is not offer]
                         break
     missing = {m.name for m in inputs} - chosen.keys()
     unused = [offer for offer in left if offer.required or offer.name in missing]

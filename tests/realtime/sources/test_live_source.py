@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 
 from enrapt.contracts.errors import UserError
+from enrapt.contracts.schemas import FACE
 from enrapt.realtime.controls import RESET
 from enrapt.realtime.run import Run
 from enrapt.realtime.sources.live import LiveSource
 from enrapt.realtime.sources.pushed import Pushed
 from enrapt.realtime.store.reader import SessionReader
+from tests.support.bundles import make_bundle
 from tests.support.devices import camera, microphone
 
 pytestmark = pytest.mark.live
@@ -196,3 +198,14 @@ def test_pushed_features_of_any_schema_reach_the_model(three_bundle):
     assert present["voice"][10]
     assert all(present["gaze"][20:40])  # its max_age is 1 s
     assert estimates[10].surprise["heart"] == pytest.approx(30.25, abs=0.01)
+
+
+def test_two_cameras_give_two_modalities_of_the_same_schema(tmp_path):
+    bundle = tmp_path / "pair.onnx"
+    make_bundle(bundle, [("anna", FACE.dim, FACE.name, None), ("ben", FACE.dim, FACE.name, None)])
+    first, second = camera(), camera(values=np.full(FACE.dim, 2, np.float32))
+    with Run(LiveSource([first, second]), bundle) as run:
+        *_, last = itertools.islice(run, 20)
+        assert list(run.source.devices.values()) == [first, second]
+        assert list(run.source.devices) == ["camera", "camera 2"]
+    assert last.surprise == {"anna": 1.0, "ben": 2.0}  # the means of what each saw
