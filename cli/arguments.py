@@ -11,26 +11,17 @@ from ..contracts.errors import UserError
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--bundle", metavar="B", default="default", help="file or name of a shipped bundle (%(default)s)")
-    add(
+    repeated = partial(add, action="append", default=[])
+    repeated(
         "--to",
         metavar="ADDRESS",
-        action="append",
-        default=[],
         help="an output, may be repeated: jsonl:FILE, csv:FILE, parquet:FILE, - for standard output, lsl:, "
         "osc://HOST:PORT/PATH, mqtt://HOST/TOPIC, or ui, a page in the browser",
     )
-    add(
-        "--context",
-        metavar="NAME=X,…",
-        action="append",
-        default=[],
-        help="a context modality's constant values",
-    )
-    add(
+    repeated("--context", metavar="NAME=X,…", help="a context modality's constant values")
+    repeated(
         "--stream",
         metavar="MODALITY=NAME",
-        action="append",
-        default=[],
         help="the stream that gives a modality: live lsl:NAME, of an XDF file NAME",
     )
 

@@ -14,9 +14,8 @@ CLIP = Path(__file__).with_name("demo.mp4")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "-o", dest="folder", metavar="FOLDER", type=Path, default=Path("enrapt-demo"), help="(%(default)s)"
-    )
+    add, folder = parser.add_argument, Path("enrapt-demo")
+    add("-o", dest="folder", metavar="FOLDER", type=Path, default=folder, help="(%(default)s)")
     add_face_model_arguments(parser)
 
 

@@ -51,11 +51,8 @@ def run(args: argparse.Namespace) -> int:
     findings = [*libraries(), face_model(args.face_model, args.fetch), bundle(), *live(), *extras()]
     status = {finding.name: finding.status for finding in findings if finding.group == REPLAY}
     can_replay = "missing" not in status.values()
-    about = {
-        "enrapt": _version("enrapt"),
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-    }
+    python, system = platform.python_version(), platform.platform()
+    about = {"enrapt": _version("enrapt"), "python": python, "platform": system}
     if args.json:
         every = [asdict(finding) for finding in findings]
         print(json.dumps({**about, "can_replay": can_replay, "findings": every}, indent=2))
@@ -84,8 +81,7 @@ def libraries() -> Iterator[Finding]:
                 yield Finding(REPLAY, distribution, "missing", _line(error), remedy)
         else:
             # opencv-python, for example, has the module cv2, too.
-            found = _version(distribution) or "from another distribution"
-            yield Finding(REPLAY, distribution, "ok", found)
+            yield Finding(REPLAY, distribution, "ok", _version(distribution) or "from another distribution")
 
 
 def face_model(explicit: Path | None, fetch: bool) -> Finding:
@@ -148,11 +144,8 @@ def _microphones(sounddevice: Any) -> Finding:
         default = sounddevice.default.device[0]
     except sounddevice.PortAudioError as error:
         return Finding(LIVE, "microphones", "missing", _line(error), "connect one, or start the sound server")
-    names = [
-        device["name"] + (" (default)" if device["index"] == default else "")
-        for device in devices
-        if device["max_input_channels"] > 0
-    ]
+    inputs = [device for device in devices if device["max_input_channels"] > 0]
+    names = [device["name"] + (" (default)" if device["index"] == default else "") for device in inputs]
     if not names:
         remedy = "connect one; in a container or over ssh, give this user access to the sound server"
         return Finding(LIVE, "microphones", "missing", "none", remedy)
@@ -238,9 +231,7 @@ def _print(findings: list[Finding], about: dict[str, str | None], verdict: str) 
     console.print(fill(f"enrapt {about['enrapt']}, Python {about['python']}, {about['platform']}"))
     for group in GROUPS:
         console.print(f"\n{group}", style="bold")
-        for finding in findings:
-            if finding.group != group:
-                continue
+        for finding in (each for each in findings if each.group == group):
             console.print(f"  {finding.status:<8} ", style=colour[finding.status], end="")
             line = fill(f"{finding.name:<22} {finding.found}", width=width - 11, subsequent_indent=" " * 34)
             console.print(line, soft_wrap=True)

@@ -87,11 +87,7 @@ def warn(line: str) -> None:
 
 @contextlib.contextmanager
 def _signals_stop(run: "Run") -> Iterator[list[int]]:
-    """Ctrl-C and SIGTERM end the run after the current tick; a second one ends the program.
-
-    Yields:
-        the signals received.
-    """
+    """Ctrl-C and SIGTERM, which it yields, end the run after the current tick, a second one the program."""
     received: list[int] = []
 
     def end(number: int, frame: FrameType | None) -> None:

@@ -10,11 +10,7 @@ if TYPE_CHECKING:
 
 
 def summary(run: "Run", wall: float) -> str:
-    """A run in a few lines: ticks, presence, latencies, and what became of every sample and estimate.
-
-    Args:
-        wall: seconds that the run took.
-    """
+    """A run of `wall` seconds: ticks, presence, latencies, and what became of every sample and estimate."""
     ticks = run.statistics.ticks
     lines = [
         f"{ticks} ticks in {wall:.1f} s: {ticks / wall:.1f} per second, "

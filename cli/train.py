@@ -36,11 +36,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def use_threads(threads: int) -> None:
-    """Configure PyTorch: the same seed and number of threads give the same weights.
-
-    Raises:
-        UserError: fewer than one thread.
-    """
+    """Configure PyTorch for one thread or more: the same seed and number give the same weights."""
     import torch
 
     if threads < 1:
@@ -86,11 +82,7 @@ def train(trainer: "Trainer") -> None:
 
 
 def require_training() -> None:
-    """Check that the packages of `enrapt[train]` are installed.
-
-    Raises:
-        UserError: names the missing ones.
-    """
+    """Raise UserError, which names them, if packages of `enrapt[train]` are not installed."""
     needed = ("torch", "onnx", "onnxscript", "safetensors", "scipy", "tensorboard")
     if missing := [name for name in needed if not find_spec(name)]:
         raise UserError(f"{', '.join(missing)} not installed: pip install 'enrapt[train]'")

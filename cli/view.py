@@ -108,8 +108,7 @@ class View:
         picture.add_row("[bold]engagement", _interval(estimate.engagement, width))
         picture.add_row("last minute", Text(self._sparkline(width), style="blue"))
         for modality, there in estimate.present.items():
-            age = estimate.age_ms[modality]
-            surprise = estimate.surprise[modality]
+            age, surprise = estimate.age_ms[modality], estimate.surprise[modality]
             nats = "" if surprise is None else f"   surprise {surprise:.1f} nats"
             state = f"[green]●[/] {age:.0f} ms old{nats}" if there else "[yellow]○[/] missing"
             picture.add_row(modality, state)
@@ -177,12 +176,10 @@ def _interval(engagement: Engagement, width: int) -> Text:
 
 def devices(run: "Run") -> str:
     """What is open, whether it is lost, and whether pictures or sound are kept."""
-    described = []
-    for name, device in run.source.devices.items():
-        lost = " (lost)" if device.lost else ""
-        described.append(f"{name} {device.format}{lost}")
+    found = run.source.devices
+    described = [f"{name} {d.format}{' (lost)' if d.lost else ''}" for name, d in found.items()]
     if run.source.keeps_media:
-        kept = " AND ".join(sorted(d.material.upper() for d in run.source.devices.values() if d.material))
+        kept = " AND ".join(sorted(d.material.upper() for d in found.values() if d.material))
         described.append(f"{kept} ARE KEPT" if kept != "SOUND" else "SOUND IS KEPT")
     return "; ".join(described)
 

@@ -16,15 +16,10 @@ MEDIA: Final = "media.mkv"  # in a session's folder
 
 
 class Recorder:
-    """Records a run; see `store.folder`. Used by the run's thread.
-
-    Args:
-        folder: a new one.
-        description: for `session.json`.
-        source: whose samples, and pictures and sound if it is to keep them, are recorded; it is open.
+    """Records a run with an open source in a new folder; see `store.folder`. Used by the run's thread.
 
     Attributes:
-        media: writes pictures and sound, if they are to be kept; it must be closed before `end`.
+        media: writes pictures and sound, if the source is to keep them; it must be closed before `end`.
 
     Raises:
         UserError: the folder cannot be written, or there is nothing to keep; later, from any call, writing

@@ -30,7 +30,5 @@ def write_report(estimates: Sequence[Estimate], path: Path, title: str, marks: S
     }
     # Within a script, only "</" could end it.
     text = json.dumps(data, separators=(",", ":")).replace("</", "<\\/")
-    page = (
-        _PAGE.read_text(encoding="utf-8").replace("{{title}}", html.escape(title)).replace("{{data}}", text)
-    )
-    write_atomically(path, page.encode())
+    page = _PAGE.read_text(encoding="utf-8").replace("{{title}}", html.escape(title))
+    write_atomically(path, page.replace("{{data}}", text).encode())

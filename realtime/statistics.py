@@ -60,11 +60,7 @@ class Statistics:
         return {modality: n / self.ticks for modality, n in self._present.items()}
 
     def latency(self, recent: bool = False) -> Mapping[str, tuple[float, float, float]]:
-        """50th, 95th and 99th percentile, ms, by stage, over the ticks that had it.
-
-        Args:
-            recent: of the last minute only.
-        """
+        """50th, 95th, 99th percentile, ms, by stage, of ticks that had it; `recent`: of the last minute."""
         percentiles = {}
         for stage, latencies in self._latency.items():
             kept = latencies.recent if recent else latencies.kept

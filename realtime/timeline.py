@@ -18,17 +18,11 @@ from .engine.estimate import Estimate
 _BLUE: Final = "#0072B2"
 _COLOURS: Final = ("#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 
-
 Mark = tuple[float, str]  # seconds, label
 
 
 def draw_timeline(estimates: Sequence[Estimate], path: Path, title: str, marks: Sequence[Mark] = ()) -> None:
-    """Draw a run as a PNG picture: mean and 90 % interval, presence of each modality, surprise, marks.
-
-    Args:
-        estimates: of the complete run, at least one.
-        path: the picture; written atomically.
-        title: what was run.
+    """Draw a run of one estimate or more as a PNG picture, which is written atomically.
 
     Raises:
         UserError: the picture cannot be written.
@@ -38,19 +32,11 @@ def draw_timeline(estimates: Sequence[Estimate], path: Path, title: str, marks: 
     modalities = dict(zip(estimates[0].present, cycle(_COLOURS), strict=False))
     figure = Figure(figsize=(10, 5.2), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
-    top, strips, bottom = figure.subplots(
-        3, 1, sharex=True, gridspec_kw={"height_ratios": (10, 1 + len(modalities), 4)}
-    )
+    heights = {"height_ratios": (10, 1 + len(modalities), 4)}
+    top, strips, bottom = figure.subplots(3, 1, sharex=True, gridspec_kw=heights)
 
-    top.fill_between(
-        t,
-        [e.engagement.low for e in estimates],
-        [e.engagement.high for e in estimates],
-        color=_BLUE,
-        alpha=0.22,
-        linewidth=0,
-        label="90 % interval",
-    )
+    low, high = [e.engagement.low for e in estimates], [e.engagement.high for e in estimates]
+    top.fill_between(t, low, high, color=_BLUE, alpha=0.22, linewidth=0, label="90 % interval")
     top.plot(t, [e.engagement.mean for e in estimates], color=_BLUE, linewidth=1.6, label="mean")
     for at, label in marks:
         top.axvline(at, color="0.3", linewidth=0.9, linestyle="--")
@@ -61,17 +47,15 @@ def draw_timeline(estimates: Sequence[Estimate], path: Path, title: str, marks: 
 
     seen: list[float] = []
     for row, (modality, colour) in enumerate(modalities.items()):
-        bars = _runs([e.present[modality] for e in estimates])
-        strips.broken_barh(
-            [(t[first], t[last] - t[first] + tick) for first, last in bars], (row - 0.32, 0.64), color=colour
-        )
+        runs = _runs([e.present[modality] for e in estimates])
+        bars = [(t[first], t[last] - t[first] + tick) for first, last in runs]
+        strips.broken_barh(bars, (row - 0.32, 0.64), color=colour)
         surprise = [np.nan if (nats := e.surprise[modality]) is None else nats for e in estimates]
         bottom.plot(t, surprise, color=colour, linewidth=0.9)
         seen += [nats for nats in surprise if not np.isnan(nats)]
     strips.set_yticks(range(len(modalities)), list(modalities))
-    strips.set_ylim(len(modalities) - 0.4, -0.6)
+    strips.set(ylim=(len(modalities) - 0.4, -0.6), ylabel="present")
     strips.tick_params(axis="y", length=0)
-    strips.set_ylabel("present")
     bottom.set(xlabel="time, s", ylabel="surprise, nats", xlim=(t[0], t[-1] + tick))
     if seen:  # a single outlier would flatten the others
         lowest, highest = np.percentile(seen, (0.5, 99.5))

@@ -65,11 +65,7 @@ class Outputs:
         self._written = False
 
     def write(self, estimate: Estimate, observation: Observation) -> None:
-        """Deliver the estimate of a tick, made from this observation.
-
-        Raises:
-            BrokenPipeError: the reader of standard output has gone.
-        """
+        """As `Output.write`; raises BrokenPipeError when the reader of standard output has gone."""
         self._written = True
         if any(delivery.reader_gone for delivery in self._deliveries):
             raise BrokenPipeError
@@ -77,7 +73,6 @@ class Outputs:
             output.write(estimate, observation)
 
     def mark(self, t: float, label: str) -> None:
-        """Deliver a mark at `t` seconds of the session."""
         for output in self._outputs:
             output.mark(t, label)
 

@@ -33,7 +33,7 @@ def destination(address: str) -> Destination:
             their modules.
 
     Raises:
-        UserError: there is no such kind of output, or a package that it needs is not installed.
+        UserError: no such kind of output, an address of another form, or a package is not installed.
     """
     scheme, _, target = ("jsonl:-" if address == "-" else address).partition(":")
     if scheme in ("jsonl", "csv") and target:
@@ -92,11 +92,7 @@ class Url:
 
 
 def url(address: str) -> Url:
-    """The parts of an address, in which `@`, `/`, … within a part are percent-encoded.
-
-    Raises:
-        ValueError: it is not such an address.
-    """
+    """The parts of an address, in which `@`, `/`, … within a part are percent-encoded; else ValueError."""
     parts = urlsplit(address)
     # An @ in the path belongs to a password with a slash in it, whose first part would be taken for the host.
     if not parts.hostname or parts.port == 0 or "#" in address or "@" in parts.path:

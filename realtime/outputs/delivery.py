@@ -39,17 +39,15 @@ class Delivery:
         UserError: at construction, an output that is opened only once cannot be opened.
     """
 
-    def __init__(
-        self, destination: Destination, warn: Callable[[str], None], policy: Policy = "latest"
-    ) -> None:
-        self._destination, self._address, self._warn = destination, destination.address, warn
+    def __init__(self, to: Destination, warn: Callable[[str], None], policy: Policy = "latest") -> None:
+        self._destination, self._address, self._warn = to, to.address, warn
         self._mailbox: Mailbox[_Item] = Mailbox(WAITING, policy)
         self.counts: Counts = self._mailbox.counts
         self.state = "lost"
         self.reader_gone = False
         self._output: Output | None = None
-        if not destination.reopen:
-            self._output, self.state = destination.open(), "open"
+        if not to.reopen:
+            self._output, self.state = to.open(), "open"
         self._pause, self._next_attempt = BACK_OFF[0], 0.0
         self._warned = False  # that it is lost
         self._complete: bool | None = None  # of `close`

@@ -81,17 +81,15 @@ class LslOutput:
 
 def _outlets(name: str, columns: list[Column], rate: int) -> tuple[Any, Any]:
     labels = [column.name for column in columns]
-    # The same in every run with the same channels under this name on this machine: inlets use it to recover
-    # a stream.
+    # The same in every run with these channels, this name and this machine: inlets recover a stream by it.
     digest = hashlib.sha256(" ".join(labels).encode()).hexdigest()[:12]
     source = f"enrapt-{platform.node()}-{name}-{digest}"
     numbers_info = pylsl.StreamInfo(name, "Engagement", len(columns), rate, pylsl.cf_float32, source)
     numbers_info.set_channel_labels(labels)
     numbers_info.set_channel_types([_quantity(column).capitalize() for column in columns])
     numbers_info.set_channel_units([column.unit for column in columns])
-    marks_info = pylsl.StreamInfo(
-        f"{name}-marks", "Markers", 1, pylsl.IRREGULAR_RATE, pylsl.cf_string, f"{source}-marks"
-    )
+    irregular, string = pylsl.IRREGULAR_RATE, pylsl.cf_string
+    marks_info = pylsl.StreamInfo(f"{name}-marks", "Markers", 1, irregular, string, f"{source}-marks")
     for info in numbers_info, marks_info:
         acquisition = info.desc().append_child("acquisition")
         acquisition.append_child_value("manufacturer", "enrapt")

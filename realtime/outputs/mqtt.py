@@ -107,9 +107,8 @@ class MqttOutput:
         deadline = time.monotonic() + _LEAVING
         try:
             self._await_delivery(0, deadline)
-            self._client.publish(f"{self._topic}/status", "offline", qos=1, retain=True).wait_for_publish(
-                max(deadline - time.monotonic(), 0.1)
-            )
+            sent = self._client.publish(f"{self._topic}/status", "offline", qos=1, retain=True)
+            sent.wait_for_publish(max(deadline - time.monotonic(), 0.1))
         except (RuntimeError, ValueError):  # from paho, if the connection was lost meanwhile
             raise ConnectionError(_LOST) from None
         finally:
@@ -154,18 +153,13 @@ class MqttOutput:
 
 
 def mqtt_destination(address: str) -> Destination:
-    """The output of `mqtt://[USER:PASSWORD@]HOST[:PORT]/TOPIC[?qos=0|1|2]`, or `mqtts://…` over TLS.
-
-    Raises:
-        UserError: the address has another form.
-    """
+    """The output of `mqtt://[USER:PASSWORD@]HOST[:PORT]/TOPIC[?qos=0|1|2]`, or `mqtts://…` over TLS."""
     shown = without_password(address)
     try:
         parts = url(address)
         options = {"qos": "0", **parts.options}
-        wrong = (
-            set("#+\0") & set(parts.path) or not parts.path.strip("/") or len(parts.path.encode()) > 60_000
-        )
+        topic = parts.path
+        wrong = set("#+\0") & set(topic) or not topic.strip("/") or len(topic.encode()) > 60_000
         if wrong or options.keys() != {"qos"} or options["qos"] not in ("0", "1", "2"):
             raise ValueError(address)
         base, question, query = address.partition("?")

@@ -34,9 +34,8 @@ class OscOutput:
 
     def __init__(self, host: str, port: int, path: str) -> None:
         family, kind, protocol, _, to = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
-        self._to = to
+        self._to, self._path = to, path
         self._socket = socket.socket(family, kind, protocol)
-        self._path = path
         self._columns: list[Column] = []
 
     def write(self, estimate: Estimate, observation: Observation) -> None:
@@ -60,11 +59,7 @@ class OscOutput:
 
 
 def osc_destination(address: str) -> Destination:
-    """The output of `osc://HOST:PORT/PATH`.
-
-    Raises:
-        UserError: the address has another form.
-    """
+    """The output of `osc://HOST:PORT/PATH`."""
     try:
         parts = url(address)
         if not parts.port or not _PATH.fullmatch(parts.path) or parts.options or parts.user is not None:

@@ -32,21 +32,16 @@ def is_loopback(host: str) -> bool:
 
 
 class AccessControl:
-    """ASGI middleware that refuses requests with 401 or 403, and adds security headers to responses.
-
-    The server listens at `host` and `port`. Each request needs the token, if there is one.
-    """
+    """ASGI middleware that refuses requests with 401 or 403, and adds security headers to responses."""
 
     def __init__(self, app: ASGIApp, host: str, port: int, token: str | None) -> None:
-        self._app = app
+        self._app, self._token = app, token
         self._host, self._port = host, port
-        self._token = token
         self._cookie = f"enrapt_{port}"  # browsers send cookies to all ports of a host
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
-        query = parse_qs(scope["query_string"].decode("latin-1"))
-        given = query.get("token", [""])[0]
+        given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
         refusal = self._refusal(headers, given)
 
         async def send_with_headers(message: Message) -> None:

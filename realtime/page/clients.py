@@ -21,6 +21,7 @@ BYTES: Final = 4096  # of a message that a client sends
 CLOSE_TIMEOUT: Final = 2.0  # s for a client to read the reason, and again to close; then it is cut off
 
 Handler = Callable[[Command], None]
+First = Callable[[], Iterable[str]]
 
 
 class RateLimit:
@@ -42,9 +43,7 @@ class Client:
     """An open WebSocket."""
 
     def __init__(self, websocket: WebSocket, clients: "Clients", connection: socket.socket | None) -> None:
-        self._websocket = websocket
-        self._clients = clients
-        self._connection = connection
+        self._websocket, self._clients, self._connection = websocket, clients, connection
         self._queue: asyncio.Queue[str] = asyncio.Queue(QUEUE)
         self._end: asyncio.Future[tuple[int, str] | None] = asyncio.get_running_loop().create_future()
         self._received = RateLimit(MESSAGES)
@@ -134,11 +133,7 @@ class Clients:
         return {path: len(clients) for path, clients in self._by_path.items()}
 
     async def serve(
-        self,
-        path: str,
-        websocket: WebSocket,
-        handle: Handler | None = None,
-        first: Callable[[], Iterable[str]] = tuple,
+        self, path: str, websocket: WebSocket, handle: Handler | None = None, first: First = tuple
     ) -> None:
         """Accept a client, and serve it until it has left.
 

@@ -79,7 +79,6 @@ class Latest:
         return time.monotonic() - self._updated if self.ticks else None
 
     def history(self) -> Columns:
-        """Past estimates."""
         old = self._old()
         return Columns(
             self._t[old:].tolist(),

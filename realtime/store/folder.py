@@ -176,10 +176,9 @@ class SessionWriter:
         self._add("marks", (time, label), time)
 
     def close(self, summary: Any = None) -> None:
-        """End the session; a second call does nothing. Ctrl-C takes effect when it has ended.
+        """End the session with that JSON content for `session.json`; a second call does nothing.
 
-        Args:
-            summary: JSON content for `session.json`.
+        Ctrl-C takes effect when it has ended.
         """
         if not self._logs:
             return
@@ -221,10 +220,9 @@ class SessionWriter:
         try:
             yield
         except OSError as error:
-            raised_before = not self._open
-            self._open = False
+            first, self._open = self._open, False
             self._close_files()
-            if not raised_before:
+            if first:
                 raise UserError(
                     f"{self._folder}: cannot be written any more ({error.strerror}); "
                     "the session up to here is kept, nothing after it"

@@ -85,8 +85,7 @@ class MediaWriter:
         It is a JPEG, or RGB uint8 `[height, width, 3]`, which must not be changed afterwards.
         """
         if not isinstance(picture, np.ndarray):
-            size = jpeg_size(picture)
-            self._offer("pictures", time, picture, size, broken=not all(size))
+            self._offer("pictures", time, picture, jpeg_size(picture))
         elif picture.dtype == np.uint8 and picture.ndim == 3 and picture.shape[2] == 3 and picture.size:
             height, width, _ = picture.shape
             self._offer("pictures", time, picture, (width, height))
@@ -125,14 +124,9 @@ class MediaWriter:
             self._fail("the disk hangs", "full")
 
     def _offer(
-        self,
-        stream: str,
-        originating_time: int,
-        data: bytes | NDArray[np.uint8],
-        size: tuple[int, int] = (0, 0),
-        broken: bool = False,
+        self, stream: str, time: int, data: bytes | NDArray[np.uint8], size: tuple[int, int] = (0, 0)
     ) -> None:
-        at = (originating_time + MS // 2) // MS
+        at = (time + MS // 2) // MS
         mailbox = self._mailboxes[stream]
         with self._lock:
             last = self._last[stream]
@@ -140,7 +134,7 @@ class MediaWriter:
                 at += 1  # after a block of less than a millisecond: FFmpeg needs different times
             if self._failed is not None:
                 mailbox.refuse("failed")
-            elif broken:
+            elif stream == "pictures" and not all(size):
                 mailbox.refuse("broken")
             elif at < 0:
                 mailbox.refuse("negative")

@@ -30,12 +30,7 @@ def sealed(message: bytes) -> bytes:
 
 
 def messages(file: BinaryIO, size: int) -> Iterator[bytes]:
-    """The messages of a stream up to its end, or up to the first that is not as it was written.
-
-    Args:
-        file: at its beginning.
-        size: bytes of it that are to be read.
-    """
+    """The messages in the first `size` bytes of a file, up to the end of its stream or to a changed one."""
     position = 0
     while len(head := file.read(8)) == 8 and head != END:
         n = int.from_bytes(head[4:], "little")

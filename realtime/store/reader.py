@@ -43,7 +43,7 @@ class SessionReader:
             version = msgspec.json.decode(text, type=dict[str, Any]).get("version")
             if version != VERSION and isinstance(version, int):
                 raise UserError(
-                    f"{path}: a session of version {version}; this version of enrapt reads {VERSION}, "
+                    f"a session of version {version}; this version of enrapt reads {VERSION}, "
                     "take the one that recorded it"
                 )
             session = msgspec.json.decode(text, type=Session)
@@ -52,20 +52,17 @@ class SessionReader:
             if unknown := {m for m, name in names.items() if name not in SCHEMAS} - dims.keys():
                 modality = min(unknown)
                 raise UserError(
-                    f"{path}: {modality} is of feature schema {names[modality]!r}, and this enrapt "
+                    f"{modality} is of feature schema {names[modality]!r}, and this enrapt "
                     f"knows {', '.join(SCHEMAS)}; read it with enrapt {session.enrapt}, which recorded it"
                 )
-            try:
-                self._tables = Tables(names, dims)
-            except UserError as error:
-                raise UserError(f"{path}: {error}") from None
-            self.schemas = self._tables.schemas
+            self._tables = Tables(names, dims)
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from None
         except (msgspec.DecodeError, ValueError, RecursionError):
             raise UserError(f"{path}: not a session's, or damaged") from None
-        self.description = session.description
-        self.started = session.started
-        self.ended = session.ended
-        self.summary = session.summary
+        self.schemas = self._tables.schemas
+        self.description, self.started = session.description, session.started
+        self.ended, self.summary = session.ended, session.summary
 
     def samples(self, modality: str) -> Iterator[tuple[Sample, int]]:
         """The samples of a modality in the order of their arrival, each with its arrival time, ns.
@@ -129,8 +126,7 @@ class SessionReader:
 
     def _read(self, table: Table[Row]) -> Iterator[Row]:
         found = self._messages(table)
-        begin = next(found, None)
-        if begin is not None:
+        if (begin := next(found, None)) is not None:
             decoder = self._decoder(begin, table)
             for message in found:
                 yield from decoder.rows(message)

@@ -212,8 +212,7 @@ def _cells(column: Any) -> Sequence[Any]:
     if not pa.types.is_fixed_size_list(column.type):
         cells: list[Any] = column.to_pylist()
         return cells
-    # A copy, because Arrow's arrays are read-only.
-    vectors = column.values.to_numpy().reshape(-1, column.type.list_size).copy()
+    vectors = column.values.to_numpy().reshape(-1, column.type.list_size).copy()  # Arrow's are read-only
     return [v if valid else None for v, valid in zip(vectors, column.is_valid().to_pylist(), strict=True)]
 
 
@@ -244,9 +243,6 @@ def _integer(name: str, unit: str, *, nullable: bool = False) -> Any:
 
 
 def _vector(name: str, schema: Schema) -> Any:
-    metadata = {
-        "schema": schema.name,
-        "features": json.dumps(schema.features),
-        "units": json.dumps(schema.units),
-    }
+    features, units = json.dumps(schema.features), json.dumps(schema.units)
+    metadata = {"schema": schema.name, "features": features, "units": units}
     return pa.field(name, pa.list_(pa.float32(), schema.dim), True, metadata)
