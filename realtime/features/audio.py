@@ -1,6 +1,5 @@
 """Audio features, schema `audio/1`: one causal vector per 40 ms of sound.
 
-The grid of vectors is counted in samples from the first sound; alignment with the ticks of a run comes later.
 Each vector describes the 640 samples that end at its originating time:
 
 `mel00` … `mel39`
@@ -57,9 +56,6 @@ class AudioFeatures:
 
     Values are None while the last 0.5 s, the tick included, stay within two steps of 16 bits: digital silence
     or a muted microphone. The first tick with a signal has values again.
-
-    Args:
-        modality: of the samples.
     """
 
     def __init__(self, modality: str) -> None:

@@ -1,8 +1,4 @@
-"""Live devices as a source: an observation a tick.
-
-Each device has a thread of its own that extracts features and delivers samples; nothing queues between it and
-the tick. Ticks come at their rate whether or not anything arrives. Times are ns, 0 at the first tick.
-"""
+"""Live devices as a source: ticks come at their rate, whether or not anything arrives."""
 
 import threading
 import time
@@ -26,7 +22,7 @@ _LOOK: Final = 0.1  # s; how often devices are checked while nothing arrives
 
 
 class LiveSource(Source):
-    """Cameras, microphones, streams and pushed features, live.
+    """Cameras, microphones, streams and pushed features, live. Times are ns, 0 at the first tick.
 
     Args:
         devices: of one modality each; those that the run has no use for are not opened.
@@ -58,10 +54,7 @@ class LiveSource(Source):
         self.counts = self.aligner.counts
         running = {w.name: w for w in wanted if w.offer is not None}
         self.pacing = Pacing(self.aligner, list(running), self._max_wait)
-        self._running = {
-            name: next(device for device in self._all if device.offer is w.offer)
-            for name, w in running.items()
-        }
+        self._running = {m: next(d for d in self._all if d.offer is w.offer) for m, w in running.items()}
         self.devices = {device.name: device for device in self._running.values()}
         with ExitStack() as stack:  # what was opened is closed again if the rest cannot be
             for name, device in self._running.items():
@@ -99,8 +92,7 @@ class LiveSource(Source):
                 for name, device in self._running.items():
                     if self.paused or device.lost:
                         self.pacing.lose(name)
-                observation = self.pacing.next(self.now())
-                if observation is not None:
+                if (observation := self.pacing.next(self.now())) is not None:
                     timing, due = observation.timing, observation.time + self.zero
                     newest = None if timing.newest is None else timing.newest + self.zero
                     return replace(observation, timing=replace(timing, due=due, newest=newest))

@@ -28,9 +28,6 @@ class SoundDelivery:
 
     Args:
         keep: called with all sound that the inlet wants.
-
-    Attributes:
-        clock: the estimate of the device's clock.
     """
 
     def __init__(self, inlet: Inlet, keep: Callable[[Sound], None] | None) -> None:
