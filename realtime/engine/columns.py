@@ -4,13 +4,15 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from .estimate import Engagement, Estimate, Latency
 
 Cell = int | float | bool | None
+
+_FIELDS: Final = Engagement.__struct_fields__
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,20 +48,13 @@ class Column:
 
 
 def columns(modalities: Iterable[str], *, timing: bool = True) -> list[Column]:
-    """All columns, in order.
-
-    Args:
-        modalities: of the estimate, in order.
-        timing: whether to include the latencies.
-    """
+    """All columns of estimates with these modalities, in order; those of latencies only with `timing`."""
     modalities = list(modalities)
     row = [Column("tick", "1", int, False, attrgetter("tick")), _real("t_s", "s", attrgetter("t"), False)]
     row += signals(modalities)
     if timing:
-        row += [
-            _real(f"latency_{stage}_ms", "ms", _latency(attrgetter(stage)))
-            for stage in ("step", "total", "tick")
-        ]
+        for stage in ("step", "total", "tick"):
+            row.append(_real(f"latency_{stage}_ms", "ms", _latency(attrgetter(stage))))
         for modality in modalities:
             row += [
                 _real(f"{modality}_extract_ms", "ms", _latency(_by_modality("extract", modality))),
@@ -70,10 +65,7 @@ def columns(modalities: Iterable[str], *, timing: bool = True) -> list[Column]:
 
 def signals(modalities: Iterable[str]) -> list[Column]:
     """The columns without time and latency: the channels of a stream that has its own time stamps."""
-    row = [
-        _real(f"engagement_{name}", "0..1", attrgetter(f"engagement.{name}"), False)
-        for name in Engagement.__struct_fields__
-    ]
+    row = [_real(f"engagement_{name}", "0..1", attrgetter(f"engagement.{name}"), False) for name in _FIELDS]
     for modality in modalities:
         row += [
             Column(f"{modality}_present", "0 or 1", bool, False, _by_modality("present", modality)),
@@ -124,7 +116,7 @@ def estimate_reader(modalities: Iterable[str]) -> Callable[[Mapping[str, Any]], 
         return Estimate(
             tick=cells["tick"],
             t=cells["t_s"],
-            engagement=Engagement(*(cells[f"engagement_{name}"] for name in Engagement.__struct_fields__)),
+            engagement=Engagement(*(cells[f"engagement_{name}"] for name in _FIELDS)),
             present=each("present"),
             age_ms=each("age_ms"),
             surprise=each("surprise_nats"),
@@ -139,11 +131,7 @@ def _real(name: str, unit: str, get: Callable[[Estimate], Cell], nullable: bool 
 
 
 def _by_modality(field: str, modality: str) -> Callable[[Any], Cell]:
-    def get(owner: Any) -> Cell:
-        cell: Cell = getattr(owner, field).get(modality)
-        return cell
-
-    return get
+    return lambda owner: getattr(owner, field).get(modality)
 
 
 def _latency(get: Callable[[Latency], Cell]) -> Callable[[Estimate], Cell]:

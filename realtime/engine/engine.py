@@ -13,6 +13,7 @@ from ...contracts.errors import UserError
 from .state import State
 
 Values = Mapping[str, NDArray[np.float32] | None]  # raw features `[dim]` by modality; None where missing
+_Arrays = dict[str, NDArray[np.float32]]
 
 
 class Step(NamedTuple):
@@ -49,10 +50,8 @@ class Engine:
 
     def __init__(self, bundle: Bundle, streams: int = 1) -> None:
         metadata = bundle.metadata
-        if metadata.graph != "step":
-            raise UserError(
-                f"{bundle.path}: its graph is a {metadata.graph!r} one; give a bundle with a 'step'"
-            )
+        if (graph := metadata.graph) != "step":
+            raise UserError(f"{bundle.path}: its graph is a {graph!r} one; give a bundle with a 'step'")
         if streams < 1:
             raise ValueError(f"an engine needs at least one stream, not {streams}")
         self.rate = metadata.rate
@@ -72,9 +71,7 @@ class Engine:
         self._bindings = [self._bind(*self._states), self._bind(*self._states[::-1])]
         self._parity = 0
 
-    def _bind(
-        self, now: dict[str, NDArray[np.float32]], after: dict[str, NDArray[np.float32]]
-    ) -> ort.IOBinding:
+    def _bind(self, now: _Arrays, after: _Arrays) -> ort.IOBinding:
         binding = self._session.io_binding()
         inputs = self._values | {"mask": self._mask} | {f"state_{k}": v for k, v in now.items()}
         outputs = dict(zip(ESTIMATES, self._estimates, strict=True)) | {"surprise": self._surprise}
@@ -157,18 +154,16 @@ class Engine:
     @state.setter
     def state(self, state: State) -> None:
         if state.sha256 != self._sha256:
-            raise UserError(
-                f"this state is of the bundle of sha256 {state.sha256[:12]!r}…, not {self._sha256[:12]!r}; "
-                "give it to the one that it was made with"
-            )
+            hashes = f"{state.sha256[:12]!r}…, not {self._sha256[:12]!r}"
+            remedy = "give it to the one that it was made with"
+            raise UserError(f"this state is of the bundle of sha256 {hashes}; {remedy}")
         current = self._states[self._parity]
         if differing := state.values.keys() ^ current.keys():
             raise UserError(f"only one of state and bundle has {sorted(differing)}; start a new session")
         for name, value in state.values.items():
             if value.shape != current[name].shape:
-                raise UserError(
-                    f"state {name!r} is {list(value.shape)}, but the engine's {list(current[name].shape)} "
-                    "(axis 0: streams); make an engine of as many streams"
-                )
+                shapes = f"{list(value.shape)}, but the engine's {list(current[name].shape)}"
+                remedy = "make an engine of as many streams"
+                raise UserError(f"state {name!r} is {shapes} (axis 0: streams); {remedy}")
         for name, value in state.values.items():
             current[name][:] = value

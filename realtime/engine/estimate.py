@@ -38,11 +38,7 @@ class Latency(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def latency_of(timing: Timing, began: int, ended: int) -> Latency:
-    """Of a tick whose material came as `timing` says, and whose step began and ended then.
-
-    Args:
-        began, ended: `time.monotonic_ns`.
-    """
+    """Of a tick whose material came as `timing` says; its step began and ended then, `time.monotonic_ns`."""
     return Latency(
         step=(ended - began) / 1e6,
         total=None if timing.newest is None else (ended - timing.newest) / 1e6,
@@ -99,10 +95,7 @@ def estimate_of(observation: Observation, step: Step, latency: Latency) -> Estim
         t=round(observation.time / SECOND, 6),
         engagement=Engagement(*(round(x, 4) for x in (step.mean, step.std, step.low, step.high))),
         present={modality: value is not None for modality, value in observation.values.items()},
-        age_ms={
-            modality: None if age is None else round(age / 1e6, 1)
-            for modality, age in observation.age.items()
-        },
+        age_ms={m: None if age is None else round(age / 1e6, 1) for m, age in observation.age.items()},
         surprise={modality: _digits(step.surprise[modality]) for modality in observation.values},
         latency_ms=Latency(
             step=round(latency.step, 3),

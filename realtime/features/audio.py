@@ -1,6 +1,5 @@
 """Audio features, schema `audio/1`: one causal vector per 40 ms of sound.
 
-The grid of vectors is counted in samples from the first sound; alignment with the ticks of a run comes later.
 Each vector describes the 640 samples that end at its originating time:
 
 `mel00` … `mel39`

@@ -75,28 +75,19 @@ class FaceFeatures:
     def extract(self, frame: Frame) -> NDArray[np.float32] | None:
         """Features of the face in the next picture of the stream.
 
-        A picture with the same time as the one before, or an earlier one, counts as 1 ms later.
-
-        Args:
-            frame: of any size; its picture is uint8 `[height, width, 3]`, RGB.
-
         Returns:
             float32 `[57]` in the order of `face/1`; None if no face is found.
         """
-        # A closed landmarker would report a picture without a face.
-        if self._landmarker is None:
+        if self._landmarker is None:  # closed, it would report a picture without a face
             raise ValueError("extract() after close()")
-        image = self._mediapipe.Image(
-            image_format=self._mediapipe.ImageFormat.SRGB,
-            data=np.ascontiguousarray(frame.image),  # MediaPipe ignores strides
-        )
+        pixels = np.ascontiguousarray(frame.image)  # MediaPipe ignores strides
+        image = self._mediapipe.Image(image_format=self._mediapipe.ImageFormat.SRGB, data=pixels)
         # `detect_for_video` without its Python object per landmark (478), a tenth of its time. All MediaPipe
         # releases in the supported range have this interface.
         result = self._result()
-        library, at = self._landmarker._lib, self._clock(frame.originating_time)
-        library.MpFaceLandmarkerDetectForVideo(
-            self._landmarker._handle, image._image_ptr, None, at, ctypes.byref(result)
-        )
+        library, handle = self._landmarker._lib, self._landmarker._handle
+        at = self._clock(frame.originating_time)
+        library.MpFaceLandmarkerDetectForVideo(handle, image._image_ptr, None, at, ctypes.byref(result))
         try:
             if self._keeps_landmarks:
                 self.landmarks = _landmarks(result)
@@ -111,16 +102,9 @@ class FaceFeatures:
         if self._order is None:
             names = [shapes.categories[i].category_name.decode() for i in range(shapes.categories_count)]
             self._order = blendshape_order(names)
-        # [4, 4], canonical face to camera, cm
-        matrix = result.facial_transformation_matrixes[0].to_numpy()
-        return np.array(
-            [
-                *(shapes.categories[i].score for i in self._order),
-                *yaw_pitch_roll(matrix[:3, :3]),
-                *matrix[:3, 3],
-            ],
-            dtype=np.float32,
-        )
+        scores = [shapes.categories[i].score for i in self._order]
+        matrix = result.facial_transformation_matrixes[0].to_numpy()  # [4, 4], canonical face to camera, cm
+        return np.array([*scores, *yaw_pitch_roll(matrix[:3, :3]), *matrix[:3, 3]], dtype=np.float32)
 
     def close(self) -> None:
         """Free the landmarker. A second call does nothing."""

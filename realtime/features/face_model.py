@@ -95,18 +95,14 @@ def _sha256(path: Path) -> str:
 
 
 def _checked(path: Path, named_by: str) -> Path:
+    given, remedy = f"{path}, given by {named_by},", "no path to download it"
     try:
         found = _sha256(path)
     except OSError as error:
-        raise UserError(
-            f"{path}, given by {named_by}, cannot be read ({error.strerror}): give the face model's path, or "
-            "no path to download it"
-        ) from error
+        reason = f"cannot be read ({error.strerror})"
+        raise UserError(f"{given} {reason}: give the face model's path, or {remedy}") from error
     if found != SHA256:
-        raise UserError(
-            f"{path}, given by {named_by}, is not the face model: its sha256 is {found}, not {SHA256}; give "
-            "no path to download it"
-        )
+        raise UserError(f"{given} is not the face model: its sha256 is {found}, not {SHA256}; give {remedy}")
     return path
 
 
@@ -141,10 +137,7 @@ def _from_maker(progress: Progress) -> bytes:
 
 
 def _connect(url: str) -> None:
-    """Fail early behind a firewall that drops packets.
-
-    urllib waits its time-out at each address of a host, of which MediaPipe's has about 20.
-    """
+    """Fail early behind a firewall that drops packets: urllib would wait at each of about 20 addresses."""
     parts = urllib.parse.urlsplit(url)
     addresses = socket.getaddrinfo(parts.hostname, parts.port or parts.scheme, type=socket.SOCK_STREAM)
     first_of_family = {family: address for family, _, _, _, address in reversed(addresses)}

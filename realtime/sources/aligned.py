@@ -22,8 +22,7 @@ def recorded(
 ) -> Iterator[Observation]:
     """The observations; the samples go to the source's `arrivals`, if they are wanted, at their times.
 
-    Args:
-        samples: with the time at which each came, ns, in that order; read only if wanted.
+    `samples` has the time at which each came, ns, in that order; it is read only if wanted.
     """
     left = iter(samples if source.arrivals is not None else ())
     following = next(left, None)

@@ -68,8 +68,7 @@ class Camera:
         self.shift = 0  # ns; from `monotonic_ns` to the session's clock
         self._properties: dict[str, Any] = {}
         self._captured = 0
-        # Monotonic ns, and pictures captured until then.
-        self._arrivals: deque[tuple[int, int]] = deque(maxlen=_RATE_OVER)
+        self._arrivals: deque[tuple[int, int]] = deque(maxlen=_RATE_OVER)  # monotonic ns, pictures until then
         self._data = b""  # of the last new picture
         self._last = -1  # ns; its originating time
         self._stamp = -1  # the source's, since the last restart

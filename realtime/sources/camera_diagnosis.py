@@ -28,17 +28,14 @@ def camera_of(source: int | str) -> int | str:
         return text
     if Path(text).is_file():
         raise UserError(f"{text}: a recording, not a camera; use: enrapt replay {text}")
-    raise UserError(
-        f"camera {text}: give an index (0), a device (/dev/video0) or an address (rtsp://… or http://…); "
-        "recordings are for: enrapt replay"
-    )
+    remedy = "give an index (0), a device (/dev/video0) or an address (rtsp://… or http://…)"
+    raise UserError(f"camera {text}: {remedy}; recordings are for: enrapt replay")
 
 
 def diagnose_camera(camera: int | str, reason: str) -> str:
-    """One line for the user: why a camera did not open.
+    """One line for the user: why a camera, as `camera_of` gives it, did not open.
 
     Args:
-        camera: as `camera_of` gives it.
         reason: `closed` (OpenCV could not open it), `dark` (it opened and gave no picture), `silent` (no
             answer in time), or else an explanation.
     """
@@ -56,9 +53,8 @@ def _diagnose_device(device: Path) -> str:
     try:
         mode = device.stat().st_mode
     except OSError:
-        others = _devices()
-        there = f"there are: {', '.join(others)}" if others else "there is none; plug one in"
-        return f"no such camera; {there}"
+        there = ", ".join(_devices())
+        return "no such camera; " + (f"there are: {there}" if there else "there is none; plug one in")
     if not stat.S_ISCHR(mode):
         return "not a camera"
     if not os.access(device, os.R_OK | os.W_OK):
@@ -89,9 +85,8 @@ def _users(device: Path) -> list[str]:
     users = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            if int(process.name) != os.getpid() and any(
-                link.readlink() == there for link in (process / "fd").iterdir()
-            ):
+            links = (process / "fd").iterdir()
+            if int(process.name) != os.getpid() and any(link.readlink() == there for link in links):
                 users.append(f"{(process / 'comm').read_text().strip()} (process {process.name})")
         except OSError:  # another user's, or it has ended meanwhile
             continue
@@ -121,10 +116,8 @@ def _diagnose_address(address: SplitResult) -> str:
 
 
 def _diagnose_http(address: SplitResult) -> str:
-    secure = address.scheme == "https"
-    connection = (http.client.HTTPSConnection if secure else http.client.HTTPConnection)(
-        address.hostname or "", address.port, timeout=_TIMEOUT
-    )
+    kind = http.client.HTTPSConnection if address.scheme == "https" else http.client.HTTPConnection
+    connection = kind(address.hostname or "", address.port, timeout=_TIMEOUT)
     try:
         connection.request("GET", (address.path or "/") + (f"?{address.query}" if address.query else ""))
         answer = connection.getresponse()

@@ -122,8 +122,7 @@ class CameraFace(ProcessDevice):
             self._expect(math.inf)  # a slow extraction is not a hanging camera
             self._received()
             with self._using:
-                reason = self._use(received.picture, received.waiting > 0)
-                if reason is not None:
+                if (reason := self._use(received.picture, received.waiting > 0)) is not None:
                     self._inlet.drop(reason)
             self._expect(FROZEN)
 
@@ -147,8 +146,7 @@ class CameraFace(ProcessDevice):
         if usual is not None and at + usual <= inlet.next_tick(at):  # the next one comes before a tick does
             return "superseded"
         began = time.perf_counter_ns()
-        image = picture.image
-        if image is None:
+        if (image := picture.image) is None:
             return "broken"
         values = self._face.extract(Frame(at, image))
         extract_ms = (time.perf_counter_ns() - began) / 1e6

@@ -1,7 +1,6 @@
 """The process of a camera, which owns OpenCV's capture; see `process` for both sides.
 
-A call into OpenCV cannot be interrupted, V4L2 has no time-out for opening, and libjpeg writes "Corrupt JPEG
-data" on the terminal whatever OpenCV's log level is.
+V4L2 has no time-out for opening, and libjpeg writes "Corrupt JPEG data" on the terminal at any log level.
 
 The request is `{"source": …, "size": …, "rate": …, "all": …}`, the first line `{"codec": …, "rate": …}`, with
 the first picture, or `{"error": …}` (see `camera_diagnosis.diagnose_camera`). Pictures follow: `HEADER`, and
@@ -72,12 +71,10 @@ def send_pictures(pictures: Mailbox[Captured], credit: threading.Semaphore, out:
     superseded = 0  # reported so far
     with contextlib.suppress(OSError):
         while credit.acquire() and (picture := pictures.get()) is not None:
-            waiting, all_superseded = len(pictures), pictures.counts.dropped["superseded"]
+            waiting, before, superseded = len(pictures), superseded, pictures.counts.dropped["superseded"]
             moment, stamp, size, data = picture
-            new = all_superseded - superseded
-            send(out, HEADER.pack(moment, stamp, *size, len(data), new, waiting))
+            send(out, HEADER.pack(moment, stamp, *size, len(data), superseded - before, waiting))
             send(out, data)
-            superseded = all_superseded
 
 
 def capture(
@@ -103,8 +100,7 @@ def capture(
         stamp = round(device.get(cv2.CAP_PROP_POS_MSEC) * _MS) if stamped else -1
         size_and_data = _picture(cv2, device)
         if first:
-            codec, rate_given = _codec(device.get(cv2.CAP_PROP_FOURCC)), _rate(cv2, device, address)
-            say(out, {"codec": codec, "rate": rate_given})
+            say(out, {"codec": _codec(device.get(cv2.CAP_PROP_FOURCC)), "rate": _rate(cv2, device, address)})
             first = False
         moment = grabbed if address else originating(stamp, grabbed)
         pictures.put(Captured(moment, stamp, *size_and_data))

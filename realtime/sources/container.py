@@ -25,13 +25,10 @@ def open_container(path: Path) -> InputContainer:
     if empty:
         raise UserError(f"{path}: the file is empty; copy it again, or give another")
     try:
-        # "file:": a name with a colon is no protocol
-        container = av.open(f"file:{path}", metadata_errors="replace")
+        container = av.open(f"file:{path}", metadata_errors="replace")  # a name with a colon is no protocol
     except (av.error.FFmpegError, OSError) as error:
-        raise UserError(
-            f"{path}: not a recording, or its beginning is damaged ({error.strerror}); "
-            "see whether a player opens it"
-        ) from error
+        reason = f"not a recording, or its beginning is damaged ({error.strerror})"
+        raise UserError(f"{path}: {reason}; see whether a player opens it") from error
     if container.format.name == "tty":  # FFmpeg renders any text as a terminal
         container.close()
         raise UserError(f"{path}: this is text, not a recording; give another file")
@@ -40,18 +37,9 @@ def open_container(path: Path) -> InputContainer:
 
 def find_streams(container: InputContainer) -> tuple[VideoStream | None, AudioStream | None]:
     """The first video and audio stream that can be decoded; cover art is not video."""
-    video = (
-        stream
-        for stream in container.streams.video
-        if stream.codec_context is not None
-        and stream.width
-        and Disposition.attached_pic not in stream.disposition
-    )
-    audio = (
-        stream
-        for stream in container.streams.audio
-        if stream.codec_context is not None and stream.sample_rate
-    )
+    pictures = (s for s in container.streams.video if Disposition.attached_pic not in s.disposition)
+    video = (s for s in pictures if s.codec_context is not None and s.width)
+    audio = (s for s in container.streams.audio if s.codec_context is not None and s.sample_rate)
     return next(video, None), next(audio, None)
 
 

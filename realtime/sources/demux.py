@@ -44,12 +44,12 @@ class Pass:
 
     Args:
         origin: ns on the file's own axis; the recording's time 0.
-        start, end: ns; `end` is None for the end of the file.
+        start, end: ns; `end` is `alignment.END` for that of the file.
         counts: to which dropped pictures are added, by reason.
     """
 
     def __init__(
-        self, container: InputContainer, origin: int, start: int, end: int | None, counts: Counter[str]
+        self, container: InputContainer, origin: int, start: int, end: int, counts: Counter[str]
     ) -> None:
         self._container, self._origin, self._counts = container, origin, counts
         self._start, self._end = start, end
@@ -123,7 +123,7 @@ class Pass:
         if time is None:
             self._counts["no_time"] += 1
             return
-        if self._end is not None and time >= self._end:
+        if time >= self._end:
             self._over.add(index)
             return
         if time < self._start:
@@ -144,16 +144,14 @@ class Pass:
             yield from self._sound_held_back()
             self._resampler = Resampler(frame.sample_rate)
         for sound in self._resampler.push(time, mono_of(frame)):
-            if self._end is not None and _end(sound) >= self._end:
+            if _end(sound) >= self._end:
                 self._over.add(index)
             yield from self._cut(sound)
 
     def _cut(self, sound: Sound) -> Iterator[Sound]:
         """What of it lies between start and end."""
         first = max(0, _samples_before(self._start - sound.originating_time))
-        last = sound.samples.size
-        if self._end is not None:
-            last = min(last, _samples_before(self._end - sound.originating_time))
+        last = min(sound.samples.size, _samples_before(self._end - sound.originating_time))
         if first < last:
             part = Sound(sound.originating_time + first * SECOND // RATE, sound.samples[first:last])
             self._position = max(self._position, _end(part))
@@ -181,10 +179,8 @@ class Pass:
                 if len(self._streams) < len(self._container.streams):
                     continue
                 reached = max(self._reached.values())
-            if declared is not None:
-                expected = declared - self._origin
-                if reached < (expected if self._end is None else min(expected, self._end)) - _WELL_BEFORE:
-                    return True
+            if declared is not None and reached < min(declared - self._origin, self._end) - _WELL_BEFORE:
+                return True
         return False
 
 

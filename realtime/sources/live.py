@@ -61,11 +61,10 @@ class LiveSource(Source):
         self.pacing = Pacing(self.aligner, list(running), self._max_wait)
         offered = list(zip(self._offers, self._all, strict=True))
         self._running = {name: next(d for o, d in offered if o is w.offer) for name, w in running.items()}
-        names = [device.name for device in self._running.values()]
-        counted = [
-            f"{name} {n}" if (n := names[: i + 1].count(name)) > 1 else name for i, name in enumerate(names)
-        ]
-        self.devices = dict(zip(counted, self._running.values(), strict=True))
+        self.devices = {}
+        for device in self._running.values():
+            same = sum(one.name == device.name for one in self.devices.values())
+            self.devices[f"{device.name} {same + 1}" if same else device.name] = device
         with ExitStack() as stack:  # what was opened is closed again if the rest cannot be
             for name, device in self._running.items():
                 if self.keeps_media:

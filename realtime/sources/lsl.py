@@ -32,8 +32,8 @@ _BUFFER: Final = 10  # s that liblsl buffers
 class LslStream(Device):
     """A stream found by its name, and found again by it: another stream of that name may take its place.
 
-    Its channels say what it is (`stream_kind.kind_of`): as many as the modality has numbers are features in
-    the order of its schema; sound is possible for `audio/1` only. A sample's stamp is its originating time.
+    Its channels and rate say what it is (`stream_kind.kind_of`); features are in the order of the schema. A
+    sample's stamp is its originating time.
 
     Dropped samples are counted by reason: `wrong_time` (stamped later than now, or more than 10 s ago),
     `backward` (stamped no later than the one before), and the inlet's reasons.
@@ -85,8 +85,7 @@ class LslStream(Device):
     def _find_first(self) -> Any:
         """Resolve the stream and set `kind`; the error lists the streams there are."""
         for _ in range(FINDING):
-            infos = _resolved(self._name, 1.0)
-            if infos:
+            if infos := _resolved(self._name, 1.0):
                 break
         else:
             there = sorted({f"{i.name()} ({_shape(i)})" for i in pylsl.resolve_streams(LISTING)})
@@ -147,8 +146,7 @@ class LslStream(Device):
             opened = clock()
             self._describe(info)
             self._rate = round(info.nominal_srate())
-            # Some push sound sample by sample.
-            least = max(self._rate // 100, 1) if self.kind == "sound" else 1
+            least = max(self._rate // 100, 1) if self.kind == "sound" else 1  # some push it sample by sample
             while not self._stopped.is_set():
                 values, stamps = stream.pull_chunk(_PULL, 10 * least, min_samples=least)
                 now = clock()
@@ -181,10 +179,8 @@ class LslStream(Device):
             if not self._warned:
                 self._warned = True
                 off = (int(times[-1]) - now) / SECOND
-                self._inlet.warn(
-                    f"{self.source}: its samples are stamped {off:+.0f} s from now; push them without a "
-                    "stamp, or with LSL's local_clock()"
-                )
+                remedy = "push them without a stamp, or with LSL's local_clock()"
+                self._inlet.warn(f"{self.source}: its samples are stamped {off:+.0f} s from now; {remedy}")
             return
         self._arrived = now
         self._lost = False

@@ -96,11 +96,10 @@ class MediaSource(Source):
                 self._stack.callback(threads.close)  # also where the iteration was not left before `close`
                 material = threads.enter_context(ahead(self._read()))
                 # Paced, no picture may be extracted before its time, so there is nothing to do ahead.
-                extracted: Iterable[Material] = (
-                    map(self._extract, self._paced(material))
-                    if self._realtime
-                    else threads.enter_context(ahead(map(self._extract, material)))
-                )
+                paced = self._paced(material) if self._realtime else material
+                extracted: Iterator[Material] = map(self._extract, paced)
+                if not self._realtime:
+                    extracted = threads.enter_context(ahead(extracted))
                 try:
                     for piece in extracted:
                         self._take(piece)

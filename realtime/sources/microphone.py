@@ -19,9 +19,6 @@ SILENT: Final = 0.5  # s of waiting without a block: the device is lost
 class MicrophoneAudio(ProcessDevice):
     """Audio features of a microphone's sound, one sample per 40 ms.
 
-    PortAudio runs in a process of its own (`microphone_process`); its sound is brought to 16 kHz mono on the
-    session's clock.
-
     Args:
         name: the device's name or a part of it, in upper or lower case; None for the system's default.
             Whenever it is lost, it is looked for again by the same name.

@@ -45,9 +45,8 @@ def _capture(name: str | None, out: int) -> None:
     try:
         import sounddevice
     except OSError as error:
-        raise UserError(
-            "microphone: PortAudio is not installed; on Debian or Ubuntu: sudo apt install libportaudio2"
-        ) from error
+        remedy = "on Debian or Ubuntu: sudo apt install libportaudio2"
+        raise UserError(f"microphone: PortAudio is not installed; {remedy}") from error
     except Exception as error:  # PortAudio is started by the import
         raise UserError(f"microphone: PortAudio does not start: {_line(error)}") from error
     inputs = [device for device in sounddevice.query_devices() if device["max_input_channels"] > 0]
@@ -97,26 +96,19 @@ def _started(sounddevice: Any, device: Device, callback: Any, finished: Any) -> 
     """The stream, running: 16 kHz mono, or as near to it as the device can."""
     most = device["max_input_channels"]
     error: Exception | None = None
+    options = {"device": device["index"], "callback": callback, "finished_callback": finished}
     rates = dict.fromkeys((16_000, round(device["default_samplerate"])))
     for rate, channels in itertools.product(rates, dict.fromkeys((1, min(2, most), most))):
         try:
             stream = sounddevice.RawInputStream(
-                device=device["index"],
-                samplerate=rate,
-                channels=channels,
-                dtype="float32",
-                blocksize=rate // BLOCKS,
-                callback=callback,
-                finished_callback=finished,
+                samplerate=rate, channels=channels, dtype="float32", blocksize=rate // BLOCKS, **options
             )
             stream.start()
             return stream
         except sounddevice.PortAudioError as refused:
             error = refused
-    raise UserError(
-        f"microphone “{device['name']}”: cannot be opened ({_line(error)}); "
-        "does another program use it, or is this one not allowed to?"
-    )
+    remedy = "does another program use it, or is this one not allowed to?"
+    raise UserError(f"microphone “{device['name']}”: cannot be opened ({_line(error)}); {remedy}")
 
 
 def _line(error: Exception | None) -> str:

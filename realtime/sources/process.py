@@ -20,8 +20,7 @@ _JOIN: Final = 2.0  # s for each thread: in a driver that hangs, even SIGKILL ma
 
 
 class ProcessDevice(Device):
-    """A device in a child process: a driver call cannot be interrupted, a process can be killed at any
-    moment.
+    """A device in a child process: a driver call cannot be interrupted, a process can be killed.
 
     One line of JSON goes in (not arguments, which every list of processes shows: addresses hold passwords).
     One line of JSON comes out, `{"error": …}` or the properties of the device, then its data.
@@ -113,12 +112,10 @@ class ProcessDevice(Device):
     def _run_process(self) -> str:
         """Run one child process to its end; return why it ended."""
         command = [sys.executable, "-P", "-m", f"enrapt.realtime.sources.{self._module}"]
-        pipe = subprocess.PIPE
+        pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
         self._expect(self._opening)
         try:
-            process = subprocess.Popen(
-                command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, pipesize=1 << 20
-            )
+            process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=nothing, pipesize=1 << 20)
         except OSError as error:
             return f"cannot start a process: {error}"
         with process:

@@ -112,8 +112,7 @@ def _by_time(materials: Iterable[Material], streams: int) -> Iterator[Material]:
             _, _, first = heapq.heappop(held)
             size -= _size(first)
             yield replace(first, settled=min(read_until, held[0][0] - 1) if held else read_until)
-    for _, _, material in sorted(held):
-        yield material
+    yield from (material for _, _, material in sorted(held))
 
 
 def _size(material: Material) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ...contracts.errors import UserError
+from ..streams.alignment import END
 from ..streams.samples import SECOND, Frame, Sound
 from .container import end_of, find_streams, open_container, to_ns
 from .demux import Pass
@@ -32,22 +33,19 @@ class Recording:
     Raises:
         UserError: the file cannot be read or has neither stream, or `start` and `end` do not fit.
         BrokenRecording: in the iteration, after everything up to the damage. The file cannot be decoded from
-            there on, or it ends more than a second before the end that its header declares (MP4, Matroska,
-            FLV and FLAC).
+            there on, or ends more than a second before its header says (MP4, Matroska, FLV and FLAC).
     """
 
     def __init__(self, path: str | Path, start: float = 0.0, end: float | None = None) -> None:
         self.path = Path(path)
-        self.start = start
-        self.end = end
+        self.start, self.end = start, end
         self.counts: Counter[str] = Counter()
         with open_container(self.path) as container:
             video, audio = find_streams(container)
             streams = [stream for stream in (video, audio) if stream is not None]
             if not streams:
                 raise UserError(f"{self.path}: there is no video and no sound in it; give another file")
-            self.has_video = video is not None
-            self.has_audio = audio is not None
+            self.has_video, self.has_audio = video is not None, audio is not None
             self._origin = min(to_ns(stream.start_time or 0, stream.time_base) for stream in streams)
             ends = [end_of(container, stream) for stream in streams]
             self.duration = (max(filter(None, ends)) - self._origin) / SECOND if any(ends) else None
@@ -55,14 +53,12 @@ class Recording:
             raise UserError(f"start {start:g} s: give seconds from the recording's beginning, 0 or more")
         if end is not None and not end > start:
             raise UserError(f"end {end:g} s: give one after the start, {start:g} s")
-        if start > 0 and self.duration is not None and start >= self.duration:
-            raise UserError(
-                f"start {start:g} s: {self.path} ends at {self.duration:.2f} s; start before that"
-            )
+        if start > 0 and (last := self.duration) is not None and start >= last:
+            raise UserError(f"start {start:g} s: {self.path} ends at {last:.2f} s; start before that")
 
     def __iter__(self) -> Iterator[Frame | Sound]:
         self.counts.clear()
         start = round(self.start * SECOND)
-        end = None if self.end is None or self.end == math.inf else round(self.end * SECOND)
+        end = END if self.end is None or self.end == math.inf else round(self.end * SECOND)
         with open_container(self.path) as container:
             yield from Pass(container, self._origin, start, end, self.counts)

@@ -104,10 +104,10 @@ class XdfSource(Source):
         if not fitting and modality.schema is not None:
             fitting = _fitting(streams, modality)
         if len(fitting) > 1:
+            several = ", ".join(str(stream) for stream, _ in fitting)
+            remedy = f"--stream {modality.name}=NAME" + " a name that only one has" * (asked is not None)
             raise UserError(
-                f"{self._path}: several streams fit {modality.name}: "
-                f"{', '.join(str(stream) for stream, _ in fitting)}; choose "
-                f"with --stream {modality.name}=NAME" + " a name that only one has" * (asked is not None)
+                f"{self._path}: several streams fit {modality.name}: {several}; choose with {remedy}"
             )
         return fitting[0] if fitting else None
 

@@ -137,17 +137,14 @@ def load_streams(
     complaints.setLevel(logging.ERROR)
     logger = logging.getLogger("pyxdf")
     logger.addHandler(complaints)
+    breaks = {"jitter_break_threshold_seconds": GAP, "jitter_break_threshold_samples": 1}
     data = {}
     try:
         for numbers, dejitter in (sound, True), (others, False):
             if numbers:
+                file = _readable(path, contents.spans)
                 streams, _ = pyxdf.load_xdf(
-                    _readable(path, contents.spans),
-                    select_streams=numbers,
-                    synchronize_clocks=True,
-                    dejitter_timestamps=dejitter,
-                    jitter_break_threshold_seconds=GAP,
-                    jitter_break_threshold_samples=1,
+                    file, numbers, synchronize_clocks=True, dejitter_timestamps=dejitter, **breaks
                 )
                 data.update({stream["info"]["stream_id"]: stream for stream in streams})
     except OSError as error:

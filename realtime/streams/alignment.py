@@ -74,8 +74,7 @@ class Aligner:
         self._tracks = {modality: _Track(age) for modality, age in max_age.items()}
         self.counts = {modality: track.counts for modality, track in self._tracks.items()}
         self._tick = 0  # the next to be released
-        # Of ticks not released yet.
-        self._newest: dict[int, int] = {}
+        self._newest: dict[int, int] = {}  # of ticks not released yet; likewise
         self._extract: defaultdict[int, dict[str, float]] = defaultdict(dict)
 
     def time(self, tick: int) -> int:
