@@ -33,7 +33,7 @@ def features(clip: Path, model: Path) -> tuple[Array, Array]:
     with FaceFeatures(model) as face:
         for piece in Recording(clip):
             if isinstance(piece, Frame):
-                faces.append(face.extract(piece))
+                faces.append(face.extract(piece.image, piece.originating_time))
             else:
                 audio += [sample.values for sample in extractor.push(piece)]
     return (

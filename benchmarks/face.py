@@ -44,7 +44,7 @@ def ours(model: Path, frames: list[Frame]) -> float:
     with FaceFeatures(model) as features:
         start = time.perf_counter()
         for frame in frames:
-            features.extract(frame)
+            features.extract(frame.image, frame.originating_time)
         return time.perf_counter() - start
 
 

@@ -95,9 +95,9 @@ def processor_time(*others: int) -> float:
 class Slow(FaceFeatures):
     extra = 0.0
 
-    def extract(self, frame: Frame):
+    def extract(self, picture, at):
         time.sleep(self.extra)
-        return super().extract(frame)
+        return super().extract(picture, at)
 
 
 class Kept:
@@ -199,11 +199,11 @@ def main() -> None:
     looked = given - face.dropped["superseded"] - face.dropped["skipped"]
     pictures_alone = min(given, 60 * args.rate)
     with FaceFeatures(model) as features:
-        features.extract(frames[0])
+        features.extract(frames[0].image, 0)
         alone, began = processor_time(server.pid), time.monotonic()
         for i in range(1, pictures_alone + 1):
             time.sleep(max(0.0, began + i / args.rate - time.monotonic()))
-            features.extract(Frame(i * SECOND // args.rate, frames[i % len(frames)].image))
+            features.extract(frames[i % len(frames)].image, i * SECOND // args.rate)
         alone = (processor_time(server.pid) - alone) / pictures_alone
     of_all, of_looked = live / (alone * given) - 1, live / (alone * looked) - 1
     print(f"  processor: {live / took:.0%} of a core, {1000 * live / given:.1f} ms per picture,")

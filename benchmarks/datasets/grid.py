@@ -102,7 +102,7 @@ def read(path: Path, face_model: Path) -> Clip:
         for piece in Recording(path):
             if isinstance(piece, Frame):
                 images.append(piece.image)
-                faces.append(face.extract(piece))
+                faces.append(face.extract(piece.image, piece.originating_time))
             else:
                 sound.append(piece.samples)
     found = np.array([f for f in faces if f is not None])

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from ...contracts.errors import UserError
 from ...contracts.schemas import BLENDSHAPES
-from ..streams.samples import Frame
 
 MILLISECOND: Final = 1_000_000  # ns
 
@@ -72,21 +71,25 @@ class FaceFeatures:
         self._clock = LandmarkerClock()
         self._order: list[int] | None = None  # index of each blendshape of the schema in the network's output
 
-    def extract(self, frame: Frame) -> NDArray[np.float32] | None:
+    def extract(self, picture: NDArray[np.uint8], time: int) -> NDArray[np.float32] | None:
         """Features of the face in the next picture of the stream.
+
+        Args:
+            picture: uint8 `[height, width, 3]`, RGB, of any size.
+            time: ns; one not later than the one before counts as 1 ms later.
 
         Returns:
             float32 `[57]` in the order of `face/1`; None if no face is found.
         """
         if self._landmarker is None:  # closed, it would report a picture without a face
             raise ValueError("extract() after close()")
-        pixels = np.ascontiguousarray(frame.image)  # MediaPipe ignores strides
+        pixels = np.ascontiguousarray(picture)  # MediaPipe ignores strides
         image = self._mediapipe.Image(image_format=self._mediapipe.ImageFormat.SRGB, data=pixels)
         # `detect_for_video` without its Python object per landmark (478), a tenth of its time. All MediaPipe
         # releases in the supported range have this interface.
         result = self._result()
         library, handle = self._landmarker._lib, self._landmarker._handle
-        at = self._clock(frame.originating_time)
+        at = self._clock(time)
         library.MpFaceLandmarkerDetectForVideo(handle, image._image_ptr, None, at, ctypes.byref(result))
         try:
             if self._keeps_landmarks:

@@ -14,7 +14,6 @@ from ...contracts.addresses import without_password
 from ..features.face import FaceFeatures
 from ..features.face_model import find_face_model
 from ..streams.cadence import Cadence
-from ..streams.samples import Frame
 from .camera import Camera, Picture
 from .camera_diagnosis import camera_of, diagnose_camera
 from .camera_process import CREDIT
@@ -148,7 +147,7 @@ class CameraFace(ProcessDevice):
         began = time.perf_counter_ns()
         if (image := picture.image) is None:
             return "broken"
-        values = self._face.extract(Frame(at, image))
+        values = self._face.extract(image, at)
         extract_ms = (time.perf_counter_ns() - began) / 1e6
         inlet.sample(values, at, at + self._cadence.quiet, extract_ms)
         return None

@@ -129,7 +129,7 @@ class MediaSource(Source):
         assert self._face is not None  # without it no picture is read
         assert self._pictures is not None
         began = time.monotonic_ns()
-        values = self._face.extract(frame)
+        values = self._face.extract(frame.image, frame.originating_time)
         extract_ms = (time.monotonic_ns() - began) / 1e6
         sample = Sample(self._pictures, frame.originating_time, values, self._sequence)
         self._sequence += 1

@@ -19,7 +19,7 @@ def clip_features(shared, face_model):
         with FaceFeatures(face_model) as face:
             for piece in Recording(path, end=3.0):
                 if isinstance(piece, Frame):
-                    faces.append(face.extract(piece))
+                    faces.append(face.extract(piece.image, piece.originating_time))
                 else:
                     sounds += [sample.values for sample in audio.push(piece)]
         clip = {

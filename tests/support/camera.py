@@ -13,7 +13,6 @@ from enrapt.contracts.schemas import FACE
 from enrapt.realtime.sources import camera_face
 from enrapt.realtime.sources.camera import Picture
 from enrapt.realtime.sources.camera_face import CameraFace
-from enrapt.realtime.streams.samples import Frame
 from tests.support import mjpeg
 from tests.support.inlet import FakeInlet
 
@@ -48,12 +47,12 @@ class StandIn:
         patch.setattr(camera_face, "FaceFeatures", cls)
         return cls
 
-    def extract(self, frame: Frame) -> NDArray[np.float32]:
+    def extract(self, picture, at) -> NDArray[np.float32]:
         assert not self.closed
         values = np.zeros(FACE.dim, np.float32)
-        values[0] = mjpeg.age(frame.image, time.monotonic_ns())
-        self.times.append(frame.originating_time)
-        self.image = frame.image
+        values[0] = mjpeg.age(picture, time.monotonic_ns())
+        self.times.append(at)
+        self.image = picture
         time.sleep(self.delay)
         assert not self.closed
         return values

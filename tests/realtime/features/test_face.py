@@ -25,7 +25,6 @@ from enrapt.realtime.features.face import (
     blendshape_order,
     yaw_pitch_roll,
 )
-from enrapt.realtime.streams.samples import Frame
 
 Picture = NDArray[np.uint8]
 FRAME = 40_000_000  # ns, at 25 frames/s
@@ -50,7 +49,7 @@ def pictures(clip: Path) -> Iterator[Picture]:
 def once(model: Path, picture: Picture) -> dict[str, float]:
     """Features of a stream of one picture, without smoothing."""
     with FaceFeatures(model) as features:
-        values = features.extract(Frame(0, picture))
+        values = features.extract(picture, 0)
     assert values is not None
     return dict(zip(FACE.features, values.tolist(), strict=True))
 
@@ -141,7 +140,7 @@ def test_the_landmarker_clock_at_120_frames_a_second() -> None:
 
 def test_features_are_a_vector_of_the_schema(model: Path, portrait: Picture) -> None:
     with FaceFeatures(model) as features:
-        values = features.extract(Frame(0, portrait))
+        values = features.extract(portrait, 0)
     assert values is not None
     assert values.shape == (FACE.dim,)
     assert values.dtype == np.float32
@@ -201,7 +200,7 @@ def test_yaw_and_pitch_correlate_with_the_position_of_the_nose(
         for k, picture in enumerate(clip):
             if k % 16:
                 continue
-            values = features.extract(Frame(k * FRAME, picture))
+            values = features.extract(picture, k * FRAME)
             assert values is not None
             # MediaPipe's face mesh: 1 tip of the nose, 234 and 454 cheeks, 10 forehead, 152 chin.
             points = {i: results[-1].face_landmarks[0][i] for i in (1, 234, 454, 10, 152)}
@@ -230,7 +229,7 @@ def test_features_equal_those_of_mediapipes_python_interface(model: Path, portra
     with FaceFeatures(model) as features, FaceLandmarker.create_from_options(options) as landmarker:
         for k in range(5):
             picture = np.ascontiguousarray(np.roll(portrait, 3 * k, axis=1))
-            ours = features.extract(Frame(k * FRAME, picture))
+            ours = features.extract(picture, k * FRAME)
             image = mediapipe.Image(mediapipe.ImageFormat.SRGB, picture)
             theirs = landmarker.detect_for_video(image, 1 + k * FRAME // 1_000_000)
             scores = {shape.category_name: shape.score for shape in theirs.face_blendshapes[0]}
@@ -242,14 +241,14 @@ def test_features_equal_those_of_mediapipes_python_interface(model: Path, portra
 @pytest.mark.parametrize("size", [(1, 1), (2, 300), (480, 640)])
 def test_no_face_is_none(model: Path, size: tuple[int, int]) -> None:
     with FaceFeatures(model) as features:
-        assert features.extract(Frame(0, np.full((*size, 3), 127, np.uint8))) is None
+        assert features.extract(np.full((*size, 3), 127, np.uint8), 0) is None
 
 
 def test_a_face_may_come_and_go_and_pictures_may_change_size(model: Path, portrait: Picture) -> None:
     black = np.zeros_like(portrait)
     stream = [portrait, black, portrait, portrait[:, 100:-100], portrait]
     with FaceFeatures(model) as features:
-        found = [features.extract(Frame(k * FRAME, picture)) is not None for k, picture in enumerate(stream)]
+        found = [features.extract(picture, k * FRAME) is not None for k, picture in enumerate(stream)]
     assert found == [True, False, True, True, True]
 
 
@@ -264,7 +263,7 @@ def test_strides_do_not_matter(model: Path, portrait: Picture) -> None:
 def test_any_times_are_accepted_and_their_origin_does_not_matter(model: Path, portrait: Picture) -> None:
     def stream(times: list[int]) -> list[bytes]:
         with FaceFeatures(model) as features:
-            values = [features.extract(Frame(t, moved(portrait, right=i))) for i, t in enumerate(times)]
+            values = [features.extract(moved(portrait, right=i), t) for i, t in enumerate(times)]
         return [v.tobytes() for v in values if v is not None]
 
     assert len(stream([0, 0, -5, 10**9, 10**9 + 1, 2**70, 3, 10**9])) == 8
@@ -277,7 +276,7 @@ def test_the_same_pictures_twice_give_the_same_bytes(model: Path, shared: Path) 
 
     def extract() -> bytes:
         with FaceFeatures(model) as features:
-            values = [features.extract(Frame(k * FRAME, picture)) for k, picture in enumerate(clip)]
+            values = [features.extract(picture, k * FRAME) for k, picture in enumerate(clip)]
         return b"".join(b"none" if v is None else v.tobytes() for v in values)
 
     assert extract() == extract()
@@ -289,7 +288,7 @@ def test_real_speakers_have_a_face(model: Path, shared: Path) -> None:
     assert len(clips) == 7
     for clip in clips:
         with FaceFeatures(model) as features:
-            found = [features.extract(Frame(k * FRAME, p)) is not None for k, p in enumerate(pictures(clip))]
+            found = [features.extract(p, k * FRAME) is not None for k, p in enumerate(pictures(clip))]
         assert np.mean(found) >= 0.95, clip.name
 
 
@@ -298,7 +297,7 @@ def test_extracting_after_close_is_an_error(model: Path, portrait: Picture) -> N
         pass
     features.close()
     with pytest.raises(ValueError, match="close"):
-        features.extract(Frame(0, portrait))
+        features.extract(portrait, 0)
 
 
 def test_an_unreadable_model_is_a_user_error(tmp_path: Path) -> None:
@@ -325,7 +324,7 @@ from enrapt.realtime.features.face import FaceFeatures
 from enrapt.realtime.streams.samples import Frame
 assert "mediapipe" not in sys.modules and "torch" not in sys.modules
 with FaceFeatures(sys.argv[1]) as features:
-    features.extract(Frame(0, np.zeros((90, 120, 3), np.uint8)))
+    features.extract(np.zeros((90, 120, 3), np.uint8), 0)
 os.write(2, b"still open")
 """
 
@@ -357,9 +356,9 @@ def test_landmarks_equal_mediapipes_and_are_kept_on_request_only(face_model):
         (landmarks,) = landmarker.detect_for_video(image, 1).face_landmarks
     with FaceFeatures(face_model, landmarks=True) as features, FaceFeatures(face_model) as without:
         for each in (features, without):
-            assert each.extract(Frame(0, picture)) is not None
+            assert each.extract(picture, 0) is not None
         assert features.landmarks is not None
         assert features.landmarks.tolist() == [[point.x, point.y] for point in landmarks]
         assert without.landmarks is None
-        assert features.extract(Frame(FRAME, np.zeros_like(picture))) is None
+        assert features.extract(np.zeros_like(picture), FRAME) is None
         assert features.landmarks is None

@@ -154,7 +154,7 @@ def test_face_every(server):
 
 
 def test_an_error_of_the_extraction_ends_the_run(server, stand_in, monkeypatch):
-    def extract(self, frame):
+    def extract(self, picture, at):
         raise RuntimeError("network")
 
     monkeypatch.setattr(stand_in, "extract", extract)
@@ -253,7 +253,7 @@ from tests.support.inlet import FakeInlet
 class Nothing:
     landmarks = None
     def __init__(self, *_): pass
-    def extract(self, frame): return None
+    def extract(self, picture, at): return None
 
 camera_face.FaceFeatures = Nothing
 camera = camera_face.CameraFace(sys.argv[1], model=Path("none"))

@@ -38,11 +38,11 @@ class CountedFaces:
         self.seen: list[int] = []
         self.closed = False
 
-    def extract(self, frame: Frame) -> np.ndarray | None:
-        self.seen.append(frame.originating_time // MS)
+    def extract(self, picture, at) -> np.ndarray | None:
+        self.seen.append(at // MS)
         if len(self.seen) % 5 == 0:
             return None
-        return np.full(FACE.dim, frame.originating_time / SECOND, np.float32)
+        return np.full(FACE.dim, at / SECOND, np.float32)
 
     def __enter__(self) -> Self:
         return self
@@ -255,7 +255,7 @@ def test_stop_ends_after_the_current_tick(scripted, tiny_bundle):
 
 def test_an_error_in_either_thread_reaches_the_caller(scripted, tiny_bundle):
     class BrokenFaces(CountedFaces):
-        def extract(self, frame: Frame) -> None:
+        def extract(self, picture, at) -> None:
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -268,9 +268,9 @@ def test_an_error_in_either_thread_reaches_the_caller(scripted, tiny_bundle):
 
 def test_latencies(scripted, tiny_bundle):
     class SlowFaces(CountedFaces):
-        def extract(self, frame: Frame) -> np.ndarray | None:
+        def extract(self, picture, at) -> np.ndarray | None:
             time.sleep(0.01)
-            return super().extract(frame)
+            return super().extract(picture, at)
 
     run = Run(source(scripted(frames(0, 120), has_audio=False), SlowFaces()), tiny_bundle)
     latencies = [e.latency_ms for e in replay(run)]
