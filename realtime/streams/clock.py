@@ -44,7 +44,7 @@ class DeviceClock:
         self._origin = (0, 0)  # device's, session's time of the first pair: floats count from there
         self._empty = True
         self._offset = 0.0  # ns; of the line, at the origin
-        # Per finished interval, the pair of least delay from the origin: device's time, session's minus it.
+        # Per interval, the pair of least delay: device's time, session's minus device's, from the origin.
         self._least: deque[tuple[float, float]] = deque(maxlen=INTERVALS)
         self._interval = 0
         self._best = (0.0, 0.0)  # of the interval that is not finished
