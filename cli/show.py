@@ -48,7 +48,7 @@ def show(
             print(f"page: {run.page.address}", file=sys.stderr)
         view = stack.enter_context(View(run))
         began = time.perf_counter()
-        with _signals_stop(run) as received:
+        with _signals(run.stop) as received:
             try:
                 for estimate in run:
                     assert run.observation is not None
@@ -74,8 +74,9 @@ def show(
     print(summary(run, wall), file=stream, flush=True)
     if page is not None:
         print(f"\nthe replay is over; {page.address} stays until Ctrl-C", file=sys.stderr)
-        with contextlib.suppress(KeyboardInterrupt):
-            threading.Event().wait()
+        over = threading.Event()
+        with _signals(over.set):
+            over.wait()
         page.close(True)
     return status
 
@@ -86,13 +87,13 @@ def warn(line: str) -> None:
 
 
 @contextlib.contextmanager
-def _signals_stop(run: "Run") -> Iterator[list[int]]:
-    """Ctrl-C and SIGTERM, which it yields, end the run after the current tick, a second one the program."""
+def _signals(end_with: Callable[[], None]) -> Iterator[list[int]]:
+    """Ctrl-C and SIGTERM, which it yields, call `end_with`; a second one ends the program."""
     received: list[int] = []
 
     def end(number: int, frame: FrameType | None) -> None:
         received.append(number)
-        run.stop()
+        end_with()
         restore()
         atexit.register(signal.signal, signal.SIGINT, signal.SIG_DFL)  # no traceback of a second one then
 
