@@ -34,7 +34,7 @@ def browser():
 @pytest.mark.skipif(not (CHROMIUM.exists() and DRIVER.exists()), reason="no chromium here")
 def test_the_page_of_a_replay_shows_the_estimates_of_its_file(browser, face_model, tmp_path):
     port, path = free_port(), tmp_path / "estimates.jsonl"
-    command = [sys.executable, "-m", "enrapt.cli.main", "replay", CLIP, "--end", "8", "--realtime"]
+    command = [sys.executable, "-m", "enrapt.cli.main", "replay", CLIP, "--end", "5", "--realtime"]
     command += ["--face-model", face_model, "--to", f"ui:{port}", "--to", f"jsonl:{path}"]
     process = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:

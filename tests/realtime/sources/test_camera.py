@@ -182,7 +182,7 @@ def unplug(camera: CameraFace, inlet: FakeInlet, server: mjpeg.Server, kill: boo
     return noticed, back
 
 
-@pytest.mark.parametrize("times", [5, pytest.param(20, marks=pytest.mark.long)])
+@pytest.mark.parametrize("times", [2, pytest.param(20, marks=pytest.mark.long)])
 def test_unplugged_and_back(server, times, capfd):
     me = psutil.Process()
 

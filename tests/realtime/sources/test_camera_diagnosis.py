@@ -47,7 +47,11 @@ def test_no_such_camera(source, capfd):
         ("html", "answers with text/html, not with pictures; give the address of the MJPEG stream itself"),
         ("missing", "answers “404 Not Found”; check the path"),
         ("locked", "answers “401 Unauthorized”; check user and password (http://user:password@…)"),
-        ("silent", "does not answer; is the camera switched on and in this network?"),
+        pytest.param(
+            "silent",
+            "does not answer; is the camera switched on and in this network?",
+            marks=pytest.mark.long,  # OpenCV waits for it for five seconds
+        ),
     ],
 )
 def test_address_that_answers_otherwise(kind, expected, capfd):

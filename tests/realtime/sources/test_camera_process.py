@@ -94,7 +94,7 @@ PICTURES = st.tuples(
 def test_conservation(pictures):
     camera, inlet = CameraFace(0, model=MODEL), FakeInlet(FACE.dim)
     camera._inlet, camera._face = inlet, StandIn(MODEL, False)
-    camera._face.extract = lambda frame: None
+    camera._face.extract = lambda picture, at: None
     for picture, inlet.unwanted in pictures:
         camera._read({"codec": "MJPG", "rate": 30.0}, io.BytesIO(message(*picture)))
     assert inlet.captured == sum(1 + superseded for (_, _, _, superseded, _), _ in pictures)

@@ -91,11 +91,11 @@ def unplugged(pulse: Pulse, microphone: Microphone, how: str, away: float) -> No
     assert microphone.inlet.samples[samples].time > back - SECOND // 2
 
 
-def test_unplugged_five_times(pulse: Pulse) -> None:
+def test_unplugged_and_back(pulse: Pulse) -> None:
     with Microphone(MICROPHONE) as microphone:
-        for how, away in [("kill", 0.1), ("stop", 0.1), ("kill", 1.3), ("stop", 0.8), ("kill", 0.4)]:
+        for how, away in [("kill", 0.1), ("stop", 0.8)]:
             unplugged(pulse, microphone, how, away)
-        assert microphone.device.restarts >= 5
+        assert microphone.device.restarts >= 2
 
 
 @pytest.mark.long
