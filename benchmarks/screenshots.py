@@ -35,7 +35,7 @@ SAMPLES = 16_000  # a second
 CHUNK = 320  # samples sent at once
 SOUND = "enrapt screenshots"  # the stream's name
 LSL = "[multicast]\nResolveScope = machine\n[lab]\nKnownPeers = {127.0.0.1}\n[log]\nlevel = -2\n"
-DESKTOP, PHONE = (1200, 960), (360, 780)
+DESKTOP, PHONE = (1200, 1000), (360, 780)
 LENGTH = 20  # s of the clip; the face is missing from 7 to 10, the sound from 14 to 17
 
 

@@ -108,7 +108,7 @@ function showStatus({ devices, drops, latency_ms, paused, calibrated, outputs })
   const row = ([stage, ms]) => [stage, ...percentiles.map((p) => milliseconds(ms[p]))];
   table($("latency"), Object.entries(latency_ms).map(row), ["", ...percentiles]);
   const byOutput = Object.entries(outputs ?? {}).map(([to, counts]) => leaves(counts.dropped, [to]));
-  const dropped = [...leaves(drops), ...byOutput.flat()];
+  const dropped = [...leaves(drops), ...byOutput.flat()].map(([what, n]) => [what.replaceAll("_", " "), n]);
   table($("drops"), dropped.length ? dropped : [["nothing", "0"]]);
   setText($("calibrated"), typeof calibrated === "number" ? `calibrated: usual level ${calibrated.toFixed(2)}` : "");
   $("pause").setAttribute("aria-pressed", Boolean(paused));
