@@ -13,12 +13,12 @@ import argparse
 import multiprocessing
 import os
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import cv2
 import numpy as np
 import psutil
+from mjpeg_camera import mjpeg_camera
 
 from enrapt.cli.demo import CLIP
 from enrapt.realtime.features.face import FaceFeatures
@@ -47,26 +47,7 @@ def serve(port: "multiprocessing.Queue[int]", rate: int) -> None:
     images = (cv2.cvtColor(frame.image, cv2.COLOR_RGB2BGR) for frame in pictures())
     jpegs = [cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes() for image in images]
 
-    class Camera(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=picture")
-            self.end_headers()
-            began, number = time.monotonic(), 0
-            while True:
-                number += 1
-                time.sleep(max(0.0, began + number / rate - time.monotonic()))
-                jpeg = jpegs[number % len(jpegs)]
-                head = f"--picture\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
-                try:
-                    self.wfile.write(head.encode() + jpeg + b"\r\n")
-                except OSError:
-                    return
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Camera)
+    server = mjpeg_camera(lambda number: jpegs[number % len(jpegs)], rate)
     port.put(server.server_port)
     server.serve_forever()
 

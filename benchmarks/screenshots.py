@@ -20,13 +20,13 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 from browser import browser, emulate, screenshot
+from mjpeg_camera import mjpeg_camera
 
 from enrapt.cli.demo import CLIP
 from enrapt.realtime import LiveSession
@@ -54,26 +54,11 @@ def send_pictures(port: Any, start: float, covered: Any) -> None:
 
     clip, grey = encoded(images), encoded(noise)
 
-    class Camera(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=picture")
-            self.end_headers()
-            while True:
-                number = int((time.monotonic() - start) * rate) + 1
-                time.sleep(max(0.0, start + number / rate - time.monotonic()))
-                jpegs = grey if covered.is_set() else clip
-                jpeg = jpegs[number % len(jpegs)]
-                head = f"--picture\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
-                try:
-                    self.wfile.write(head.encode() + jpeg + b"\r\n")
-                except OSError:
-                    return
+    def jpeg(number: int) -> bytes:
+        jpegs = grey if covered.is_set() else clip
+        return jpegs[number % len(jpegs)]
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Camera)
+    server = mjpeg_camera(jpeg, rate, start)
     port.send(server.server_port)
     server.serve_forever()
 

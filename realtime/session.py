@@ -40,7 +40,7 @@ class LiveSession(Run):
         camera_size: pixels, width and height to ask for.
         camera_rate: frames a second to ask for.
         face_every: look for the face in every n-th picture.
-        max_wait: seconds after its time at which a tick is emitted at the latest.
+        max_wait: seconds; longest wait for late data before an estimate is emitted.
         face_model: the model's file, or a function that finds it once it is needed.
         preview: show the face's landmarks on the page; never the picture.
         run: `bundle`, `to`, `record`, `keep_media`, `context`, `warn`: see `Run`.

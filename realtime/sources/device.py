@@ -1,5 +1,6 @@
 """The contract of live devices: each delivers samples of one modality, from a thread of its own."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, Final, Literal
 
@@ -12,7 +13,7 @@ AHEAD: Final = SECOND // 10
 BEHIND: Final = 10 * SECOND
 
 
-class Device:
+class Device(ABC):
     """A camera, a microphone, a stream or pushed features: samples of one modality, opened once.
 
     Its thread reads, extracts features and calls the inlet itself: nothing queues between a device and the
@@ -66,12 +67,13 @@ class Device:
             self.close()
             raise
 
+    @abstractmethod
     def close(self) -> None:
         """End its threads and processes; nothing is delivered after it. Safe after a failed `open`.
 
         The caller must not hold a lock that the inlet takes: a sample may be on its way.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def _open(self) -> None:
-        raise NotImplementedError
+        """What `open` does; `close` follows if it fails."""

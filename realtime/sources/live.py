@@ -30,7 +30,7 @@ class LiveSource(Source):
 
     Args:
         devices: of one modality each; those that the run has no use for are not opened.
-        max_wait: s after its time at which a tick is emitted at the latest.
+        max_wait: s; longest wait for late data before a tick is emitted.
         clock: the session's clock, ns.
     """
 

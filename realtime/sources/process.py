@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from abc import abstractmethod
 from typing import IO, Any, Final
 
 from ...contracts.errors import UserError
@@ -45,17 +46,17 @@ class ProcessDevice(Device):
         self._deadline = math.inf  # monotonic s; after it the process counts as hanging
         self._threads: list[threading.Thread] = []
 
+    @abstractmethod
     def _read(self, properties: dict[str, Any], pipe: IO[bytes]) -> str:
         """Read the data of one child process until it ends, and return why it ended.
 
         It calls `_received` for new data, and `_expect` with the seconds until the next.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def _diagnose(self, reason: str) -> str:
         """One line for the user: why it could not be opened. `reason` is `_read`'s, the child's error, or
         `silent`: it ended or hung without an answer."""
-        raise NotImplementedError
 
     def _open(self) -> None:
         for target, what in ((self._run, ""), (self._watch, " watch")):

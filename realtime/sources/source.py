@@ -1,5 +1,6 @@
 """What a run takes its observations from, and how it is matched to a bundle."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -28,7 +29,7 @@ class Wanted:
     max_age: int
 
 
-class Source:
+class Source(ABC):
     """Gives observations, one a tick, in order; used by one run, once.
 
     A run calls `open` with what it wants of the offers, iterates, and calls `close` whatever happened.
@@ -65,14 +66,15 @@ class Source:
     warn: Callable[[str], None] = print
     arrivals: list[tuple[Sample, int]] | None = None
 
+    @abstractmethod
     def offers(self, inputs: Sequence[ModalitySpec]) -> Sequence[Offer]:
         """Which of the modalities that a bundle takes it can give.
 
         Raises:
             UserError: what was asked for by name does not exist, or does not fit.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def open(self, wanted: Sequence[Wanted], rate: int) -> None:
         """Open devices or files.
 
@@ -83,10 +85,10 @@ class Source:
         Raises:
             UserError: it cannot be opened; nothing is left open then.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def __iter__(self) -> Iterator[Observation]:
-        raise NotImplementedError
+        """The observations, once; after `open`."""
 
     @property
     def problems(self) -> Sequence[str]:
@@ -99,6 +101,7 @@ class Source:
 
     def close(self) -> None:
         """Release everything; threads and processes have ended after it."""
+        self.stop()
 
 
 def match(source: Source, bundle: Metadata) -> list[Wanted]:

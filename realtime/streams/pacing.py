@@ -37,7 +37,7 @@ class Pacing:
 
     @property
     def deadline(self) -> int:
-        """ns; when the next tick is due at the latest, as things are."""
+        """ns; the deadline of the next tick, given which sources are running now."""
         waits = any(reached <= self._tick for m, reached in self._reached.items() if m not in self._lost)
         return self._aligner.time(self._tick) + (self._max_wait if waits else 0)
 

@@ -1,3 +1,4 @@
+import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -6,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from enrapt.realtime.streams.samples import Frame, Sound
+from tests.support.lsl_loopback import LOOPBACK, Outlets
 
 
 @dataclass
@@ -30,3 +32,26 @@ class Scripted:
 @pytest.fixture(scope="session")
 def scripted() -> type[Scripted]:
     return Scripted
+
+
+@pytest.fixture(scope="module")
+def loopback(tmp_path_factory):
+    """Lab Streaming Layer stays on this machine."""
+    configuration = tmp_path_factory.mktemp("lsl") / "lsl_api.cfg"
+    configuration.write_text(LOOPBACK)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LSLAPICFG", str(configuration))
+        yield
+
+
+@pytest.fixture
+def name():
+    """Of a stream that nobody else has."""
+    return f"test {uuid.uuid4().hex[:8]}'s"
+
+
+@pytest.fixture
+def outlet():
+    """Starts outlets in processes of their own."""
+    with Outlets() as outlets:
+        yield outlets

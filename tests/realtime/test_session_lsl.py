@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import uuid
 from pathlib import Path
 
 import pytest
@@ -17,29 +16,9 @@ from enrapt.realtime.engine.estimate import estimate_of
 from enrapt.realtime.sources.pushed import Pushed
 from enrapt.realtime.streams.samples import SECOND
 from tests.support.bundles import make_bundle
-from tests.support.lsl_loopback import FEATURES, LOOPBACK, SOUND, Outlets
+from tests.support.lsl_loopback import FEATURES, SOUND
 
-pytestmark = pytest.mark.live
-
-
-@pytest.fixture(scope="module", autouse=True)
-def loopback(tmp_path_factory):
-    configuration = tmp_path_factory.mktemp("lsl") / "lsl_api.cfg"
-    configuration.write_text(LOOPBACK)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LSLAPICFG", str(configuration))
-        yield
-
-
-@pytest.fixture
-def name():
-    return f"test {uuid.uuid4().hex[:8]}'s"
-
-
-@pytest.fixture
-def outlet():
-    with Outlets() as outlets:
-        yield outlets
+pytestmark = [pytest.mark.live, pytest.mark.usefixtures("loopback")]
 
 
 def test_the_model_gets_what_the_streams_push(outlet, name, tiny_bundle, tmp_path):

@@ -5,6 +5,7 @@ import pytest
 
 from enrapt.contracts.errors import UserError
 from enrapt.realtime.engine.state import State
+from tests.support.damage import damaged
 
 STATE = State(
     "0" * 64, {"h": np.arange(12, dtype=np.float32).reshape(2, 6), "w": np.ones((2, 1, 3), np.float32)}
@@ -68,12 +69,7 @@ def test_a_damaged_file_gives_the_same_state_or_is_refused(path):
     rng = random.Random(0)
     loaded = 0
     for _ in range(300):
-        data = bytearray(whole)
-        if rng.random() < 0.2:
-            del data[rng.randrange(len(data)) :]
-        else:
-            data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
-        path.write_bytes(data)
+        path.write_bytes(damaged(whole, rng))
         try:
             state = State.load(path)
         except UserError:

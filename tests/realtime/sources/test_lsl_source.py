@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-import uuid
 from pathlib import Path
 
 import numpy as np
@@ -21,31 +20,11 @@ from enrapt.realtime.sources.lsl import LslStream
 from enrapt.realtime.sources.stream_kind import Shape, accepted, kind_of
 from enrapt.realtime.streams.samples import SECOND
 from tests.support.inlet import FakeInlet, until
-from tests.support.lsl_loopback import FEATURES, LOOPBACK, SOUND, Outlets
+from tests.support.lsl_loopback import FEATURES, SOUND
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.usefixtures("loopback")]
 
 PAGE = Path(__file__).parents[3] / "docs" / "lsl.md"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def loopback(tmp_path_factory):
-    configuration = tmp_path_factory.mktemp("lsl") / "lsl_api.cfg"
-    configuration.write_text(LOOPBACK)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LSLAPICFG", str(configuration))
-        yield
-
-
-@pytest.fixture
-def name():
-    return f"test {uuid.uuid4().hex[:8]}'s"
-
-
-@pytest.fixture
-def outlet():
-    with Outlets() as outlets:
-        yield outlets
 
 
 class Opened:

@@ -26,6 +26,12 @@ class Offers(Source):
     def offers(self, inputs):
         return self._offers
 
+    def open(self, wanted, rate):
+        raise AssertionError("matching opens nothing")
+
+    def __iter__(self):
+        raise AssertionError("matching takes no observation")
+
 
 @pytest.fixture
 def matched(tmp_path: Path):
