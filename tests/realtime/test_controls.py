@@ -4,7 +4,7 @@ import pytest
 
 from enrapt.realtime.controls import Controls
 from enrapt.realtime.engine.estimate import Engagement, Estimate
-from enrapt.realtime.sources.source import Source
+from enrapt.realtime.sources.live import LiveSource
 
 
 class Controlled(Controls):
@@ -14,7 +14,7 @@ class Controlled(Controls):
 
     def __init__(self) -> None:
         super().__init__()
-        self.source = Source()
+        self.source = LiveSource([])
         self.notes: list[str] = []
 
     def note(self, time: int, label: str) -> None:
