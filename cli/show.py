@@ -34,12 +34,12 @@ def show(
         stats: where to write the summary as JSON, too.
         each: called with every estimate.
     """
-    from ..realtime.sources.demux import BrokenRecording
+    from ..realtime.sources.source import SourceFailure
     from .summary import summary
     from .view import View, devices
 
     live = bool(run.source.devices) or run.source.name == "live"
-    broken: BrokenRecording | None = None
+    broken: SourceFailure | None = None
     with contextlib.ExitStack() as stack:
         stack.enter_context(run)
         if live:
@@ -56,13 +56,15 @@ def show(
                     each(estimate)
                     if duration is not None and estimate.tick >= duration * run.rate:
                         break
-            except BrokenRecording as error:
+            except SourceFailure as error:
                 broken = error
         wall = time.perf_counter() - began
         page = None if live or received else run.outputs.keep_page()
     if stats is not None:
         write_atomically(stats, json.dumps(run.summary(), indent=2).encode() + b"\n")
     status = 130 if received and not live else 0
+    for line in run.source.notes:
+        print(f"enrapt: {run.source.name}: {line}", file=sys.stderr)
     for line in run.source.problems:
         print(f"enrapt: {run.source.name}: {line}", file=sys.stderr)
         status = status or 1

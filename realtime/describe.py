@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from .streams.counts import conservation
+from .streams.samples import SECOND
 
 if TYPE_CHECKING:
     from .run import Run
@@ -58,6 +59,13 @@ def summary(run: "Run") -> dict[str, Any]:
         "outputs": conservation(run.outputs.counts),
         "restarts": {name: device.restarts for name, device in run.source.devices.items()},
         "overflows": {name: device.overflows for name, device in run.source.devices.items()},
+        "taken": dict(run.source.taken),
+        "segments": [
+            {"t": s.at / SECOND, "source": s.begin / SECOND, "reason": s.reason, "gap": s.gap / SECOND}
+            for s in run.source.segments
+        ],
+        "notes": list(run.source.notes),
+        "problems": list(run.source.problems),
     } | ({} if media is None else {"media": conservation(media.counts)})
 
 
@@ -71,5 +79,7 @@ def session(run: "Run") -> dict[str, Any]:
         "dims": {w.name: w.dim for w in run.wanted},
         "context": {name: values.tolist() for name, values in run.context.items()},
         "devices": {n: f"{device.source}: {device.format}" for n, device in run.source.devices.items()},
+        "taken": dict(run.source.taken),
+        "offsets": {w.name: w.offset / SECOND for w in run.wanted if w.offset},
         "clock": "nanoseconds since the first tick, monotonic",
     }

@@ -46,6 +46,7 @@ class Run(Controls):
         record: a new folder, for features, observations and estimates; see `store.folder`.
         keep_media: keep pictures and sound of live devices, too, in that folder.
         context: raw values of the bundle's context modalities, constant over the run.
+        offsets: seconds to add to the times of a modality, by its name: its clock is off, or it is late.
         timing: whether outputs get latencies; without them, two replays give the same bytes.
         warn: called with a line for people when an output is lost or back, from any thread.
 
@@ -70,6 +71,7 @@ class Run(Controls):
         record: Path | None = None,
         keep_media: bool = False,
         context: Mapping[str, Sequence[float]] | None = None,
+        offsets: Mapping[str, float] | None = None,
         timing: bool = True,
         warn: Callable[[str], None] = lambda line: print(line, file=sys.stderr),
     ) -> None:
@@ -81,7 +83,7 @@ class Run(Controls):
         self.rate = 0
         self.statistics = Statistics()
         self.to, self.record, self.timing = to, record, timing
-        self._bundle, self._context, self._warn = bundle, context, warn
+        self._bundle, self._context, self._warn, self._offsets = bundle, context, warn, offsets
         self.recorder: Recorder | None = None
         self._thread: threading.Thread | None = None
         self._failure: BaseException | None = None
@@ -93,7 +95,7 @@ class Run(Controls):
         self._engine = Engine(self.bundle)
         self.rate = self._engine.rate
         self.context = context_values(self._context, self.source.context, metadata)
-        self.wanted = match(self.source, metadata)
+        self.wanted = match(self.source, metadata, self._offsets)
         with ExitStack() as stack:  # what was opened is closed again if the rest cannot be
             self.source.open(self.wanted, self.rate)
             stack.callback(self.source.close)

@@ -13,10 +13,22 @@ def image_of(frame: VideoFrame) -> NDArray[np.uint8]:
     """RGB, upright, C-contiguous."""
     # One thread: by default there is one a core, and on a busy machine they wait for each other.
     image: NDArray[np.uint8] = frame.to_ndarray(format="rgb24", threads=1)  # type: ignore[assignment]
-    if (matrix := frame.side_data.get("DISPLAYMATRIX")) is not None:
-        image = upright(image, np.frombuffer(matrix, np.int32))  # type: ignore[call-overload]
+    if (matrix := _display_matrix(frame)) is not None:
+        image = upright(image, matrix)
     # Of some widths the rows come padded, and turned pictures are views.
     return np.ascontiguousarray(image)
+
+
+def _display_matrix(frame: VideoFrame) -> NDArray[np.int32] | None:
+    try:
+        matrix = frame.side_data.get("DISPLAYMATRIX")
+    except (
+        ValueError
+    ):  # PyAV does not know the type of some other side data, such as EXIF, and then gives none
+        turned = round(frame.rotation / 90) % 4  # anticlockwise; mirroring is unknown
+        across, down = ((1, 0), (0, -1), (-1, 0), (0, 1))[turned]
+        return np.array([across, down, 0, -down, across, 0, 0, 0, 1], np.int32)
+    return None if matrix is None else np.frombuffer(matrix, np.int32)  # type: ignore[call-overload]
 
 
 def decode_jpeg(data: bytes) -> NDArray[np.uint8] | None:

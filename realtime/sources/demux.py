@@ -15,11 +15,11 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from ...contracts.errors import UserError
 from ..features.resampling import RATE, Resampler
 from ..streams.samples import SECOND, Frame, Sound
 from .container import end_of, find_streams, to_ns
 from .decoded import image_of, mono_of
+from .source import SourceFailure
 
 # Formats whose header declares the file's length. Of others, FFmpeg gives what it sees, or an estimate.
 _DECLARING: Final = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "flv", "flac"}
@@ -27,7 +27,7 @@ _WELL_BEFORE: Final = SECOND  # ns; headers are not exact
 _PREROLL: Final = SECOND  # ns of sound before the start, in which codec and filter settle
 
 
-class BrokenRecording(UserError):
+class BrokenRecording(SourceFailure):
     """The file is damaged; everything before the damage has been yielded.
 
     Attributes:

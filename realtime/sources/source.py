@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ...bundle.metadata import Metadata, ModalitySpec
 from ...contracts.errors import UserError
+from ..streams.axis import Segment
 from ..streams.counts import Counts
 from ..streams.samples import SECOND, Observation, Sample
 from .device import Device
@@ -20,6 +21,7 @@ class Wanted:
         name: the bundle's name for it, which samples and observations have.
         offer: what it comes from; None where nothing fits: missing at every tick.
         max_age: ns after its originating time during which a sample counts as present.
+        offset: ns that the source adds to its times.
     """
 
     name: str
@@ -27,6 +29,11 @@ class Wanted:
     schema: str | None
     dim: int
     max_age: int
+    offset: int = 0
+
+
+class SourceFailure(UserError):
+    """The source cannot go on; what it gave before is whole, and so are the files of the run."""
 
 
 class Source(ABC):
@@ -92,7 +99,23 @@ class Source(ABC):
 
     @property
     def problems(self) -> Sequence[str]:
-        """What of a recording could not be read, a line each; complete after the iteration."""
+        """Which device failed, or what of a recording could not be read with nothing readable after it, a line
+        each; complete after the iteration. The command's exit status is 1."""
+        return ()
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What was mended, left out or unclear, a line each; complete after the iteration."""
+        return ()
+
+    @property
+    def taken(self) -> Mapping[str, str]:
+        """By modality, what it comes from, for display: `video 1: h264, 640×480`; after `open`."""
+        return {}
+
+    @property
+    def segments(self) -> Sequence[Segment]:
+        """How the recording's own times became the axis of observations; empty where they are the same."""
         return ()
 
     def stop(self) -> None:
@@ -104,10 +127,13 @@ class Source(ABC):
         self.stop()
 
 
-def match(source: Source, bundle: Metadata) -> list[Wanted]:
+def match(source: Source, bundle: Metadata, offsets: Mapping[str, float] | None = None) -> list[Wanted]:
     """What a bundle takes, each with the offer that it comes from.
 
     An offer is found by its schema; of several the one of the same name, else the first.
+
+    Args:
+        offsets: seconds to add to the times of a modality, by its name.
 
     Raises:
         UserError: nothing fits, or something that was asked for by name does not, or an offer has the name of
@@ -131,7 +157,17 @@ def match(source: Source, bundle: Metadata) -> list[Wanted]:
         takes = ", ".join(str(Offer(m.name, m.schema, m.dim)) for m in inputs)
         gives = ", ".join(map(str, unused)) or offered
         raise UserError(f"{source.name} gives {gives}, but bundle {bundle.name!r} takes {takes}")
+    offsets = offsets or {}
+    if unknown := sorted(offsets.keys() - chosen.keys()):
+        raise UserError(f"--offset {unknown[0]}: give one of {', '.join(chosen)}")
     return [
-        Wanted(m.name, chosen.get(m.name), m.schema, m.dim, round(m.max_age_at(bundle.rate) * SECOND))
+        Wanted(
+            m.name,
+            chosen.get(m.name),
+            m.schema,
+            m.dim,
+            round(m.max_age_at(bundle.rate) * SECOND),
+            round(offsets.get(m.name, 0) * SECOND),
+        )
         for m in inputs
     ]
