@@ -99,7 +99,7 @@ class Source(ABC):
 
     @property
     def problems(self) -> Sequence[str]:
-        """Which device failed, or what of a recording could not be read with nothing readable after it, a line
+        """Which device failed, what of a recording could not be read and nothing readable followed, a line
         each; complete after the iteration. The command's exit status is 1."""
         return ()
 
