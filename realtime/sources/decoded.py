@@ -1,12 +1,16 @@
 """What FFmpeg's decoders give, as upright RGB pictures and mono sound."""
 
-from typing import Any
+from typing import Any, Final
 
 import av
 import numpy as np
 from av.audio.frame import AudioFrame
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
+
+# For JPEG: an error where a picture ends early or cannot be decoded. Otherwise FFmpeg gives
+# the rest in grey. A missing end marker, or bytes too many, are no errors.
+WHOLE: Final = {"err_detect": "explode"}
 
 
 def image_of(frame: VideoFrame) -> NDArray[np.uint8]:
@@ -32,11 +36,13 @@ def _display_matrix(frame: VideoFrame) -> NDArray[np.int32] | None:
 
 
 def decode_jpeg(data: bytes) -> NDArray[np.uint8] | None:
-    """uint8 `[height, width, 3]`, RGB, as a recording of it would be decoded; None where it is no JPEG."""
+    """uint8 `[height, width, 3]`, RGB, as a recording of it would be decoded; None where it is no JPEG, or
+    one that was cut off or is damaged: part of a picture is no picture of the face."""
     decoder = av.CodecContext.create("mjpeg", "r")
     decoder.thread_count = 1
+    decoder.options = WHOLE
     try:
-        frames = decoder.decode(av.Packet(data))
+        frames = decoder.decode(av.Packet(data.rstrip(b"\0")))  # padding would continue the picture
     except av.error.FFmpegError:
         return None
     return image_of(frames[0]) if frames else None
