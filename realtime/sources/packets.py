@@ -109,7 +109,7 @@ class Packets:
         if shift is None:
             packet.pts = packet.dts = None
             shift = 0
-        # A new object for each packet: PyAV keeps them by identity, and drops a shared one with its first user.
+        # A new object each time: PyAV keeps them by identity, and drops a shared one with its first user.
         packet.opaque = (shift + self._offsets[packet.stream.index],)
         return packet
 
