@@ -1,7 +1,9 @@
 """Media files by FFmpeg's libraries: opening one, its streams, and where they end."""
 
+import mmap
 from fractions import Fraction
 from pathlib import Path
+from typing import Final
 
 import av
 from av.container import InputContainer
@@ -10,8 +12,24 @@ from av.stream import Stream
 from ...contracts.errors import UserError
 from ..streams.samples import SECOND
 
+# Of formats whose files FFmpeg reads up to the end of the first, or second, where several are joined: bytes at the
+# beginning of each, and where.
+_HEADERS: Final = {
+    "matroska,webm": (0, b"\x1aE\xdf\xa3"),
+    "mov,mp4,m4a,3gp,3g2,mj2": (4, b"ftyp"),
+    "flv": (0, b"FLV\x01"),
+    "avi": (8, b"AVI "),
+    "wav": (8, b"WAVE"),
+    "flac": (0, b"fLaC"),
+}
 
-def open_container(path: Path) -> InputContainer:
+
+def open_container(path: Path, begin: int = 0) -> InputContainer:
+    """Open a file, or the part of it from byte `begin` on.
+
+    Raises:
+        UserError: it cannot be read.
+    """
     try:
         empty = path.stat().st_size == 0
     except FileNotFoundError:
@@ -23,7 +41,9 @@ def open_container(path: Path) -> InputContainer:
     if empty:
         raise UserError(f"{path}: the file is empty; copy it again, or give another")
     try:
-        container = av.open(f"file:{path}", metadata_errors="replace")  # a name with a colon is no protocol
+        # A name with a colon is no protocol.
+        name = f"subfile,,start,{begin},end,0,,:{path}" if begin else f"file:{path}"
+        container = av.open(name, metadata_errors="replace")
     except (av.error.FFmpegError, OSError) as error:
         reason = f"not a recording, or its beginning is damaged ({error.strerror})"
         raise UserError(f"{path}: {reason}; see whether a player opens it") from error
@@ -31,6 +51,16 @@ def open_container(path: Path) -> InputContainer:
         container.close()
         raise UserError(f"{path}: this is text, not a recording; give another file")
     return container
+
+
+def next_part(path: Path, container: InputContainer, after: int) -> int | None:
+    """Where in the file, at `after` bytes or later, another of the same format begins; None for nowhere."""
+    if (header := _HEADERS.get(container.format.name)) is None or after >= path.stat().st_size:
+        return None
+    offset, magic = header
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        found = data.find(magic, after + offset)
+        return None if found < 0 else found - offset
 
 
 def duration_of(stream: Stream) -> int | None:

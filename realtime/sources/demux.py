@@ -5,12 +5,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
+from pathlib import Path
 from typing import Any, Final
 
 import av
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
-from av.container import InputContainer
 from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
@@ -19,7 +19,7 @@ from ..features.resampling import RATE
 from ..streams.axis import MAX_GAP, Segment
 from ..streams.samples import SECOND, Frame, Sound
 from .container import end_of, to_ns
-from .decoded import WHOLE, image_of
+from .decoded import image_of
 from .packets import PREROLL, Packets, shift_of
 from .picture_times import PictureTimes
 from .source import SourceFailure
@@ -52,7 +52,7 @@ class Findings:
     Attributes:
         pictures: dropped between start and end, by reason: `corrupt`, `duplicate` (with the time of the one
             before), `backward` (an earlier one).
-        sound: likewise, samples at 16 kHz: `damaged`, `overlap`.
+        sound: likewise, samples at 16 kHz: `damaged`, `overlap`, `before_start` (of the recording).
         damage: times (ns) at which something could not be decoded or read, by what it was.
         segments: see `Source.segments`; empty where the file's times are the axis.
         notes: lines for the user.
@@ -90,26 +90,19 @@ class Part:
 class Pass:
     """One pass through a file; iterate once. Times are ns on the recording's axis."""
 
-    def __init__(self, container: InputContainer, part: Part, found: Findings) -> None:
-        self._container, self._part, self._found = container, part, found
-        self._streams: list[VideoStream | AudioStream] = []
+    def __init__(self, path: Path, part: Part, found: Findings) -> None:
+        self._part, self._found = part, found
+        self._packets = Packets(path, part.streams, part.origin, part.start, part.max_gap)
+        self._streams = self._packets.streams
         self._times: dict[int, PictureTimes] = {}
-        for stream in container.streams:
-            if stream.index in part.streams:
-                assert isinstance(stream, VideoStream | AudioStream)
-                stream.codec_context.copy_opaque = True
-                if stream.codec_context.name == "mjpeg":
-                    stream.codec_context.options = WHOLE
-                self._streams.append(stream)
+        for stream in self._streams:
             if isinstance(stream, VideoStream):
-                # Several threads decode a damaged picture differently from run to run, and do not mark it.
-                stream.thread_type = "NONE"
                 rate = stream.average_rate or stream.guessed_rate or _USUAL
                 self._times[stream.index] = PictureTimes(round(SECOND / rate))
-        self._packets = Packets(container, part.streams, part.origin, part.start, part.max_gap)
         self._sound = TrackSound(part.channel)
-        self._good: dict[int, int] = {}  # by stream: the end of the last packet that could be decoded
+        self._good: dict[int, int] = {}  # by stream: the end of the last that could be decoded whole
         self._bad: dict[int, int] = {}  # and of the last that could not
+        self._shifts: dict[int, int] = {}  # by stream, of its last packet
         self._over: set[int] = set()  # streams that have reached the end
         self._position = part.start  # the end of what was yielded
         self._newest: int | None = None  # the time of the last picture
@@ -120,21 +113,21 @@ class Pass:
         return self._packets.axis.reached
 
     def __iter__(self) -> Iterator[Frame | Sound]:
-        try:
-            for packet in self._packets:
-                yield from self._decode(packet)
-                if len(self._over) == len(self._streams):
-                    break
-                if self._part.strict and self._found.damage:
-                    for stream in self._streams:
-                        with contextlib.suppress(av.error.FFmpegError):
-                            yield from self._convert(stream.decode(None), stream)
-                    break
-            yield from self._cut(self._sound.flush())
-        finally:
-            self._finish()
-        if self._is_broken():
-            raise BrokenRecording(self._position / SECOND)
+        with contextlib.closing(self._packets):
+            try:
+                for packet in self._packets:
+                    yield from self._decode(packet)
+                    if len(self._over) == len(self._streams):
+                        break
+                    if self._part.strict and self._found.damage:
+                        for stream in self._streams:
+                            yield from self._held_back(stream)
+                        break
+                yield from self._cut(self._sound.flush())
+            finally:
+                self._finish()
+            if self._is_broken():
+                raise BrokenRecording(self._position / SECOND)
 
     def _decode(self, packet: "Packet[Any]") -> Iterator[Frame | Sound]:
         stream = packet.stream
@@ -142,15 +135,25 @@ class Pass:
             return
         time = self._time(packet.pts if packet.pts is not None else packet.dts, stream, packet)
         end = (time or 0) + to_ns(packet.duration or 0, packet.time_base)
+        if packet.size:
+            before = self._shifts.get(stream.index, shift_of(packet))
+            if isinstance(stream, VideoStream) and before != shift_of(packet) and packet.is_keyframe:
+                yield from self._held_back(stream)
+            self._shifts[stream.index] = shift_of(packet)
         try:
             frames = packet.decode()
         except av.error.FFmpegError:
             if packet.size:
                 self._damaged(stream, time, end)
             return
-        if packet.size:
-            self._good[stream.index] = end
-        yield from self._convert(frames, stream)
+        jpeg = bytes(packet) if stream.codec_context.name == "mjpeg" else b""
+        yield from self._convert(frames, stream, jpeg)
+
+    def _held_back(self, stream: VideoStream | AudioStream) -> Iterator[Frame | Sound]:
+        """What the decoder holds to put it in order with what follows."""
+        with contextlib.suppress(av.error.FFmpegError):
+            yield from self._convert(stream.decode(None), stream)
+        stream.codec_context.flush_buffers()
 
     def _damaged(self, stream: VideoStream | AudioStream, time: int | None, end: int) -> None:
         begun, kind = stream.index in self._good, "pictures" if isinstance(stream, VideoStream) else "sound"
@@ -165,21 +168,23 @@ class Pass:
         else:
             self._found.sound["damaged"] += (end - at) * RATE // SECOND
 
-    def _convert(self, frames: Iterable[Any], stream: VideoStream | AudioStream) -> Iterator[Frame | Sound]:
+    def _convert(
+        self, frames: Iterable[Any], stream: VideoStream | AudioStream, jpeg: bytes = b""
+    ) -> Iterator[Frame | Sound]:
         for frame in frames:
             time = self._time(frame.pts, stream, frame)
             if isinstance(frame, VideoFrame):
                 decoded = self._time(frame.dts, stream, frame)
                 lasts = to_ns(frame.duration or 0, stream.time_base)
                 at = self._times[stream.index].next(time, decoded, lasts)
-                yield from self._picture(frame, at, stream)
+                yield from self._picture(frame, at, stream, jpeg)
             else:
                 yield from self._heard(frame, time, stream.index)
 
     def _time(self, pts: int | None, stream: VideoStream | AudioStream, of: Any) -> int | None:
         return None if pts is None else to_ns(pts, stream.time_base) + shift_of(of)
 
-    def _picture(self, frame: VideoFrame, time: int, stream: Any) -> Iterator[Frame]:
+    def _picture(self, frame: VideoFrame, time: int, stream: Any, jpeg: bytes) -> Iterator[Frame]:
         if time >= self._part.end:
             self._over.add(stream.index)
             return
@@ -188,15 +193,19 @@ class Pass:
         if frame.is_corrupt:
             self._found.pictures["corrupt"] += 1
             self._found.damage.setdefault("pictures", []).append(time)
-        elif self._newest is not None and time <= self._newest:
+            self._bad[stream.index] = time
+            return
+        self._good[stream.index] = time
+        if self._newest is not None and time <= self._newest:
             self._found.pictures["duplicate" if time == self._newest else "backward"] += 1
         else:
             self._newest = time
             self._position = max(self._position, time)
-            yield Frame(time, image_of(frame, stream.sample_aspect_ratio))
+            yield Frame(time, image_of(frame, stream.sample_aspect_ratio, jpeg))
 
     def _heard(self, frame: AudioFrame, time: int | None, index: int) -> Iterator[Sound]:
         lasts = frame.samples * SECOND // frame.sample_rate
+        self._good[index] = (self._good.get(index, 0) if time is None else time) + lasts
         if time is not None and time + lasts < self._part.start - PREROLL:
             return
         for sound in self._sound.push(time, frame):
@@ -208,6 +217,8 @@ class Pass:
         """What of them lies between start and end."""
         for sound in sounds:
             first = max(0, _samples_before(self._part.start - sound.originating_time))
+            if self._part.start == 0 and first:
+                self._found.sound["before_start"] += min(first, sound.samples.size)
             last = min(sound.samples.size, _samples_before(self._part.end - sound.originating_time))
             if first < last:
                 time = sound.originating_time + first * SECOND // RATE
@@ -256,14 +267,14 @@ class Pass:
         Args:
             unreadable: the last thing in the file could not be read.
         """
-        name, part = self._container.format.name, self._part
+        name, part = self._packets.container.format.name, self._part
         if name not in _DECLARING:
             return unreadable
         for stream in self._streams:
-            declared = end_of(self._container, stream)
+            declared = end_of(self._packets.container, stream)
             reached = self._packets.reached[stream.index]
             if stream.duration is None:  # then it is the end of the longest stream
-                if len(self._streams) < len(self._container.streams):
+                if len(self._streams) < len(self._packets.container.streams):
                     continue
                 reached = max(self._packets.reached.values())
             if declared is None:

@@ -1,17 +1,22 @@
 """The packets of a recording, with their times on one axis, from a start on."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import av
+from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.frame import Frame
 from av.packet import Packet
 from av.video.stream import VideoStream
 
+from ...contracts.errors import UserError
 from ..streams.axis import Axis
 from ..streams.samples import SECOND
-from .container import to_ns
+from .container import next_part, open_container, to_ns
+from .decoded import WHOLE
 
 PREROLL: Final = SECOND  # ns of sound before the start, in which codec and filter settle
 _HELD: Final = 64 * 2**20  # bytes of packets kept before the start; then pictures are decoded from there
@@ -40,32 +45,74 @@ class Packets:
         max_gap: ns; see `Axis`.
 
     Attributes:
+        container: the file; of several that were joined the first.
+        streams: of it, those that are read.
         axis: how the file's times became one axis.
         reached: the file's own time, ns, up to which there were packets, by stream index.
         unreadable: times (ns) at which something between packets could not be read.
     """
 
-    def __init__(
-        self, container: InputContainer, offsets: Mapping[int, int], origin: int, start: int, max_gap: int
-    ) -> None:
-        self._container, self._offsets, self._origin, self._start = container, offsets, origin, start
-        self._streams = [stream for stream in container.streams if stream.index in offsets]
+    def __init__(self, path: Path, offsets: Mapping[int, int], origin: int, start: int, max_gap: int) -> None:
+        self._path, self._offsets, self._origin, self._start = path, offsets, origin, start
+        self._open = ExitStack()
+        self.container = self._open.enter_context(open_container(path))
+        self.streams = self._prepared(self.container)
         self.axis: Axis[AnyPacket] = Axis(max_gap, origin)
         self.reached = dict.fromkeys(offsets, 0)
         self.unreadable: list[int] = []
         self._last: dict[int, int] = {}  # by stream: the time of its last packet, ns
+        self._shifts: dict[int, int] = {}  # and its shift
 
     def __iter__(self) -> Iterator[AnyPacket]:
         """The packets; at the end one without data for each stream, to flush its decoder."""
         packets = self._on_axis()
         return self._from_start(packets) if self._start > 0 else packets
 
+    def close(self) -> None:
+        """Close the file."""
+        self._open.close()
+
+    def _prepared(self, container: InputContainer) -> list[VideoStream | AudioStream]:
+        """The streams that are read, set up for decoding."""
+        streams = []
+        for stream in container.streams:
+            if stream.index in self._offsets and isinstance(stream, VideoStream | AudioStream):
+                stream.codec_context.copy_opaque = True
+                if isinstance(stream, VideoStream):
+                    # Several threads decode a damaged picture differently from run to run, and do not mark it.
+                    stream.thread_type = "NONE"
+                if stream.codec_context.name == "mjpeg":
+                    stream.codec_context.options = WHOLE
+                streams.append(stream)
+        return streams
+
     def _read(self) -> Iterator[AnyPacket]:
-        """The packets of the file; after an error of reading it goes on behind it."""
+        """The packets of the file, and of each of the same format that was joined to it."""
+        container, streams, begin, after = self.container, self.streams, 0, 0
+        while True:
+            for packet in self._read_part(container, streams):
+                if packet.size and packet.pos is not None:
+                    after = max(after, begin + packet.pos + packet.size)
+                yield packet
+            following = next_part(self._path, container, after)
+            if following is None:
+                return
+            try:
+                container = self._open.enter_context(open_container(self._path, following))
+            except UserError:
+                return
+            streams, begin, after = self._prepared(container), following, following + 1
+            if [s.type for s in streams] != [s.type for s in self.streams]:
+                return
+
+    def _read_part(
+        self, container: InputContainer, streams: Sequence[VideoStream | AudioStream]
+    ) -> Iterator[AnyPacket]:
+        """The packets of a file; after an error of reading it goes on behind it."""
         errors = 0
         while True:
             try:
-                for packet in self._container.demux(self._streams):
+                for packet in container.demux(streams):
                     errors = 0
                     yield packet
                 return
@@ -77,15 +124,27 @@ class Packets:
                     return
 
     def _on_axis(self) -> Iterator[AnyPacket]:
-        flush: list[AnyPacket] = []
+        flush: dict[int, AnyPacket] = {}  # to the decoders of the last part
         for packet in self._read():
+            index = packet.stream.index
             if not packet.size:
-                flush.append(packet)
+                flush[index] = packet
                 continue
-            time, lasts = self._time(packet), to_ns(packet.duration or 0, packet.time_base)
-            yield from map(self._shifted, self.axis.push(packet.stream.index, time, time + lasts, packet))
+            if index in flush:
+                yield flush.pop(index)
+            before = self._last.get(index)
+            time = self._time(packet)
+            lasts = to_ns(packet.duration or 0, packet.time_base)
+            if not lasts and before is not None and 0 < time - before < SECOND:
+                lasts = time - before
+            shown = time if packet.pts is None else self._own(packet.pts, packet)
+            yield from map(self._shifted, self.axis.push(index, time, shown, shown + lasts, packet))
         yield from map(self._shifted, self.axis.flush())
-        yield from flush
+        yield from flush.values()
+
+    def _own(self, pts: int, packet: AnyPacket) -> int:
+        """ns on the file's own axis, with the offset of the stream."""
+        return to_ns(pts, packet.time_base) + self._offsets[packet.stream.index]
 
     def _time(self, packet: AnyPacket) -> int:
         """ns on the file's own axis: when it is to be decoded, which only increases."""
@@ -96,7 +155,7 @@ class Packets:
         if at is None:
             time = self._last.get(index, self._origin)
         else:
-            time = to_ns(at, packet.time_base) + self._offsets[index]
+            time = self._own(at, packet)
         self._last[index] = time
         end = packet.pts if packet.pts is not None else packet.dts
         if end is not None:
@@ -106,11 +165,13 @@ class Packets:
 
     def _shifted(self, placed: tuple[AnyPacket, int | None]) -> AnyPacket:
         packet, shift = placed
-        if shift is None:
+        index = packet.stream.index
+        if shift is None:  # its time is worth nothing
             packet.pts = packet.dts = None
-            shift = 0
+            shift = self._shifts.get(index, -self._origin)
+        self._shifts[index] = shift
         # A new object each time: PyAV keeps them by identity, and drops a shared one with its first user.
-        packet.opaque = (shift + self._offsets[packet.stream.index],)
+        packet.opaque = (shift + self._offsets[index],)
         return packet
 
     def _from_start(self, packets: Iterable[AnyPacket]) -> Iterator[AnyPacket]:

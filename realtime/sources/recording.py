@@ -105,10 +105,9 @@ class Recording:
         end = END if self.end is None or self.end == math.inf else round(self.end * SECOND)
         part = Part(self._offsets, self._origin, start, end, self._max_gap, self._strict, self._channel)
         empty = True
-        with open_container(self.path) as container:
-            for item in (one := Pass(container, part, self.found)):
-                empty = False
-                yield item
+        for item in (one := Pass(self.path, part, self.found)):
+            empty = False
+            yield item
         if empty and start > 0:
             reached = one.reached / SECOND
             raise UserError(f"start {self.start:g} s: {self.path} ends at {reached:.2f} s; start before that")

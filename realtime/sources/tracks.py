@@ -128,4 +128,5 @@ def _codec(stream: VideoStream | AudioStream) -> str:
     if isinstance(stream, VideoStream):
         rate = stream.average_rate or stream.guessed_rate
         return f"{name}, {stream.width}×{stream.height}" + (f" at {float(rate):.3g} frames/s" if rate else "")
-    return f"{name}, {stream.sample_rate} Hz, {stream.layout.name}"
+    channels = stream.channels
+    return f"{name}, {stream.sample_rate} Hz, {channels} channel{'s' * (channels != 1)}"

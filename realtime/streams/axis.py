@@ -55,7 +55,7 @@ class Segment:
 class _Stream(Generic[T]):
     segment: int
     newest: int | None = None  # its own time; the newest in this segment
-    held: tuple[int, int, T] | None = None  # a time that jumps, until the next one confirms it
+    held: tuple[int, int, int, T] | None = None  # a time that jumps, until the next one confirms it
 
 
 class Axis(Generic[T]):
@@ -82,8 +82,12 @@ class Axis(Generic[T]):
         self.reached = 0
         self.outliers = 0
 
-    def push(self, stream: Hashable, time: int, end: int, item: T) -> list[tuple[T, int | None]]:
-        """Add an item from `time` to `end`, the source's own ns.
+    def push(self, stream: Hashable, time: int, shown: int, end: int, item: T) -> list[tuple[T, int | None]]:
+        """Add an item, with the source's own ns.
+
+        Args:
+            time: by which a stream's items are in order.
+            shown, end: from when to when it is shown or heard.
 
         Returns:
             Items of this stream in their order, each with the shift that brings its times to the axis, None
@@ -92,16 +96,16 @@ class Axis(Generic[T]):
         s = self._streams.setdefault(stream, _Stream(len(self.segments) - 1))
         placed: list[tuple[T, int | None]] = []
         if s.held is not None:
-            at, until, held = s.held
+            at, begin, until, held = s.held
             before = self._newest[s.segment] if s.newest is None else s.newest
             if abs(time - at) <= abs(time - before):
-                placed.append((held, self._enter(s, at, until)))
+                placed.append((held, self._enter(s, at, begin, until)))
             else:
                 self.outliers += 1
                 placed.append((held, None))
             s.held = None
         if self._jumps(s, time):
-            s.held = (time, end, item)
+            s.held = (time, shown, end, item)
         else:
             placed.append((item, self._place(s, time, end)))
         return placed
@@ -111,8 +115,8 @@ class Axis(Generic[T]):
         placed: list[tuple[T, int | None]] = []
         for s in self._streams.values():
             if s.held is not None:
-                time, end, item = s.held
-                placed.append((item, self._enter(s, time, end)))
+                time, shown, end, item = s.held
+                placed.append((item, self._enter(s, time, shown, end)))
                 s.held = None
         return placed
 
@@ -128,7 +132,7 @@ class Axis(Generic[T]):
         self.reached = max(self.reached, end + shift)
         return shift
 
-    def _enter(self, s: _Stream[T], time: int, end: int) -> int:
+    def _enter(self, s: _Stream[T], time: int, shown: int, end: int) -> int:
         """Move a stream into the segment that its time belongs to; begin one if there is none yet."""
         back = s.newest is not None and time < s.newest - BACK
         following = s.segment + 1
@@ -138,8 +142,8 @@ class Axis(Generic[T]):
         ):
             s.segment = following
         elif self._jumps(s, time):  # another stream may have closed the gap meanwhile
-            gap = 0 if back else time + self.segments[s.segment].shift - self.reached
-            self.segments.append(Segment(self.reached, time, "step back" if back else "gap", gap))
+            gap = 0 if back else shown + self.segments[s.segment].shift - self.reached
+            self.segments.append(Segment(self.reached, shown, "step back" if back else "gap", gap))
             self._newest.append(time)
             s.segment = len(self.segments) - 1
         s.newest = None

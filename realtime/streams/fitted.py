@@ -10,7 +10,7 @@ Pure: integer ns. `clock.DeviceClock` does the same for live devices, which cann
 import math
 from collections import deque
 from collections.abc import Iterator
-from statistics import median, median_low
+from statistics import fmean, median_low
 from typing import Final, Generic, NamedTuple, TypeVar
 
 from .samples import SECOND
@@ -24,8 +24,10 @@ NEAR: Final = SECOND // 200  # ns; deviations that are not followed
 STEP: Final = SECOND // 50  # ns; what stays later or earlier by more than this is no jitter
 MAX_SLEW: Final = 1_000  # ns of sound for each ns that the level moves: a thousandth
 PAST: Final = 64  # blocks whose deviations say how much stamps jitter
+FEW: Final = 16  # of them
 SURE: Final = 4.0  # standard errors
-_NORMAL: Final = 1.4826  # standard deviation of normal noise by its median magnitude
+_NORMAL: Final = 1.2533  # standard deviation of normal noise by its mean magnitude (bursts have two or more
+# usual deviations, by whose median there is no noise)
 _MEDIAN: Final = 1.2533  # standard error of its median by that of its mean
 
 
@@ -125,7 +127,13 @@ class FittedClock(Generic[T]):
 
     def _least(self, n: int) -> float:
         """ns; a median of `n` deviations that is farther from the level is no jitter."""
-        noise = _NORMAL * median(self._past) if self._past else 0.0
+        past = self._past
+        if len(past) < FEW:  # then those that follow say it, though a gap among them seems noise
+            following = self._next(WINDOW)
+            usual = median_low(following)
+            noise = _NORMAL * fmean(abs(deviation - usual) for deviation in following)
+        else:
+            noise = _NORMAL * fmean(past)
         return STEP + SURE * _MEDIAN * noise / math.sqrt(n)
 
     def _next(self, span: int) -> list[int]:

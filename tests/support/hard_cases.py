@@ -162,9 +162,9 @@ def jpegs(n: int = 25, size: tuple[int, int] = (160, 120)) -> list[bytes]:
     return result
 
 
-def with_exif(jpeg: bytes) -> bytes:
-    """A JPEG with an EXIF block that says orientation 1, upright."""
-    tiff = b"II*\0" + bytes.fromhex("08000000 0100 1201 0300 01000000 01000000 00000000")
+def with_exif(jpeg: bytes, orientation: int = 1) -> bytes:
+    """A JPEG with an EXIF block that says its orientation; 1 is upright."""
+    tiff = b"II*\0" + bytes.fromhex(f"08000000 0100 1201 0300 01000000 0{orientation}000000 00000000")
     block = b"Exif\0\0" + tiff
     return jpeg[:2] + b"\xff\xe1" + (len(block) + 2).to_bytes(2, "big") + block + jpeg[2:]
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from enrapt.realtime.sources.decoded import upright
 from enrapt.realtime.sources.recording import Recording
+from enrapt.realtime.sources.upright import upright
 from enrapt.realtime.streams.samples import SECOND
 from tests.support.recordings import MS, create, every, picture, read, times, write
 
@@ -78,8 +78,7 @@ ONE = 1 << 16
     ],
 )
 def test_upright(a: int, b: int, c: int, d: int, expected: NDArray[np.uint8]) -> None:
-    matrix = np.array([a, b, 0, c, d, 0, 0, 0, 1 << 30], np.int32)
-    np.testing.assert_array_equal(upright(F, matrix), expected)
+    np.testing.assert_array_equal(upright(F, (a, b, c, d)), expected)
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])

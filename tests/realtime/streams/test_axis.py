@@ -21,7 +21,7 @@ def run(
     axis: Axis[int] = Axis(max_gap, origin)
     placed: dict[int, int | None] = {}
     for number, (stream, time) in enumerate(items):
-        for one, shift in axis.push(stream, time, time + PERIOD, number):
+        for one, shift in axis.push(stream, time, time, time + PERIOD, number):
             placed[one] = None if shift is None else items[one][1] + shift
     for one, shift in axis.flush():
         placed[one] = None if shift is None else items[one][1] + shift
