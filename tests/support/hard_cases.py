@@ -89,6 +89,21 @@ def joined(path: Path, parts: Sequence[Path] = (), **what: Any) -> Path:
     return path
 
 
+def late_sound(path: Path, start: float = 8.0) -> Path:
+    """An FLV file whose header says pictures alone, with sound from `start` s on, as streams are recorded.
+
+    After the first 5 s FFmpeg no longer looks for streams when it opens the file.
+    """
+    n = round(25 * (start + 2))
+    write(
+        path, pictures=every(0.04, n), codec="flv", sound=(start, start + 2), sound_codec="mp3", rate=44_100
+    )
+    data = bytearray(path.read_bytes())
+    data[4] = 1  # bits: 1 for pictures, 4 for sound
+    path.write_bytes(data)
+    return path
+
+
 # Damage
 
 

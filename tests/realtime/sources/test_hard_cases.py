@@ -67,6 +67,15 @@ def test_joined(tmp_path: Path, name: str, codecs: tuple[str, str]) -> None:
         assert (np.diff(stamps(path, "video")) < 0).sum() == 1
 
 
+def test_late_sound(tmp_path: Path) -> None:
+    path = hard_cases.late_sound(tmp_path / "a.flv")
+    with av.open(str(path)) as container:
+        assert [s.type for s in container.streams] == ["video"]
+    with av.open(str(path), options={"analyzeduration": "20000000"}) as container:
+        assert [s.type for s in container.streams] == ["video", "audio"]
+    assert stamps(hard_cases.late_sound(tmp_path / "b.flv", 2.0))[0] == pytest.approx(2, abs=0.05)
+
+
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.avi"])
 def test_a_damaged_packet(tmp_path: Path, name: str) -> None:
     path = write(
