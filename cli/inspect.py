@@ -24,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="BUNDLE|RECORDING",
         help="a bundle's file, or a shipped one: default, mdvae; or what `enrapt replay` takes",
     )
+    add("--bundle", metavar="B", default="default", help="of the replay of an XDF file (%(default)s)")
     add("--json", action="store_true", help="print JSON")
 
 
@@ -34,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     if path.is_dir() or (path.suffix != ".onnx" and is_recording(path)):
         from .inspect_recording import inspect_recording
 
-        return inspect_recording(path, args.json)
+        return inspect_recording(path, args.bundle, args.json)
     from ..bundle.bundle import Bundle
     from ..bundle.sequence import seconds_per_tick
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ..contracts.errors import one_line
+from ..contracts.errors import UserError, one_line
 from ..realtime.streams.samples import SECOND
 from .tables import print_table
 
@@ -17,7 +17,7 @@ class Part:
 
     Attributes:
         name: how to ask for it, and what it is.
-        start, end: seconds on the recording's own axis, None if unknown.
+        start, end: seconds on the recording's own axis, of XDF since the first sample; None if unknown.
         samples: how many, None if not counted.
         taken: whether a replay takes it, if nothing else is asked for.
     """
@@ -40,12 +40,14 @@ class Content:
     problems: Sequence[str] = ()
 
 
-def inspect_recording(path: Path, as_json: bool) -> int:
-    """Print what is in it; 1 if some of it cannot be read."""
+def inspect_recording(path: Path, bundle: str, as_json: bool) -> int:
+    """Print what is in it, and what a replay with that bundle takes; 1 if some of it cannot be read."""
     from ..realtime.sources.xdf_file import is_xdf
 
-    read = _session if path.is_dir() else _xdf if is_xdf(path) else _media
-    content = read(path)
+    if path.is_dir():
+        content = _session(path)
+    else:
+        content = _xdf(path, bundle) if is_xdf(path) else _media(path)
     if as_json:
         print(json.dumps(asdict(content), indent=2, ensure_ascii=False))
     else:
@@ -82,12 +84,25 @@ def _session(path: Path) -> Content:
     return Content(str(path), "session", duration / SECOND, parts, reader.lost)
 
 
-def _xdf(path: Path) -> Content:
+def _xdf(path: Path, bundle: str) -> Content:
+    from ..bundle.bundle import Bundle
+    from ..realtime.sources.xdf import XdfSource
     from ..realtime.sources.xdf_file import read_contents
 
-    contents = read_contents(path)
-    parts = [Part(str(stream), None, None, None, False) for stream in contents.streams]
-    return Content(str(path), "XDF", None, parts, contents.problems)
+    contents, source = read_contents(path), XdfSource(path)
+    problems = list(contents.problems)
+    try:
+        source.offers([m for m in Bundle.load(bundle).metadata.inputs if m.role == "observed"])
+    except UserError as error:
+        problems.append(f"not replayed like this: {str(error).removeprefix(f'{path}: ')}")
+    spans = [stream.span for stream in contents.streams if stream.span is not None]
+    first, last = min((a for a, _ in spans), default=0.0), max((b for _, b in spans), default=0.0)
+    parts = []
+    for stream in contents.streams:
+        name = f"stream {stream.number}: {stream}"
+        begin, end = (None, None) if stream.span is None else (t - first for t in stream.span)
+        parts.append(Part(name, begin, end, stream.samples, name in source.taken.values()))
+    return Content(str(path), "XDF", last - first, parts, [*contents.notes, *problems])
 
 
 def _print(content: Content) -> None:

@@ -129,6 +129,8 @@ def is_recording(path: Path) -> bool:
     """Whether a file's name says so, or its content: text and pictures are none."""
     if path.suffix.lower() in SUFFIXES:
         return True
+    if not path.is_file():  # a pipe, which would wait for its writer
+        return False
     from ..realtime.sources.container import open_container
     from ..realtime.sources.xdf_file import is_xdf
 

@@ -1,12 +1,15 @@
 """`enrapt inspect` of recordings: tracks, streams, modalities, their times, and what is taken."""
 
+import gzip
 import json
 
 import numpy as np
 import pytest
 
 from enrapt.cli.main import main
+from enrapt.contracts.schemas import FACE
 from tests.support.hard_cases import Track, multi_track
+from tests.support.xdf_files import Stream, encoded
 
 TRACKS = [
     Track("video", 50, title="screen"),
@@ -69,6 +72,27 @@ def test_the_modalities_of_a_session(command, sound, tiny_bundle, tmp_path, caps
         (tmp_path / "session" / "audio.arrows").read_bytes()[:-100]
     )
     assert "audio.arrows" in inspected(capsys, "session", status=1)["problems"][0]
+
+
+@pytest.mark.parametrize("name", ["lsl.xdf", "lsl.xdfz"])
+def test_the_streams_of_an_xdf_file(tmp_path, tiny_bundle, capsys, name):
+    pytest.importorskip("pyxdf")
+    at = 1000 + np.arange(100) / 25
+    face = Stream("tracker", at, np.zeros((100, FACE.dim)), 25)
+    gaze = Stream("gaze", at + 1, np.zeros((100, 3)), 25)
+    data = encoded([gaze, face])
+    (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith("z") else data)
+    content = inspected(capsys, tmp_path / name, "--bundle", tiny_bundle)
+    assert content["kind"] == "XDF"
+    first, second = content["parts"]
+    assert first["name"] == "stream 1: gaze (3 channels at 25 Hz)"
+    assert second["name"].startswith("stream 2: tracker")
+    assert [part["taken"] for part in (first, second)] == [False, True]
+    assert [part["samples"] for part in (first, second)] == [100, 100]
+    assert (first["start"], second["start"]) == (pytest.approx(1), 0)
+    (tmp_path / name).write_bytes(encoded([face, Stream("other", at, np.zeros((100, FACE.dim)), 25)]))
+    problems = inspected(capsys, tmp_path / name, "--bundle", tiny_bundle, status=1)["problems"]
+    assert "several streams fit face" in problems[-1]
 
 
 def test_what_is_neither(tmp_path, capsys):

@@ -68,6 +68,13 @@ def test_what_is_no_recording_is_told_by_content(folder):
     assert names("d/picture.png", "d/empty") == ["picture.png", "empty"]
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes")
+def test_a_pipe_in_a_folder_is_left_out():
+    touch("d/a.mp4")
+    os.mkfifo("d/pipe")
+    assert names("d") == ["a.mp4"]
+
+
 def test_a_recorded_session_is_one_recording():
     touch("d/one/session.json", "d/one/face.arrows", "d/one/media.mkv", "d/film.mp4")
     touch("d/other/session.json", "d/other/film.mp4")  # of another program
