@@ -44,10 +44,7 @@ def inspect_recording(path: Path, bundle: str, as_json: bool) -> int:
     """Print what is in it, and what a replay with that bundle takes; 1 if some of it cannot be read."""
     from ..realtime.sources.xdf_file import is_xdf
 
-    if path.is_dir():
-        content = _session(path)
-    else:
-        content = _xdf(path, bundle) if is_xdf(path) else _media(path)
+    content = _session(path) if path.is_dir() else _xdf(path, bundle) if is_xdf(path) else _media(path)
     if as_json:
         print(json.dumps(asdict(content), indent=2, ensure_ascii=False))
     else:

@@ -41,7 +41,7 @@ SUFFIXES: Final = (
         ".aif",
         ".aiff",
     ),
-    *(".xdf", ".xdfz"),
+    *(".mjpeg", ".mjpg", ".xdf", ".xdfz"),
 )
 _BEGINNING: Final = 1024  # bytes that show whether a file is text
 
@@ -117,7 +117,7 @@ def _search(folder: Path, results: Path, left_out: list[str]) -> Iterator[Path]:
             if is_recording(here / name):
                 yield here / name
             else:
-                left_out.append(name)
+                left_out.append((here / name).relative_to(folder).as_posix())
 
 
 def _is_session(folder: Path) -> bool:

@@ -67,7 +67,7 @@ def test_it_says_first_what_it_will_do_and_at_the_end_how_time_was_repaired(open
     assert main(["replay", "a.mkv", "--bundle", str(tiny_bundle)]) == 0
     shown = capsys.readouterr()
     assert shown.err.splitlines() == [
-        "replay: stub, 2.0 to 12.0 s, 251 ticks expected",
+        "replay: stub, 2.0 to 12.0 s, about 251 ticks",
         "audio from audio 2: aac, 48000 Hz, stereo; face missing",
     ]
     assert "time repaired\n  at 5.00 s times start again" in shown.out

@@ -80,7 +80,7 @@ def test_the_streams_of_an_xdf_file(tmp_path, tiny_bundle, capsys, name):
     at = 1000 + np.arange(100) / 25
     face = Stream("tracker", at, np.zeros((100, FACE.dim)), 25)
     gaze = Stream("gaze", at + 1, np.zeros((100, 3)), 25)
-    data = encoded([gaze, face])
+    data = b"".join(encoded([gaze, face]))
     (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith("z") else data)
     content = inspected(capsys, tmp_path / name, "--bundle", tiny_bundle)
     assert content["kind"] == "XDF"
@@ -90,7 +90,8 @@ def test_the_streams_of_an_xdf_file(tmp_path, tiny_bundle, capsys, name):
     assert [part["taken"] for part in (first, second)] == [False, True]
     assert [part["samples"] for part in (first, second)] == [100, 100]
     assert (first["start"], second["start"]) == (pytest.approx(1), 0)
-    (tmp_path / name).write_bytes(encoded([face, Stream("other", at, np.zeros((100, FACE.dim)), 25)]))
+    other = Stream("other", at, np.zeros((100, FACE.dim)), 25)
+    (tmp_path / name).write_bytes(b"".join(encoded([face, other])))
     problems = inspected(capsys, tmp_path / name, "--bundle", tiny_bundle, status=1)["problems"]
     assert "several streams fit face" in problems[-1]
 

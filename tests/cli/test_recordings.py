@@ -46,7 +46,7 @@ def test_a_folder_is_searched_in_order_and_what_is_no_recording_left_out():
     touch("d/b.mp4", "d/a/z.WAV", "d/a/10.xdf", "d/.hidden.mp4", "d/.cache/x.mp4", "d/a/notes.txt", "d/table")
     items, left_out = find_recordings(["d"], HERE)
     assert [item.name for item in items] == ["b.mp4", "a/10.xdf", "a/z.WAV"]
-    assert sorted(left_out) == ["notes.txt", "table"]
+    assert left_out == ["table", "a/notes.txt"]
 
 
 def test_what_is_no_recording_is_told_by_content(folder):
