@@ -110,11 +110,13 @@ class _Worker:
     def __init__(self, function: Function) -> None:
         self.connection, theirs = _context.Pipe()
         self.process = _context.Process(target=_work, args=(theirs, function), daemon=True)
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited: Ctrl-C is for this process
+        # Ignored signals are inherited: those to the group of all processes are for this one, which kills.
+        before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             self.process.start()
         finally:
-            signal.signal(signal.SIGINT, before)
+            for number, handler in before.items():
+                signal.signal(number, handler)
         theirs.close()
 
     def kill(self) -> None:

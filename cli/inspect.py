@@ -1,13 +1,17 @@
-"""Prints the model card of a bundle.
+"""Prints the model card of a bundle, or what is in a recording.
 
-Inputs, training data, limits, measured quality, and its speed on this machine.
+A bundle: inputs, training data, limits, measured quality, and its speed on this machine. A recording: its
+tracks, streams or modalities with their times, and which of them a replay takes.
 """
 
 import argparse
 import shutil
 import textwrap
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from .recordings import is_recording
 
 if TYPE_CHECKING:
     from ..bundle.metadata import Metadata
@@ -15,17 +19,27 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("bundle", metavar="BUNDLE", help="a file, or a shipped bundle: default, mdvae")
+    add(
+        "subject",
+        metavar="BUNDLE|RECORDING",
+        help="a bundle's file, or a shipped one: default, mdvae; or what `enrapt replay` takes",
+    )
+    add("--bundle", metavar="B", default="default", help="of the replay of an XDF file (%(default)s)")
     add("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     import msgspec
 
+    path = Path(args.subject)
+    if path.is_dir() or (path.suffix != ".onnx" and is_recording(path)):
+        from .inspect_recording import inspect_recording
+
+        return inspect_recording(path, args.bundle, args.json)
     from ..bundle.bundle import Bundle
     from ..bundle.sequence import seconds_per_tick
 
-    bundle = Bundle.load(args.bundle)
+    bundle = Bundle.load(args.subject)
     size, tick = bundle.path.stat().st_size, seconds_per_tick(bundle)
     if args.json:
         description = msgspec.to_builtins(bundle.metadata) | {"bytes": size, "tick_us": round(tick * 1e6, 1)}

@@ -25,7 +25,7 @@ COMMANDS: Final = {
     "distil": "distil a live model from a trained MDVAE (needs enrapt[train])",
     "evaluate": "score a trained model on held-out people (needs enrapt[train])",
     "export": "write the bundle of a trained model (needs enrapt[train])",
-    "inspect": "print the model card of a bundle",
+    "inspect": "print what a bundle or a recording is",
     "doctor": "check this computer for what enrapt needs",
 }
 

@@ -41,7 +41,7 @@ SUFFIXES: Final = (
         ".aif",
         ".aiff",
     ),
-    *(".xdf", ".xdfz"),
+    *(".mjpeg", ".mjpg", ".xdf", ".xdfz"),
 )
 _BEGINNING: Final = 1024  # bytes that show whether a file is text
 
@@ -117,7 +117,7 @@ def _search(folder: Path, results: Path, left_out: list[str]) -> Iterator[Path]:
             if is_recording(here / name):
                 yield here / name
             else:
-                left_out.append(name)
+                left_out.append((here / name).relative_to(folder).as_posix())
 
 
 def _is_session(folder: Path) -> bool:
@@ -129,6 +129,8 @@ def is_recording(path: Path) -> bool:
     """Whether a file's name says so, or its content: text and pictures are none."""
     if path.suffix.lower() in SUFFIXES:
         return True
+    if not path.is_file():  # a pipe, which would wait for its writer
+        return False
     from ..realtime.sources.container import open_container
     from ..realtime.sources.xdf_file import is_xdf
 

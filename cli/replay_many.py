@@ -7,7 +7,7 @@ import io
 import os
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final, Self
@@ -21,7 +21,6 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
 from rich.text import Text
 
 from ..bundle.bundle import Bundle
@@ -37,6 +36,7 @@ from .batch import Result, Row, run_batch
 from .recordings import Item, find_recordings
 from .replay import FOLDER, options_of, source_of
 from .show import problems, signals
+from .tables import print_table
 
 _NAMED: Final = 5  # of the files that are left out
 _REPORT: Final = 250  # ticks between two reports of progress
@@ -82,7 +82,8 @@ def replay_many(args: argparse.Namespace) -> int:
     results.sort(key=lambda result: result.item.name)
     modalities = [m.name for m in bundle.inputs if m.role == "observed"]
     write_atomically(folder / "results.csv", _csv(results, modalities))
-    _print_table(results, modalities)
+    columns = ["duration", "ticks", *(f"{m} %" for m in modalities)]
+    print_table("file", columns, "trouble", _table(results, modalities))
     kept, failed = sum(r.kept for r in results), sum(r.row is None for r in results)
     print(
         f"\n{len(results)} recordings: {kept} done before (skipped), {failed} failed. In {folder}: "
@@ -187,21 +188,12 @@ def _csv(results: Sequence[Result], modalities: Sequence[str]) -> bytes:
     return text.getvalue().encode(errors="replace")
 
 
-def _print_table(results: Sequence[Result], modalities: Sequence[str]) -> None:
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = 1000
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("file", overflow="fold")
-    for name in ("duration", "ticks", *(f"{m} %" for m in modalities)):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("trouble", overflow="fold")
+def _table(results: Sequence[Result], modalities: Sequence[str]) -> Iterator[list[str | Text]]:
     for result in results:
         cells = [""] * (2 + len(modalities))
         if (row := result.row) is not None:
             duration = "" if row["duration"] is None else f"{row['duration']:.1f} s"
             presence = [row["presence"].get(m) for m in modalities]
-            cells = [duration, str(row["ticks"]), *("" if x is None else f"{x:.1%}"[:-1] for x in presence)]
+            cells = [duration, str(row["ticks"]), *("" if x is None else f"{100 * x:.1f}" for x in presence)]
         style = "red" if row is None else "yellow" if row["problems"] else ""
-        table.add_row(Text(one_line(result.item.name)), *cells, Text(one_line(_trouble(result)), style))
-    console.print(table)
+        yield [one_line(result.item.name), *cells, Text(one_line(_trouble(result)), style)]

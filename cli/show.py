@@ -98,9 +98,9 @@ def _plan(run: "Run") -> str:
     """What a replay is going to do."""
     source = run.source
     length = "of unknown duration"
-    if source.duration is not None and math.isfinite(source.duration):
+    if source.duration is not None and source.start <= source.duration < math.inf:
         ticks = math.floor((source.duration - source.start) * run.rate + 1e-6) + 1
-        length = f"{source.start:.1f} to {source.duration:.1f} s, {ticks} ticks expected"
+        length = f"{source.start:.1f} to {source.duration:.1f} s, about {ticks} ticks"
     lacking = [w.name for w in run.wanted if w.offer is None]
     taken = [f"{name} from {text}" for name, text in source.taken.items()]
     inputs = "; ".join([*taken, *(f"{name} missing" for name in lacking)])

@@ -4,13 +4,19 @@ from types import SimpleNamespace
 from enrapt.cli.summary import summary
 from enrapt.realtime.engine.estimate import Engagement, Estimate, Latency
 from enrapt.realtime.statistics import Statistics
+from enrapt.realtime.streams.axis import Segment
 from enrapt.realtime.streams.counts import Counts
+from enrapt.realtime.streams.samples import SECOND
 
 
-def a_run(statistics, counts, outputs=None):
+def a_run(statistics, counts, outputs=None, segments=()):
     """Stands for a `Run`."""
     return SimpleNamespace(
-        statistics=statistics, counts=counts, outputs=SimpleNamespace(counts=outputs or {}), rate=25
+        statistics=statistics,
+        counts=counts,
+        outputs=SimpleNamespace(counts=outputs or {}),
+        rate=25,
+        source=SimpleNamespace(segments=segments),
     )
 
 
@@ -69,3 +75,14 @@ def test_a_run_without_a_tick():
 
 def test_without_counts_there_is_no_table_of_samples():
     assert "samples" not in summary(a_run(Statistics(), {}), wall=0.1)
+
+
+def test_how_time_was_repaired():
+    first = Segment(0, 5 * SECOND)
+    steps = [Segment(10 * SECOND, 0, "step back"), Segment(20 * SECOND, 999 * SECOND, "gap", 300 * SECOND)]
+    text = summary(a_run(Statistics(), {}, segments=[first, *steps]), wall=0.1)
+    assert text.split("time repaired\n")[1].splitlines() == [f"  {step}" for step in steps]
+    assert "time" not in summary(a_run(Statistics(), {}, segments=[first]), wall=0.1).split("present")[1]
+    many = summary(a_run(Statistics(), {}, segments=[first, *steps * 10]), wall=0.1)
+    assert len(many.split("time repaired\n")[1].splitlines()) == 6
+    assert "… and 15 more" in many

@@ -1,12 +1,14 @@
-"""The Python examples of README and the live and replay pages run as they are printed."""
+"""The examples of README and the live and replay pages run as they are printed."""
 
 import re
+import shlex
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from enrapt.cli.demo import CLIP
+from enrapt.cli.main import main
 from enrapt.contracts.schemas import FACE
 from tests.support.mjpeg import Server
 
@@ -15,8 +17,8 @@ pytestmark = pytest.mark.live
 REPOSITORY = Path(__file__).parents[2]
 
 
-def examples(page):
-    return re.findall(r"```python\n(.*?)```", (REPOSITORY / page).read_text(), re.DOTALL)
+def examples(page, language="python"):
+    return re.findall(rf"```{language}\n(.*?)```", (REPOSITORY / page).read_text(), re.DOTALL)
 
 
 @pytest.fixture(scope="module")
@@ -66,3 +68,20 @@ def test_replay_runs_any_source(folder, capsys):
     exec(state, names)
     assert (folder / "anna.npz").is_file()
     assert names["steps"][1] is None
+
+
+def test_the_commands_of_several_recordings_and_of_tracks(folder, capsys):
+    several, tracks = examples("docs/replay.md", "bash")[2:]
+    for person in ("anna", "ben"):
+        (folder / "interviews" / person).mkdir(parents=True)
+        (folder / "interviews" / person / "camera.mp4").symlink_to(CLIP)
+    for line in (several + tracks).splitlines():
+        program, command, *rest = shlex.split(line, comments=True)
+        short = ["--end", "1"] if command == "replay" else []
+        assert (program, main([command, *rest, *short])) == ("enrapt", 0), line
+    names = [f"{person}/camera.mp4.estimates" for person in ("anna", "ben")]
+    for name in names:
+        assert (folder / "enrapt-replay" / f"{name}.jsonl").is_file()
+        assert (folder / "results" / f"{name}.csv").is_file()
+    assert len((folder / "results" / "results.csv").read_text().splitlines()) == 3
+    assert "video 1" in capsys.readouterr().out
