@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from ..bundle.bundle import Bundle
-from ..contracts.errors import UserError
+from ..contracts.errors import UserError, one_line
 from . import describe
 from .context import context_values
 from .controls import Controls
@@ -155,7 +155,7 @@ class Run(Controls):
 
     def start(self, callback: Callable[[Estimate], None]) -> None:
         """Call back with each estimate, from a thread of the run's own, until `stop` or the end of the
-        context. What goes wrong there is raised at that end."""
+        context. What goes wrong there ends the run, with a line to `warn`, and is raised at that end."""
 
         def run() -> None:
             try:
@@ -163,6 +163,8 @@ class Run(Controls):
                     callback(estimate)
             except BaseException as error:
                 self._failure = error
+                self.stop()
+                self._warn(f"the run has ended: {one_line(f'{type(error).__name__}: {error}')}")
 
         self._thread = threading.Thread(target=run, name="enrapt callback", daemon=True)
         self._thread.start()

@@ -51,6 +51,7 @@ class Outputs:
             for one in destinations:
                 if isinstance(one, PageOpening):
                     self.page = one.open()
+                    self.page.warn = warn
                     self.counts[one.address] = self.page.counts
                     self._outputs.append(self.page)
                 elif live or one.reopen:

@@ -79,7 +79,7 @@ class Delivery:
         if self._output is not None:
             try:
                 self._output.close(bool(self._complete))
-            except (OSError, UserError) as error:
+            except Exception as error:
                 self._report(error)
 
     def _open(self) -> None:
@@ -87,18 +87,18 @@ class Delivery:
             return
         try:
             self._output, self.state = self._destination.open(), "open"
-        except UserError as error:  # trying again would not help
-            self.state = "failed"
-            self._report(error)
         except OSError as error:
             self._next_attempt = time.monotonic() + self._pause
             self._pause = min(2 * self._pause, BACK_OFF[1])
             self._report_loss(error)
+        except Exception as error:  # trying again would not help
+            self.state = "failed"
+            self._report(error)
         else:
             self._pause = BACK_OFF[0]
             if self._warned:
                 self._warned = False
-                self._warn(f"{self._address}: is back")
+                self._say("is back")
 
     def _deliver(self, output: Output, item: _Item) -> bool:
         try:
@@ -106,9 +106,10 @@ class Delivery:
                 output.write(*item)
             else:
                 output.mark(*item)
-        except (OSError, UserError) as error:
-            self.state = "lost" if self._destination.reopen else "failed"
-            with contextlib.suppress(OSError, UserError):
+        except Exception as error:
+            passing = self._destination.reopen and isinstance(error, (OSError, UserError))
+            self.state = "lost" if passing else "failed"
+            with contextlib.suppress(Exception):
                 output.close(False)
             self._output = None
             self.reader_gone = isinstance(error, BrokenPipeError) and not self._destination.reopen
@@ -121,8 +122,14 @@ class Delivery:
     def _report_loss(self, error: Exception) -> None:
         if not self._warned:
             self._warned = True
-            self._report(error, "; trying again" if self._destination.reopen else "")
+            self._report(error, "; trying again" if self.state == "lost" else "")
 
     def _report(self, error: Exception, end: str = "") -> None:
-        text = " ".join(str(error).split()) or type(error).__name__
-        self._warn(text + end if text.startswith(self._address) else f"{self._address}: {text}{end}")
+        text = " ".join(str(error).split())
+        if not text or not isinstance(error, (OSError, UserError)):
+            text = f"{type(error).__name__}: {text}".removesuffix(": ")
+        self._say(text + end)
+
+    def _say(self, text: str) -> None:
+        with contextlib.suppress(OSError, ValueError):  # nobody reads it any more
+            self._warn(text if text.startswith(self._address) else f"{self._address}: {text}")

@@ -17,6 +17,7 @@ from typing import Any, Final
 import msgspec
 import uvicorn
 
+from ...contracts.errors import one_line
 from ..engine.estimate import Estimate
 from ..streams.mailbox import Mailbox
 from ..streams.samples import Observation
@@ -47,7 +48,9 @@ class PageServer:
         port: 0 for any free port.
 
     Attributes:
-        counts: captured = used + dropped + waiting, of estimates and marks; `full`: the server was too slow.
+        counts: captured = used + dropped + waiting, of estimates and marks; `full`: the server was too slow,
+            `failed`: it has ended.
+        warn: called with a line, from the server's thread, when it has ended by an error.
 
     Raises:
         UserError: the port is in use, or there is no such host.
@@ -85,6 +88,8 @@ class PageServer:
         self._server = uvicorn.Server(config)
         self._loop = asyncio.SelectorEventLoop()  # see `Listener`
         self._put = asyncio.Event()
+        self._failed = False
+        self.warn: Callable[[str], None] = print
         self._thread = threading.Thread(target=self._serve, name="enrapt page", daemon=True)
         self._thread.start()
 
@@ -117,6 +122,9 @@ class PageServer:
         self._thread.join(2.0)
 
     def _post(self, send: Callable[[], None]) -> None:
+        if self._failed:
+            self._mailbox.refuse("failed")
+            return
         self._mailbox.put(send)
         if not self._put.is_set():  # otherwise the server's thread is about to look
             self._call(self._put.set)
@@ -134,8 +142,14 @@ class PageServer:
                 tasks.create_task(self._server.serve([self._listener]))
                 tasks.create_task(self._deliver())
 
-        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-            runner.run(serve())
+        try:
+            with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+                runner.run(serve())
+        except Exception as error:
+            self._failed = True
+            self._mailbox.clear("failed")
+            cause = error.exceptions[0] if isinstance(error, ExceptionGroup) else error
+            self.warn(f"the page has ended: {one_line(f'{type(cause).__name__}: {cause}')}")
 
     async def _deliver(self) -> None:
         """Send what the run's thread has put, until the mailbox is closed."""

@@ -12,6 +12,7 @@ from .camera_process import HEADER
 from .decoded import decode_jpeg
 
 _RATE_OVER: Final = 60  # pictures
+_RECENT: Final = 30  # intervals between new pictures
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +57,12 @@ class Camera:
     shutter closed does, and may well return the same black twice. MJPEG over HTTP has no stamps: there a
     picture that stays the same counts as repeated, since nothing distinguishes it from a camera that hangs.
 
-    The originating time is the driver's time stamp where it is one of the monotonic clock (V4L2), else the
-    moment the picture arrived. It always increases.
+    The originating time is the driver's time stamp where it is one of the monotonic clock (V4L2) and increases,
+    else the moment the picture arrived. It always increases.
 
     Attributes:
         size: width and height in pixels of the first picture since the last restart; (0, 0) before.
+        intervals: ns; the last ones between new pictures, since the last restart.
     """
 
     def __init__(self) -> None:
@@ -69,9 +71,11 @@ class Camera:
         self._properties: dict[str, Any] = {}
         self._captured = 0
         self._arrivals: deque[tuple[int, int]] = deque(maxlen=_RATE_OVER)  # monotonic ns, pictures until then
+        self.intervals: deque[int] = deque(maxlen=_RECENT)
+        self._new: tuple[int, int] | None = None  # monotonic ns of the last new picture, pictures until then
         self._data = b""  # of the last new picture
         self._last = -1  # ns; its originating time
-        self._stamp = -1  # the source's, since the last restart
+        self._stamp = -1  # the source's, of the picture before, since the last restart
 
     def restart(self, properties: dict[str, Any]) -> None:
         """Another process begins with these properties."""
@@ -79,6 +83,8 @@ class Camera:
         self.size = (0, 0)
         self._stamp = -1
         self._arrivals.clear()
+        self.intervals.clear()
+        self._new = None
 
     @property
     def format(self) -> str:
@@ -114,9 +120,12 @@ class Camera:
             return None, "broken"
         self._arrivals.append((moment, self._captured))
         same = stamp <= self._stamp and data == self._data
-        self._stamp = max(stamp, self._stamp)
+        self._stamp = stamp
         if same:
             return None, "repeated"
+        if self._new is not None:
+            self.intervals.append((moment - self._new[0]) // (self._captured - self._new[1]))
+        self._new = moment, self._captured
         self._last = max(moment + self.shift, self._last + 1)
         self._data = data
         pixels = np.frombuffer(data, np.uint8).reshape(size[1], size[0], 3) if any(size) else data

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from statistics import fmean
 from typing import IO, Any, Final
 
 import numpy as np
@@ -14,6 +15,7 @@ from ...contracts.addresses import without_password
 from ..features.face import FaceFeatures
 from ..features.face_model import find_face_model
 from ..streams.cadence import Cadence
+from ..streams.samples import SECOND
 from .camera import Camera, Picture
 from .camera_diagnosis import camera_of, diagnose_camera
 from .camera_process import CREDIT
@@ -21,7 +23,12 @@ from .offer import FACES
 from .process import ProcessDevice
 
 OPENING: Final = 8.0  # s; the process starts, and OpenCV gives an address 5 s
-FROZEN: Final = 0.7  # s of waiting without a new picture: the camera is lost
+# s of waiting without a new picture: the camera is lost. Or twice the longest of its last intervals, if that is
+# more; and until there are so many of them:
+FROZEN: Final = 0.7
+FIRST: Final = 6.0
+ENOUGH: Final = 5
+SLOW: Final = 2  # intervals after which a camera is reported as slow
 
 
 class CameraFace(ProcessDevice):
@@ -71,6 +78,7 @@ class CameraFace(ProcessDevice):
         self._using = threading.Lock()  # held from the check that it is open to the delivery of a sample
         self._taken = 0  # pictures that could be extracted
         self._cadence = Cadence()  # of those that `face_every` leaves
+        self._warned = False  # that it is slow
 
     @property
     def format(self) -> str:
@@ -106,7 +114,7 @@ class CameraFace(ProcessDevice):
 
     def _read(self, properties: dict[str, Any], pipe: IO[bytes]) -> str:
         self._camera.restart(properties)
-        self._expect(FROZEN)
+        self._expect(FIRST)
         while True:
             self._send(CREDIT)
             received = self._camera.read(pipe)
@@ -123,7 +131,18 @@ class CameraFace(ProcessDevice):
             with self._using:
                 if (reason := self._use(received.picture, received.waiting > 0)) is not None:
                     self._inlet.drop(reason)
-            self._expect(FROZEN)
+            self._expect(self._patience())
+
+    def _patience(self) -> float:
+        """s until the next new picture; warns of a slow camera."""
+        intervals, max_age = self._camera.intervals, self._inlet.max_age
+        if not self._warned and len(intervals) >= SLOW and min(intervals) > max_age:
+            self._warned = True
+            self._inlet.warn(
+                f"camera: {SECOND / fmean(intervals):.1f} frames/s: the face counts as present for "
+                f"{max_age / SECOND:g} s after each picture; let the camera send more"
+            )
+        return max(FROZEN, 2 * max(intervals) / SECOND) if len(intervals) >= ENOUGH else FIRST
 
     def _use(self, picture: Picture, superseded: bool) -> str | None:
         """Deliver the features of a picture, or return why it is dropped."""

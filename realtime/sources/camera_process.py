@@ -30,7 +30,9 @@ CREDIT: Final = b"."
 OPEN: Final = 5.0  # s; addresses
 ROOM: Final = 48 << 20  # bytes; 40 s of a 640×480 MJPEG camera, or 1.7 s where pictures are RGB
 
-_READ: Final = 2.0  # s; addresses. The parent has killed this process before
+_READ: Final = (
+    30.0  # s; addresses. The parent, which knows how often pictures come, kills this process before
+)
 _MAX_DELAY: Final = 1_000_000_000  # ns; a time stamp that is older is of another clock
 _MS: Final = 1_000_000  # ns
 _JPEG: Final = b"\xff\xd8"  # its first bytes
@@ -94,7 +96,7 @@ def capture(
         return
     _leave_jpegs(cv2, device)
     stamped = not address or str(source).startswith("rtsp")  # HTTP has no times; FFmpeg makes them up
-    first = True
+    first, moment = True, -1
     while device.grab():
         grabbed = time.monotonic_ns()
         stamp = round(device.get(cv2.CAP_PROP_POS_MSEC) * _MS) if stamped else -1
@@ -102,16 +104,16 @@ def capture(
         if first:
             say(out, {"codec": _codec(device.get(cv2.CAP_PROP_FOURCC)), "rate": _rate(cv2, device, address)})
             first = False
-        moment = grabbed if address else originating(stamp, grabbed)
+        moment = grabbed if address else originating(stamp, grabbed, moment)
         pictures.put(Captured(moment, stamp, *size_and_data))
     if first:
         say(out, {"error": "dark"})
 
 
-def originating(stamp: int, grabbed: int) -> int:
+def originating(stamp: int, grabbed: int, last: int = -1) -> int:
     """When the light reached the sensor, monotonic ns: the driver's time stamp, or when the picture was there
-    if the stamp cannot be of the monotonic clock."""
-    return stamp if 0 <= grabbed - stamp < _MAX_DELAY else grabbed
+    if the stamp cannot be of the monotonic clock, or is not later than `last`, the picture before."""
+    return stamp if stamp > last and 0 <= grabbed - stamp < _MAX_DELAY else grabbed
 
 
 def _opened_address(cv2: Any, address: int | str) -> Any:

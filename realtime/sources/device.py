@@ -2,23 +2,18 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
-from ..streams.samples import SECOND
 from .inlet import Inlet
 from .offer import Offer
-
-# ns from now; an originating time later or earlier than that is of another clock.
-AHEAD: Final = SECOND // 10
-BEHIND: Final = 10 * SECOND
 
 
 class Device(ABC):
     """A camera, a microphone, a stream or pushed features: samples of one modality, opened once.
 
     Its thread reads, extracts features and calls the inlet itself: nothing queues between a device and the
-    tick. It may be lost for a while and come back. A subclass implements `_open` and `close`, and keeps
-    `_lost`.
+    tick. It may be lost for a while and come back. An exception in its thread goes to `inlet.fail`: then it is
+    lost for good. A subclass implements `_open` and `close`, and keeps `_lost`.
 
     Attributes:
         name: `camera`, `microphone`, or the modality that it feeds.

@@ -1,28 +1,34 @@
 """Where a live device delivers its samples."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..streams.samples import Sample
+from ..streams.samples import SECOND, Sample
 
 if TYPE_CHECKING:
     from .live import LiveSource
     from .source import Wanted
 
 
+# ns from now; an originating time later or earlier than that is of another clock.
+AHEAD: Final = SECOND // 10
+BEHIND: Final = 10 * SECOND
+
+
 class Inlet:
     """Takes the samples of one device; every method may be called from any thread.
 
-    All times are ns on the session's clock; the live source's begin at its first tick.
+    All times are ns on the session's clock, as the device has them: `offset` is added here. The live source's
+    times begin at its first tick.
 
     Attributes:
-        modality, schema, dim, max_age: see `Wanted`.
+        modality, schema, dim, max_age, offset: see `Wanted`.
     """
 
     def __init__(self, source: "LiveSource", wanted: "Wanted") -> None:
-        self._source, self.modality = source, wanted.name
+        self._source, self.modality, self.offset = source, wanted.name, wanted.offset
         self.schema, self.dim, self.max_age = wanted.schema, wanted.dim, wanted.max_age
         self._sequence = 0
 
@@ -41,8 +47,13 @@ class Inlet:
 
     def next_tick(self, time: int) -> int:
         """The time of the first tick that a sample of that originating time can serve."""
-        aligner, zero = self._source.aligner, self._source.zero or 0
-        return aligner.time(aligner.first_tick(time - zero)) + zero
+        aligner, start = self._source.aligner, (self._source.zero or 0) - self.offset
+        return aligner.time(aligner.first_tick(time - start)) + start
+
+    def plausible(self, time: int) -> bool:
+        """Whether an originating time, with the offset, is near enough to now to be of the same clock."""
+        now = self.clock()
+        return now - BEHIND <= time + self.offset <= now + AHEAD + max(0, self.offset)
 
     def sample(
         self,
@@ -66,13 +77,14 @@ class Inlet:
         assert source.zero is not None
         if values is not None and values.shape != (self.dim,):
             raise ValueError(f"{self.modality} has shape {values.shape}, expected ({self.dim},)")
-        sample = Sample(self.modality, time - source.zero, values, self._sequence)
+        start = source.zero - self.offset
+        sample = Sample(self.modality, time - start, values, self._sequence)
         self._sequence += 1
         with source.changed:
             now = source.now()
             if source.arrivals is not None:
                 source.arrivals.append((sample, now))
-            source.pacing.push(sample, (time if reached is None else reached) - source.zero, now, extract_ms)
+            source.pacing.push(sample, (time if reached is None else reached) - start, now, extract_ms)
             source.changed.notify_all()
 
     def advance(self, reached: int) -> None:
@@ -80,7 +92,7 @@ class Inlet:
         source = self._source
         if source.zero is not None:
             with source.changed:
-                source.pacing.advance(self.modality, reached - source.zero, source.now())
+                source.pacing.advance(self.modality, reached + self.offset - source.zero, source.now())
                 source.changed.notify_all()
 
     def drop(self, reason: str, n: int = 1) -> None:
@@ -93,7 +105,5 @@ class Inlet:
         self._source.warn(line)
 
     def fail(self, error: BaseException) -> None:
-        """End the run: the error is raised where the estimates are used."""
-        with self._source.changed:
-            self._source.failure = error
-            self._source.changed.notify_all()
+        """The device's thread has ended with this error; the session continues without the device."""
+        self._source.fail(self.modality, error)

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Final
 
 from ...bundle.metadata import ModalitySpec
+from ...contracts.errors import UserError, one_line
 from ..store.media import MediaWriter
 from ..streams.alignment import Aligner
 from ..streams.pacing import MAX_WAIT, Pacing
@@ -20,13 +21,18 @@ from .camera import Picture
 from .device import Device
 from .inlet import Inlet
 from .offer import Offer
-from .source import Source, Wanted
+from .source import Source, SourceFailure, Wanted
+
+OFFSET: Final = 60 * SECOND  # ns; samples wait for their ticks, and older ones than that are of no use
 
 _LOOK: Final = 0.1  # s; how often devices are checked while nothing arrives
 
 
 class LiveSource(Source):
     """Cameras, microphones, streams and pushed features, live.
+
+    A device whose thread fails is lost for the rest of the session, which continues without it, and is one of
+    the `problems`. When the last one fails, iterating raises `SourceFailure`.
 
     Args:
         devices: of one modality each; those that the run has no use for are not opened.
@@ -46,7 +52,8 @@ class LiveSource(Source):
         self._media: MediaWriter | None = None
         self.changed = threading.Condition()  # guards what follows, and the pacing and aligner
         self.zero: int | None = None  # ns on the session's clock; the time of the first tick
-        self.failure: BaseException | None = None
+        self._failed: dict[str, str] = {}  # by modality: which device, and why its thread ended
+        self._last_failure: str | None = None  # of them, after which no device is left
         self._stack = ExitStack()
         self._running: Mapping[str, Device] = {}
 
@@ -58,6 +65,11 @@ class LiveSource(Source):
         self.aligner = Aligner(0, rate, {w.name: w.max_age for w in wanted})
         self.counts = self.aligner.counts
         running = {w.name: w for w in wanted if w.offer is not None}
+        for w in running.values():
+            if abs(w.offset) > OFFSET:
+                raise UserError(
+                    f"--offset {w.name}={w.offset / SECOND:g}: live, at most {OFFSET // SECOND} s either way"
+                )
         self.pacing = Pacing(self.aligner, list(running), self._max_wait)
         offered = list(zip(self._offers, self._all, strict=True))
         self._running = {name: next(d for o, d in offered if o is w.offer) for name, w in running.items()}
@@ -69,8 +81,15 @@ class LiveSource(Source):
             for name, device in self._running.items():
                 if self.keeps_media:
                     device.keep = self._keep
-                device.open(Inlet(self, running[name]))
+                try:
+                    device.open(Inlet(self, running[name]))
+                except UserError:
+                    raise
+                except Exception as error:
+                    raise UserError(f"{device.name}: cannot be opened: {_line(error)}") from error
                 stack.callback(device.close)
+                if self._failed:
+                    raise UserError(*self._failed.values())
             self._stack = stack.pop_all()
 
     def now(self) -> int:
@@ -86,6 +105,26 @@ class LiveSource(Source):
         """What of `pictures` and `sound` the open devices capture."""
         return {device.material for device in self.devices.values() if device.material is not None}
 
+    @property
+    def taken(self) -> Mapping[str, str]:
+        return {name: f"{device.source}: {device.format}" for name, device in self._running.items()}
+
+    @property
+    def problems(self) -> Sequence[str]:
+        return [line for line in self._failed.values() if line != self._last_failure]
+
+    def fail(self, modality: str, error: BaseException) -> None:
+        """The thread of that modality's device has ended; from any thread."""
+        name = next(name for name, device in self.devices.items() if device is self._running[modality])
+        line = f"{name}: stopped: {_line(error)}"
+        with self.changed:
+            self._failed[modality] = line
+            if self._failed.keys() == self._running.keys():
+                self._last_failure = line
+            self.changed.notify_all()
+        if self.zero is not None and self._last_failure is None:
+            self.warn(f"{line}; the session continues without it")
+
     def __iter__(self) -> Iterator[Observation]:
         self.zero = self.session_clock()
         while (observation := self._next()) is not None:
@@ -96,10 +135,10 @@ class LiveSource(Source):
         assert self.zero is not None
         with self.changed:
             while not self.stopped:
-                if self.failure is not None:
-                    raise self.failure
+                if self._last_failure is not None:
+                    raise SourceFailure(f"{self._last_failure}; no device is left")
                 for name, device in self._running.items():
-                    if self.paused or device.lost:
+                    if self.paused or device.lost or name in self._failed:
                         self.pacing.lose(name)
                 observation = self.pacing.next(self.now())
                 if observation is not None:
@@ -128,3 +167,7 @@ class LiveSource(Source):
             self._media.sound(Sound(at, material.samples))
         else:
             self._media.picture(at, material.data)
+
+
+def _line(error: BaseException) -> str:
+    return one_line(f"{type(error).__name__}: {error}".removesuffix(": "))

@@ -12,7 +12,7 @@ from ..features.resampling import RATE
 from ..streams.cadence import Cadence
 from ..streams.lsl import pylsl
 from ..streams.samples import SECOND
-from .device import AHEAD, BEHIND, Device
+from .device import Device
 from .offer import Offer
 from .process import BACK_OFF
 from .sound import SoundDelivery
@@ -171,7 +171,7 @@ class LslStream(Device):
         return False
 
     def _deliver(self, values: NDArray[Any], times: NDArray[np.int64], now: int) -> None:
-        if (times > now + AHEAD).any() or (times < now - BEHIND).any():
+        if not all(map(self._inlet.plausible, times.tolist())):
             if self._sound is not None:
                 self._sound.drop("wrong_time", len(times) * RATE // self._rate)
             else:

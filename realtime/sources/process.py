@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import IO, Any, Final
 
 from ...contracts.errors import UserError
@@ -59,8 +60,9 @@ class ProcessDevice(Device):
         `silent`: it ended or hung without an answer."""
 
     def _open(self) -> None:
-        for target, what in ((self._run, ""), (self._watch, " watch")):
-            thread = threading.Thread(target=target, name=f"enrapt {self.name}{what}", daemon=True)
+        for target, what in ((self._follow, ""), (self._watch, " watch")):
+            name = f"enrapt {self.name}{what}"
+            thread = threading.Thread(target=self._run, args=(target,), name=name, daemon=True)
             thread.start()
             self._threads.append(thread)
         self._settled.wait()
@@ -89,26 +91,33 @@ class ProcessDevice(Device):
             with contextlib.suppress(OSError):  # a child that has ended shows at reading
                 os.write(self._process.stdin.fileno(), data)
 
-    def _run(self) -> None:
-        pause, longest = BACK_OFF
+    def _run(self, target: Callable[[], None]) -> None:
+        """Each of the threads: when one fails, so does the device."""
         try:
-            while not self._stopped.is_set():
-                began = time.monotonic()
-                reason = self._run_process()
-                if not self._settled.is_set():
-                    self._refused = reason
-                    return
-                self._lost = True
-                if time.monotonic() - began > longest:
-                    pause = BACK_OFF[0]
-                if self._stopped.wait(max(0.0, began + pause - time.monotonic())):
-                    return
-                pause = min(2 * pause, longest)
-                self.restarts += 1
+            target()
         except BaseException as error:
+            self._stopped.set()
+            self._kill()
             self._inlet.fail(error)
         finally:
+            self._lost = True
             self._settled.set()
+
+    def _follow(self) -> None:
+        pause, longest = BACK_OFF
+        while not self._stopped.is_set():
+            began = time.monotonic()
+            reason = self._run_process()
+            if not self._settled.is_set():
+                self._refused = reason
+                return
+            self._lost = True
+            if time.monotonic() - began > longest:
+                pause = BACK_OFF[0]
+            if self._stopped.wait(max(0.0, began + pause - time.monotonic())):
+                return
+            pause = min(2 * pause, longest)
+            self.restarts += 1
 
     def _run_process(self) -> str:
         """Run one child process to its end; return why it ended."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ...contracts.errors import UserError
 from ..streams.cadence import Cadence
 from ..streams.samples import SECOND
-from .device import AHEAD, BEHIND, Device
+from .device import Device
 from .offer import Offer
 from .stream_kind import vector
 
@@ -83,14 +83,14 @@ class Pushed(Device):
             inlet = self._inlet
             features = None if values is None else self._checked(values, inlet.dim)
             time = now if time is None else time
-            if not now - BEHIND <= time <= now + AHEAD:
+            at = time + self._shift
+            if not inlet.plausible(at):
                 inlet.drop("wrong_time")
                 if not self._warned:
                     self._warned = True
                     off = (time - now) / SECOND
                     inlet.warn(f"{self.name}: pushed {off:+.0f} s from now; times are time.monotonic_ns()")
                 return
-            at = time + self._shift
             self._pushed_at = now + self._shift
             self._lost = False
             if (reason := inlet.unwanted) is not None:

@@ -148,15 +148,16 @@ class MediaWriter:
     def _run(self) -> None:
         try:
             self._write()
-        except Exception as error:  # reported by `check`
-            cause = self._file.error  # PyAV's own error does not have the cause
-            self._fail(str(error if cause is None else cause.strerror), "failed")
+        except Exception as error:
+            self._fail_with(error)
             for stream in self._next:
                 self._mailboxes[stream].lose("failed")
-        finally:
+        try:
             self._file.close()
             if not any(counts.used for counts in self.counts.values()):
                 self._path.unlink(missing_ok=True)
+        except OSError as error:
+            self._fail_with(error)
 
     def _write(self) -> None:
         size = None
@@ -183,6 +184,12 @@ class MediaWriter:
         while not (met := condition()) and not self._ending.is_set() and time.monotonic() < give_up:
             self._ending.wait(_PAUSE)
         return bool(met or condition())  # at the end, what was put after the last look
+
+    def _fail_with(self, error: Exception) -> None:
+        """For `check`."""
+        cause = self._file.error  # PyAV's own error does not have the cause
+        why = " ".join(str(cause.strerror if cause else error).split()) or type(error).__name__
+        self._fail(why, "failed")
 
     def _fail(self, why: str, reason: str) -> None:
         with self._lock:

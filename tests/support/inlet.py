@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from enrapt.realtime.sources.inlet import Inlet
 from enrapt.realtime.streams.samples import SECOND
 
 
@@ -34,7 +35,7 @@ class FakeInlet:
     def __init__(
         self, dim: int, schema: str | None = None, max_age: float = 0.25, unwanted: str | None = None
     ) -> None:
-        self.modality = "modality"
+        self.modality, self.offset = "modality", 0
         self.dim, self.schema, self.max_age, self.unwanted = dim, schema, round(max_age * SECOND), unwanted
         self.shift = 5 * SECOND - time.monotonic_ns()
         self.tick = SECOND // 25
@@ -55,6 +56,8 @@ class FakeInlet:
 
     def next_tick(self, time: int) -> int:
         return -(-time // self.tick) * self.tick
+
+    plausible = Inlet.plausible
 
     def sample(
         self,

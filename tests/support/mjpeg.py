@@ -51,6 +51,13 @@ def age(image: NDArray[np.uint8], now: int) -> float:
     return ((now // MS - made) % (1 << _BITS)) / 1000
 
 
+def with_exif(jpeg: bytes, more: bytes = b"") -> bytes:
+    """The picture with an EXIF block, as phones and picamera2 write it: orientation 1, then `more`."""
+    tiff = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x01\0\0\0\0\0\0\0"
+    block = b"Exif\0\0" + tiff + more
+    return jpeg[:2] + b"\xff\xe1" + (len(block) + 2).to_bytes(2) + block + jpeg[2:]
+
+
 class Server:
     """The camera's process; a context manager.
 
