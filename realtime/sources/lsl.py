@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...contracts.errors import UserError
+from ..features.downmix import Downmix
 from ..features.resampling import RATE
 from ..streams.cadence import Cadence
 from ..streams.lsl import pylsl
@@ -16,7 +17,7 @@ from .device import Device
 from .offer import Offer
 from .process import BACK_OFF
 from .sound import SoundDelivery
-from .stream_kind import Kind, Shape, accepted, kind_of, mono, vector
+from .stream_kind import Kind, Shape, accepted, full_scale, kind_of, vector
 
 FINDING: Final = 4  # s for a stream of that name to answer, and
 LISTING: Final = 1.0  # s for the others, to name them
@@ -61,6 +62,7 @@ class LslStream(Device):
         self._arrived = 0  # ns; when the newest data came
         self._warned = False  # that stamps are wrong
         self._rate = 0
+        self._downmix = Downmix()
         self._index = 0  # of the next sample of sound
         self._expected: int | None = None  # ns; its time
         self._shift = 0  # ns; from LSL's clock to the session's
@@ -139,6 +141,7 @@ class LslStream(Device):
         # Without liblsl's own recovery: it waits for the same source id for ever, without notice.
         stream = pylsl.StreamInlet(info, max_buflen=_BUFFER, recover=False, as_numpy=True)
         self._expected = None
+        self._downmix = Downmix()  # its channels may be others
         clock = self._inlet.clock
         try:
             stream.open_stream(OPENING)
@@ -194,7 +197,7 @@ class LslStream(Device):
             self.overflows += self._expected is not None
             sound.restart(self._rate)
             self._expected = at
-        sound.push(self._index, at, mono(values))
+        sound.push(self._index, at, self._downmix.push(full_scale(values), self._rate))
         self._index += len(values)
         # Its stamps as they come, not summed up: their drift is not a gap.
         self._expected = at + len(values) * SECOND // self._rate

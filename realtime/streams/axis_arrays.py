@@ -104,18 +104,21 @@ class Placed:
     _zero: int = 0
 
     def follow(self, times: Times) -> list[int | None]:
-        """The times of labels, which have no part in what is a segment or a gap; None for outliers.
+        """The times of labels, which have no part in what is a segment or a gap; None for `UNKNOWN`.
 
-        Labels within a gap that was left out are at its end.
+        Those within a gap that was left out are at its end.
         """
-        stream = Stream(times, MAX_GAP)
-        placed = iter(
-            self._follow(time + self._shifts[min(k, len(self._shifts) - 1)])
-            for k, part in enumerate(stream.parts)
-            for block in part
-            for time in stream.own[block.first : block.last].tolist()
-        )
-        return [next(placed) if kept else None for kept in stream.kept.tolist()]
+        placed: list[int | None] = []
+        part, newest = 0, -_FARTHEST
+        for time in times.tolist():
+            if not -_FARTHEST < time < _FARTHEST:
+                placed.append(None)
+                continue
+            if time < newest - BACK:
+                part, newest = min(part + 1, len(self._shifts) - 1), time
+            newest = max(newest, time)
+            placed.append(self._follow(time + self._shifts[part]))
+        return placed
 
     def _follow(self, time: int) -> int:
         k = bisect_right(self._gaps, time, key=itemgetter(0))
@@ -216,6 +219,7 @@ def _steps_back(times: Times) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
 
     An outlier is a single time from which the next one goes back to those before it, or a part of one sample.
     """
+    far = 0  # ns; from one time to the next, if that is an outlier; unless the stream is sparse, `BACK`
     kept = (times > -_FARTHEST) & (times < _FARTHEST)
     t = times if kept.all() else times[kept]
     starts, outliers = [0], list[int]()
@@ -225,13 +229,14 @@ def _steps_back(times: Times) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
         at, older, newest = _drop(t, at, older, newest)
         if at >= t.size:
             break
+        far = far or max(BACK, 2 * int(np.median(np.diff(t))))
         time, last = int(t[at]), int(t[at - 1])
         following = int(t[at + 1]) if at + 1 < t.size else time
         if starts[-1] == at - 1:
             outliers.append(at - 1)
             starts[-1] = at
             older = newest = time
-        elif outliers[-1:] != [at - 1] and last > older + BACK and abs(time - last) > abs(time - older):
+        elif outliers[-1:] != [at - 1] and last > older + far and abs(time - last) > abs(time - older):
             outliers.append(at - 1)
             newest = older
             continue

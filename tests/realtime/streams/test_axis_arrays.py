@@ -157,3 +157,10 @@ def test_clean_sound_is_placed_as_a_whole():
     (stream,) = axis_of_arrays({"audio": times}).streams.values()
     assert time.perf_counter() - began < 2
     assert stream.placed is stream.own is times
+
+
+def test_sparse_streams_step_back_too():
+    times = ns(every(20, 0, 200), every(20, 3, 100))
+    (stream,) = axis_of_arrays({"gaze": times}).streams.values()
+    assert stream.kept.all()
+    assert (np.diff(stream.placed) == np.where(np.diff(times) > 0, 20 * SECOND, STEP)).all()
