@@ -6,6 +6,7 @@ from typing import Final
 
 from ...contracts.errors import UserError
 from ..streams.alignment import Aligner
+from ..streams.axis import BACK
 from ..streams.axis_arrays import Placed, Times, apart, axis_of_arrays
 from ..streams.samples import SECOND, Observation, Sample
 from .source import Source, Wanted
@@ -23,6 +24,7 @@ def one_axis(
     *,
     names: Mapping[str, str],
     zero: int = 0,
+    back: int = BACK,
     origin: int | None = None,
 ) -> Placed:
     """The times of modalities on one axis, see `streams.axis_arrays`.
@@ -31,12 +33,13 @@ def one_axis(
         times: with the offsets of `wanted`; ns since `zero`, itself ns.
         max_gap: s.
         names: for messages.
+        back, origin: see `axis_of_arrays`.
 
     Raises:
         UserError: some share no time.
     """
     limit = round(min(max_gap, _LONGEST) * SECOND)
-    placed = axis_of_arrays(times, limit, origin)
+    placed = axis_of_arrays(times, limit, back, origin)
     spans = {name: stream.span for name, stream in placed.streams.items() if stream.own.size}
     if pair := apart(spans, limit):
         shown = [

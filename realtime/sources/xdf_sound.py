@@ -19,7 +19,6 @@ from .stream_kind import full_scale
 GAP: Final = SECOND // 4  # ns between two samples of sound, of which some are missing
 
 _PIECE: Final = 10  # a second; sound is taken in such pieces
-_HELD_BACK: Final = RATE // 100  # samples; more than `Steady` holds back
 
 
 class RecordedSound:
@@ -46,6 +45,8 @@ class RecordedSound:
             for sound in self._stretch(downmix, kept[begin:end], stream.placed[begin:end]):
                 for even in steady.push(sound):
                     self.samples += features.push(even)
+            for even in steady.flush():
+                self.samples += features.push(even)
         features.finish()
         self.notes = downmix.notes
         self.dropped: Counter[str] = features.dropped + Counter(
@@ -59,8 +60,6 @@ class RecordedSound:
             mixed = downmix.push(full_scale(series[begin : begin + rate // _PIECE]), rate)
             yield from self._timed(resampler.push(None, mixed), first, period)
         yield from self._timed(resampler.flush(), first, period)
-        end = first + round(len(series) * period)
-        yield Sound(end, np.zeros(_HELD_BACK, np.float32))
 
     def _timed(self, sounds: Iterator[Sound], first: int, period: float) -> Iterator[Sound]:
         for sound in sounds:

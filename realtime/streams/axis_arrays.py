@@ -53,8 +53,8 @@ class Stream:
         placed: ns `[m]`; their times on the axis.
     """
 
-    def __init__(self, times: Times, max_gap: int) -> None:
-        self.kept, starts = _steps_back(times)
+    def __init__(self, times: Times, max_gap: int, back: int) -> None:
+        self.kept, starts = _steps_back(times, back)
         self.own = times if self.kept.all() else times[self.kept]
         self.placed = self.own
         self.parts: list[list[_Block]] = []
@@ -99,6 +99,7 @@ class Placed:
 
     streams: dict[str, Stream]
     segments: list[tuple[str, Segment]]
+    _back: int
     _shifts: list[int] = field(default_factory=lambda: [0])  # of the parts that all streams have
     _gaps: list[tuple[int, int]] = field(default_factory=list)  # where it ends, and ns left out so far
     _zero: int = 0
@@ -114,7 +115,7 @@ class Placed:
             if not -_FARTHEST < time < _FARTHEST:
                 placed.append(None)
                 continue
-            if time < newest - BACK:
+            if time < newest - self._back:
                 part, newest = min(part + 1, len(self._shifts) - 1), time
             newest = max(newest, time)
             placed.append(self._follow(time + self._shifts[part]))
@@ -129,15 +130,18 @@ class Placed:
         return time - self._zero
 
 
-def axis_of_arrays(times: Mapping[str, Times], max_gap: int = MAX_GAP, origin: int | None = None) -> Placed:
+def axis_of_arrays(
+    times: Mapping[str, Times], max_gap: int = MAX_GAP, back: int = BACK, origin: int | None = None
+) -> Placed:
     """Place the times of several streams, ns `[n]` each in the order of its samples, on one axis.
 
     Args:
         max_gap: ns; longer gaps in all streams are closed.
+        back: ns; times that step back by less are jitter, or samples that came late.
         origin: the own time at which the axis is 0; that of the earliest sample if not given.
     """
-    streams = {name: Stream(array, max_gap) for name, array in times.items()}
-    placed = Placed(streams, [])
+    streams = {name: Stream(array, max_gap, back) for name, array in times.items()}
+    placed = Placed(streams, [], back)
     there = {name: stream for name, stream in streams.items() if stream.own.size}
     steps = _join_parts(there, max_gap, placed._shifts)
     _close_gaps(placed, [block for s in there.values() for block in s.blocks], max_gap, origin)
@@ -214,22 +218,22 @@ def _close_gaps(placed: Placed, blocks: list[_Block], max_gap: int, origin: int 
     placed.segments += [("", Segment(at - placed._zero, begin, "gap", gap)) for at, begin, gap in found]
 
 
-def _steps_back(times: Times) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+def _steps_back(times: Times, back: int) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
     """Which samples are no outliers, and the numbers among them at which another part begins.
 
     An outlier is a single time from which the next one goes back to those before it, or a part of one sample.
     """
-    far = 0  # ns; from one time to the next, if that is an outlier; unless the stream is sparse, `BACK`
+    far = 0  # ns; from one time to the next, if that is an outlier; `back` unless the stream is sparse
     kept = (times > -_FARTHEST) & (times < _FARTHEST)
     t = times if kept.all() else times[kept]
     starts, outliers = [0], list[int]()
     older = newest = int(t[0]) if t.size else 0
     at = 1
     while at < t.size:
-        at, older, newest = _drop(t, at, older, newest)
+        at, older, newest = _drop(t, at, back, older, newest)
         if at >= t.size:
             break
-        far = far or max(BACK, 2 * int(np.median(np.diff(t))))
+        far = far or max(back, 2 * int(np.median(np.diff(t))))
         time, last = int(t[at]), int(t[at - 1])
         following = int(t[at + 1]) if at + 1 < t.size else time
         if starts[-1] == at - 1:
@@ -252,7 +256,7 @@ def _steps_back(times: Times) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
     return kept, np.array(starts) - np.searchsorted(outliers, starts)
 
 
-def _drop(t: Times, at: int, older: int, newest: int) -> tuple[int, int, int]:
+def _drop(t: Times, at: int, back: int, older: int, newest: int) -> tuple[int, int, int]:
     """The first sample from `at` on that steps back, the newest time before the one before it, and before it.
 
     Args:
@@ -263,9 +267,9 @@ def _drop(t: Times, at: int, older: int, newest: int) -> tuple[int, int, int]:
         block = t[at : at + size]
         # before[k + 1]: the newest before sample k of the block
         before = np.maximum.accumulate(np.concatenate(([older, newest], block)))
-        back = block < before[1:-1] - BACK
-        k = int(back.argmax())
-        if back[k]:
+        below = block < before[1:-1] - back
+        k = int(below.argmax())
+        if below[k]:
             return at + k, int(before[k]), int(before[k + 1])
         older, newest = int(before[-2]), int(before[-1])
         at, size = at + size, min(2 * size, most)
