@@ -12,7 +12,7 @@ from ...contracts.errors import UserError
 from ..features.audio import TICK
 from ..streams.alignment import Aligner
 from ..streams.axis import MAX_GAP, Segment
-from ..streams.axis_arrays import Stream, nanoseconds
+from ..streams.axis_arrays import FARTHEST, Stream, nanoseconds
 from ..streams.samples import SECOND, Observation, Sample
 from .aligned import aligned, notes_of, one_axis, recorded
 from .offer import Offer
@@ -180,8 +180,8 @@ def _fitting(streams: Sequence[XdfStream], modality: ModalitySpec) -> list[tuple
 
 def _first(seconds: NDArray[np.float64]) -> list[float]:
     """The first time that is one, s; empty without any."""
-    finite: list[float] = seconds[np.isfinite(seconds)][:1].tolist()
-    return finite
+    first: list[float] = seconds[np.abs(seconds) < FARTHEST / SECOND][:1].tolist()
+    return first
 
 
 def _features(modality: str, stream: Stream, series: NDArray[Any]) -> Iterator[Sample]:

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ..features.audio import AudioFeatures
+from ..features.audio import TICK, AudioFeatures
 from ..features.downmix import Downmix
 from ..features.resampling import RATE, Resampler
 from ..features.steady import Steady
@@ -41,7 +41,11 @@ class RecordedSound:
         features, steady, downmix = AudioFeatures(modality), Steady(), Downmix()
         self.samples: list[Sample] = []
         kept = series if stream.kept.all() else series[stream.kept]
+        short = 0
         for begin, end in itertools.pairwise(_edges(stream.own)):
+            if (end - begin) * RATE < TICK * rate:  # too short for a vector; there may be millions
+                short += end - begin
+                continue
             for sound in self._stretch(downmix, kept[begin:end], stream.placed[begin:end]):
                 for even in steady.push(sound):
                     self.samples += features.push(even)
@@ -49,8 +53,9 @@ class RecordedSound:
                 self.samples += features.push(even)
         features.finish()
         self.notes = downmix.notes
+        outliers = stream.kept.size - stream.own.size
         self.dropped: Counter[str] = features.dropped + Counter(
-            outlier=int((~stream.kept).sum()) * RATE // rate
+            outlier=outliers * RATE // rate, unfinished=short * RATE // rate
         )
 
     def _stretch(self, downmix: Downmix, series: NDArray[Any], times: Times) -> Iterator[Sound]:

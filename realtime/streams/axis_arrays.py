@@ -21,7 +21,7 @@ Times = NDArray[np.int64]
 UNKNOWN: Final = np.iinfo(np.int64).min  # a time that is none: always an outlier
 STEP: Final = SECOND // 25  # ns from the end of a segment to the next: an array of times has no durations
 
-_FARTHEST: Final = 1 << 61  # ns; differences of such times fit
+FARTHEST: Final = 1 << 61  # ns; differences of such times fit
 _SEARCHED: Final = 256, 1 << 20  # samples searched at once, at first and at most
 
 
@@ -29,7 +29,7 @@ def nanoseconds(seconds: NDArray[np.float64], zero: float) -> Times:
     """ns since `zero` (s); `UNKNOWN` where they are not finite, or centuries away."""
     with np.errstate(all="ignore"):
         times = np.rint((seconds - zero) * SECOND)
-        known = np.abs(times) < _FARTHEST
+        known = np.abs(times) < FARTHEST
     return np.where(known, times, UNKNOWN).astype(np.int64)
 
 
@@ -110,9 +110,9 @@ class Placed:
         Those within a gap that was left out are at its end.
         """
         placed: list[int | None] = []
-        part, newest = 0, -_FARTHEST
+        part, newest = 0, -FARTHEST
         for time in times.tolist():
-            if not -_FARTHEST < time < _FARTHEST:
+            if not -FARTHEST < time < FARTHEST:
                 placed.append(None)
                 continue
             if time < newest - self._back:
@@ -224,7 +224,7 @@ def _steps_back(times: Times, back: int) -> tuple[NDArray[np.bool_], NDArray[np.
     An outlier is a single time from which the next one goes back to those before it, or a part of one sample.
     """
     far = 0  # ns; from one time to the next, if that is an outlier; `back` unless the stream is sparse
-    kept = (times > -_FARTHEST) & (times < _FARTHEST)
+    kept = (times > -FARTHEST) & (times < FARTHEST)
     t = times if kept.all() else times[kept]
     starts, outliers = [0], list[int]()
     older = newest = int(t[0]) if t.size else 0
