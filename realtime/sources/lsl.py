@@ -8,15 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...contracts.errors import UserError
+from ..features.downmix import Downmix
 from ..features.resampling import RATE
 from ..streams.cadence import Cadence
 from ..streams.lsl import pylsl
 from ..streams.samples import SECOND
 from .device import Device
+from .lsl_times import StreamTimes
 from .offer import Offer
 from .process import BACK_OFF
 from .sound import SoundDelivery
-from .stream_kind import Kind, Shape, accepted, kind_of, mono, vector
+from .stream_kind import Kind, Shape, accepted, full_scale, kind_of, vector
 
 FINDING: Final = 4  # s for a stream of that name to answer, and
 LISTING: Final = 1.0  # s for the others, to name them
@@ -36,7 +38,8 @@ class LslStream(Device):
     sample's stamp is its originating time.
 
     Dropped samples are counted by reason: `wrong_time` (stamped later than now, or more than 10 s ago),
-    `backward` (stamped no later than the one before), and the inlet's reasons.
+    `backward` (stamped no later than the one before), and the inlet's reasons. A source that starts its clock
+    again loses one sample, see `StreamTimes`.
 
     Args:
         address: `lsl:NAME`.
@@ -57,10 +60,10 @@ class LslStream(Device):
         self.kind: Kind = "features"
         self._sound: SoundDelivery | None = None
         self._cadence = Cadence()
-        self._newest: int | None = None  # ns; originating time of the newest sample of features
         self._arrived = 0  # ns; when the newest data came
         self._warned = False  # that stamps are wrong
         self._rate = 0
+        self._downmix = Downmix()
         self._index = 0  # of the next sample of sound
         self._expected: int | None = None  # ns; its time
         self._shift = 0  # ns; from LSL's clock to the session's
@@ -70,6 +73,7 @@ class LslStream(Device):
 
     def _open(self) -> None:
         self._shift = _shift(self._inlet.clock)
+        self._times = StreamTimes(self._inlet.plausible)
         self._info = self._find_first()
         if self.kind == "sound":
             self.material = "sound"
@@ -138,7 +142,9 @@ class LslStream(Device):
         """Deliver from one inlet until its stream ends; True if it was silent for `silence` s instead."""
         # Without liblsl's own recovery: it waits for the same source id for ever, without notice.
         stream = pylsl.StreamInlet(info, max_buflen=_BUFFER, recover=False, as_numpy=True)
+        self._times.reopen()
         self._expected = None
+        self._downmix = Downmix()  # its channels may be others
         clock = self._inlet.clock
         try:
             stream.open_stream(OPENING)
@@ -170,47 +176,53 @@ class LslStream(Device):
             self._lost = True
         return False
 
-    def _deliver(self, values: NDArray[Any], times: NDArray[np.int64], now: int) -> None:
-        if not all(map(self._inlet.plausible, times.tolist())):
-            if self._sound is not None:
-                self._sound.drop("wrong_time", len(times) * RATE // self._rate)
-            else:
-                self._inlet.drop("wrong_time", len(times))
-            if not self._warned:
-                self._warned = True
-                off = (int(times[-1]) - now) / SECOND
-                remedy = "push them without a stamp, or with LSL's local_clock()"
-                self._inlet.warn(f"{self.source}: its samples are stamped {off:+.0f} s from now; {remedy}")
-            return
-        self._arrived = now
-        self._lost = False
+    def _deliver(self, values: NDArray[Any], stamps: NDArray[np.int64], now: int) -> None:
+        # Sound that comes together has one time: that of its last sample.
+        shift, given = self._times.shift, stamps[-1:] if self._sound is not None else stamps
+        placed = self._times.place(given.tolist(), now)
+        if self._times.shift > shift:
+            back = (self._times.shift - shift) / SECOND
+            self._inlet.warn(f"{self.source}: its clock stepped back by {back:.1f} s; it goes on from there")
+        if "wrong_time" in placed and not self._warned:
+            self._warned = True
+            off = (int(stamps[-1]) - now) / SECOND
+            remedy = "push them without a stamp, or with LSL's local_clock()"
+            self._inlet.warn(f"{self.source}: its samples are stamped {off:+.0f} s from now; {remedy}")
+        if placed.count("wrong_time") < len(placed):
+            self._arrived = now
+            self._lost = False
         if self._sound is not None:
-            self._deliver_sound(self._sound, values, int(times[0]))
+            self._deliver_sound(self._sound, values, placed[0], int(stamps[-1] - stamps[0]))
         else:
-            self._deliver_features(values, times)
+            self._deliver_features(values, placed)
 
-    def _deliver_sound(self, sound: SoundDelivery, values: NDArray[Any], at: int) -> None:
+    def _deliver_sound(
+        self, sound: SoundDelivery, values: NDArray[Any], last: int | str, length: int
+    ) -> None:
+        if isinstance(last, str):
+            sound.drop(last, len(values) * RATE // self._rate)
+            self._expected = None
+            return
+        at = last - length
         if self._expected is None or abs(at - self._expected) > GAP:
             self.overflows += self._expected is not None
             sound.restart(self._rate)
             self._expected = at
-        sound.push(self._index, at, mono(values))
+        sound.push(self._index, at, self._downmix.push(full_scale(values), self._rate))
         self._index += len(values)
         # Its stamps as they come, not summed up: their drift is not a gap.
         self._expected = at + len(values) * SECOND // self._rate
 
-    def _deliver_features(self, values: NDArray[Any], times: NDArray[np.int64]) -> None:
+    def _deliver_features(self, values: NDArray[Any], placed: list[int | str]) -> None:
         inlet = self._inlet
-        for at, row in zip(times.tolist(), values, strict=True):
-            if self._newest is not None and at <= self._newest:
-                inlet.drop("backward")
-                continue
-            self._newest = at
-            if (unwanted := inlet.unwanted) is not None:
+        for at, row in zip(placed, values, strict=True):
+            if isinstance(at, str):
+                inlet.drop(at)
+            elif (unwanted := inlet.unwanted) is not None:
                 inlet.drop(unwanted)
-                continue
-            self._cadence.add(at)
-            inlet.sample(vector(row), at, at + self._cadence.quiet)
+            else:
+                self._cadence.add(at)
+                inlet.sample(vector(row), at, at + self._cadence.quiet)
 
 
 def _resolved(name: str, seconds: float) -> list[Any]:

@@ -10,6 +10,7 @@ from ...contracts.schemas import AUDIO
 Kind = Literal["features", "sound"]
 
 MIN_RATE: Final = 8_000  # Hz, of sound
+MAX_RATE: Final = 1_000_000
 
 
 class Shape(NamedTuple):
@@ -37,7 +38,8 @@ def kind_of(shape: Shape, dim: int, schema: str | None) -> Kind | None:
         return None
     if shape.channels == dim:
         return "features"
-    return "sound" if schema == AUDIO.name and shape.channels in (1, 2) and shape.rate >= MIN_RATE else None
+    sound = schema == AUDIO.name and shape.channels in (1, 2) and MIN_RATE <= shape.rate <= MAX_RATE
+    return "sound" if sound else None
 
 
 def accepted(dim: int, schema: str | None) -> str:
@@ -58,12 +60,8 @@ def vector(values: NDArray[Any]) -> NDArray[np.float32] | None:
     return features if np.isfinite(features).all() else None
 
 
-def mono(values: NDArray[Any]) -> NDArray[np.float32]:
-    """Sound `[n, channels]` of any number type, integers of their full scale: float32 `[n]`, full scale ±1.
-
-    Values that are not finite become silence: a filter would never recover from them.
-    """
+def full_scale(values: NDArray[Any]) -> NDArray[np.floating]:
+    """Sound `[n, channels]` of any number type, with full scale ±1; that of integers is their range."""
     if np.issubdtype(values.dtype, np.integer):
-        values = values / -float(np.iinfo(values.dtype).min)
-    samples: NDArray[np.float32] = values.mean(axis=1, dtype=np.float64).astype(np.float32)
-    return np.nan_to_num(samples, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+        return values / -float(np.iinfo(values.dtype).min)
+    return values

@@ -20,7 +20,8 @@ KnownPeers = {127.0.0.1}
 level = -2
 """
 
-# Sample k, stamped k / rate after its first one, is all k, unless the options change it.
+# Sample k, stamped k / rate after its first one, is all k, unless the options change it; `restart=[a, b]`:
+# after a seconds its clock starts again, b seconds earlier.
 FEATURES: Final = """
 import json, math, sys, time
 import pylsl
@@ -44,6 +45,8 @@ for k in range(100000):
     stamp = zero + k / rate
     if do.get("step") and k % 2:
         stamp -= 1.5 / rate
+    if do.get("restart") and k >= rate * do["restart"][0]:
+        stamp -= do["restart"][1]
     outlet.push_sample(["a"] * do["channels"] if strings else sample, stamp + do.get("off", 0))
 """
 # A tone that restarts with every second of LSL's clock and is on in the first half of it.
@@ -59,12 +62,14 @@ outlet = pylsl.StreamOutlet(pylsl.StreamInfo(do["name"], "Audio", channels, rate
 zero = int(pylsl.local_clock())
 print(json.dumps({"zero": zero}), flush=True)
 first = int((pylsl.local_clock() - zero) * rate)
+began = first / rate
 while True:
     t = np.arange(first, first + size) / rate
     time.sleep(max(zero + t[-1] - pylsl.local_clock(), 0))
     tone = 0.5 * np.sin(2 * np.pi * 500 * t) * (t % 1 < 0.5)
+    off = do["restart"][1] if do.get("restart") and t[-1] - began > do["restart"][0] else 0
     chunk = np.repeat((tone * full)[:, None], channels, axis=1).astype(do["format"])
-    outlet.push_chunk(chunk, zero + t[-1])
+    outlet.push_chunk(chunk, zero + t[-1] - off)
     first += size
 """
 

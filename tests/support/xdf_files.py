@@ -1,8 +1,8 @@
 """XDF files, written after the specification of the format."""
 
-import math
+import gzip
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,6 +18,7 @@ class Stream:
     times: s, by the stream's own clock.
     values: `[n, channels]`, or labels.
     ahead: s by which that clock is ahead of the recorder's.
+    offsets: whether its clock offsets are recorded.
     """
 
     name: str
@@ -26,7 +27,7 @@ class Stream:
     rate: float = 0.0
     format: str = "float32"
     ahead: float = 0.0
-    encoded: list[bytes] = field(default_factory=list)
+    offsets: bool = True
 
     @property
     def channels(self):
@@ -41,12 +42,13 @@ class Stream:
 
     def samples(self, begin, end):
         """The content of a chunk of them: of regular streams only the first sample has a stamp."""
-        rows = b""
+        rows, first = b"", max(begin - 1, 0)
+        times = self.times[first:end].tolist()
         for k in range(begin, end):
             stamped = (
                 k == begin
                 or not self.rate
-                or abs(np.diff(self.times[k - 1 : k + 1])[0] * self.rate - 1) > 1e-6
+                or not abs((times[k - first] - times[k - 1 - first]) * self.rate - 1) < 1e-6
             )
             rows += b"\10" + struct.pack("<d", self.times[k]) if stamped else b"\0"
             if self.format == "string":
@@ -66,28 +68,49 @@ def chunk(tag, content):
 
 
 def encoded(streams, ended=True):
-    """A file's chunks."""
+    """A file's chunks, which come as LabRecorder writes them, second by second; times may be any."""
     chunks = [b"XDF:" + chunk(1, b"<info><version>1.0</version></info>")]
     chunks += [chunk(2, struct.pack("<I", n) + s.header()) for n, s in enumerate(streams, 1)]
-    begin = min(s.times[0] - s.ahead for s in streams)
-    end = max(s.times[-1] - s.ahead for s in streams)
-    for second in range(math.ceil(end - begin + 1e-9)):
+    firsts = [s.times[0] - s.ahead for s in streams if len(s.times) and np.isfinite(s.times[0])]
+    begin = min(firsts, default=0.0)
+    recorded = [_recorded(s.times, begin + s.ahead) for s in streams]
+    for second in range(int(max(at[-1] for at in recorded if len(at)) + 1)):
         chunks.append(chunk(5, BOUNDARY))
-        for n, s in enumerate(streams, 1):
-            at = s.times - s.ahead - begin
+        for n, (s, at) in enumerate(zip(streams, recorded, strict=True), 1):
             a, b = np.searchsorted(at, [second, second + 1])
             if a < b:
                 chunks.append(chunk(3, struct.pack("<I", n) + s.samples(a, b)))
-            if second % 5 == 0:
+            if second % 5 == 0 and s.offsets:
                 offset = struct.pack("<dd", begin + second + s.ahead, -s.ahead)
                 chunks.append(chunk(4, struct.pack("<I", n) + offset))
     footer = b"<info><first_timestamp>0</first_timestamp></info>"
     return chunks + [chunk(6, struct.pack("<I", n) + footer) for n in range(1, len(streams) + 1)] * ended
 
 
+def _recorded(times, begin):
+    """When samples with these times were recorded, s: time went on, by at most 15 s from each to the
+    next, whatever they say."""
+    with np.errstate(all="ignore"):
+        steps = np.diff(times, prepend=begin)
+    return np.cumsum(np.clip(np.nan_to_num(steps), 0, 15))
+
+
 def write(path, *streams, ended=True):
-    path.write_bytes(b"".join(encoded(streams, ended)))
+    """Gzipped where the name ends in `.xdfz` or `.gz`."""
+    data = b"".join(encoded(streams, ended))
+    path.write_bytes(gzip.compress(data) if path.suffix in (".xdfz", ".gz") else data)
     return path
+
+
+def empty(name="tracker", channels=FACE.dim, rate=30):
+    """A stream without a sample: of a program that was started twice."""
+    return Stream(name, np.empty(0), np.empty((0, channels), np.float32), rate, offsets=False)
+
+
+def joined(*streams):
+    """One after the other as one stream, whose times start again."""
+    times, values = (np.concatenate([getattr(s, name) for s in streams]) for name in ("times", "values"))
+    return replace(streams[0], times=times, values=values)
 
 
 def vectors(n, dim, seed=0):
