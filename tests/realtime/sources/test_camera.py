@@ -15,7 +15,7 @@ import pytest
 
 from enrapt.contracts.schemas import FACE
 from enrapt.realtime.sources.camera import Picture
-from enrapt.realtime.sources.camera_face import FROZEN, CameraFace
+from enrapt.realtime.sources.camera_face import ENOUGH, FROZEN, CameraFace
 from enrapt.realtime.streams.samples import SECOND
 from tests.support import mjpeg
 from tests.support.camera import MODEL, Opened, StandIn
@@ -110,7 +110,7 @@ def test_a_very_slow_extraction_is_not_a_lost_camera(server, stand_in):
 def test_frozen_while_a_picture_is_extracted_it_is_noticed_after_it(server, stand_in):
     stand_in.delay = 1.0
     with Opened(server.address) as (camera, inlet):
-        inlet.wait(1)
+        inlet.wait(2)  # its rate is known then
         server.stop()
         until(lambda: camera.lost, 2 * stand_in.delay + FROZEN + 0.5)
         stand_in.delay = 0.0
@@ -217,6 +217,7 @@ def test_one_thread_delivers_and_another_watches(server):
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 def test_a_process_that_was_killed_or_hangs_is_replaced(server, number):
     with Opened(server.address) as (camera, inlet):
+        inlet.wait(2 * ENOUGH)
         (child,) = (c for c in psutil.Process().children() if "camera_process" in " ".join(c.cmdline()))
         child.send_signal(number)
         assert until(lambda: camera.lost, 2) < FROZEN + 0.3
@@ -227,7 +228,8 @@ def test_a_process_that_was_killed_or_hangs_is_replaced(server, number):
 
 
 def test_closed_while_the_camera_is_away(server):
-    with Opened(server.address) as (camera, _):
+    with Opened(server.address) as (camera, inlet):
+        inlet.wait(2 * ENOUGH)
         server.stop()
         until(lambda: camera.lost, 1)
         time.sleep(0.5)  # it waits for an answer now
