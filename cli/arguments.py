@@ -1,6 +1,8 @@
 """Arguments that several commands share."""
 
 import argparse
+import contextlib
+import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -24,6 +26,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="MODALITY=NAME",
         help="the stream that gives a modality: live lsl:NAME, of an XDF file NAME",
     )
+    repeated("--offset", metavar="MODALITY=S", help="seconds to add to a modality's times: its clock is off")
 
 
 def add_face_model_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,6 +56,36 @@ def streams_of(args: argparse.Namespace) -> dict[str, str]:
             raise UserError(f"--stream {text}: give MODALITY=NAME, each modality once")
         streams[modality] = name
     return streams
+
+
+def offsets_of(args: argparse.Namespace) -> dict[str, float] | None:
+    """The values of `--offset`, seconds by modality; None without it."""
+    offsets: dict[str, float] = {}
+    for text in args.offset:
+        modality, _, number = text.partition("=")
+        try:
+            offset = float(number)
+        except ValueError:
+            offset = math.nan
+        if not modality or modality in offsets or not math.isfinite(offset):
+            raise UserError(f"--offset {text}: give MODALITY=SECONDS, each modality once")
+        offsets[modality] = offset
+    return offsets or None
+
+
+def at_least_one(text: str) -> int:
+    """The type of a number of an argument that counts from 1."""
+    if not (text.isascii() and text.isdecimal() and int(text)):
+        raise argparse.ArgumentTypeError(f"{text}: give 1 or more")
+    return int(text)
+
+
+def seconds(text: str) -> float:
+    """The type of a length of time: seconds from 0, or `inf`."""
+    with contextlib.suppress(ValueError):
+        if (number := float(text)) >= 0:
+            return number
+    raise argparse.ArgumentTypeError(f"{text}: give seconds, 0 or more, or inf")
 
 
 def face_model_of(args: argparse.Namespace) -> Callable[[], Path]:

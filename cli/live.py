@@ -10,7 +10,15 @@ import sys
 from pathlib import Path
 
 from ..contracts.errors import UserError
-from .arguments import add_face_model_arguments, add_run_arguments, context_of, face_model_of, streams_of
+from .arguments import (
+    add_face_model_arguments,
+    add_run_arguments,
+    at_least_one,
+    context_of,
+    face_model_of,
+    offsets_of,
+    streams_of,
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(record=None, keep_media=False)  # which `record` has
     add("--camera", metavar="C", default=0, help="number, path, RTSP or MJPEG address, or none (%(default)s)")
     add("--mic", metavar="NAME", default="default", help="name or part of it, or none (the system's default)")
+    add("--audio-channel", metavar="N", type=at_least_one, help="of the microphone, from 1 (a mix of all)")
     add_run_arguments(parser)
     add("--stats", metavar="FILE", type=Path, help="at the end, also write the summary as JSON")
     add("--duration", metavar="S", type=float, help="stop after S seconds")
@@ -55,6 +64,7 @@ def run(args: argparse.Namespace) -> int:
         record=args.record,
         keep_media=args.keep_media,
         context=context_of(args),
+        offsets=offsets_of(args),
         warn=warn,
     )
     return show(session, duration=args.duration, stats=args.stats)

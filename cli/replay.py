@@ -1,27 +1,51 @@
-"""Estimates engagement in a recording, or again in a session recorded with `enrapt record`.
+"""Estimates engagement in recordings, or again in sessions recorded with `enrapt record`.
 
-Exit status 1 if the recording is damaged: estimates up to the damage are kept.
+Several recordings, or a folder or a pattern of them, give a folder of results with a table; the same command
+goes on where it was stopped. Exit status 1 if a recording is damaged: estimates of what can be read are kept.
 """
 
 import argparse
 import shlex
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from .arguments import add_face_model_arguments, add_run_arguments, context_of, face_model_of, streams_of
+from .arguments import (
+    add_face_model_arguments,
+    add_run_arguments,
+    at_least_one,
+    context_of,
+    face_model_of,
+    offsets_of,
+    seconds,
+    streams_of,
+)
+from .recordings import names_one
+
+if TYPE_CHECKING:
+    from ..realtime.sources.source import Source
+
+FOLDER = Path("enrapt-replay")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add(
-        "source",
+        "sources",
         metavar="SOURCE",
-        type=Path,
-        help="video with sound, video or sound alone, a session's folder, or an XDF file of LabRecorder",
+        nargs="+",
+        help="video with sound, video or sound alone, a session's folder, or an XDF file of LabRecorder; "
+        "or several, a folder of them, or a pattern",
     )
     add_run_arguments(parser)
     add("--realtime", action="store_true", default=None, help="emit each estimate at its time, not before")
     add("--start", metavar="S", type=float, help="begin at S seconds")
     add("--end", metavar="S", type=float, help="stop at S seconds")
+    add("--max-gap", metavar="S", type=seconds, help="leave out gaps longer than this, or inf (60)")
+    add("--strict", action="store_true", default=None, help="stop at the first damage")
+    for track in ("--video-track", "--audio-track"):
+        add(track, metavar="N", type=at_least_one, help="from 1; see `enrapt inspect` (the default one)")
+    add("--audio-channel", metavar="N", type=at_least_one, help="take this one, from 1 (a mix of all)")
     add(
         "--no-timing",
         dest="timing",
@@ -36,23 +60,50 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--record", metavar="FOLDER", type=Path, help="keep features and estimates in a new folder")
     add_face_model_arguments(parser)
+    several = parser.add_argument_group("several recordings")
+    add = several.add_argument
+    add("-o", "--output", metavar="FOLDER", type=Path, help=f"of results ({FOLDER})")
+    add("--format", choices=("jsonl", "csv", "parquet"), help="of estimates (jsonl)")
+    add("--jobs", metavar="N", type=at_least_one, help="recordings at the same time (half the processors)")
 
 
 def run(args: argparse.Namespace) -> int:
+    several = len(args.sources) > 1 or not names_one(args.sources[0])
+    if several or args.output or args.format or args.jobs:
+        from .replay_many import replay_many
+
+        return replay_many(args)
     from ..realtime.run import Run
-    from ..realtime.sources.files import open_source
     from .show import show, warn
 
-    given = {"streams": streams_of(args) or None}
-    given |= {name: getattr(args, name) for name in ("realtime", "start", "end", "reassemble")}
-    options = {name: value for name, value in given.items() if value is not None}
-    source = open_source(args.source, face_model=face_model_of(args), **options)
-    context = context_of(args)
+    (path,) = map(Path, args.sources)
+    source = source_of(args, path, face_model_of(args))
     replay = Run(
-        source, args.bundle, to=args.to, record=args.record, context=context, timing=args.timing, warn=warn
+        source,
+        args.bundle,
+        to=args.to,
+        record=args.record,
+        context=context_of(args),
+        offsets=offsets_of(args),
+        timing=args.timing,
+        warn=warn,
     )
     status = show(replay)
     if not args.to and args.record is None:
-        keep = shlex.join(["enrapt", "replay", str(args.source), "--to", "jsonl:estimates.jsonl"])
+        keep = shlex.join(["enrapt", "replay", str(path), "--to", "jsonl:estimates.jsonl"])
         print(f"\nNo estimates were kept. To keep them: {keep}")
     return status
+
+
+def options_of(args: argparse.Namespace) -> dict[str, Any]:
+    """Options of the source that were given."""
+    names = ["realtime", "start", "end", "reassemble", "max_gap", "strict"]
+    names += ["video_track", "audio_track", "audio_channel"]
+    given = {name: getattr(args, name) for name in names} | {"streams": streams_of(args) or None}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def source_of(args: argparse.Namespace, path: Path, face_model: Path | Callable[[], Path]) -> "Source":
+    from ..realtime.sources.files import open_source
+
+    return open_source(path, face_model=face_model, **options_of(args))

@@ -3,6 +3,7 @@
 import atexit
 import contextlib
 import json
+import math
 import signal
 import sys
 import threading
@@ -17,6 +18,7 @@ from ..contracts.files import write_atomically
 if TYPE_CHECKING:
     from ..realtime.engine.estimate import Estimate
     from ..realtime.run import Run
+    from ..realtime.sources.source import SourceFailure
 
 
 def show(
@@ -44,11 +46,13 @@ def show(
         stack.enter_context(run)
         if live:
             print(f"live: {devices(run)}; Ctrl-C ends it", file=sys.stderr)
+        else:
+            print(_plan(run), file=sys.stderr)
         if run.page is not None:
             print(f"page: {run.page.address}", file=sys.stderr)
         view = stack.enter_context(View(run))
         began = time.perf_counter()
-        with _signals(run.stop) as received:
+        with signals(run.stop) as received:
             try:
                 for estimate in run:
                     assert run.observation is not None
@@ -65,22 +69,42 @@ def show(
     status = 130 if received and not live else 0
     for line in run.source.notes:
         print(f"enrapt: {run.source.name}: {line}", file=sys.stderr)
-    for line in run.source.problems:
+    for line in problems(run, broken):
         print(f"enrapt: {run.source.name}: {line}", file=sys.stderr)
-        status = status or 1
-    if broken is not None:
-        print(f"enrapt: {run.source.name}: {broken}; the estimates are of what came before", file=sys.stderr)
-        status = 1
+        status = 1 if broken is not None else status or 1
     # Not between the estimates, where they go to standard output.
     stream = sys.stderr if any(address.split(":")[-1] == "-" for address in run.to) else sys.stdout
     print(summary(run, wall), file=stream, flush=True)
     if page is not None:
         print(f"\nthe replay is over; {page.address} stays until Ctrl-C", file=sys.stderr)
         over = threading.Event()
-        with _signals(over.set):
+        with signals(over.set):
             over.wait()
         page.close(True)
     return status
+
+
+def problems(run: "Run", failure: "SourceFailure | None") -> list[str]:
+    """What of the source failed or could not be read, a line each.
+
+    Args:
+        failure: what ended the iteration early.
+    """
+    last = [] if failure is None else [f"{failure}; the estimates are of what came before"]
+    return [*run.source.problems, *last]
+
+
+def _plan(run: "Run") -> str:
+    """What a replay is going to do."""
+    source = run.source
+    length = "of unknown duration"
+    if source.duration is not None and math.isfinite(source.duration):
+        ticks = math.floor((source.duration - source.start) * run.rate + 1e-6) + 1
+        length = f"{source.start:.1f} to {source.duration:.1f} s, {ticks} ticks expected"
+    lacking = [w.name for w in run.wanted if w.offer is None]
+    taken = [f"{name} from {text}" for name, text in source.taken.items()]
+    inputs = "; ".join([*taken, *(f"{name} missing" for name in lacking)])
+    return f"replay: {source.name}, {length}" + (f"\n{inputs}" if inputs else "")
 
 
 def warn(line: str) -> None:
@@ -89,7 +113,7 @@ def warn(line: str) -> None:
 
 
 @contextlib.contextmanager
-def _signals(end_with: Callable[[], None]) -> Iterator[list[int]]:
+def signals(end_with: Callable[[], None]) -> Iterator[list[int]]:
     """Ctrl-C and SIGTERM, which it yields, call `end_with`; a second one ends the program."""
     received: list[int] = []
 

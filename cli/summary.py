@@ -1,12 +1,14 @@
 """The summary at the end of a run."""
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ..realtime.streams.counts import Counts
 
 if TYPE_CHECKING:
     from ..realtime.run import Run
+
+_REPAIRS: Final = 5  # of the repairs of time that are shown
 
 
 def summary(run: "Run", wall: float) -> str:
@@ -25,6 +27,9 @@ def summary(run: "Run", wall: float) -> str:
         lines.append(f"  {stage:<14}{p50:8.2f}{p95:9.2f}{p99:9.2f}")
     if run.counts:  # a session as recorded has none
         lines += ["", "samples", *_counted(run.counts)]
+    if repairs := [str(segment) for segment in run.source.segments if segment.reason]:
+        more = [f"… and {len(repairs) - _REPAIRS} more"] * (len(repairs) > _REPAIRS)
+        lines += ["", "time repaired", *(f"  {line}" for line in [*repairs[:_REPAIRS], *more])]
     if run.outputs.counts:
         lines += ["", "outputs", *_counted(run.outputs.counts)]
     return "\n".join(lines)

@@ -19,6 +19,7 @@ Each vector describes the 640 samples that end at its originating time:
 """
 
 import math
+from collections import Counter
 from typing import Final
 
 import kaldi_native_fbank as knf
@@ -56,12 +57,24 @@ class AudioFeatures:
 
     Values are None while the last 0.5 s, the tick included, stay within two steps of 16 bits: digital silence
     or a muted microphone. The first tick with a signal has values again.
+
+    Every sample pushed is in a vector, in `dropped` or `waiting`: pushed = 640 · vectors + dropped + waiting.
+
+    Attributes:
+        dropped: samples that are in no vector, by reason: cut off since its time was covered
+            (`overlap`), or less than a tick before a gap or the end (`unfinished`).
     """
 
     def __init__(self, modality: str) -> None:
         self._modality = modality
         self._sequence = 0
         self._state: _State | None = None
+        self.dropped: Counter[str] = Counter()
+
+    @property
+    def waiting(self) -> int:
+        """Samples of the unfinished tick."""
+        return 0 if self._state is None else self._state.waiting.size
 
     def push(self, sound: Sound) -> list[Sample]:
         """Add the next block; return the samples of the ticks that it completes."""
@@ -70,9 +83,11 @@ class AudioFeatures:
             return []
         state = self._state
         if state is None or sound.originating_time - state.expected > TOLERANCE:
+            self.finish()
             state = self._state = _State(sound.originating_time)
         elif (early := state.expected - sound.originating_time) > TOLERANCE:
             samples = samples[round(early / _PERIOD) :]
+            self.dropped["overlap"] += sound.samples.size - samples.size
 
         waiting = np.concatenate((state.waiting, samples))
         whole = waiting.size - waiting.size % TICK
@@ -83,6 +98,12 @@ class AudioFeatures:
             result.append(Sample(self._modality, state.time, values, self._sequence))
             self._sequence += 1
         return result
+
+    def finish(self) -> None:
+        """End the sound: the unfinished tick is dropped. Sound after it begins a new grid."""
+        if unfinished := self.waiting:
+            self.dropped["unfinished"] += unfinished
+        self._state = None
 
 
 class _State:

@@ -58,15 +58,31 @@ class Steady:
             expected = self._time + round((self._samples.size - self._position) * _PERIOD)
             deviation = sound.originating_time - expected
         if self._time is None or deviation > TOLERANCE:
+            yield from self.flush()
             self._time, deviation = sound.originating_time, 0
             self._samples, self._position = np.zeros(_LEFT, np.float32), float(_LEFT)
         stretch = min(max(deviation / _PERIOD / SETTLING, -MAX_STRETCH), MAX_STRETCH)
-        step = 1 - stretch  # of the position, for each output sample
-        self._samples = np.concatenate((self._samples, sound.samples))
+        yield from self._take(sound.samples, 1 - stretch)
+
+    def flush(self) -> Iterator[Sound]:
+        """The sound that is held back, as if silence followed."""
+        if self._time is not None:
+            yield from self._take(np.zeros(_TAPS - _LEFT - 1, np.float32), 1.0)
+            self._time = None
+
+    def _take(self, samples: NDArray[np.float32], step: float) -> Iterator[Sound]:
+        """Add input; give output at every `step` of the position."""
+        assert self._time is not None
+        self._samples = np.concatenate((self._samples, samples))
         last = self._samples.size - (_TAPS - _LEFT)  # the last position with all its taps
         n = max(0, int((last - self._position) / step) + 1) if self._position <= last else 0
         if n:
-            yield Sound(self._time, self._interpolated(self._position + np.arange(n) * np.float64(step)))
+            if step == 1 and self._position.is_integer():
+                first = int(self._position)
+                output = self._samples[first : first + n]
+            else:
+                output = self._interpolated(self._position + np.arange(n) * np.float64(step))
+            yield Sound(self._time, output)
             self._time += n * _PERIOD
             self._position += n * step
             used = int(self._position) - _LEFT

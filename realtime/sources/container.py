@@ -4,10 +4,8 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
-from av.audio.stream import AudioStream
 from av.container import InputContainer
-from av.stream import Disposition
-from av.video.stream import VideoStream
+from av.stream import Stream
 
 from ...contracts.errors import UserError
 from ..streams.samples import SECOND
@@ -35,18 +33,15 @@ def open_container(path: Path) -> InputContainer:
     return container
 
 
-def find_streams(container: InputContainer) -> tuple[VideoStream | None, AudioStream | None]:
-    """The first video and audio stream that can be decoded; cover art is not video."""
-    pictures = (s for s in container.streams.video if Disposition.attached_pic not in s.disposition)
-    video = (s for s in pictures if s.codec_context is not None and s.width)
-    audio = (s for s in container.streams.audio if s.codec_context is not None and s.sample_rate)
-    return next(video, None), next(audio, None)
+def duration_of(stream: Stream) -> int | None:
+    """ns, as the stream declares it."""
+    return None if stream.duration is None else to_ns(stream.duration, stream.time_base)
 
 
-def end_of(container: InputContainer, stream: VideoStream | AudioStream) -> int | None:
+def end_of(container: InputContainer, stream: Stream) -> int | None:
     """Where a stream ends, as declared or estimated; ns on the file's own axis."""
-    if stream.duration is not None:
-        return to_ns((stream.start_time or 0) + stream.duration, stream.time_base)
+    if (duration := duration_of(stream)) is not None:
+        return to_ns(stream.start_time or 0, stream.time_base) + duration
     if container.duration is not None:
         return to_ns((container.start_time or 0) + container.duration, Fraction(1, av.time_base))
     return None

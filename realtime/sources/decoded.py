@@ -1,5 +1,6 @@
 """What FFmpeg's decoders give, as upright RGB pictures and mono sound."""
 
+from fractions import Fraction
 from typing import Any, Final
 
 import av
@@ -8,15 +9,28 @@ from av.audio.frame import AudioFrame
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
+MAX_ASPECT: Final = 8
+
 # For JPEG: an error where a picture ends early or cannot be decoded. Otherwise FFmpeg gives
 # the rest in grey. A missing end marker, or bytes too many, are no errors.
 WHOLE: Final = {"err_detect": "explode"}
 
 
-def image_of(frame: VideoFrame) -> NDArray[np.uint8]:
-    """RGB, upright, C-contiguous."""
+def image_of(frame: VideoFrame, aspect: Fraction | None = None) -> NDArray[np.uint8]:
+    """RGB, upright, with square pixels, C-contiguous.
+
+    Args:
+        aspect: a pixel's width by its height; None or an impossible value for square ones. The shorter side
+            of the pixels is stretched, so that no detail is lost.
+    """
+    width, height = frame.width, frame.height
+    if aspect is not None and aspect > 0 and max(aspect, 1 / aspect) <= MAX_ASPECT:
+        stretch = float(aspect)
+        width, height = round(width * max(stretch, 1.0)), round(height / min(stretch, 1.0))
     # One thread: by default there is one a core, and on a busy machine they wait for each other.
-    image: NDArray[np.uint8] = frame.to_ndarray(format="rgb24", threads=1)  # type: ignore[assignment]
+    image: NDArray[np.uint8] = frame.to_ndarray(  # type: ignore[assignment]
+        format="rgb24", width=width, height=height, threads=1
+    )
     if (matrix := _display_matrix(frame)) is not None:
         image = upright(image, matrix)
     # Of some widths the rows come padded, and turned pictures are views.
@@ -66,16 +80,14 @@ def upright(image: NDArray[np.uint8], matrix: NDArray[np.int32]) -> NDArray[np.u
     return image[:: -1 if down < 0 else 1, :: -1 if across < 0 else 1]
 
 
-def mono_of(frame: AudioFrame) -> NDArray[np.float32]:
-    """`[n]`, the mean of the channels, full scale ±1."""
+def channels_of(frame: AudioFrame) -> NDArray[np.float64]:
+    """`[n, channels]`, full scale ±1."""
     samples: NDArray[Any] = frame.to_ndarray()  # planar [channels, n], packed [1, n · channels]
     if frame.format.is_packed:
         samples = samples.reshape(-1, len(frame.layout.channels)).T
-    mean = samples.mean(axis=0, dtype=np.float64)
+    values: NDArray[np.float64] = samples.T.astype(np.float64)
     if samples.dtype == np.uint8:
-        mean = mean / 128 - 1
+        values = values / 128 - 1
     elif samples.dtype.kind == "i":
-        mean /= 2.0 ** (8 * samples.itemsize - 1)
-    # What isn't a number comes from damaged files, and would spread through every filter after this.
-    mono: NDArray[np.float32] = np.nan_to_num(mean, nan=0, posinf=0, neginf=0).astype(np.float32)
-    return mono
+        values /= 2.0 ** (8 * samples.itemsize - 1)
+    return values

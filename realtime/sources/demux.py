@@ -1,9 +1,9 @@
 """One pass through a recording: pictures and sound, as they are decoded."""
 
 import contextlib
-import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, Final
 
@@ -15,16 +15,22 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from ..features.resampling import RATE, Resampler
+from ..features.resampling import RATE
+from ..streams.axis import MAX_GAP, Segment
 from ..streams.samples import SECOND, Frame, Sound
-from .container import end_of, find_streams, to_ns
-from .decoded import image_of, mono_of
+from .container import end_of, to_ns
+from .decoded import WHOLE, image_of
+from .packets import PREROLL, Packets, shift_of
+from .picture_times import PictureTimes
 from .source import SourceFailure
+from .track_sound import TrackSound
 
 # Formats whose header declares the file's length. Of others, FFmpeg gives what it sees, or an estimate.
 _DECLARING: Final = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "flv", "flac"}
+_FROM_ZERO: Final = {"matroska,webm"}  # of these, formats in which the length may count from time 0, too
 _WELL_BEFORE: Final = SECOND  # ns; headers are not exact
-_PREROLL: Final = SECOND  # ns of sound before the start, in which codec and filter settle
+_USUAL: Final = Fraction(25)  # pictures a second, where a file does not say
+_NAMED: Final = 3  # times of damage in a note
 
 
 class BrokenRecording(SourceFailure):
@@ -39,147 +45,234 @@ class BrokenRecording(SourceFailure):
         self.position = position
 
 
-class Pass:
-    """One pass through a file; iterate once. Times are ns on the recording's axis.
+@dataclass(slots=True)
+class Findings:
+    """What a pass found; complete at its end.
 
-    Args:
-        origin: ns on the file's own axis; the recording's time 0.
-        start, end: ns; `end` is `alignment.END` for that of the file.
-        counts: to which dropped pictures are added, by reason.
+    Attributes:
+        pictures: dropped between start and end, by reason: `corrupt`, `duplicate` (with the time of the one
+            before), `backward` (an earlier one).
+        sound: likewise, samples at 16 kHz: `damaged`, `overlap`.
+        damage: times (ns) at which something could not be decoded or read, by what it was.
+        segments: see `Source.segments`; empty where the file's times are the axis.
+        notes: lines for the user.
     """
 
-    def __init__(
-        self, container: InputContainer, origin: int, start: int, end: int, counts: Counter[str]
-    ) -> None:
-        self._container, self._origin, self._counts = container, origin, counts
-        self._start, self._end = start, end
-        self._video, audio = find_streams(container)
-        self._streams = [stream for stream in (self._video, audio) if stream is not None]
-        if self._video is not None:
-            # Several threads decode a damaged picture differently from run to run, and do not mark it.
-            self._video.thread_type = "NONE"
-        self._begun: set[int] = set()  # indices of the streams of which something was decoded
-        self._failed: set[int] = set()  # of those with an undecodable packet before that
-        self._over: set[int] = set()  # of those that have reached `end`
-        self._reached = {stream.index: 0 for stream in self._streams}  # the end of their packets
-        self._position = start  # the end of what was yielded
+    pictures: Counter[str] = field(default_factory=Counter)
+    sound: Counter[str] = field(default_factory=Counter)
+    damage: dict[str, list[int]] = field(default_factory=dict)
+    segments: list[Segment] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What a pass reads.
+
+    Attributes:
+        streams: FFmpeg's indices, each with the ns to add to its times.
+        origin: ns on the file's own axis; the recording's time 0.
+        start, end: ns; `end` is `alignment.END` for that of the file.
+        max_gap: ns; see `streams.axis`.
+        strict: end at the first damage.
+        channel: of the sound, from 1; None for a mix.
+    """
+
+    streams: dict[int, int]
+    origin: int
+    start: int
+    end: int
+    max_gap: int = MAX_GAP
+    strict: bool = False
+    channel: int | None = None
+
+
+class Pass:
+    """One pass through a file; iterate once. Times are ns on the recording's axis."""
+
+    def __init__(self, container: InputContainer, part: Part, found: Findings) -> None:
+        self._container, self._part, self._found = container, part, found
+        self._streams: list[VideoStream | AudioStream] = []
+        self._times: dict[int, PictureTimes] = {}
+        for stream in container.streams:
+            if stream.index in part.streams:
+                assert isinstance(stream, VideoStream | AudioStream)
+                stream.codec_context.copy_opaque = True
+                if stream.codec_context.name == "mjpeg":
+                    stream.codec_context.options = WHOLE
+                self._streams.append(stream)
+            if isinstance(stream, VideoStream):
+                # Several threads decode a damaged picture differently from run to run, and do not mark it.
+                stream.thread_type = "NONE"
+                rate = stream.average_rate or stream.guessed_rate or _USUAL
+                self._times[stream.index] = PictureTimes(round(SECOND / rate))
+        self._packets = Packets(container, part.streams, part.origin, part.start, part.max_gap)
+        self._sound = TrackSound(part.channel)
+        self._good: dict[int, int] = {}  # by stream: the end of the last packet that could be decoded
+        self._bad: dict[int, int] = {}  # and of the last that could not
+        self._over: set[int] = set()  # streams that have reached the end
+        self._position = part.start  # the end of what was yielded
         self._newest: int | None = None  # the time of the last picture
-        self._resampler: Resampler | None = None
+
+    @property
+    def reached(self) -> int:
+        """ns; the end of what was read so far."""
+        return self._packets.axis.reached
 
     def __iter__(self) -> Iterator[Frame | Sound]:
         try:
-            self._seek()
-            for packet in self._container.demux(self._streams):
+            for packet in self._packets:
                 yield from self._decode(packet)
                 if len(self._over) == len(self._streams):
-                    return
-        except av.error.FFmpegError as error:
-            yield from self._held_back()
-            raise BrokenRecording(self._position / SECOND) from error
-        yield from self._sound_held_back()
-        if self._failed - self._begun or self._ends_early():
+                    break
+                if self._part.strict and self._found.damage:
+                    for stream in self._streams:
+                        with contextlib.suppress(av.error.FFmpegError):
+                            yield from self._convert(stream.decode(None), stream)
+                    break
+            yield from self._cut(self._sound.flush())
+        finally:
+            self._finish()
+        if self._is_broken():
             raise BrokenRecording(self._position / SECOND)
-
-    def _seek(self) -> None:
-        """To the key picture before the start.
-
-        Sound alone is read from the beginning, which is fast, and exact where seeking would be an estimate.
-        """
-        if self._video is None or self._start <= _PREROLL:
-            return
-        assert self._video.time_base is not None
-        target = Fraction(self._origin + self._start - _PREROLL, SECOND) / self._video.time_base
-        with contextlib.suppress(av.error.FFmpegError):  # a file without an index is read from the beginning
-            self._container.seek(math.floor(target), stream=self._video)
 
     def _decode(self, packet: "Packet[Any]") -> Iterator[Frame | Sound]:
         stream = packet.stream
         if stream.index in self._over:
             return
-        if packet.pts is not None:
-            end = self._time(packet.pts + (packet.duration or 0), stream)
-            self._reached[stream.index] = max(self._reached[stream.index], end)
+        time = self._time(packet.pts if packet.pts is not None else packet.dts, stream, packet)
+        end = (time or 0) + to_ns(packet.duration or 0, packet.time_base)
         try:
             frames = packet.decode()
         except av.error.FFmpegError:
-            if stream.index in self._begun:
-                raise
-            self._failed.add(stream.index)  # reading may begin in the middle of a group of pictures
+            if packet.size:
+                self._damaged(stream, time, end)
             return
-        if frames:
-            self._begun.add(stream.index)
+        if packet.size:
+            self._good[stream.index] = end
         yield from self._convert(frames, stream)
+
+    def _damaged(self, stream: VideoStream | AudioStream, time: int | None, end: int) -> None:
+        begun, kind = stream.index in self._good, "pictures" if isinstance(stream, VideoStream) else "sound"
+        self._bad[stream.index] = end
+        at = self._position if time is None else time
+        if not self._part.start <= at < self._part.end:
+            return
+        if begun or kind == "sound":
+            self._found.damage.setdefault(kind, []).append(at)
+        if kind == "pictures":
+            self._found.pictures["corrupt"] += 1
+        else:
+            self._found.sound["damaged"] += (end - at) * RATE // SECOND
 
     def _convert(self, frames: Iterable[Any], stream: VideoStream | AudioStream) -> Iterator[Frame | Sound]:
         for frame in frames:
-            time = None if frame.pts is None else self._time(frame.pts, stream)
-            convert = self._picture if isinstance(frame, VideoFrame) else self._sound
-            yield from convert(frame, time, stream.index)
+            time = self._time(frame.pts, stream, frame)
+            if isinstance(frame, VideoFrame):
+                decoded = self._time(frame.dts, stream, frame)
+                lasts = to_ns(frame.duration or 0, stream.time_base)
+                at = self._times[stream.index].next(time, decoded, lasts)
+                yield from self._picture(frame, at, stream)
+            else:
+                yield from self._heard(frame, time, stream.index)
 
-    def _time(self, pts: int, stream: VideoStream | AudioStream) -> int:
-        return to_ns(pts, stream.time_base) - self._origin
+    def _time(self, pts: int | None, stream: VideoStream | AudioStream, of: Any) -> int | None:
+        return None if pts is None else to_ns(pts, stream.time_base) + shift_of(of)
 
-    def _picture(self, frame: VideoFrame, time: int | None, index: int) -> Iterator[Frame]:
-        if time is None:
-            self._counts["no_time"] += 1
+    def _picture(self, frame: VideoFrame, time: int, stream: Any) -> Iterator[Frame]:
+        if time >= self._part.end:
+            self._over.add(stream.index)
             return
-        if time >= self._end:
-            self._over.add(index)
-            return
-        if time < self._start:
+        if time < self._part.start:
             return
         if frame.is_corrupt:
-            self._counts["corrupt"] += 1
+            self._found.pictures["corrupt"] += 1
+            self._found.damage.setdefault("pictures", []).append(time)
         elif self._newest is not None and time <= self._newest:
-            self._counts["duplicate" if time == self._newest else "backward"] += 1
+            self._found.pictures["duplicate" if time == self._newest else "backward"] += 1
         else:
             self._newest = time
             self._position = max(self._position, time)
-            yield Frame(time, image_of(frame))
+            yield Frame(time, image_of(frame, stream.sample_aspect_ratio))
 
-    def _sound(self, frame: AudioFrame, time: int | None, index: int) -> Iterator[Sound]:
-        if time is not None and time + frame.samples * SECOND // frame.sample_rate < self._start - _PREROLL:
+    def _heard(self, frame: AudioFrame, time: int | None, index: int) -> Iterator[Sound]:
+        lasts = frame.samples * SECOND // frame.sample_rate
+        if time is not None and time + lasts < self._part.start - PREROLL:
             return
-        if self._resampler is None or self._resampler.rate != frame.sample_rate:
-            yield from self._sound_held_back()
-            self._resampler = Resampler(frame.sample_rate)
-        for sound in self._resampler.push(time, mono_of(frame)):
-            if _end(sound) >= self._end:
+        for sound in self._sound.push(time, frame):
+            if _end(sound) >= self._part.end:
                 self._over.add(index)
-            yield from self._cut(sound)
+            yield from self._cut([sound])
 
-    def _cut(self, sound: Sound) -> Iterator[Sound]:
-        """What of it lies between start and end."""
-        first = max(0, _samples_before(self._start - sound.originating_time))
-        last = min(sound.samples.size, _samples_before(self._end - sound.originating_time))
-        if first < last:
-            part = Sound(sound.originating_time + first * SECOND // RATE, sound.samples[first:last])
-            self._position = max(self._position, _end(part))
-            yield part
+    def _cut(self, sounds: Iterable[Sound]) -> Iterator[Sound]:
+        """What of them lies between start and end."""
+        for sound in sounds:
+            first = max(0, _samples_before(self._part.start - sound.originating_time))
+            last = min(sound.samples.size, _samples_before(self._part.end - sound.originating_time))
+            if first < last:
+                time = sound.originating_time + first * SECOND // RATE
+                part = Sound(time, sound.samples[first:last])
+                self._position = max(self._position, _end(part))
+                yield part
 
-    def _sound_held_back(self) -> Iterator[Sound]:
-        if self._resampler is not None:
-            for sound in self._resampler.flush():
-                yield from self._cut(sound)
+    def _finish(self) -> None:
+        found, sound, axis = self._found, self._sound, self._packets.axis
+        if self._packets.unreadable:
+            found.damage["data between packets"] = self._packets.unreadable
+        if sound.overlap:
+            found.sound["overlap"] += sound.overlap
+        for what, times in found.damage.items():
+            named = ", ".join(f"{time / SECOND:.2f} s" for time in times[:_NAMED])
+            more = f" and {len(times) - _NAMED} more" if len(times) > _NAMED else ""
+            found.notes.append(f"damaged: {what} at {named}{more}; what could be read after it was used")
+        if len(axis.segments) > 1:
+            found.segments = axis.segments
+            found.notes += map(str, axis.segments[1:])
+        if axis.outliers:
+            found.notes.append(f"the times of {axis.outliers} packets are far from all others: not used")
+        if any(times.counting for times in self._times.values()):
+            found.notes.append("most times of pictures are impossible: they were counted at the file's rate")
+        if sound.jitter > PREROLL // 50:
+            jitter = f"{sound.jitter / 1e6:.0f} ms"
+            found.notes.append(f"the times of the sound jitter by up to {jitter}: a clock was fitted to them")
+        found.notes += sound.notes
 
-    def _held_back(self) -> Iterator[Frame | Sound]:
-        """What decoders and filter hold when the file breaks."""
-        for stream in self._streams:
-            with contextlib.suppress(av.error.FFmpegError):
-                yield from self._convert(stream.decode(None), stream)
-        yield from self._sound_held_back()
-
-    def _ends_early(self) -> bool:
-        if self._container.format.name not in _DECLARING:
+    def _is_broken(self) -> bool:
+        """Whether data are damaged or missing, with nothing after them."""
+        if self._part.strict and self._found.damage:
+            return True
+        if len(self._over) == len(self._streams):
             return False
+        if self._bad.keys() - self._good.keys():
+            return True
+        if any(end > self._good[index] + _WELL_BEFORE for index, end in self._bad.items()):
+            return True
+        unreadable = self._packets.unreadable
+        return self._ends_early(bool(unreadable) and unreadable[-1] >= self._packets.axis.reached)
+
+    def _ends_early(self, unreadable: bool) -> bool:
+        """Whether a stream ends before its header says.
+
+        Args:
+            unreadable: the last thing in the file could not be read.
+        """
+        name, part = self._container.format.name, self._part
+        if name not in _DECLARING:
+            return unreadable
         for stream in self._streams:
             declared = end_of(self._container, stream)
-            reached = self._reached[stream.index]
+            reached = self._packets.reached[stream.index]
             if stream.duration is None:  # then it is the end of the longest stream
                 if len(self._streams) < len(self._container.streams):
                     continue
-                reached = max(self._reached.values())
-            if declared is not None and reached < min(declared - self._origin, self._end) - _WELL_BEFORE:
+                reached = max(self._packets.reached.values())
+            if declared is None:
+                return unreadable
+            if name in _FROM_ZERO:
+                declared -= max(0, part.origin)
+            if len(self._packets.axis.segments) > 1:  # the length says little, and times begin anew
+                reached = max(reached, self._packets.axis.reached + part.origin)
+            if reached - part.origin < min(declared - part.origin, part.end) - _WELL_BEFORE:
                 return True
         return False
 

@@ -1,26 +1,27 @@
 """A recording as a source: video with sound, video or sound alone."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from ...bundle.metadata import ModalitySpec
+from ...contracts.errors import UserError, one_line
 from ...contracts.schemas import AUDIO, FACE
-from ..features.audio import AudioFeatures
+from ..features.audio import TICK, AudioFeatures
 from ..features.face import FaceFeatures
 from ..features.face_model import find_face_model
 from ..streams.ahead import ahead
 from ..streams.alignment import END, Aligner
+from ..streams.axis import Segment
 from ..streams.samples import SECOND, Frame, Observation, Sample
-from .demux import BrokenRecording
 from .offer import FACES, SOUND, Offer
 from .reading import Material, read
 from .recording import Recording
-from .source import Source, Wanted
+from .source import Source, SourceFailure, Wanted
 
 _LONGEST_SLEEP: Final = 0.1  # s; so late `stop` takes effect at most
 
@@ -39,6 +40,7 @@ class MediaSource(Source):
         start, end: seconds on the recording's axis.
         realtime: give no observation before its time, as in a live run.
         face_model: the model's file, or a function that finds it once it is needed.
+        options: `max_gap`, `strict`, `video_track`, `audio_track`, `audio_channel` of `Recording`.
 
     Raises:
         UserError: it cannot be read, or `start` and `end` do not fit.
@@ -53,8 +55,9 @@ class MediaSource(Source):
         end: float | None = None,
         realtime: bool = False,
         face_model: Path | Callable[[], Path] = find_face_model,
+        **options: Any,
     ) -> None:
-        self._recording = Recording(path, start, end)
+        self._recording = Recording(path, start, end, **options)
         self.name = self._recording.path.name
         self.start, self.duration = start, self._recording.duration if end is None else end
         self._face_model, self._realtime = face_model, realtime
@@ -65,32 +68,50 @@ class MediaSource(Source):
         self._stack = ExitStack()
 
     def offers(self, inputs: Sequence[ModalitySpec]) -> Sequence[Offer]:
-        offers = ((FACES, self._recording.has_video), (SOUND, self._recording.has_audio))
-        return [offer for offer, there in offers if there]
+        offers = ((FACES, self._recording.video), (SOUND, self._recording.audio))
+        return [offer for offer, track in offers if track is not None]
 
     def open(self, wanted: Sequence[Wanted], rate: int) -> None:
         by_schema = {w.schema: w.name for w in wanted if w.offer is not None}
         self._running = list(by_schema.values())
         self._aligner = Aligner(self._t0, rate, {w.name: w.max_age for w in wanted})
         self.counts = self._aligner.counts
-        self._pictures, sound = by_schema.get(FACE.name), by_schema.get(AUDIO.name)
+        self._pictures, self._sound = by_schema.get(FACE.name), by_schema.get(AUDIO.name)
         self._sequence = 0  # of pictures
         self._face: FaceFeatures | None = None
         if self._pictures is not None:
             model = self._face_model if isinstance(self._face_model, Path) else self._face_model()
             self._face = self._stack.enter_context(FaceFeatures(model))
-        audio = None if sound is None else AudioFeatures(sound)
+        self._audio = None if self._sound is None else AudioFeatures(self._sound)
         for w in wanted:
             if w.offer is None:
                 self._aligner.advance(w.name, END)
+        offset = {w.name: w.offset for w in wanted}
+        self._recording.select(
+            None if self._pictures is None else offset[self._pictures],
+            None if self._sound is None else offset[self._sound],
+        )
         pictures, first_tick = self._face is not None, self._aligner.first_tick
-        self._read = partial(read, self._recording, audio, pictures, first_tick, self._realtime)
+        self._read = partial(read, self._recording, self._audio, pictures, first_tick, self._realtime)
 
     def close(self) -> None:
         self._stack.close()
 
+    @property
+    def taken(self) -> Mapping[str, str]:
+        tracks = ((self._pictures, self._recording.video), (self._sound, self._recording.audio))
+        return {name: str(track) for name, track in tracks if name is not None}
+
+    @property
+    def notes(self) -> Sequence[str]:
+        return self._recording.found.notes
+
+    @property
+    def segments(self) -> Sequence[Segment]:
+        return self._recording.found.segments
+
     def __iter__(self) -> Iterator[Observation]:
-        broken: BrokenRecording | None = None
+        broken: SourceFailure | None = None
         try:
             with ExitStack() as threads:
                 self._stack.callback(threads.close)  # also where the iteration was not left before `close`
@@ -104,16 +125,25 @@ class MediaSource(Source):
                     for piece in extracted:
                         self._take(piece)
                         yield from self._released()
-                except BrokenRecording as error:
+                except SourceFailure as error:
                     broken = error
+                except UserError:
+                    raise
+                except Exception as error:  # of a decoder, the extractor: whatever it met in the file
+                    broken = SourceFailure(f"cannot go on: {type(error).__name__}: {one_line(error)}")
+                    broken.__cause__ = error
             for modality in self._running:
                 self._aligner.advance(modality, END)
             yield from self._released()
         finally:
             self._aligner.finish()
+            found = self._recording.found
             if self._pictures is not None:
-                for reason, n in self._recording.counts.items():
+                for reason, n in found.pictures.items():
                     self.counts[self._pictures].drop(reason, n)
+            if self._sound is not None and self._audio is not None:
+                for reason, samples in (found.sound + self._audio.dropped).items():
+                    self.counts[self._sound].drop(reason, samples // TICK)
         if broken is not None:
             raise broken
 

@@ -51,7 +51,7 @@ def read(
         pictures: whether pictures are needed.
         first_tick: the first tick that a picture can serve, by its originating time. A picture is superseded
             if the next one can serve that tick too: it is left out, not analysed, and counted in
-            `recording.counts`.
+            `recording.found`.
         in_order: merge the streams by time, as far as `HELD` and `SKEW` allow, rather than leave them in the
             order of the file. Needed only if material is paced by its times.
     """
@@ -78,7 +78,7 @@ def read(
                 newest = max(newest, item.originating_time)
                 if held is not None:
                     if first_tick(held.originating_time) == first_tick(item.originating_time):
-                        recording.counts["superseded"] += 1
+                        recording.found.pictures["superseded"] += 1
                     else:
                         yield material(held)
                 held = item

@@ -1,64 +1,114 @@
 """Recordings: any file that FFmpeg's libraries read, as pictures and 16 kHz sound with their times."""
 
 import math
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 from ...contracts.errors import UserError
 from ..streams.alignment import END
+from ..streams.axis import MAX_GAP
 from ..streams.samples import SECOND, Frame, Sound
-from .container import end_of, find_streams, open_container, to_ns
-from .demux import Pass
+from .container import end_of, open_container
+from .demux import Findings, Part, Pass
+from .tracks import choose, tracks_of
 
 
 class Recording:
-    """A file with a video stream, an audio stream or both.
+    """A file with a video track, an audio track or both.
 
-    Iterating yields `Frame` and `Sound` as they are decoded: the times of pictures increase, those of sound
-    too unless the file itself steps back, but the two are not merged by time. Each iteration starts over.
-    Time 0 is where the earlier of the streams starts.
+    Iterating yields `Frame` and `Sound` as they are decoded: the times of each increase, but the two are not
+    merged by time. Each iteration starts over. Time 0 is where the earlier of the tracks starts; from there,
+    the file's times become one axis by the policy of `streams.axis`.
 
     Args:
         start: seconds; earlier pictures and sound are left out, sound to the sample.
         end: seconds; pictures and sound from there on are left out. None for the end of the file.
+        max_gap: seconds; longer gaps are closed.
+        strict: end at the first damage.
+        video_track, audio_track: numbers from 1; None chooses (see `tracks.choose`).
+        audio_channel: the only one to take, from 1; None for a mix of all.
 
     Attributes:
-        has_video, has_audio: which streams there are. Cover art is not video.
-        duration: seconds; None if unknown. Of some formats it is FFmpeg's estimate.
-        counts: what was dropped between `start` and `end` in the latest iteration, by reason: pictures with
-            the time of the one before (`duplicate`), an earlier one (`backward`) or none (`no_time`), and
-            damaged ones (`corrupt`).
+        tracks: all that can be decoded.
+        video, audio: those that are read; None if there is none.
+        duration: seconds; None if unknown. Of some formats it is FFmpeg's estimate; steps in the file's times
+            are not in it.
+        found: what the latest iteration found.
 
     Raises:
-        UserError: the file cannot be read or has neither stream, or `start` and `end` do not fit.
-        BrokenRecording: in the iteration, after everything up to the damage. The file cannot be decoded from
-            there on, or ends more than a second before its header says (MP4, Matroska, FLV and FLAC).
+        UserError: the file cannot be read or has no track, or an argument does not fit it. In the iteration,
+            it ends before `start`.
+        BrokenRecording: in the iteration, after all that could be read: what follows is damaged or missing
+            (of MP4, Matroska, FLV and FLAC: a second or more by the header), or damage is not allowed.
     """
 
-    def __init__(self, path: str | Path, start: float = 0.0, end: float | None = None) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        start: float = 0.0,
+        end: float | None = None,
+        *,
+        max_gap: float = MAX_GAP / SECOND,
+        strict: bool = False,
+        video_track: int | None = None,
+        audio_track: int | None = None,
+        audio_channel: int | None = None,
+    ) -> None:
         self.path = Path(path)
         self.start, self.end = start, end
-        self.counts: Counter[str] = Counter()
-        with open_container(self.path) as container:
-            video, audio = find_streams(container)
-            streams = [stream for stream in (video, audio) if stream is not None]
-            if not streams:
-                raise UserError(f"{self.path}: there is no video and no sound in it; give another file")
-            self.has_video, self.has_audio = video is not None, audio is not None
-            self._origin = min(to_ns(stream.start_time or 0, stream.time_base) for stream in streams)
-            ends = [end_of(container, stream) for stream in streams]
-            self.duration = (max(filter(None, ends)) - self._origin) / SECOND if any(ends) else None
+        self.found = Findings()
+        self._strict, self._channel = strict, audio_channel
+        self._max_gap = round(max_gap * SECOND) if max_gap < math.inf else END
         if not 0 <= start < math.inf:
             raise UserError(f"start {start:g} s: give seconds from the recording's beginning, 0 or more")
         if end is not None and not end > start:
             raise UserError(f"end {end:g} s: give one after the start, {start:g} s")
-        if start > 0 and (last := self.duration) is not None and start >= last:
-            raise UserError(f"start {start:g} s: {self.path} ends at {last:.2f} s; start before that")
+        with open_container(self.path) as container:
+            self.tracks = tracks_of(container)
+            self.video = choose(self.path, self.tracks, "video", video_track)
+            self.audio = choose(self.path, self.tracks, "audio", audio_track)
+            chosen = [track for track in (self.video, self.audio) if track is not None]
+            if not chosen:
+                raise UserError(f"{self.path}: there is no video and no sound in it; give another file")
+            self._origin = min(round((track.start or 0) * SECOND) for track in chosen)
+            ends = [end_of(container, container.streams[track.index]) for track in chosen]
+            self.duration = (max(filter(None, ends)) - self._origin) / SECOND if any(ends) else None
+        self._offsets = {track.index: 0 for track in chosen}
+
+    def select(self, video: int | None, audio: int | None) -> None:
+        """Read only what has an offset: ns to add to the times of the track.
+
+        Raises:
+            UserError: the two tracks share no time, so that one of them has another clock.
+        """
+        pairs = ((self.video, video), (self.audio, audio))
+        chosen = [(track, offset) for track, offset in pairs if track is not None and offset is not None]
+        self._offsets = {track.index: offset for track, offset in chosen}
+        spans = []
+        for track, offset in chosen:
+            if track.beginning is not None:
+                usual, last = track.beginning
+                last = max(last, usual + round((track.duration or 0) * SECOND))
+                spans.append((usual + offset, last + offset, track))
+        if len(spans) == 2:
+            (_, first_end, first), (begin, _, second) = sorted(spans, key=lambda span: span[0])
+            if begin - first_end > self._max_gap:
+                raise UserError(
+                    f"{self.path}: {first.kind} is at {first_end / SECOND:.2f} s and {second.kind} at "
+                    f"{begin / SECOND:.2f} s, so they share no time; give the difference with --offset, or "
+                    "--max-gap inf"
+                )
 
     def __iter__(self) -> Iterator[Frame | Sound]:
-        self.counts.clear()
+        self.found = Findings()
         start = round(self.start * SECOND)
         end = END if self.end is None or self.end == math.inf else round(self.end * SECOND)
+        part = Part(self._offsets, self._origin, start, end, self._max_gap, self._strict, self._channel)
+        empty = True
         with open_container(self.path) as container:
-            yield from Pass(container, self._origin, start, end, self.counts)
+            for item in (one := Pass(container, part, self.found)):
+                empty = False
+                yield item
+        if empty and start > 0:
+            reached = one.reached / SECOND
+            raise UserError(f"start {self.start:g} s: {self.path} ends at {reached:.2f} s; start before that")

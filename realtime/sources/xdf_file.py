@@ -1,130 +1,130 @@
-"""An XDF file: what is in it, and its streams as pyxdf reads them.
+"""An XDF file, also gzipped: what is in it, and its streams as pyxdf reads them."""
 
-Source: the XDF 1.0 specification, github.com/sccn/xdf/wiki/Specifications.
-"""
-
-import io
-import itertools
+import contextlib
+import gzip
 import logging
 import mmap
-import struct
 import sys
-import xml.etree.ElementTree as ElementTree
+import tempfile
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from logging.handlers import BufferingHandler
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
+
+import numpy as np
 
 from ...contracts.errors import UserError
-from .stream_kind import Shape
+from .xdf_chunks import MAGIC, StreamRead, XdfStream, stretches
 
-MAGIC: Final = b"XDF:"
-BOUNDARY: Final = bytes.fromhex("43a546dccbf5410fb30ed5467383cbe4")  # after it a chunk begins
-GAP: Final = 0.25  # s between two samples of sound, of which some are missing
-
-_STREAM_HEADER, _STREAM_FOOTER = 2, 6
+_GZIP: Final = b"\x1f\x8b"
+_PIECE: Final = 1 << 20  # bytes unpacked at once
+_GZIP_DAMAGED: Final = (EOFError, zlib.error, gzip.BadGzipFile)
 
 
 def is_xdf(path: Path) -> bool:
-    """Whether the file begins as XDF does."""
+    """Whether the file, unpacked if it is gzipped, begins as XDF does."""
     try:
         with path.open("rb") as file:
+            if (begin := file.read(len(MAGIC)))[:2] != _GZIP:
+                return begin == MAGIC
+        with gzip.open(path) as file:
             return file.read(len(MAGIC)) == MAGIC
-    except OSError:
+    except (OSError, *_GZIP_DAMAGED):
         return False
 
 
-@dataclass(frozen=True, slots=True)
-class StreamHeader:
-    """What the header of a stream says."""
-
-    number: int
-    name: str
-    shape: Shape
-
-    def __str__(self) -> str:
-        return f"{self.name} ({self.shape})"
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class XdfContents:
     """What an XDF file holds.
 
     Attributes:
-        spans: of whole chunks, where some of the file cannot be read; else empty.
-        streams: their headers.
-        problems: what is lost, a line each.
+        spans: of what can be read, begin and end in bytes.
+        whole: whether that is all of the file.
+        streams: in the order of the file.
+        notes: what is damaged, with readable data after it, a line each.
+        problems: what is lost at the end, a line each.
     """
 
     spans: list[tuple[int, int]]
-    streams: list[StreamHeader]
+    whole: bool
+    streams: list[XdfStream]
+    notes: list[str]
     problems: list[str]
 
 
 def read_contents(path: Path) -> XdfContents:
-    """Look through the file's chunks.
+    """Look through the file's chunks: what streams there are, how long, and what cannot be read.
 
     Raises:
-        UserError: it cannot be read, is not XDF, or the header of a stream is damaged.
+        UserError: it cannot be read, or is not XDF.
     """
-    streams, ended, spans = [], set(), [(0, len(MAGIC))]
+    reads: dict[int, StreamRead] = {}
+    ended: set[int] = set()
+    spans, holes = [(0, len(MAGIC))], list[tuple[int, int]]()
     try:
-        with path.open("rb") as file:
-            if file.read(len(MAGIC)) != MAGIC:
-                raise UserError(f"{path}: not an XDF file")
-            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                size = len(data)
-                for begin, content, end in _chunks(data):
-                    spans.append((begin, end))
-                    tag, number = struct.unpack_from("<HI", data, content) if end - content > 6 else (0, 0)
-                    if tag == _STREAM_HEADER:
-                        streams.append(_header(number, data[content + 6 : end]))
-                    elif tag == _STREAM_FOOTER:
-                        ended.add(number)
+        with _opened(path) as (file, problems), mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            size = len(data)
+            for begin, end, useful in stretches(data, reads, ended):
+                if useful is None:
+                    _add(holes, begin, end)
+                elif useful:
+                    _add(spans, begin, end)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-    except (ElementTree.ParseError, ValueError):
-        raise UserError(f"{path}: damaged: the header of a stream cannot be read") from None
-    problems = []
-    if unread := size - sum(end - begin for begin, end in spans):
-        after = next((a for (_, a), (b, _) in itertools.pairwise(spans) if a < b), spans[-1][1])
-        problems.append(f"{unread} bytes, from {after} on, cannot be read; what they held is lost")
-    elif open_ := [stream.name for stream in streams if stream.number not in ended]:
-        problems.append(f"cut off: the recording of {', '.join(open_)} was not ended")
-    return XdfContents(spans if unread else [], streams, problems)
+    streams = [read.described() for read in reads.values()]
+    lines = [f"{b - a} bytes, from {a} on, cannot be read; what they held is lost" for a, b in holes]
+    cut = bool(holes) and holes[-1][1] == size
+    notes, lost = (lines[:-1], lines[-1:]) if cut else (lines, [])
+    open_ = [stream.name for stream in streams if stream.number not in ended]
+    if open_ and not lost and not problems:
+        lost = [f"cut off: the recording of {', '.join(open_)} was not ended"]
+    return XdfContents(spans, spans == [(0, size)], streams, notes, problems + lost)
 
 
-def _chunks(data: mmap.mmap) -> Iterator[tuple[int, int, int]]:
-    """Begin, begin of the content and end of each whole chunk. What is none ends at the next boundary."""
-    at = len(MAGIC)
-    while at < len(data):
-        width = data[at]
-        content = at + 1 + width
-        end = content + int.from_bytes(data[at + 1 : content], "little")
-        if width in (1, 4, 8) and content + 2 <= end <= len(data):
-            yield at, content, end
-            at = end
-        elif (found := data.find(BOUNDARY, at)) >= 0:
-            at = found + len(BOUNDARY)
-        else:
-            return
+def _add(spans: list[tuple[int, int]], begin: int, end: int) -> None:
+    """Append a span, as one with the last if it follows that."""
+    if spans and spans[-1][1] == begin:
+        spans[-1] = spans[-1][0], end
+    else:
+        spans.append((begin, end))
 
 
-def _header(number: int, header: bytes) -> StreamHeader:
-    info = ElementTree.fromstring(header.decode("utf-8", "replace"))
-    channels, rate = int(info.findtext("channel_count", "")), float(info.findtext("nominal_srate", ""))
-    shape = Shape(channels, rate, info.findtext("channel_format") == "string")
-    return StreamHeader(number, info.findtext("name") or "", shape)
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[tuple[BinaryIO, list[str]]]:
+    """The file, unpacked if it is gzipped, at its begin, and what of it could not be unpacked.
+
+    Raises:
+        UserError: it is not XDF.
+    """
+    with contextlib.ExitStack() as stack:
+        file: BinaryIO = stack.enter_context(path.open("rb"))
+        problems = []
+        if file.read(len(_GZIP)) == _GZIP:
+            file.seek(0)
+            packed = stack.enter_context(gzip.GzipFile(fileobj=file))
+            file = stack.enter_context(_temporary())
+            try:
+                while piece := packed.read1(_PIECE):
+                    file.write(piece)
+            except _GZIP_DAMAGED:
+                problems.append(f"gzip data are damaged or cut off after {file.tell()} bytes of XDF")
+        file.seek(0)
+        if file.read(len(MAGIC)) != MAGIC:
+            raise UserError(f"{path}: not an XDF file")
+        file.seek(0)
+        yield file, problems
 
 
-def load_streams(
-    path: Path, contents: XdfContents, sound: Sequence[int], others: Sequence[int]
-) -> dict[int, Any]:
-    """Streams by number, as pyxdf reads them; adds to `contents.problems`.
+@contextlib.contextmanager
+def _temporary() -> Iterator[BinaryIO]:
+    with tempfile.TemporaryDirectory() as folder, (Path(folder) / "unpacked.xdf").open("w+b") as file:
+        yield file
 
-    Clocks are synchronised. Stamps of `sound` are made regular (dejittered); those of `others` are taken as
-    they are, as in a live run: a tracker that skips pictures is regular in name only.
+
+def load_streams(path: Path, contents: XdfContents, numbers: Sequence[int]) -> dict[int, Any]:
+    """Streams by number, as pyxdf reads them, with synchronised clocks; adds to `contents.notes`.
 
     Raises:
         UserError: pyxdf is missing, or cannot read the file.
@@ -137,30 +137,31 @@ def load_streams(
     complaints.setLevel(logging.ERROR)
     logger = logging.getLogger("pyxdf")
     logger.addHandler(complaints)
-    breaks = {"jitter_break_threshold_seconds": GAP, "jitter_break_threshold_samples": 1}
-    data = {}
     try:
-        for numbers, dejitter in (sound, True), (others, False):
-            if numbers:
-                file = _readable(path, contents.spans)
-                streams, _ = pyxdf.load_xdf(
-                    file, numbers, synchronize_clocks=True, dejitter_timestamps=dejitter, **breaks
-                )
-                data.update({stream["info"]["stream_id"]: stream for stream in streams})
+        with _opened(path) as (file, _), _readable(file, contents) as readable, np.errstate(all="ignore"):
+            streams, _ = pyxdf.load_xdf(
+                readable, list(numbers), synchronize_clocks=True, dejitter_timestamps=False
+            )
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     except Exception as error:  # whatever it meets in bytes that are not as they should be
         raise UserError(f"{path}: damaged: pyxdf cannot read it ({error})") from None
     finally:
         logger.removeHandler(complaints)
-    if complaints.buffer and not contents.problems:
-        contents.problems.append("damaged; what cannot be read is left out")
-    return data
+    if complaints.buffer and not contents.notes:
+        contents.notes.append("damaged; what cannot be read is left out")
+    return {stream["info"]["stream_id"]: stream for stream in streams}
 
 
-def _readable(path: Path, spans: list[tuple[int, int]]) -> Any:
-    """What pyxdf is to read: of a chunk that is cut it would make up numbers, or fail."""
-    if not spans:
-        return path
-    data = path.read_bytes()
-    return io.BytesIO(b"".join(data[begin:end] for begin, end in spans))
+@contextlib.contextmanager
+def _readable(file: BinaryIO, contents: XdfContents) -> Iterator[BinaryIO]:
+    """What pyxdf is to read: of a chunk that is damaged it would make up numbers, or fail."""
+    if contents.whole:
+        yield file
+        return
+    with _temporary() as readable:
+        for begin, end in contents.spans:
+            file.seek(begin)
+            readable.write(file.read(end - begin))
+        readable.seek(0)
+        yield readable

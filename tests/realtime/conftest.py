@@ -1,11 +1,11 @@
 import uuid
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
+from enrapt.realtime.sources.demux import Findings
 from enrapt.realtime.streams.samples import Frame, Sound
 from tests.support.lsl_loopback import LOOPBACK, Outlets
 
@@ -17,11 +17,14 @@ class Scripted:
     items: Iterable[Frame | Sound]
     error: Exception | None = None
     start: float = 0.0
-    has_video: bool = True
-    has_audio: bool = True
+    video: str | None = "video"
+    audio: str | None = "audio"
     path: Path = Path("scripted.mp4")
     duration: float | None = None
-    counts: Counter[str] = field(default_factory=Counter)
+    found: Findings = field(default_factory=Findings)
+
+    def select(self, video: int | None, audio: int | None) -> None:
+        """Everything is read."""
 
     def __iter__(self) -> Iterator[Frame | Sound]:
         yield from self.items

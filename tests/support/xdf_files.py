@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from enrapt.contracts.schemas import AUDIO, FACE
-from enrapt.realtime.sources.xdf_file import BOUNDARY
+from enrapt.realtime.sources.xdf_chunks import BOUNDARY
 
 TYPES = {"float32": "<f4", "double64": "<f8", "int16": "<i2"}
 

@@ -123,6 +123,47 @@ def test_overlapping_sound_is_cut() -> None:
     samples += extractor.push(Sound(5 + 100 * MS, MIXED[1600:3200]))  # all of it overlaps
     samples += extractor.push(Sound(5 + 562_500_000, MIXED[9000:]))
     assert same(samples, WHOLE)
+    assert extractor.dropped == {"overlap": 3200 + 1600}
+    assert extractor.waiting == MIXED.size % TICK
+
+
+# Conservation
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(-400 * MS, 400 * MS), st.integers(0, 4000)), max_size=12),
+    st.booleans(),
+)
+def test_every_sample_is_in_a_vector_dropped_or_waiting(
+    blocks: list[tuple[int, int]], finished: bool
+) -> None:
+    extractor = AudioFeatures("voice")
+    time_, pushed, vectors = 0, 0, 0
+    for shift, size in blocks:  # ns from where the block before it ends
+        time_ += shift
+        vectors += len(extractor.push(Sound(time_, MIXED[:size])))
+        time_ += size * SECOND // RATE
+        pushed += size
+        assert pushed == TICK * vectors + extractor.dropped.total() + extractor.waiting
+    if finished:
+        extractor.finish()
+        assert extractor.waiting == 0
+        assert pushed == TICK * vectors + extractor.dropped.total()
+    assert set(extractor.dropped) <= {"overlap", "unfinished"}
+
+
+def test_less_than_a_tick_before_a_gap_and_at_the_end_is_unfinished() -> None:
+    extractor = AudioFeatures("voice")
+    extractor.push(Sound(0, MIXED[: TICK + 100]))
+    assert (extractor.waiting, extractor.dropped) == (100, {})
+    assert len(extractor.push(Sound(SECOND, MIXED[: TICK + 30]))) == 1
+    assert (extractor.waiting, extractor.dropped) == (30, {"unfinished": 100})
+    extractor.finish()
+    extractor.finish()
+    assert (extractor.waiting, extractor.dropped) == (0, {"unfinished": 130})
+    (sample,) = extractor.push(Sound(SECOND + 5, MIXED[:TICK]))  # a new grid, though the time steps back
+    assert sample.originating_time == SECOND + 5 + 40 * MS
 
 
 # Values

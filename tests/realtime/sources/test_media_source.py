@@ -22,6 +22,7 @@ from enrapt.realtime.run import Run
 from enrapt.realtime.sources import media
 from enrapt.realtime.sources.demux import BrokenRecording
 from enrapt.realtime.sources.media import MediaSource
+from enrapt.realtime.sources.source import SourceFailure
 from enrapt.realtime.streams.samples import SECOND, Frame, Sound
 from tests.support.bundles import make_bundle
 
@@ -151,7 +152,7 @@ def test_the_order_of_the_streams_in_the_file_changes_nothing(scripted, tiny_bun
 def test_no_face_is_extracted_from_a_picture_that_no_tick_would_use(scripted, tiny_bundle, fps):
     faces = CountedFaces()
     pictures = [Frame(k * SECOND // fps, np.zeros((2, 2, 3), np.uint8)) for k in range(2 * fps + 1)]
-    run = Run(source(scripted(pictures, has_audio=False), faces), tiny_bundle)
+    run = Run(source(scripted(pictures, audio=None), faces), tiny_bundle)
     assert len(replay(run)) == 51
     assert faces.closed
     assert len(faces.seen) == min(2 * fps + 1, 51)
@@ -162,7 +163,7 @@ def test_no_face_is_extracted_from_a_picture_that_no_tick_would_use(scripted, ti
 
 def test_what_the_recording_dropped_is_in_the_counts(scripted, tiny_bundle):
     recording = scripted(frames(0, 40))
-    recording.counts["corrupt"] = 3
+    recording.found.pictures["corrupt"] = 3
     run = Run(source(recording), tiny_bundle)
     replay(run)
     counts = run.counts["face"]
@@ -170,10 +171,10 @@ def test_what_the_recording_dropped_is_in_the_counts(scripted, tiny_bundle):
 
 
 def test_a_stream_that_is_absent_is_not_waited_for(scripted, tiny_bundle):
-    silent = replay(Run(source(scripted(frames(0, 40, 80), has_audio=False)), tiny_bundle))
+    silent = replay(Run(source(scripted(frames(0, 40, 80), audio=None)), tiny_bundle))
     assert [e.present for e in silent] == [{"face": True, "audio": False}] * 3
     faces = CountedFaces()
-    blind = replay(Run(source(scripted(sounds(40, 80), has_video=False), faces), tiny_bundle))
+    blind = replay(Run(source(scripted(sounds(40, 80), video=None), faces), tiny_bundle))
     assert [e.present for e in blind] == [
         {"face": False, "audio": False}, {"face": False, "audio": True}, {"face": False, "audio": True},
     ]  # fmt: skip
@@ -195,7 +196,7 @@ def test_a_stream_that_ends_early_is_not_waited_for_to_the_end(scripted, tiny_bu
 
 def test_a_recording_with_nothing_for_the_bundle_is_refused(scripted, tmp_path):
     bundle = make_bundle(tmp_path / "sound.onnx", [("audio", AUDIO.dim, AUDIO.name, None)])
-    run = Run(source(scripted([], has_audio=False)), bundle)
+    run = Run(source(scripted([], audio=None)), bundle)
     with pytest.raises(UserError) as caught:
         run.__enter__()
     assert str(caught.value) == ("scripted.mp4 gives face (face/1), but bundle 'tiny' takes audio (audio/1)")
@@ -258,11 +259,11 @@ def test_an_error_in_either_thread_reaches_the_caller(scripted, tiny_bundle):
         def extract(self, picture, at) -> None:
             raise ZeroDivisionError
 
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(SourceFailure, match="ZeroDivisionError"):
         replay(Run(source(scripted(frames(*range(0, 4000, 40))), BrokenFaces()), tiny_bundle))
     assert not threads()
-    with pytest.raises(LookupError):
-        replay(Run(source(scripted(frames(0, 40), LookupError())), tiny_bundle))
+    with pytest.raises(SourceFailure, match="LookupError: what it met"):
+        replay(Run(source(scripted(frames(0, 40), LookupError("what it met"))), tiny_bundle))
     assert not threads()
 
 
@@ -272,7 +273,7 @@ def test_latencies(scripted, tiny_bundle):
             time.sleep(0.01)
             return super().extract(picture, at)
 
-    run = Run(source(scripted(frames(0, 120), has_audio=False), SlowFaces()), tiny_bundle)
+    run = Run(source(scripted(frames(0, 120), audio=None), SlowFaces()), tiny_bundle)
     latencies = [e.latency_ms for e in replay(run)]
     assert all(isinstance(latency, Latency) for latency in latencies)
     # Nothing is new at ticks 1 and 2.
@@ -301,7 +302,7 @@ def test_paced_no_estimate_comes_before_its_time(scripted, tiny_bundle):
 
 def test_the_clock_of_a_paced_recording_runs_on_its_axis_from_the_first_tick(scripted, tiny_bundle):
     assert source(scripted([])).clock is None
-    pictures = scripted(frames(*range(1500, 1801, 40)), start=1.5, has_audio=False)
+    pictures = scripted(frames(*range(1500, 1801, 40)), start=1.5, audio=None)
     paced = source(pictures, realtime=True)
     with Run(paced, tiny_bundle) as run:
         assert paced.clock() == 1500 * MS  # not begun

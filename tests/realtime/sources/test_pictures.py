@@ -23,8 +23,12 @@ def test_pictures_have_their_presentation_times(tmp_path: Path, rate: int) -> No
     # The file's time base is 1/12,000 s.
     assert times(frames) == [round(k * 12_000 / rate) * SECOND // 12_000 for k in range(50)]
     assert recording.duration == pytest.approx(50 / rate, rel=0.1)  # the last has no successor
-    assert (recording.has_video, recording.has_audio, frames[0].image.shape) == (True, False, (24, 32, 3))
-    assert not recording.counts
+    assert (recording.video is not None, recording.audio is not None, frames[0].image.shape) == (
+        True,
+        False,
+        (24, 32, 3),
+    )
+    assert not recording.found.pictures
 
 
 def test_pictures_at_varying_intervals(tmp_path: Path) -> None:
@@ -105,7 +109,7 @@ def test_duplicate_and_backward_pictures_are_dropped_and_counted(tmp_path: Path)
     for _ in range(2):  # counts are those of the latest iteration
         frames, _ = read(recording)
         assert times(frames) == [t * MS for t in (0, 40, 80, 120, 160)]
-        assert recording.counts == {"duplicate": 1, "backward": 2}
+        assert recording.found.pictures == {"duplicate": 1, "backward": 2}
 
 
 def test_cover_art_is_not_video(tmp_path: Path) -> None:
@@ -125,5 +129,5 @@ def test_cover_art_is_not_video(tmp_path: Path) -> None:
     with av.open(str(file)) as container:
         assert len(container.streams.video) == 1
     recording = Recording(file)
-    assert (recording.has_video, recording.has_audio) == (False, True)
+    assert (recording.video is not None, recording.audio is not None) == (False, True)
     assert read(recording)[0] == []

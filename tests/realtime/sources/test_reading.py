@@ -52,7 +52,7 @@ def test_a_superseded_picture_is_left_out_and_counted(scripted):
     found = list(read(recording, audio=False))
     # The ticks are at 0, 40 and 80 ms: 8 and 16 give way to 40, and 41 to 80.
     assert times(found, Frame) == [0, 40, 80]
-    assert recording.counts == {"superseded": 3}
+    assert recording.found.pictures == {"superseded": 3}
 
 
 def test_what_does_not_matter_is_left_out(scripted):

@@ -105,7 +105,7 @@ def test_a_camera_and_a_microphone_come_back_as_they_were(path: Path) -> None:
     assert packets(path, "audio") == [(b.originating_time // MS, b.samples.tobytes()) for b in blocks]
 
     recording = Recording(path)
-    assert (recording.has_video, recording.has_audio) == (True, True)
+    assert (recording.video is not None, recording.audio is not None) == (True, True)
     assert recording.duration == pytest.approx(at[-1] / SECOND, abs=0.05)
     frames, sounds = read(recording)
     assert times(frames) == [round(t / MS) * MS for t in at]
@@ -137,8 +137,9 @@ def test_a_part_of_it_is_found_by_its_index(path: Path) -> None:
     frames, heard = read(Recording(path, 6.0, 7.0))
     assert times(frames) == [k * 40 * MS for k in range(150, 175)]
     np.testing.assert_array_equal(frames[0].image, decoded(jpeg(150)))
-    assert heard[0].originating_time == 6 * SECOND
-    np.testing.assert_array_equal(heard[0].samples, sound(9 * SECOND, 4 * BLOCK).samples)
+    start, samples = joined(heard)
+    assert start == 6.0
+    np.testing.assert_array_equal(samples[: 4 * BLOCK], sound(9 * SECOND, 4 * BLOCK).samples)
 
 
 def test_pictures_that_are_no_jpeg_become_good_ones(path: Path) -> None:
@@ -169,7 +170,10 @@ def test_any_of_the_two_may_be_missing(
     assert conserved(writer)
     recording = Recording(path)
     frames, heard = read(recording)
-    assert (recording.has_video, recording.has_audio) == (pictures or declared, sounds or declared)
+    assert (recording.video is not None, recording.audio is not None) == (
+        pictures or declared,
+        sounds or declared,
+    )
     assert len(frames) == 10 * pictures
     assert sum(part.samples.size for part in heard) == 10 * BLOCK * sounds
     assert recording.duration == pytest.approx(0.36 if pictures else 0.1, abs=0.05)
@@ -225,7 +229,9 @@ def test_what_cannot_be_decoded_is_dropped_and_ends_no_replay(path: Path) -> Non
             writer.picture(k * 40 * MS, picture)
     counts = writer.counts["pictures"]
     assert (counts.used, counts.dropped) == (4, {"broken": 7})
-    assert len(read(Recording(path))[0]) == 4
+    recording = Recording(path)
+    assert len(read(recording)[0]) == 3
+    assert recording.found.pictures == {"corrupt": 1}  # the half
 
 
 def test_times_that_step_back_are_dropped(path: Path) -> None:

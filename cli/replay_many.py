@@ -1,0 +1,207 @@
+"""Several recordings: a folder of results, a table, and progress."""
+
+import argparse
+import csv
+import importlib.metadata
+import io
+import os
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Final, Self
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from ..bundle.bundle import Bundle
+from ..contracts.errors import UserError, one_line
+from ..contracts.files import write_atomically
+from ..realtime.context import context_values
+from ..realtime.features.face_model import find_face_model
+from ..realtime.outputs.addresses import destination
+from ..realtime.run import Run
+from ..realtime.sources.source import SourceFailure
+from .arguments import context_of, offsets_of
+from .batch import Result, Row, run_batch
+from .recordings import Item, find_recordings
+from .replay import FOLDER, options_of, source_of
+from .show import problems, signals
+
+_NAMED: Final = 5  # of the files that are left out
+_REPORT: Final = 250  # ticks between two reports of progress
+
+
+def replay_many(args: argparse.Namespace) -> int:
+    """Replay all of them, and give the exit status: 1 if one failed or has problems, 130 if interrupted."""
+    if refused := [name for name in ("to", "record", "realtime") if getattr(args, name)]:
+        raise UserError(
+            f"--{refused[0]}: is for one recording; the estimates of several go to the folder of --output"
+        )
+    folder, estimates = args.output or FOLDER, args.format or "jsonl"
+    jobs = args.jobs or max(1, (os.cpu_count() or 1) // 2)
+    # What no recording could be replayed with is refused at once.
+    bundle = Bundle.load(args.bundle).metadata
+    context_values(context_of(args), {}, bundle)
+    destination(f"{estimates}:{folder}")
+    settings = options_of(args) | {"context": context_of(args), "offsets": offsets_of(args)}
+    if args.face_model is not None:
+        find_face_model(args.face_model)
+    items, left_out = find_recordings(args.sources, folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be made ({error.strerror}); give another with --output") from None
+    if left_out:
+        more = f" and {len(left_out) - _NAMED} more" * (len(left_out) > _NAMED)
+        print(f"no recordings, left out: {one_line(', '.join(left_out[:_NAMED]))}{more}", file=sys.stderr)
+    print(f"recordings: {len(items)}, {min(jobs, len(items))} at a time, to {folder}", file=sys.stderr)
+    settings |= {
+        "enrapt": importlib.metadata.version("enrapt"),
+        "bundle": bundle.sha256,
+        "timing": args.timing,
+        "format": estimates,
+    }
+    stop = threading.Event()
+    function = partial(replay_one, args, folder, estimates)
+    results: list[Result] = []
+    with signals(stop.set), _Progress(len(items)) as progress:
+        for result in run_batch(function, items, folder, settings, jobs, stop, progress.update):
+            results.append(result)
+            progress.report(result)
+    results.sort(key=lambda result: result.item.name)
+    modalities = [m.name for m in bundle.inputs if m.role == "observed"]
+    write_atomically(folder / "results.csv", _csv(results, modalities))
+    _print_table(results, modalities)
+    kept, failed = sum(r.kept for r in results), sum(r.row is None for r in results)
+    print(
+        f"\n{len(results)} recordings: {kept} done before (skipped), {failed} failed. In {folder}: "
+        f"results.csv (this table), and of each its estimates ({estimates}) and a summary (json)."
+    )
+    if len(results) < len(items):
+        print(
+            f"interrupted: {len(items) - len(results)} of {len(items)} are left; the same command does them",
+            file=sys.stderr,
+        )
+        return 130
+    return int(any(r.row is None or r.row["problems"] for r in results))
+
+
+def replay_one(
+    args: argparse.Namespace, folder: Path, estimates: str, item: Item, progress: Callable[[float], None]
+) -> Row:
+    """Replay a recording to a file of estimates; its summary."""
+    path = folder / f"{item.name}.estimates.{estimates}"
+    path.unlink(missing_ok=True)
+    source = source_of(args, item.path, partial(find_face_model, args.face_model, offline=args.offline))
+    warnings: list[str] = []
+    replay = Run(
+        source,
+        args.bundle,
+        to=[f"{estimates}:{path}"],
+        context=context_of(args),
+        offsets=offsets_of(args),
+        timing=args.timing,
+        warn=warnings.append,
+    )
+    failure: SourceFailure | None = None
+    with replay:
+        length = (source.duration or 0.0) - source.start
+        try:
+            for estimate in replay:
+                if length > 0 and estimate.tick % _REPORT == 0:
+                    progress(min((estimate.t - source.start) / length, 1.0))
+        except SourceFailure as error:
+            failure = error
+    row = {"duration": source.duration} | replay.summary()
+    return row | {"notes": [*row["notes"], *warnings], "problems": problems(replay, failure)}
+
+
+class _Progress:
+    """A bar on a terminal, a line for each recording elsewhere; what failed is a line on both."""
+
+    def __init__(self, items: int) -> None:
+        self._items = items
+        self._console = Console(stderr=True, highlight=False)
+        self._bar = Progress(
+            *(
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                TextColumn("left"),
+                TimeRemainingColumn(),
+            ),
+            console=self._console,
+            transient=True,
+            disable=not self._console.is_terminal,
+        )
+        self._task = self._bar.add_task("", total=items)
+        self._done = 0
+        self._running: dict[Item, float] = {}  # the share that is done
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def update(self, item: Item, share: float) -> None:
+        self._running[item] = share
+        self._bar.update(self._task, completed=self._done + sum(self._running.values()))
+
+    def report(self, result: Result) -> None:
+        self._done += 1
+        self._running.pop(result.item, None)
+        self._bar.update(self._task, completed=self._done + sum(self._running.values()))
+        if result.row is None or not (result.kept or self._console.is_terminal):
+            what = f"failed: {result.error}" if result.row is None else f"{result.row['ticks']} ticks"
+            line = f"{self._done} of {self._items}: {one_line(result.item.name)}: {what}"
+            self._console.print(line, markup=False, soft_wrap=True)
+
+
+def _trouble(result: Result) -> str:
+    if result.row is None:
+        return f"failed: {result.error}"
+    return "; ".join([*result.row["problems"], *result.row["notes"]])
+
+
+def _csv(results: Sequence[Result], modalities: Sequence[str]) -> bytes:
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["file", "duration_s", "ticks", *(f"{m}_present" for m in modalities), "trouble"])
+    for result in results:
+        row = result.row or {"duration": None, "ticks": None, "presence": {}}
+        presence = [row["presence"].get(m) for m in modalities]
+        table.writerow([result.item.name, row["duration"], row["ticks"], *presence, _trouble(result)])
+    return text.getvalue().encode(errors="replace")
+
+
+def _print_table(results: Sequence[Result], modalities: Sequence[str]) -> None:
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 1000
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("file", overflow="fold")
+    for name in ("duration", "ticks", *(f"{m} %" for m in modalities)):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("trouble", overflow="fold")
+    for result in results:
+        cells = [""] * (2 + len(modalities))
+        if (row := result.row) is not None:
+            duration = "" if row["duration"] is None else f"{row['duration']:.1f} s"
+            presence = [row["presence"].get(m) for m in modalities]
+            cells = [duration, str(row["ticks"]), *("" if x is None else f"{x:.1%}"[:-1] for x in presence)]
+        style = "red" if row is None else "yellow" if row["problems"] else ""
+        table.add_row(Text(one_line(result.item.name)), *cells, Text(one_line(_trouble(result)), style))
+    console.print(table)
