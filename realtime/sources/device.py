@@ -1,7 +1,7 @@
 """The contract of live devices: each delivers samples of one modality, from a thread of its own."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from .inlet import Inlet
@@ -61,6 +61,11 @@ class Device(ABC):
         except BaseException:  # Ctrl-C too
             self.close()
             raise
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What was mended, left out or unclear in its data, a line each."""
+        return ()
 
     @abstractmethod
     def close(self) -> None:

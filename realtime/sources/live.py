@@ -113,6 +113,10 @@ class LiveSource(Source):
     def problems(self) -> Sequence[str]:
         return [line for line in self._failed.values() if line != self._last_failure]
 
+    @property
+    def notes(self) -> Sequence[str]:
+        return [f"{name}: {note}" for name, device in self.devices.items() for note in device.notes]
+
     def fail(self, modality: str, error: BaseException) -> None:
         """The thread of that modality's device has ended; from any thread."""
         name = next(name for name, device in self.devices.items() if device is self._running[modality])

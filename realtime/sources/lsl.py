@@ -171,7 +171,7 @@ class LslStream(Device):
         return False
 
     def _deliver(self, values: NDArray[Any], times: NDArray[np.int64], now: int) -> None:
-        if not all(map(self._inlet.plausible, times.tolist())):
+        if not all(self._inlet.plausible(int(time)) for time in (times.min(), times.max())):
             if self._sound is not None:
                 self._sound.drop("wrong_time", len(times) * RATE // self._rate)
             else:

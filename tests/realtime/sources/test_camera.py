@@ -153,17 +153,63 @@ def test_face_every(server):
     assert inlet.dropped["skipped"] == pytest.approx(2 * len(inlet.samples), abs=2)
 
 
-def test_an_error_of_the_extraction_ends_the_run(server, stand_in, monkeypatch):
+def test_an_error_of_the_extraction_ends_the_device(server, stand_in, monkeypatch):
     def extract(self, picture, at):
         raise RuntimeError("network")
 
     monkeypatch.setattr(stand_in, "extract", extract)
     camera, inlet = CameraFace(server.address, model=MODEL), FakeInlet(FACE.dim)
     camera.open(inlet)
-    until(lambda: inlet.errors, 2)
+    until(lambda: inlet.errors and camera.lost, 2)
+    time.sleep(0.2)
+    assert not [c for c in psutil.Process().children() if "camera_process" in " ".join(c.cmdline())]
     camera.close()
     (error,) = inlet.errors
     assert str(error) == "network"
+    assert inlet.dropped["failed"] == 1
+
+
+def test_an_error_of_the_watching_thread_ends_the_device(server, monkeypatch):
+    camera, inlet = CameraFace(server.address, model=MODEL), FakeInlet(FACE.dim)
+
+    def watch():
+        raise OSError("no more")
+
+    monkeypatch.setattr(camera, "_watch", watch)
+    camera.open(inlet)  # it does not hang
+    until(lambda: inlet.errors and camera.lost, 2)
+    camera.close()
+    assert str(inlet.errors[0]) == "no more"
+
+
+@pytest.mark.parametrize("kind", ["exif", "exif later"])
+def test_pictures_with_exif_are_used_like_others(kind):
+    with mjpeg.Server(kind) as server, Opened(server.address) as (camera, inlet):
+        inlet.wait(40)
+        assert not camera.lost
+    assert max(ages(inlet)) < 0.2
+    assert inlet.dropped.keys() <= {"superseded"}
+
+
+def test_pictures_that_are_cut_off_are_broken():
+    with mjpeg.Server("cut", rate=20) as server, Opened(server.address) as (camera, inlet):
+        inlet.wait(20)
+        assert camera.restarts == 0
+    assert inlet.dropped["broken"] == pytest.approx(inlet.captured / 3, abs=2)
+    assert inlet.dropped.keys() <= {"broken", "superseded"}
+    assert max(ages(inlet)) < 0.2  # what is used is whole: the moment can be read in it
+
+
+@pytest.mark.parametrize("rate", [1.4, pytest.param(0.5, marks=pytest.mark.long)])
+def test_every_picture_of_a_slow_camera_is_used_and_a_line_says_so(rate):
+    with mjpeg.Server(rate=rate) as server, Opened(server.address) as (camera, inlet):
+        inlet.wait(ENOUGH + 3, 25)
+        assert camera.restarts == 0
+        assert not camera.lost
+    (line,) = inlet.warnings
+    assert line.startswith(f"camera: {rate} frames/s: the face counts as present for 0.25 s")
+    assert not inlet.dropped
+    assert len(inlet.samples) == ENOUGH + 3
 
 
 def unplug(camera: CameraFace, inlet: FakeInlet, server: mjpeg.Server, kill: bool) -> tuple[float, float]:
