@@ -107,7 +107,10 @@ class LiveSource(Source):
 
     @property
     def taken(self) -> Mapping[str, str]:
-        return {name: f"{device.source}: {device.format}" for name, device in self._running.items()}
+        return {
+            name: ": ".join(filter(None, (device.source, device.format)))
+            for name, device in self._running.items()
+        }
 
     @property
     def problems(self) -> Sequence[str]:
@@ -174,4 +177,6 @@ class LiveSource(Source):
 
 
 def _line(error: BaseException) -> str:
-    return one_line(f"{type(error).__name__}: {error}".removesuffix(": "))
+    if isinstance(error, UserError):
+        return str(error)
+    return one_line(" ".join(f"{type(error).__name__}: {error}".removesuffix(": ").split()))
