@@ -7,9 +7,10 @@ where one of them is; to see that takes those that follow, so blocks are held ba
 Pure: integer ns. `clock.DeviceClock` does the same for live devices, which cannot look ahead.
 """
 
+import math
 from collections import deque
 from collections.abc import Iterator
-from statistics import median_low
+from statistics import median, median_low
 from typing import Final, Generic, NamedTuple, TypeVar
 
 from .samples import SECOND
@@ -22,6 +23,10 @@ AGREE: Final = SECOND // 100  # ns; the spread of stamps that agree: containers 
 NEAR: Final = SECOND // 200  # ns; deviations that are not followed
 STEP: Final = SECOND // 50  # ns; what stays later or earlier by more than this is no jitter
 MAX_SLEW: Final = 1_000  # ns of sound for each ns that the level moves: a thousandth
+PAST: Final = 64  # blocks whose deviations say how much stamps jitter
+SURE: Final = 4.0  # standard errors
+_NORMAL: Final = 1.4826  # standard deviation of normal noise by its median magnitude
+_MEDIAN: Final = 1.2533  # standard error of its median by that of its mean
 
 
 class Placed(NamedTuple, Generic[T]):
@@ -59,6 +64,7 @@ class FittedClock(Generic[T]):
         self._samples = 0
         self._level: int | None = None  # ns; of the times given, less the count
         self._waiting: deque[_Waiting[T]] = deque()
+        self._past: deque[int] = deque(maxlen=PAST)  # ns; magnitudes of deviations from the level
         self.jitter = 0
 
     def push(self, stamp: int | None, samples: int, block: T) -> Iterator[Placed[T]]:
@@ -88,36 +94,46 @@ class FittedClock(Generic[T]):
                 level, begins = moved, True
             else:
                 most = head.lasts // MAX_SLEW
-                level += min(max(self._usual() - level, -most), most)
+                level += min(max(median_low(self._next(WINDOW)) - level, -most), most)
         self._level = level
         self._waiting.popleft()
         if deviation is not None:
+            self._past.append(abs(deviation - level))
             self.jitter = max(self.jitter, abs(deviation - level))
         return Placed(level + head.counted, begins, head.block)
 
     def _begin(self) -> int:
         """The first level: the first stamp, unless those that follow disagree."""
-        known = [one.deviation for one in self._waiting if one.deviation is not None]
+        known = self._next(WINDOW)
         if not known:
             return 0
-        usual = self._usual()
-        return known[0] if self._agree() or abs(known[0] - usual) <= NEAR else usual
+        usual = median_low(known)
+        soon = self._next(STEADY)
+        return known[0] if (soon and _agree(soon)) or abs(known[0] - usual) <= NEAR else usual
 
     def _moved(self, level: int, deviation: int) -> int | None:
         """The level from here on, if there is a gap or an overlap before the head."""
-        if self._agree() and abs(deviation - level) > STEP:
+        soon = self._next(STEADY)
+        if _agree(soon) and abs(deviation - level) > self._least(len(soon)):
             return deviation
-        usual = self._usual()
-        if abs(usual - level) > STEP and abs(deviation - usual) < abs(deviation - level):
-            return usual
+        # Two medians, as that of a window with a gap in its middle is any of its stamps.
+        half, whole = self._next(WINDOW // 2), self._next(WINDOW)
+        near, far = median_low(half), median_low(whole)
+        if abs(near - level) > self._least(len(half)) and abs(near - far) < abs(near - level):
+            return near if abs(deviation - near) < abs(deviation - level) else None
         return None
 
-    def _agree(self) -> bool:
-        """Whether the next stamps say the same."""
-        begin = self._waiting[0].counted
-        soon = (one for one in self._waiting if one.counted - begin < STEADY)
-        known = [one.deviation for one in soon if one.deviation is not None]
-        return bool(known) and max(known) - min(known) <= AGREE
+    def _least(self, n: int) -> float:
+        """ns; a median of `n` deviations that is farther from the level is no jitter."""
+        noise = _NORMAL * median(self._past) if self._past else 0.0
+        return STEP + SURE * _MEDIAN * noise / math.sqrt(n)
 
-    def _usual(self) -> int:
-        return median_low(one.deviation for one in self._waiting if one.deviation is not None)
+    def _next(self, span: int) -> list[int]:
+        """Deviations of the stamps in the next `span` ns."""
+        begin = self._waiting[0].counted
+        there = (one for one in self._waiting if one.counted - begin < span)
+        return [one.deviation for one in there if one.deviation is not None]
+
+
+def _agree(deviations: list[int]) -> bool:
+    return max(deviations) - min(deviations) <= AGREE
