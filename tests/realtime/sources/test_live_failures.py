@@ -3,9 +3,12 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 
+import psutil
 import pytest
 
 from enrapt.cli.show import show
@@ -22,9 +25,20 @@ from enrapt.realtime.sources.source import SourceFailure
 from tests.support import mjpeg
 from tests.support.camera import MODEL, StandIn
 from tests.support.devices import camera, microphone
+from tests.support.inlet import until
 
 pytestmark = pytest.mark.live
 
+COMMAND = """
+import signal, sys
+from enrapt.cli import view
+from enrapt.realtime.sources import camera_face
+view.find_face_model_visibly = lambda *_: None
+camera_face.FaceFeatures = type("Face", (), {"__init__": lambda *_: None, "close": lambda *_: None})
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run in the background
+from enrapt.cli.main import main
+sys.exit(main())
+"""
 LINE = "camera: stopped: ValueError: 31 is not a valid Type"
 
 
@@ -95,6 +109,22 @@ def test_a_session_with_a_dead_device_ends_when_it_is_told_to(tiny_bundle, end):
     duration = 1.0 if end == "duration" else None
     assert show(Run(LiveSource(devices), tiny_bundle), duration=duration, each=failing(devices[0], 5)) == 1
     assert 0.9 < time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)])
+def test_interrupted_while_a_camera_is_opened(number, status):
+    with mjpeg.Server("silent") as server:
+        command = ["live", "--camera", server.address, "--mic", "none", "--no-page"]
+        process = subprocess.Popen([sys.executable, "-c", COMMAND, *command], stderr=subprocess.PIPE)
+        with process:
+            until(lambda: psutil.Process(process.pid).children(), 10)
+            time.sleep(0.2)
+            process.send_signal(number)
+            began = time.monotonic()
+            assert process.wait(10) == status
+            assert time.monotonic() - began < 1
+            assert process.stderr is not None
+            assert process.stderr.read() == b""
 
 
 class Dead(Device):
