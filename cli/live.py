@@ -65,6 +65,7 @@ def run(args: argparse.Namespace) -> int:
         keep_media=args.keep_media,
         context=context_of(args),
         offsets=offsets_of(args),
+        audio_channel=args.audio_channel,
         warn=warn,
     )
     return show(session, duration=args.duration, stats=args.stats)

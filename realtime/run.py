@@ -164,7 +164,8 @@ class Run(Controls):
             except BaseException as error:
                 self._failure = error
                 self.stop()
-                self._warn(f"the run has ended: {one_line(f'{type(error).__name__}: {error}')}")
+                kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
+                self._warn(one_line(f"the run has ended: {kind}{error}"))
 
         self._thread = threading.Thread(target=run, name="enrapt callback", daemon=True)
         self._thread.start()

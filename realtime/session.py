@@ -40,10 +40,11 @@ class LiveSession(Run):
         camera_size: pixels, width and height to ask for.
         camera_rate: frames a second to ask for.
         face_every: look for the face in every n-th picture.
+        audio_channel: of the microphone, the only one to take, from 1; None for a mix of all.
         max_wait: seconds; longest wait for late data before an estimate is emitted.
         face_model: the model's file, or a function that finds it once it is needed.
         preview: show the face's landmarks on the page; never the picture.
-        run: `bundle`, `to`, `record`, `keep_media`, `context`, `warn`: see `Run`.
+        run: `bundle`, `to`, `record`, `keep_media`, `context`, `offsets`, `warn`: see `Run`.
 
     Attributes:
         camera, microphone: the devices, None where there is none.
@@ -59,6 +60,7 @@ class LiveSession(Run):
         camera_size: tuple[int, int] = (640, 480),
         camera_rate: int = 30,
         face_every: int = 1,
+        audio_channel: int | None = None,
         max_wait: float = MAX_WAIT / SECOND,
         face_model: Path | Callable[[], Path] = find_face_model,
         preview: bool = False,
@@ -77,7 +79,7 @@ class LiveSession(Run):
                 preview=preview,
             )
         if mic is not None:
-            self.microphone = MicrophoneAudio(None if mic == "default" else mic)
+            self.microphone = MicrophoneAudio(None if mic == "default" else mic, audio_channel)
         named = [LslStream(address, modality) for modality, address in (streams or {}).items()]
         given = [*named, *devices, self.camera, self.microphone]
         super().__init__(LiveSource([d for d in given if d is not None], max_wait), **run)

@@ -147,6 +147,7 @@ class PageServer:
                 runner.run(serve())
         except Exception as error:
             self._failed = True
+            self._listener.close()
             self._mailbox.clear("failed")
             cause = error.exceptions[0] if isinstance(error, ExceptionGroup) else error
             self.warn(f"the page has ended: {one_line(f'{type(cause).__name__}: {cause}')}")

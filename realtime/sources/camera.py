@@ -57,8 +57,8 @@ class Camera:
     shutter closed does, and may well return the same black twice. MJPEG over HTTP has no stamps: there a
     picture that stays the same counts as repeated, since nothing distinguishes it from a camera that hangs.
 
-    The originating time is the driver's time stamp where it is one of the monotonic clock (V4L2) and increases,
-    else the moment the picture arrived. It always increases.
+    The originating time is the driver's time stamp where it is one of the monotonic clock (V4L2) and later
+    than the one before, else the moment the picture arrived. It always increases.
 
     Attributes:
         size: width and height in pixels of the first picture since the last restart; (0, 0) before.
@@ -124,7 +124,8 @@ class Camera:
         if same:
             return None, "repeated"
         if self._new is not None:
-            self.intervals.append((moment - self._new[0]) // (self._captured - self._new[1]))
+            n = self._captured - self._new[1]
+            self.intervals.extend([(moment - self._new[0]) // n] * min(n, _RECENT))
         self._new = moment, self._captured
         self._last = max(moment + self.shift, self._last + 1)
         self._data = data

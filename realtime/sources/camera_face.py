@@ -23,8 +23,8 @@ from .offer import FACES
 from .process import ProcessDevice
 
 OPENING: Final = 8.0  # s; the process starts, and OpenCV gives an address 5 s
-# s of waiting without a new picture: the camera is lost. Or twice the longest of its last intervals, if that is
-# more; and until there are so many of them:
+# s of waiting without a new picture, after which the camera is lost: so long, or twice the longest of its
+# last intervals if that is more; before there are enough intervals to know its rate, `FIRST`.
 FROZEN: Final = 0.7
 FIRST: Final = 6.0
 ENOUGH: Final = 5
@@ -40,8 +40,8 @@ class CameraFace(ProcessDevice):
 
     Every picture is counted with the inlet: those delivered, and dropped by reason: `superseded` (a newer one
     was there, or would come before a tick), `skipped` (`face_every`), `repeated`, `broken` (cannot be
-    decoded), `after_end`, and the inlet's reasons. A picture that waits in a process when it ends was never
-    captured.
+    decoded), `after_end`, `failed` (an error of its extraction, which ends the thread), and the inlet's
+    reasons. A picture that waits in a process when it ends was never captured.
 
     Args:
         source: a device's index or its path, or the address of a stream (RTSP, MJPEG over HTTP).
@@ -128,8 +128,12 @@ class CameraFace(ProcessDevice):
                 continue
             self._expect(math.inf)  # a slow extraction is not a hanging camera
             self._received()
-            with self._using:
-                if (reason := self._use(received.picture, received.waiting > 0)) is not None:
+            reason: str | None = "failed"
+            try:
+                with self._using:
+                    reason = self._use(received.picture, received.waiting > 0)
+            finally:
+                if reason is not None:
                     self._inlet.drop(reason)
             self._expect(self._patience())
 

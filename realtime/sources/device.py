@@ -1,7 +1,7 @@
 """The contract of live devices: each delivers samples of one modality, from a thread of its own."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from .inlet import Inlet
@@ -12,8 +12,8 @@ class Device(ABC):
     """A camera, a microphone, a stream or pushed features: samples of one modality, opened once.
 
     Its thread reads, extracts features and calls the inlet itself: nothing queues between a device and the
-    tick. It may be lost for a while and come back. An exception in its thread goes to `inlet.fail`: then it is
-    lost for good. A subclass implements `_open` and `close`, and keeps `_lost`.
+    tick. It may be lost for a while and come back; for good after an exception in its thread, which goes to
+    `inlet.fail`. A subclass implements `_open` and `close`, and keeps `_lost`.
 
     Attributes:
         name: `camera`, `microphone`, or the modality that it feeds.
@@ -61,6 +61,11 @@ class Device(ABC):
         except BaseException:  # Ctrl-C too
             self.close()
             raise
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What was mended, left out or unclear in its data, a line each."""
+        return ()
 
     @abstractmethod
     def close(self) -> None:

@@ -107,11 +107,18 @@ class LiveSource(Source):
 
     @property
     def taken(self) -> Mapping[str, str]:
-        return {name: f"{device.source}: {device.format}" for name, device in self._running.items()}
+        return {
+            name: ": ".join(filter(None, (device.source, device.format)))
+            for name, device in self._running.items()
+        }
 
     @property
     def problems(self) -> Sequence[str]:
         return [line for line in self._failed.values() if line != self._last_failure]
+
+    @property
+    def notes(self) -> Sequence[str]:
+        return [f"{name}: {note}" for name, device in self.devices.items() for note in device.notes]
 
     def fail(self, modality: str, error: BaseException) -> None:
         """The thread of that modality's device has ended; from any thread."""
@@ -170,4 +177,6 @@ class LiveSource(Source):
 
 
 def _line(error: BaseException) -> str:
-    return one_line(f"{type(error).__name__}: {error}".removesuffix(": "))
+    if isinstance(error, UserError):
+        return str(error)
+    return one_line(" ".join(f"{type(error).__name__}: {error}".removesuffix(": ").split()))

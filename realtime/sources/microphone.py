@@ -2,10 +2,12 @@
 
 import math
 import time
+from collections.abc import Sequence
 from typing import IO, Any, Final
 
 import numpy as np
 
+from ..features.downmix import Downmix
 from .microphone_process import HEADER
 from .offer import SOUND
 from .process import ProcessDevice
@@ -22,6 +24,7 @@ class MicrophoneAudio(ProcessDevice):
     Args:
         name: the device's name or a part of it, in upper or lower case; None for the system's default.
             Whenever it is lost, it is looked for again by the same name.
+        channel: the only one to take, from 1; None for a mix, see `Downmix`.
     """
 
     name = "microphone"
@@ -30,10 +33,16 @@ class MicrophoneAudio(ProcessDevice):
 
     sound: SoundDelivery
 
-    def __init__(self, name: str | None = None) -> None:
-        super().__init__("microphone_process", {"name": name}, OPENING)
+    def __init__(self, name: str | None = None, channel: int | None = None) -> None:
+        super().__init__("microphone_process", {"name": name, "channel": channel}, OPENING)
         self.source = name or "default"
+        self._channel, self._channels = channel, 0
+        self._downmix = Downmix(channel=channel)
         self._shift = 0  # ns; from `perf_counter_ns` to the session's clock
+
+    @property
+    def notes(self) -> Sequence[str]:
+        return self._downmix.notes
 
     def _open(self) -> None:
         self._shift = self._inlet.clock() - time.perf_counter_ns()
@@ -48,6 +57,10 @@ class MicrophoneAudio(ProcessDevice):
     def _read(self, properties: dict[str, Any], pipe: IO[bytes]) -> str:
         name, rate, channels = properties["name"], properties["rate"], properties["channels"]
         self.source, self._format = name, f"{rate} Hz, {channels} channel{'s' * (channels > 1)}"
+        if (self._channel or 1) > channels:
+            return f"microphone “{name}”: has no channel {self._channel}, but {channels}"
+        if channels != self._channels:
+            self._channels, self._downmix = channels, Downmix(channel=self._channel)
         self.sound.restart(rate)
         expected = 0
         self._expect(FIRST)
@@ -62,7 +75,7 @@ class MicrophoneAudio(ProcessDevice):
                 self.overflows += 1
                 self.sound.restart(rate)
             expected = index + n
-            samples = np.frombuffer(data, np.float32).reshape(n, channels).mean(axis=1, dtype=np.float32)
-            self.sound.push(index, adc + self._shift, samples)
+            samples = np.frombuffer(data, np.float32).reshape(n, channels)
+            self.sound.push(index, adc + self._shift, self._downmix.push(samples, rate))
             self._expect(SILENT)
         return f"microphone “{name}”: gives no sound; unplug it, plug it in and try again"

@@ -3,9 +3,9 @@
 PortAudio lists devices once, when it starts; listing them again ends every open stream, and a driver whose
 device is gone may hang. A process can be killed and restarted.
 
-The request is `{"name": …}`, the first line `{"name": …, "rate": …, "channels": …}` or `{"error": …}`. Blocks
-follow: `HEADER`, and float32 samples, channels interleaved. A reader that is slower than 5 s loses the oldest
-blocks, which shows in their indices.
+The request is `{"name": …, "channel": …}`, the first line `{"name": …, "rate": …, "channels": …}` or
+`{"error": …}`. Blocks follow: `HEADER`, and float32 samples, channels interleaved. A reader that is slower
+than 5 s loses the oldest blocks, which shows in their indices.
 """
 
 import itertools
@@ -33,7 +33,7 @@ Device = dict[str, Any]
 def main() -> NoReturn:
     request, _, out = begin()
     try:
-        _capture(request["name"], out)
+        _capture(request["name"], request["channel"], out)
     except UserError as error:
         say(out, {"error": str(error)})
     except OSError:  # the parent reads no more
@@ -41,7 +41,7 @@ def main() -> NoReturn:
     os._exit(1)  # nothing is worth waiting for a driver that hangs
 
 
-def _capture(name: str | None, out: int) -> None:
+def _capture(name: str | None, channel: int | None, out: int) -> None:
     try:
         import sounddevice
     except OSError as error:
@@ -65,7 +65,7 @@ def _capture(name: str | None, out: int) -> None:
         blocks.put(HEADER.pack(index, time.perf_counter_ns() - round(age * 1e9), n, lost) + bytes(data))
         index += n
 
-    stream = _started(sounddevice, device, callback, blocks.close)
+    stream = _started(sounddevice, device, channel, callback, blocks.close)
     say(out, {"name": device["name"], "rate": round(stream.samplerate), "channels": stream.channels})
     while (block := blocks.get()) is not None:
         send(out, block)
@@ -92,13 +92,19 @@ def diagnose_none(nodes: Path = Path("/dev/snd")) -> str:
     return "none found; plug one in, or run without sound"
 
 
-def _started(sounddevice: Any, device: Device, callback: Any, finished: Any) -> Any:
-    """The stream, running: 16 kHz mono, or as near to it as the device can."""
+def _started(sounddevice: Any, device: Device, channel: int | None, callback: Any, finished: Any) -> Any:
+    """The stream, running: at 16 kHz, or as near to it as the device can.
+
+    With two channels, or up to the one that is asked for: drivers mix several to one as they like.
+    """
     most = device["max_input_channels"]
+    channels_tried = dict.fromkeys(
+        min(n, most) for n in ((2, 1, most) if channel is None else (channel, most))
+    )
     error: Exception | None = None
     options = {"device": device["index"], "callback": callback, "finished_callback": finished}
     rates = dict.fromkeys((16_000, round(device["default_samplerate"])))
-    for rate, channels in itertools.product(rates, dict.fromkeys((1, min(2, most), most))):
+    for rate, channels in itertools.product(rates, channels_tried):
         try:
             stream = sounddevice.RawInputStream(
                 samplerate=rate, channels=channels, dtype="float32", blocksize=rate // BLOCKS, **options

@@ -298,6 +298,20 @@ def test_start_calls_back_from_a_thread_until_the_end_of_the_context(tiny_bundle
     assert run.source.closed
 
 
+def test_what_goes_wrong_in_a_callback_ends_the_run_at_once_with_a_line(tiny_bundle):
+    lines, run = [], None
+
+    def fail(estimate):
+        raise ValueError("a\nbug")
+
+    run = Run(Ones(), tiny_bundle, warn=lines.append)
+    with pytest.raises(ValueError, match="bug"), run:  # noqa: PT012
+        run.start(fail)
+        until(lambda: run.source.stopped)
+        until(lambda: lines)
+    assert lines == ["the run has ended: ValueError: a bug"]
+
+
 # How a run ends.
 
 

@@ -85,3 +85,8 @@ class Opened:
         time.sleep(0.05)
         assert self.inlet.captured == captured  # nothing is delivered after it
         assert not self.inlet.errors
+
+
+def ages(inlet: FakeInlet) -> NDArray[np.float32]:
+    """s; how old pictures were when their extraction began."""
+    return np.array([sample.values[0] for sample in inlet.samples])

@@ -1,7 +1,7 @@
 """A microphone with an inlet that keeps its sound."""
 
 import time
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import numpy as np
 import psutil
@@ -60,7 +60,7 @@ class RawInputStream:
             data = array.array("f")
             for i in range(k * self.size, (k + 1) * self.size):
                 tone = math.sin(2 * math.pi * 500 * i / self.samplerate)
-                data.extend(tone * (c == 0) for c in range(self.channels))
+                data.extend(tone * gain for gain in do.get("gains", [1, 0, 0, 0])[: self.channels])
             times = types.SimpleNamespace(currentTime=wall + time.perf_counter())
             times.inputBufferAdcTime = times.currentTime - self.size / self.samplerate
             overflow = k in do.get("overflows", [])
@@ -73,8 +73,10 @@ class RawInputStream:
 class Microphone:
     """A context manager: the device, its inlet and the sound that it keeps."""
 
-    def __init__(self, name: str | None = None, unwanted: str | None = None) -> None:
-        self.device = MicrophoneAudio(name)
+    def __init__(
+        self, name: str | None = None, unwanted: str | None = None, channel: int | None = None
+    ) -> None:
+        self.device = MicrophoneAudio(name, channel)
         self.inlet = FakeInlet(AUDIO.dim, AUDIO.name, max_age=0.1, unwanted=unwanted)
         self.sounds: list[Sound] = []
         self.device.keep = self.sounds.append
@@ -118,8 +120,8 @@ def frequency(samples: NDArray[np.float32]) -> float:
     return float(spectrum.argmax() * RATE / samples.size)
 
 
-def refusal(name: str | None = None) -> str:
-    with pytest.raises(UserError) as error, Microphone(name):
+def refusal(name: str | None = None, **options: Any) -> str:
+    with pytest.raises(UserError) as error, Microphone(name, **options):
         pass
     assert "\n" not in str(error.value)
     return str(error.value)

@@ -61,12 +61,13 @@ def with_exif(jpeg: bytes, more: bytes = b"") -> bytes:
 class Server:
     """The camera's process; a context manager.
 
-    `kind`: `moving`, `freezing` (after a second), `damaged` (bytes too many in each picture), `locked` (asks
-    for a password), `html`, `missing`, `silent`.
+    `kind`: `moving`, `freezing` (after a second), `damaged` (bytes too many in each picture), `exif` (each
+    picture has an EXIF block), `exif later` (from the 20th on), `cut` (every third is cut in half), `locked`
+    (asks for a password), `html`, `missing`, `silent`. `rate`: pictures/s.
     """
 
-    def __init__(self, kind: str = "moving", port: int | None = None) -> None:
-        self.kind, self.port = kind, port or free_port()
+    def __init__(self, kind: str = "moving", port: int | None = None, rate: float = RATE) -> None:
+        self.kind, self.port, self.rate = kind, port or free_port(), rate
         self.address = f"http://127.0.0.1:{self.port}/video"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -79,7 +80,7 @@ class Server:
 
     def start(self) -> None:
         """Returns when it listens."""
-        command = [sys.executable, __file__, str(self.port), self.kind]
+        command = [sys.executable, __file__, str(self.port), self.kind, str(self.rate)]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE)
         assert self._process.stdout is not None
         assert self._process.stdout.readline() == b"listening\n"
@@ -101,19 +102,25 @@ class Server:
         self.signal(signal.SIGCONT)
 
 
-def _pictures(kind: str) -> Iterator[bytes]:
+def _pictures(kind: str, rate: float) -> Iterator[bytes]:
     began = time.monotonic_ns()
     for k in itertools.count():
-        due = began + k * 1_000_000_000 // RATE
+        due = began + round(k * 1e9 / rate)
         time.sleep(max(0, due - time.monotonic_ns()) / 1e9)
         still = kind == "freezing" and k > RATE
         made = began if still else time.monotonic_ns()
         data = cv2.imencode(".jpg", picture(made, 0 if still else k))[1].tobytes()
-        yield data[:-2] + b"excess" + data[-2:] if kind == "damaged" else data
+        if kind == "damaged":
+            data = data[:-2] + b"excess" + data[-2:]
+        elif kind == "exif" or (kind == "exif later" and k >= 20):
+            data = with_exif(data)
+        elif kind == "cut" and k % 3 == 1:
+            data = data[: len(data) // 2]
+        yield data
 
 
 class _Handler(BaseHTTPRequestHandler):
-    kind = "moving"
+    kind, rate = "moving", float(RATE)
 
     def do_GET(self) -> None:
         if self.kind == "html":
@@ -130,7 +137,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._head("multipart/x-mixed-replace;boundary=frame")
             with contextlib.suppress(ConnectionError):
-                for data in _pictures(self.kind):
+                for data in _pictures(self.kind, self.rate):
                     head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n"
                     self.wfile.write(head.encode() + data + b"\r\n")
 
@@ -144,7 +151,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 if __name__ == "__main__":
-    _Handler.kind = sys.argv[2]
+    _Handler.kind, _Handler.rate = sys.argv[2], float(sys.argv[3])
     cv2.setNumThreads(1)
     with ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), _Handler) as server:
         print("listening", flush=True)

@@ -27,6 +27,7 @@ class Place:
     def __init__(self) -> None:
         self.got, self.ends, self.openings = [], [], 0
         self.free, self.fails, self.away = threading.Event(), False, False
+        self.error: Exception = ConnectionResetError("reset")
         self.free.set()
 
     def open(self) -> "Place":
@@ -38,7 +39,7 @@ class Place:
     def write(self, estimate, observation):
         self.free.wait()
         if self.fails:
-            raise ConnectionResetError("reset")
+            raise self.error
         self.got.append(estimate.tick)
 
     def mark(self, t, label):
@@ -139,6 +140,45 @@ def test_a_lost_output_is_opened_again_with_one_warning_each_way():
     assert d.counts.waiting == 0
     assert d.counts.dropped["unreachable"] >= 20
     assert d.counts.dropped["failed"] >= 1
+
+
+@pytest.mark.parametrize("policy", ["latest", "all"])
+@pytest.mark.parametrize("where", ["open", "write", "close"])
+def test_an_unexpected_error_ends_the_output_with_a_line_and_counts(monkeypatch, where, policy):
+    """Its thread goes on: a caller that waits for room would wait for ever."""
+    place, lines = Place(), []
+
+    def fail(*_):
+        raise ValueError("a bug")
+
+    monkeypatch.setattr(place, where, fail)
+    d = begun(place, lines, policy=policy)
+    for tick in range(WAITING + 50):
+        d.write(estimate(tick), SEEN)
+    until(lambda: d.counts.waiting == 0)
+    d.close(True)
+    assert lines == ["there://: ValueError: a bug"]
+    if where != "close":
+        assert d.state == "failed"
+        assert d.counts.used == 0
+        assert d.counts.dropped["unreachable"] > 0
+
+
+def test_a_warning_that_nobody_can_read_does_not_end_the_thread():
+    place, threads = Place(), []
+    place.away = True
+
+    def warn(line):
+        threads.append(threading.current_thread())
+        raise BrokenPipeError
+
+    d = Delivery(Destination("there://", place.open, True), warn)
+    d.write(estimate(0), SEEN)
+    until(lambda: threads)
+    time.sleep(0.1)
+    place.away = False
+    until(lambda: d.write(estimate(1), SEEN) or place.got)
+    d.close(True)
 
 
 def test_an_output_that_fails_does_not_affect_the_others(tmp_path):

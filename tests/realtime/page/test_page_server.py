@@ -124,6 +124,25 @@ def test_blocked_server_does_not_block_the_run_and_dropped_estimates_are_counted
     assert json.loads(request(server, "/estimate")[2])["tick"] == WAITING + 499
 
 
+def test_an_error_of_the_servers_thread_is_one_line_and_counted(server, monkeypatch, capfd):
+    lines = []
+    server.warn = lines.append
+
+    def fail(*_):
+        raise ValueError("a\nbug")
+
+    monkeypatch.setattr(server, "_send", fail)
+    server.write(*tick(0))
+    wait_until(lambda: lines)
+    server.write(*tick(1))
+    server.close(True)
+    assert lines == ["the page has ended: ValueError: a bug"]
+    assert server.counts.captured == 2
+    assert server.counts.dropped["failed"] >= 1
+    assert server.counts.waiting == 0
+    assert tuple(capfd.readouterr()) == ("", "")
+
+
 def test_close_sends_what_waits_closes_clients_and_ends_the_thread():
     before = set(threading.enumerate())
     server = PageServer(port=0)

@@ -15,10 +15,10 @@ import pytest
 
 from enrapt.contracts.schemas import FACE
 from enrapt.realtime.sources.camera import Picture
-from enrapt.realtime.sources.camera_face import FROZEN, CameraFace
+from enrapt.realtime.sources.camera_face import ENOUGH, FROZEN, CameraFace
 from enrapt.realtime.streams.samples import SECOND
 from tests.support import mjpeg
-from tests.support.camera import MODEL, Opened, StandIn
+from tests.support.camera import MODEL, Opened, StandIn, ages
 from tests.support.inlet import FakeInlet, until
 
 pytestmark = pytest.mark.live
@@ -33,11 +33,6 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> type[StandIn]:
 def server() -> Iterator[mjpeg.Server]:
     with mjpeg.Server() as server:
         yield server
-
-
-def ages(inlet: FakeInlet) -> np.ndarray:
-    """s; how old pictures were when their extraction began."""
-    return np.array([sample.values[0] for sample in inlet.samples])
 
 
 def test_the_newest_picture_becomes_a_sample(server, stand_in, capfd):
@@ -110,7 +105,7 @@ def test_a_very_slow_extraction_is_not_a_lost_camera(server, stand_in):
 def test_frozen_while_a_picture_is_extracted_it_is_noticed_after_it(server, stand_in):
     stand_in.delay = 1.0
     with Opened(server.address) as (camera, inlet):
-        inlet.wait(1)
+        inlet.wait(2)  # its rate is known then
         server.stop()
         until(lambda: camera.lost, 2 * stand_in.delay + FROZEN + 0.5)
         stand_in.delay = 0.0
@@ -153,17 +148,33 @@ def test_face_every(server):
     assert inlet.dropped["skipped"] == pytest.approx(2 * len(inlet.samples), abs=2)
 
 
-def test_an_error_of_the_extraction_ends_the_run(server, stand_in, monkeypatch):
+def test_an_error_of_the_extraction_ends_the_device(server, stand_in, monkeypatch):
     def extract(self, picture, at):
         raise RuntimeError("network")
 
     monkeypatch.setattr(stand_in, "extract", extract)
     camera, inlet = CameraFace(server.address, model=MODEL), FakeInlet(FACE.dim)
     camera.open(inlet)
-    until(lambda: inlet.errors, 2)
+    until(lambda: inlet.errors and camera.lost, 2)
+    time.sleep(0.2)
+    assert not [c for c in psutil.Process().children() if "camera_process" in " ".join(c.cmdline())]
     camera.close()
     (error,) = inlet.errors
     assert str(error) == "network"
+    assert inlet.dropped["failed"] == 1
+
+
+def test_an_error_of_the_watching_thread_ends_the_device(server, monkeypatch):
+    camera, inlet = CameraFace(server.address, model=MODEL), FakeInlet(FACE.dim)
+
+    def watch():
+        raise OSError("no more")
+
+    monkeypatch.setattr(camera, "_watch", watch)
+    camera.open(inlet)  # it does not hang
+    until(lambda: inlet.errors and camera.lost, 2)
+    camera.close()
+    assert str(inlet.errors[0]) == "no more"
 
 
 def unplug(camera: CameraFace, inlet: FakeInlet, server: mjpeg.Server, kill: bool) -> tuple[float, float]:
@@ -217,6 +228,7 @@ def test_one_thread_delivers_and_another_watches(server):
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 def test_a_process_that_was_killed_or_hangs_is_replaced(server, number):
     with Opened(server.address) as (camera, inlet):
+        inlet.wait(2 * ENOUGH)
         (child,) = (c for c in psutil.Process().children() if "camera_process" in " ".join(c.cmdline()))
         child.send_signal(number)
         assert until(lambda: camera.lost, 2) < FROZEN + 0.3
@@ -227,7 +239,8 @@ def test_a_process_that_was_killed_or_hangs_is_replaced(server, number):
 
 
 def test_closed_while_the_camera_is_away(server):
-    with Opened(server.address) as (camera, _):
+    with Opened(server.address) as (camera, inlet):
+        inlet.wait(2 * ENOUGH)
         server.stop()
         until(lambda: camera.lost, 1)
         time.sleep(0.5)  # it waits for an answer now

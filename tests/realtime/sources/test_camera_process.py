@@ -195,3 +195,37 @@ def test_drivers_stamp_where_it_is_of_the_monotonic_clock():
     assert originating(0, 95 * SECOND) == 95 * SECOND  # none
     assert originating(1_700_000_000 * SECOND, 95 * SECOND) == 95 * SECOND  # the wall clock
     assert originating(90 * SECOND, 95 * SECOND) == 95 * SECOND
+
+
+@pytest.mark.parametrize(
+    "stamp",
+    [
+        lambda at: 100 * SECOND,
+        lambda at: at - 30_000_000 - (at > 101 * SECOND) * SECOND // 2,
+        lambda at: at - 30_000_000 + (at > 101 * SECOND) * 3600 * SECOND,
+        lambda at: at - (at // 7) % 900_000_000,
+        lambda at: at % SECOND,
+        lambda at: -1,
+    ],
+    ids=["constant", "back", "ahead", "any order", "wraps around", "none"],
+)
+def test_wrong_stamps_of_a_driver_stop_no_picture(stamp):
+    grabbed = [100 * SECOND + k * SECOND // 30 for k in range(90)]
+    moment, sent = -1, []
+    for at in grabbed:
+        moment = originating(stamp(at), at, moment)
+        sent.append((moment, stamp(at)))
+    camera, pictures = Camera(), []
+    messages = b"".join(message(*one, k % 200) for k, one in enumerate(sent))
+    for received in read(camera, messages):
+        assert received.picture is not None
+        pictures.append(received.picture)
+    times = np.array([picture.originating_time for picture in pictures])
+    assert (np.diff(times) > 0).all()
+    late = np.array(grabbed) - times
+    assert late.min() >= -len(times)
+    assert late.max() < SECOND
+
+
+def test_a_stamp_that_steps_back_stops_no_equal_pictures():
+    assert problems([(1, 50, 0), (2, 60, 0), (3, 5, 0), (4, 15, 0)]) == [None, None, "repeated", None]

@@ -40,7 +40,7 @@ def test_a_tone_becomes_samples_of_features(pulse: Pulse) -> None:
         inlet = microphone.inlet
         assert not microphone.lost
         assert microphone.device.source == MICROPHONE
-        assert microphone.device.format == "16000 Hz, 1 channel"
+        assert microphone.device.format == "16000 Hz, 2 channels"
         (process,) = processes()
         process.send_signal(signal.SIGINT)  # as Ctrl-C does to all processes of a terminal
         sounds = microphone.heard(2.5)

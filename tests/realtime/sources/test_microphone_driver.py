@@ -164,7 +164,29 @@ def test_a_device_with_other_rates_and_channels(driver: Driver, rate: int, chann
         sounds = microphone.heard(1)
     samples = joined(sounds)[-RATE // 2 :]
     assert frequency(samples) == pytest.approx(500, abs=2)
-    assert np.sqrt(np.mean(np.square(samples))) == pytest.approx(np.sqrt(0.5) / channels, rel=0.02)
+    assert np.sqrt(np.mean(np.square(samples))) == pytest.approx(
+        np.sqrt(0.5), rel=0.02
+    )  # the others are silent
+    (note,) = microphone.device.notes
+    assert note.endswith("silent: left out")
+
+
+def test_channels_in_antiphase_do_not_cancel(driver: Driver) -> None:
+    driver(channels=2, offered=[1, 2], gains=[1, -1])
+    with Microphone() as microphone:
+        samples = joined(microphone.heard(1))[-RATE // 2 :]
+    assert np.sqrt(np.mean(np.square(samples))) == pytest.approx(np.sqrt(0.5), rel=0.02)
+    (note,) = microphone.device.notes
+    assert "antiphase" in note
+
+
+def test_a_channel_that_is_asked_for(driver: Driver) -> None:
+    driver(channels=4, offered=[1, 2, 3, 4])
+    with Microphone(channel=3) as microphone:
+        assert microphone.device.format == "16000 Hz, 3 channels"
+        assert not joined(microphone.heard(0.3)).any()  # the tone is on the first
+    driver(channels=2, offered=[1, 2])
+    assert refusal(channel=3) == "microphone “Inner microphone”: has no channel 3, but 2"
 
 
 def test_a_step_of_the_wall_clock_changes_nothing(driver: Driver) -> None:
@@ -217,7 +239,7 @@ def test_the_process_drops_the_oldest_blocks_when_nobody_reads(
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
-        process.stdin.write(b'{"name": null}\n')
+        process.stdin.write(b'{"name": null, "channel": null}\n')
         process.stdin.flush()
         time.sleep(2.5)  # a pipe of 64 KB holds 1 s
         process.stdout.readline()

@@ -465,6 +465,21 @@ def test_a_slow_disk_never_blocks_and_what_does_not_fit_is_counted(path: Path, m
     assert len(packets(path, "audio")) == writer.counts["sound"].used >= 1000
 
 
+def test_a_file_that_cannot_be_closed_is_a_user_error(path: Path) -> None:
+    writer = MediaWriter(path)
+    writer.picture(0, jpeg(0))
+    close = writer._file.close
+
+    def fail() -> None:
+        close()
+        raise OSError(5, "Input/output error")
+
+    writer._file.close = fail
+    with pytest.raises(UserError, match=r"cannot be written any more \(.*Input/output error\)"):
+        writer.close()
+    assert conserved(writer)
+
+
 def test_a_disk_that_hangs_is_given_up_at_the_end(path: Path, monkeypatch) -> None:
     disk = SlowDisk(monkeypatch)
     monkeypatch.setattr(session_media, "_LEAVING", 0.1)
