@@ -12,15 +12,15 @@ from av.stream import Stream
 from ...contracts.errors import UserError
 from ..streams.samples import SECOND
 
-# Of formats whose files FFmpeg reads up to the end of the first, or second, where several are joined: bytes at the
-# beginning of each, and where.
+_LOOK: Final = 60_000_000  # µs; so late a track may begin where no header lists the tracks, as in FLV
+# Of formats whose files FFmpeg reads up to the end of the first, or second, where several were joined: bytes
+# at the beginning of each, and where they are.
 _HEADERS: Final = {
     "matroska,webm": (0, b"\x1aE\xdf\xa3"),
     "mov,mp4,m4a,3gp,3g2,mj2": (4, b"ftyp"),
     "flv": (0, b"FLV\x01"),
     "avi": (8, b"AVI "),
     "wav": (8, b"WAVE"),
-    "flac": (0, b"fLaC"),
 }
 
 
@@ -43,7 +43,7 @@ def open_container(path: Path, begin: int = 0) -> InputContainer:
     try:
         # A name with a colon is no protocol.
         name = f"subfile,,start,{begin},end,0,,:{path}" if begin else f"file:{path}"
-        container = av.open(name, metadata_errors="replace")
+        container = av.open(name, options={"analyzeduration": str(_LOOK)}, metadata_errors="replace")
     except (av.error.FFmpegError, OSError) as error:
         reason = f"not a recording, or its beginning is damaged ({error.strerror})"
         raise UserError(f"{path}: {reason}; see whether a player opens it") from error

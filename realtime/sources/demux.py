@@ -239,6 +239,8 @@ class Pass:
         if len(axis.segments) > 1:
             found.segments = axis.segments
             found.notes += map(str, axis.segments[1:])
+        if self._packets.late_track:
+            found.notes.append("a track that begins more than a minute after the others was not read")
         if axis.outliers:
             found.notes.append(f"the times of {axis.outliers} packets are far from all others: not used")
         if any(times.counting for times in self._times.values()):

@@ -3,11 +3,15 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from ...contracts.errors import UserError
 from ..features.face_model import find_face_model
 from .source import Source
+
+_MEDIA: Final = {
+    *("start", "end", "realtime", "max_gap", "strict", "video_track", "audio_track", "audio_channel")
+}
 
 
 def open_source(
@@ -17,8 +21,7 @@ def open_source(
 
     Args:
         face_model: see `MediaSource`.
-        options: for `MediaSource` (`start`, `end`, `realtime`), `SessionSource` (`reassemble`) or `XdfSource`
-            (`streams`).
+        options: arguments of `MediaSource`, `SessionSource` or `XdfSource`.
 
     Raises:
         UserError: it cannot be read, or its kind of source has no such option.
@@ -29,16 +32,17 @@ def open_source(
     if path.is_dir():
         from .session import SessionSource as opened  # which needs pyarrow
 
-        kind, possible = "a recorded session", {"reassemble"}
+        kind, possible = "a recorded session", {"reassemble", "max_gap"}
     elif is_xdf(path):
         from .xdf import XdfSource as opened
 
-        kind, possible = "an XDF file", {"streams"}
+        kind, possible = "an XDF file", {"streams", "max_gap"}
     else:
         from .media import MediaSource
 
         opened = partial(MediaSource, face_model=face_model)
-        kind, possible = "a recording", {"start", "end", "realtime"}
+        kind, possible = "a recording", _MEDIA
     if unknown := sorted(options.keys() - possible):
-        raise UserError(f"{path}: {kind} is replayed without {', '.join(unknown)}: leave that out")
+        named = ", ".join("--" + name.replace("_", "-") for name in unknown)
+        raise UserError(f"{path}: {kind} is replayed without {named}: leave that out")
     return opened(path, **options)

@@ -49,6 +49,7 @@ class Packets:
         streams: of it, those that are read.
         axis: how the file's times became one axis.
         reached: the file's own time, ns, up to which there were packets, by stream index.
+        late_track: whether there was another track, which began too late to be known.
         unreadable: times (ns) at which something between packets could not be read.
     """
 
@@ -60,6 +61,7 @@ class Packets:
         self.axis: Axis[AnyPacket] = Axis(max_gap, origin)
         self.reached = dict.fromkeys(offsets, 0)
         self.unreadable: list[int] = []
+        self.late_track = False
         self._last: dict[int, int] = {}  # by stream: the time of its last packet, ns
         self._shifts: dict[int, int] = {}  # and its shift
 
@@ -79,7 +81,7 @@ class Packets:
             if stream.index in self._offsets and isinstance(stream, VideoStream | AudioStream):
                 stream.codec_context.copy_opaque = True
                 if isinstance(stream, VideoStream):
-                    # Several threads decode a damaged picture differently from run to run, and do not mark it.
+                    # Several threads decode damaged pictures differently from run to run, unmarked.
                     stream.thread_type = "NONE"
                 if stream.codec_context.name == "mjpeg":
                     stream.codec_context.options = WHOLE
@@ -115,6 +117,9 @@ class Packets:
                 for packet in container.demux(streams):
                     errors = 0
                     yield packet
+                return
+            except LookupError:  # PyAV's, at the end, if a track began later than FFmpeg looks
+                self.late_track = True
                 return
             except av.error.FFmpegError:
                 errors += 1
@@ -152,10 +157,7 @@ class Packets:
         at = packet.dts
         if at is None and (index not in self._last or not isinstance(packet.stream, VideoStream)):
             at = packet.pts  # of pictures, it follows the order of presentation
-        if at is None:
-            time = self._last.get(index, self._origin)
-        else:
-            time = self._own(at, packet)
+        time = self._last.get(index, self._origin) if at is None else self._own(at, packet)
         self._last[index] = time
         end = packet.pts if packet.pts is not None else packet.dts
         if end is not None:

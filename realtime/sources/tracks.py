@@ -118,8 +118,8 @@ def _first_times(container: InputContainer) -> dict[int, list[int]]:
             at = packet.dts if packet.pts is None else packet.pts
             if packet.size:
                 times[packet.stream.index].append(0 if at is None else to_ns(at, packet.time_base))
-    except av.error.FFmpegError:
-        pass  # what can be read is read later
+    except (av.error.FFmpegError, LookupError):  # see `Packets`; what can be read is read later
+        pass
     return times
 
 

@@ -23,7 +23,7 @@ def upright(image: NDArray[np.uint8], matrix: tuple[int, int, int, int]) -> NDAr
     Args:
         image: `[height, width, 3]`, as coded.
         matrix: (a, b, c, d) of the display matrix of ISO/IEC 14496-12, 8.3.2: (x, y) of the coded picture, y
-            down, are shown at (a x + c y, b x + d y). Turns by other than quarters become the nearest quarter.
+            down, are shown at (a x + c y, b x + d y). Other turns than quarters become the nearest quarter.
     """
     a, b, c, d = matrix
     if abs(a) + abs(d) >= abs(b) + abs(c):
