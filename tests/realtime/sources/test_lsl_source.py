@@ -17,7 +17,6 @@ from enrapt.contracts.errors import UserError
 from enrapt.contracts.schemas import AUDIO, FACE
 from enrapt.realtime.features.resampling import RATE
 from enrapt.realtime.sources.lsl import LslStream
-from enrapt.realtime.sources.stream_kind import Shape, accepted, kind_of
 from enrapt.realtime.streams.samples import SECOND
 from tests.support.inlet import FakeInlet, until
 from tests.support.lsl_loopback import FEATURES, SOUND
@@ -124,9 +123,8 @@ def test_features_go_on_when_their_clock_starts_again(outlet, name, back):
     assert stream.inlet.dropped == {"backward": pytest.approx(1, abs=1)}
     numbers = [int(sample.values[0]) for sample in stream.inlet.samples]
     assert len(numbers) + stream.inlet.dropped["backward"] == numbers[-1] - numbers[0] + 1
-    times = [sample.time for sample in stream.inlet.samples]
-    assert times == sorted(set(times))
-    assert max(np.diff(times)) < SECOND // 8
+    assert 0 < min(steps := np.diff([sample.time for sample in stream.inlet.samples]))
+    assert max(steps) < SECOND // 8
     (line,) = stream.inlet.warnings
     assert f"stepped back by {back:.1f} s" in line
 
@@ -139,9 +137,8 @@ def test_sound_goes_on_when_its_clock_starts_again(outlet, name):
     assert set(stream.inlet.dropped) <= {"backward", "overlap"}
     assert stream.inlet.dropped.total() <= 2
     times = [sound.originating_time for sound in sounds]
-    assert times == sorted(set(times))
     ends = [sound.originating_time + sound.samples.size * SECOND // RATE for sound in sounds]
-    assert max(after - end for after, end in zip(times[1:], ends, strict=False)) < SECOND // 8
+    assert all(0 <= at - end < SECOND // 8 for at, end in zip(times[1:], ends, strict=False))
 
 
 @pytest.mark.parametrize("off", [1e9, -1000.0])
@@ -282,16 +279,6 @@ def test_a_stream_that_does_not_fit_is_refused_in_one_line(outlet, name, monkeyp
     assert time.monotonic() - began < 3
     assert "no such stream" in none
     assert f"{name}-8 (8 channels at 250 Hz)" in none
-
-
-def test_sound_is_possible_for_audio_only():
-    stereo = Shape(2, 44_100, False)
-    assert kind_of(stereo, 44, "audio/1") == "sound"
-    assert kind_of(stereo, 57, "face/1") is None
-    assert kind_of(stereo, 44, None) is None
-    assert kind_of(stereo, 2, None) == "features"
-    assert kind_of(Shape(2, 100, True), 2, None) is None
-    assert accepted(1, None) == "1 channel of numbers"
 
 
 def test_addresses_that_name_no_stream():
