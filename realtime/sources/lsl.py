@@ -62,6 +62,7 @@ class LslStream(Device):
         self._cadence = Cadence()
         self._arrived = 0  # ns; when the newest data came
         self._warned = False  # that stamps are wrong
+        self._stepped_back = False  # likewise: that a clock stepped back
         self._rate = 0
         self._downmix = Downmix()
         self._index = 0  # of the next sample of sound
@@ -180,7 +181,8 @@ class LslStream(Device):
         # Sound that comes together has one time: that of its last sample.
         shift, given = self._times.shift, stamps[-1:] if self._sound is not None else stamps
         placed = self._times.place(given.tolist(), now)
-        if self._times.shift > shift:
+        if self._times.shift > shift and not self._stepped_back:
+            self._stepped_back = True
             back = (self._times.shift - shift) / SECOND
             self._inlet.warn(f"{self.source}: its clock stepped back by {back:.1f} s; it goes on from there")
         if "wrong_time" in placed and not self._warned:

@@ -136,10 +136,11 @@ def axis_of_arrays(
     """Place the times of several streams, ns `[n]` each in the order of its samples, on one axis.
 
     Args:
-        max_gap: ns; longer gaps in all streams are closed.
+        max_gap: ns, at least `STEP`; longer gaps in all streams are closed.
         back: ns; times that step back by less are jitter, or samples that came late.
         origin: the own time at which the axis is 0; that of the earliest sample if not given.
     """
+    max_gap = max(max_gap, STEP)
     streams = {name: Stream(array, max_gap, back) for name, array in times.items()}
     placed = Placed(streams, [], back)
     there = {name: stream for name, stream in streams.items() if stream.own.size}
