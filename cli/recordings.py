@@ -10,38 +10,9 @@ from typing import Final
 from ..contracts.errors import UserError
 
 # A file with such a name is taken for a recording: one that cannot be read is reported, not left out.
-SUFFIXES: Final = (
-    *(
-        ".mp4",
-        ".m4v",
-        ".mov",
-        ".mkv",
-        ".webm",
-        ".avi",
-        ".wmv",
-        ".flv",
-        ".mpg",
-        ".mpeg",
-        ".mts",
-        ".m2ts",
-        ".ts",
-    ),
-    *(
-        ".3gp",
-        ".ogv",
-        ".mxf",
-        ".wav",
-        ".mp3",
-        ".m4a",
-        ".aac",
-        ".flac",
-        ".ogg",
-        ".opus",
-        ".wma",
-        ".aif",
-        ".aiff",
-    ),
-    *(".mjpeg", ".mjpg", ".xdf", ".xdfz"),
+SUFFIXES: Final = frozenset(
+    ".mp4 .m4v .mov .mkv .webm .avi .wmv .flv .mpg .mpeg .mts .m2ts .ts .3gp .ogv .mxf .mjpeg .mjpg "
+    ".wav .mp3 .m4a .aac .flac .ogg .opus .wma .aif .aiff .xdf .xdfz".split()
 )
 _BEGINNING: Final = 1024  # bytes that show whether a file is text
 

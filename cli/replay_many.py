@@ -125,7 +125,9 @@ def replay_one(
         except SourceFailure as error:
             failure = error
     row = {"duration": source.duration} | replay.summary()
-    return row | {"notes": [*row["notes"], *warnings], "problems": problems(replay, failure)}
+    repairs = [str(segment) for segment in source.segments if segment.reason]
+    notes = [*repairs, *row["notes"], *warnings]
+    return row | {"notes": notes, "problems": problems(replay, failure)}
 
 
 class _Progress:

@@ -238,7 +238,6 @@ class Pass:
             found.notes.append(f"damaged: {what} at {named}{more}; what could be read after it was used")
         if len(axis.segments) > 1:
             found.segments = axis.segments
-            found.notes += map(str, axis.segments[1:])
         if self._packets.late_track:
             found.notes.append("a track that begins more than a minute after the others was not read")
         if axis.outliers:

@@ -1,11 +1,15 @@
 """The packets of a recording, with their times on one axis, from a start on."""
 
+import itertools
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import av
+import numpy as np
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.frame import Frame
@@ -35,8 +39,9 @@ def shift_of(of: "AnyPacket | Frame") -> int:
 class Packets:
     """Packets, those of one stream in their order; `shift_of` gives the ns to add to a packet's own time.
 
-    The file is always read from its beginning: after a seek it would be unknown which steps came before. What
-    lies before the start is not decoded but for the group of pictures in which the start lies.
+    What lies before the start is not decoded but for the group of pictures in which the start lies. It is not
+    read either, if the file has an index by which times only go forward: else steps would be missed, and the
+    axis would not be that of the whole file.
 
     Args:
         offsets: of the streams that are read: ns to add to their times.
@@ -55,9 +60,10 @@ class Packets:
 
     def __init__(self, path: Path, offsets: Mapping[int, int], origin: int, start: int, max_gap: int) -> None:
         self._path, self._offsets, self._origin, self._start = path, offsets, origin, start
+        self._max_gap = max_gap
         self._open = ExitStack()
-        self.container = self._open.enter_context(open_container(path))
-        self.streams = self._prepared(self.container)
+        self._begin()
+        self._first: Iterable[AnyPacket] = ()  # packets that were read to see where they are
         self.axis: Axis[AnyPacket] = Axis(max_gap, origin)
         self.reached = dict.fromkeys(offsets, 0)
         self.unreadable: list[int] = []
@@ -67,12 +73,57 @@ class Packets:
 
     def __iter__(self) -> Iterator[AnyPacket]:
         """The packets; at the end one without data for each stream, to flush its decoder."""
-        packets = self._on_axis()
-        return self._from_start(packets) if self._start > 0 else packets
+        if self._start == 0:
+            return self._on_axis()
+        if self._start > PREROLL and not self._seek():
+            self._open.close()
+            self._begin()
+        return self._from_start(self._on_axis())
 
     def close(self) -> None:
         """Close the file."""
         self._open.close()
+
+    def _begin(self) -> None:
+        self.container = self._open.enter_context(open_container(self._path))
+        self.streams = self._prepared(self.container)
+
+    def _seek(self) -> bool:
+        """Go to the group of pictures of the start; whether the index, and what is read there, allow it."""
+        videos = [stream for stream in self.streams if isinstance(stream, VideoStream)]
+        if not videos:
+            return False
+        assert videos[0].time_base is not None
+        shift = self._offsets[videos[0].index] - self._origin
+        target = Fraction(self._start - PREROLL - shift, SECOND) / videos[0].time_base
+        try:
+            self.container.seek(math.floor(target), stream=videos[0])
+            indexed = [self._goes_forward(stream, target * videos[0].time_base) for stream in self.streams]
+            if indexed[self.streams.index(videos[0])] is not True or False in indexed:
+                return False
+            first = []
+            for packet in self.container.demux(self.streams):
+                first.append(packet)
+                if packet.stream is videos[0]:
+                    break
+        except (av.error.FFmpegError, LookupError):
+            return False
+        if not first or first[-1].pts is None or not first[-1].is_keyframe:
+            return False
+        begin = to_ns(first[-1].pts, first[-1].time_base) + shift
+        self._first = first
+        self.axis = Axis(self._max_gap, self._origin, begin)
+        return begin <= self._start - PREROLL
+
+    def _goes_forward(self, stream: VideoStream | AudioStream, until: Fraction) -> bool | None:
+        """Whether the index says so of all times up to `until` (s); None where there is none."""
+        assert stream.time_base is not None
+        times = np.array([entry.timestamp for entry in stream.index_entries])
+        if times.size < 2:
+            return None
+        before = times[: int(np.searchsorted(times, float(until / stream.time_base))) + 1]
+        longest = int(np.diff(before).max(initial=0)) * stream.time_base * SECOND
+        return bool((np.diff(times) >= 0).all()) and longest <= self._max_gap
 
     def _prepared(self, container: InputContainer) -> list[VideoStream | AudioStream]:
         """The streams that are read, set up for decoding."""
@@ -92,10 +143,11 @@ class Packets:
         """The packets of the file, and of each of the same format that was joined to it."""
         container, streams, begin, after = self.container, self.streams, 0, 0
         while True:
-            for packet in self._read_part(container, streams):
+            for packet in itertools.chain(self._first, self._read_part(container, streams)):
                 if packet.size and packet.pos is not None:
                     after = max(after, begin + packet.pos + packet.size)
                 yield packet
+            self._first = ()
             following = next_part(self._path, container, after)
             if following is None:
                 return

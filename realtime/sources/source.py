@@ -105,7 +105,7 @@ class Source(ABC):
 
     @property
     def notes(self) -> Sequence[str]:
-        """What was mended, left out or unclear, a line each; complete after the iteration."""
+        """What else was mended, left out or unclear, a line each; complete after the iteration."""
         return ()
 
     @property

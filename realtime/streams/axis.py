@@ -67,6 +67,7 @@ class Axis(Generic[T]):
     Args:
         max_gap: ns; longer gaps are closed.
         origin: the source's own time at which the axis begins, ns.
+        reached: ns on the axis; where the first items are, if not at its beginning.
 
     Attributes:
         segments: so far; the first begins at the origin.
@@ -74,12 +75,12 @@ class Axis(Generic[T]):
         outliers: items whose time is not used.
     """
 
-    def __init__(self, max_gap: int = MAX_GAP, origin: int = 0) -> None:
+    def __init__(self, max_gap: int = MAX_GAP, origin: int = 0, reached: int = 0) -> None:
         self._max_gap = max_gap
         self._streams: dict[Hashable, _Stream[T]] = {}
         self._newest = [origin]  # by segment, its own time
         self.segments = [Segment(0, origin)]
-        self.reached = 0
+        self.reached = reached
         self.outliers = 0
 
     def push(self, stream: Hashable, time: int, shown: int, end: int, item: T) -> list[tuple[T, int | None]]:

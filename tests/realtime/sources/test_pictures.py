@@ -4,6 +4,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from enrapt.realtime.sources.recording import Recording
 from enrapt.realtime.sources.upright import upright
 from enrapt.realtime.streams.samples import SECOND
+from tests.support import hard_cases
 from tests.support.recordings import MS, create, every, picture, read, times, write
 
 
@@ -130,3 +132,31 @@ def test_cover_art_is_not_video(tmp_path: Path) -> None:
     recording = Recording(file)
     assert (recording.video is not None, recording.audio is not None) == (False, True)
     assert read(recording)[0] == []
+
+
+@pytest.mark.parametrize("full_range", [False, True])
+@pytest.mark.parametrize("turned", [None, 90, 180])
+@pytest.mark.parametrize("ratio", ["1", "4/3", "16/15", "8/9", "64/45", "1/2", "2"])
+@pytest.mark.parametrize(
+    ("suffix", "codec", "pixels"),
+    [("mp4", "libx264", "yuv420p"), ("mkv", "mpeg4", "yuv420p"), ("mov", "qtrle", "rgb24")],
+)
+def test_pixels_are_square_whatever_else_changes_the_picture(
+    tmp_path: Path, suffix: str, codec: str, pixels: str, ratio: str, turned: int | None, full_range: bool
+) -> None:
+    """The same picture as with square pixels, whichever side of them is longer, turned, of any range."""
+    if pixels == "rgb24" and full_range:
+        return  # it has no other
+    y, x = np.mgrid[:192, :256]
+    shown = np.stack((x, y, 255 - x), axis=-1).astype(np.uint8)
+    shown[60:130, 90:160] = (200, 30, 60)
+    matrix = {None: None, 90: (0, 1 << 16, -(1 << 16), 0), 180: (-(1 << 16), 0, 0, -(1 << 16))}[turned]
+    whole = None if matrix is None else (*matrix[:2], 0, *matrix[2:], 0, 0, 0, 1 << 30)
+    what = {"pictures": 1, "codec": codec, "pixels": pixels, "matrix": whole, "full_range": full_range}
+    file = hard_cases.anamorphic(tmp_path / f"a.{suffix}", shown, Fraction(ratio), **what)
+    [frame] = read(Recording(file))[0]
+    image = cv2.resize(frame.image, (192, 256) if turned == 90 else (256, 192), interpolation=cv2.INTER_AREA)
+    expected = np.rot90(shown, {None: 0, 90: -1, 180: 2}[turned])
+    across, down = frame.image.shape[1] / expected.shape[1], frame.image.shape[0] / expected.shape[0]
+    assert across == pytest.approx(down, rel=0.01)
+    assert np.abs(image.astype(int) - expected).mean() < 4
