@@ -14,7 +14,6 @@ from .source import Source, Wanted
 TICKS: Final = ""  # stands for the ticks of a session, among the names of modalities
 
 _LONGEST: Final = 1e7  # s; of a gap that stays: no sum of gaps overflows
-_LINES: Final = 5  # notes about segments; the summary has them all
 
 
 def one_axis(
@@ -57,10 +56,8 @@ def one_axis(
 
 
 def notes_of(placed: Placed, names: Mapping[str, str]) -> list[str]:
-    """What was mended in times, a line each."""
-    lines = [f"{names[name] + ': ' if name else ''}{segment}" for name, segment in placed.segments[1:]]
-    if len(lines) > _LINES:
-        lines[_LINES:] = [f"and {len(lines) - _LINES} more steps back and gaps of its times"]
+    """What was left out for its time, a line each."""
+    lines = []
     for name, stream in placed.streams.items():
         if outliers := stream.kept.size - stream.own.size:
             lines.append(f"{names[name]}: {outliers} samples left out, whose times are far from all others")

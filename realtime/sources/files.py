@@ -43,6 +43,6 @@ def open_source(
         opened = partial(MediaSource, face_model=face_model)
         kind, possible = "a recording", _MEDIA
     if unknown := sorted(options.keys() - possible):
-        named = ", ".join("--" + name.replace("_", "-") for name in unknown)
+        named = ", ".join(name.replace("_", "-") for name in unknown)
         raise UserError(f"{path}: {kind} is replayed without {named}: leave that out")
     return opened(path, **options)

@@ -280,7 +280,7 @@ def test_the_command(tiny_bundle, tmp_path, monkeypatch, capsys):
         ([path, *left, "--start", "1"], "an XDF file is replayed without"),
         ([path, "--stream", "left"], "give MODALITY=NAME"),
         ([path, *left, "--stream", "face=right"], "each modality once"),
-        ([tmp_path / "a.jsonl", *left], "a recording is replayed without --stream"),
+        ([tmp_path / "a.jsonl", *left], "a recording is replayed without streams"),
         ([tmp_path / f"{uuid.uuid4()}.xdf"], "no such file"),
     ):
         status, _, err = enrapt(*options)
