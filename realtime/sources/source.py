@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from ...bundle.metadata import Metadata, ModalitySpec
 from ...contracts.errors import UserError
@@ -11,6 +12,9 @@ from ..streams.counts import Counts
 from ..streams.samples import SECOND, Observation, Sample
 from .device import Device
 from .offer import Offer
+
+
+FARTHEST: Final = 1e10  # s; no two clocks of this world are farther apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +164,9 @@ def match(source: Source, bundle: Metadata, offsets: Mapping[str, float] | None 
     offsets = offsets or {}
     if unknown := sorted(offsets.keys() - chosen.keys()):
         raise UserError(f"--offset {unknown[0]}: give one of {', '.join(chosen)}")
+    for name, seconds in offsets.items():
+        if not abs(seconds) <= FARTHEST:
+            raise UserError(f"--offset {name}={seconds:g}: give seconds, at most {FARTHEST:g} either way")
     return [
         Wanted(
             m.name,
