@@ -1,9 +1,8 @@
 """One pass through a recording: pictures and sound, as they are decoded."""
 
 import contextlib
-from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
@@ -16,10 +15,12 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from ..features.resampling import RATE
-from ..streams.axis import MAX_GAP, Segment
+from ..streams.axis import MAX_GAP
+from ..streams.fitted import STEP
 from ..streams.samples import SECOND, Frame, Sound
 from .container import end_of, to_ns
 from .decoded import image_of
+from .findings import Findings
 from .packets import PREROLL, Packets, shift_of
 from .picture_times import PictureTimes
 from .source import SourceFailure
@@ -30,7 +31,6 @@ _DECLARING: Final = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "flv", "flac"}
 _FROM_ZERO: Final = {"matroska,webm"}  # of these, formats in which the length may count from time 0, too
 _WELL_BEFORE: Final = SECOND  # ns; headers are not exact
 _USUAL: Final = Fraction(25)  # pictures a second, where a file does not say
-_NAMED: Final = 3  # times of damage in a note
 
 
 class BrokenRecording(SourceFailure):
@@ -43,26 +43,6 @@ class BrokenRecording(SourceFailure):
     def __init__(self, position: float) -> None:
         super().__init__(f"the recording breaks off at {position:.2f} s")
         self.position = position
-
-
-@dataclass(slots=True)
-class Findings:
-    """What a pass found; complete at its end.
-
-    Attributes:
-        pictures: dropped between start and end, by reason: `corrupt`, `duplicate` (with the time of the one
-            before), `backward` (an earlier one).
-        sound: likewise, samples at 16 kHz: `damaged`, `overlap`, `before_start` (of the recording).
-        damage: times (ns) at which something could not be decoded or read, by what it was.
-        segments: see `Source.segments`; empty where the file's times are the axis.
-        notes: lines for the user.
-    """
-
-    pictures: Counter[str] = field(default_factory=Counter)
-    sound: Counter[str] = field(default_factory=Counter)
-    damage: dict[str, list[int]] = field(default_factory=dict)
-    segments: list[Segment] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +86,7 @@ class Pass:
         self._over: set[int] = set()  # streams that have reached the end
         self._position = part.start  # the end of what was yielded
         self._newest: int | None = None  # the time of the last picture
+        self._lasts = 0  # ns; what was decoded from the last packet of sound
 
     @property
     def reached(self) -> int:
@@ -162,11 +143,11 @@ class Pass:
         if not self._part.start <= at < self._part.end:
             return
         if begun or kind == "sound":
-            self._found.damage.setdefault(kind, []).append(at)
+            self._found.damaged(kind, at)
         if kind == "pictures":
             self._found.pictures["corrupt"] += 1
         else:
-            self._found.sound["damaged"] += (end - at) * RATE // SECOND
+            self._found.sound["damaged"] += max(end - at, self._lasts) * RATE // SECOND
 
     def _convert(
         self, frames: Iterable[Any], stream: VideoStream | AudioStream, jpeg: bytes = b""
@@ -192,7 +173,7 @@ class Pass:
             return
         if frame.is_corrupt:
             self._found.pictures["corrupt"] += 1
-            self._found.damage.setdefault("pictures", []).append(time)
+            self._found.damaged("pictures", time)
             self._bad[stream.index] = time
             return
         self._good[stream.index] = time
@@ -204,7 +185,7 @@ class Pass:
             yield Frame(time, image_of(frame, stream.sample_aspect_ratio, jpeg))
 
     def _heard(self, frame: AudioFrame, time: int | None, index: int) -> Iterator[Sound]:
-        lasts = frame.samples * SECOND // frame.sample_rate
+        lasts = self._lasts = frame.samples * SECOND // frame.sample_rate
         self._good[index] = (self._good.get(index, 0) if time is None else time) + lasts
         if time is not None and time + lasts < self._part.start - PREROLL:
             return
@@ -228,23 +209,18 @@ class Pass:
 
     def _finish(self) -> None:
         found, sound, axis = self._found, self._sound, self._packets.axis
-        if self._packets.unreadable:
-            found.damage["data between packets"] = self._packets.unreadable
-        if sound.overlap:
-            found.sound["overlap"] += sound.overlap
-        for what, times in found.damage.items():
-            named = ", ".join(f"{time / SECOND:.2f} s" for time in times[:_NAMED])
-            more = f" and {len(times) - _NAMED} more" if len(times) > _NAMED else ""
-            found.notes.append(f"damaged: {what} at {named}{more}; what could be read after it was used")
-        if len(axis.segments) > 1:
-            found.segments = axis.segments
+        found.sound["overlap"] += sound.overlap
+        found.segments = axis.segments if len(axis.segments) > 1 else []
+        for time in self._packets.unreadable:
+            found.damaged("data between packets", time)
+        found.notes += found.described_damage()
         if self._packets.late_track:
             found.notes.append("a track that begins more than a minute after the others was not read")
         if axis.outliers:
             found.notes.append(f"the times of {axis.outliers} packets are far from all others: not used")
         if any(times.counting for times in self._times.values()):
             found.notes.append("most times of pictures are impossible: they were counted at the file's rate")
-        if sound.jitter > PREROLL // 50:
+        if sound.jitter > STEP:
             jitter = f"{sound.jitter / 1e6:.0f} ms"
             found.notes.append(f"the times of the sound jitter by up to {jitter}: a clock was fitted to them")
         found.notes += sound.notes

@@ -9,7 +9,8 @@ from ..streams.alignment import END
 from ..streams.axis import MAX_GAP
 from ..streams.samples import SECOND, Frame, Sound
 from .container import end_of, open_container
-from .demux import Findings, Part, Pass
+from .demux import Part, Pass
+from .findings import Findings
 from .tracks import choose, tracks_of
 
 

@@ -13,7 +13,6 @@ from ..streams.samples import SECOND, Observation, Sample
 from .device import Device
 from .offer import Offer
 
-
 FARTHEST: Final = 1e10  # s; no two clocks of this world are farther apart
 
 

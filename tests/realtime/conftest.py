@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from enrapt.realtime.sources.demux import Findings
+from enrapt.realtime.sources.findings import Findings
 from enrapt.realtime.streams.samples import Frame, Sound
 from tests.support.lsl_loopback import LOOPBACK, Outlets
 
