@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from enrapt.realtime.streams.axis import BACK, MAX_GAP
+from enrapt.realtime.streams.axis import BACK, MAX_GAP, Axis
 from enrapt.realtime.streams.axis_arrays import STEP, UNKNOWN, apart, axis_of_arrays, nanoseconds
 from enrapt.realtime.streams.samples import SECOND
 
@@ -164,3 +164,22 @@ def test_sparse_streams_step_back_too():
     (stream,) = axis_of_arrays({"gaze": times}).streams.values()
     assert stream.kept.all()
     assert (np.diff(stream.placed) == np.where(np.diff(times) > 0, 20 * SECOND, STEP)).all()
+
+
+@given(
+    st.lists(st.tuples(st.integers(-5000, 5000), st.integers(3, 20)), min_size=1, max_size=8),
+    st.integers(1, 100),
+)
+def test_arrays_and_streams_that_are_read_have_one_policy(parts: list[tuple[int, int]], limit: int) -> None:
+    """Stretches of samples every 40 ms, each beginning so many s after the one before ended."""
+    times, begin = [], 0
+    for jump, n in parts:
+        begin += jump * SECOND + STEP
+        times += [begin + k * STEP for k in range(n)]
+        begin = times[-1]
+    placed = axis_of_arrays({"a": np.array(times)}, limit * SECOND)
+    axis: Axis[int] = Axis(limit * SECOND, times[0])
+    read = [one for k, time in enumerate(times) for one in axis.push("a", time, time, time + STEP, k)]
+    read += axis.flush()
+    assert [times[k] + shift for k, shift in read if shift is not None] == placed.streams["a"].placed.tolist()
+    assert [s.at for s in axis.segments] == [s.at for _, s in placed.segments]
