@@ -10,9 +10,7 @@ from typing import Final
 from ..contracts.errors import UserError
 
 # A file with such a name is taken for a recording: one that cannot be read is reported, not left out.
-_VIDEO: Final = (
-    ".mp4 .m4v .mov .mkv .webm .avi .wmv .flv .mpg .mpeg .mts .m2ts .ts .3gp .ogv .mxf .mjpeg"
-)
+_VIDEO: Final = ".mp4 .m4v .mov .mkv .webm .avi .wmv .flv .mpg .mpeg .mts .m2ts .ts .3gp .ogv .mxf .mjpeg"
 _SOUND: Final = ".wav .mp3 .m4a .aac .flac .ogg .opus .wma .aif .aiff"
 SUFFIXES: Final = frozenset(f"{_VIDEO} {_SOUND} .xdf .xdfz".split())
 _BEGINNING: Final = 1024  # bytes that show whether a file is text

@@ -32,6 +32,7 @@ class TrackSound:
     def __init__(self, channel: int | None = None) -> None:
         self._channel = channel
         self._format: tuple[int, tuple[str, ...]] | None = None  # rate, names of channels
+        self._drift = 0  # ns; see `Placed`
         self._end: int | None = None  # ns; of what was given
         self.overlap = 0
         self.jitter = 0
@@ -46,7 +47,6 @@ class TrackSound:
             self._downmix = Downmix(names, self._channel)
             self._clock: FittedClock[NDArray[np.float32]] = FittedClock(frame.sample_rate)
             self._resampler, self._steady = Resampler(frame.sample_rate), Steady()
-            self._begin = self._counted = 0  # ns of the present stretch, samples in it
         mono = self._downmix.push(channels_of(frame), frame.sample_rate)
         for placed in self._clock.push(time, mono.size, mono):
             yield from self._given(placed)
@@ -67,19 +67,18 @@ class TrackSound:
         if placed.begins:
             yield from self._stretch_end()
             self._resampler, self._steady = Resampler(rate), Steady()
-            self._begin, self._counted = placed.time, 0
-        drift = placed.time - self._begin - self._counted * SECOND // rate
-        self._counted += placed.block.size
-        for sound in self._resampler.push(placed.time if placed.begins else None, placed.block):
-            for steady in self._steady.push(Sound(sound.originating_time + drift, sound.samples)):
-                yield from self._without_overlap(steady)
+        self._drift = placed.drift
+        yield from self._steadied(self._resampler.push(placed.time if placed.begins else None, placed.block))
 
     def _stretch_end(self) -> Iterator[Sound]:
-        for sound in self._resampler.flush():
-            for steady in self._steady.push(sound):
-                yield from self._without_overlap(steady)
+        yield from self._steadied(self._resampler.flush())
         for steady in self._steady.flush():
             yield from self._without_overlap(steady)
+
+    def _steadied(self, sounds: Iterator[Sound]) -> Iterator[Sound]:
+        for sound in sounds:
+            for steady in self._steady.push(Sound(sound.originating_time + self._drift, sound.samples)):
+                yield from self._without_overlap(steady)
 
     def _without_overlap(self, sound: Sound) -> Iterator[Sound]:
         time, samples = sound.originating_time, sound.samples

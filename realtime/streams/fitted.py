@@ -37,10 +37,12 @@ class Placed(NamedTuple, Generic[T]):
     Attributes:
         time: ns; of its first sample.
         begins: it does not follow the block before it without a gap or an overlap.
+        drift: ns; how much later it is than by the count since then.
     """
 
     time: int
     begins: bool
+    drift: int
     block: T
 
 
@@ -65,6 +67,7 @@ class FittedClock(Generic[T]):
         self._rate = rate
         self._samples = 0
         self._level: int | None = None  # ns; of the times given, less the count
+        self._first = 0  # ns; its value where the present stretch began
         self._waiting: deque[_Waiting[T]] = deque()
         self._past: deque[int] = deque(maxlen=PAST)  # ns; magnitudes of deviations from the level
         self.jitter = 0
@@ -98,11 +101,12 @@ class FittedClock(Generic[T]):
                 most = head.lasts // MAX_SLEW
                 level += min(max(median_low(self._next(WINDOW)) - level, -most), most)
         self._level = level
+        self._first = level if begins else self._first
         self._waiting.popleft()
         if deviation is not None:
             self._past.append(abs(deviation - level))
             self.jitter = max(self.jitter, abs(deviation - level))
-        return Placed(level + head.counted, begins, head.block)
+        return Placed(level + head.counted, begins, level - self._first, head.block)
 
     def _begin(self) -> int:
         """The first level: the first stamp, unless those that follow disagree."""

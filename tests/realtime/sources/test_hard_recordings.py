@@ -305,3 +305,13 @@ def test_an_empty_last_packet_is_read(tmp_path: Path) -> None:
     assert len(frames) == 25
     assert length(sounds) == 1.0
     assert all(isinstance(frame, Frame) for frame in frames)
+
+
+@pytest.mark.parametrize("ppm", [-300, 300])
+def test_sound_that_drifts_is_stretched_without_a_gap(tmp_path: Path, ppm: int) -> None:
+    """300 s of a sound card whose crystal is off: 90 ms at the end, which was a gap of 20 ms every minute."""
+    even = write(tmp_path / "even.mkv", sound=(0, 300), rate=16_000)
+    file = hard_cases.restamped(even, tmp_path / "a.mkv", lambda _, t: t * (1 + ppm * 1e-6))
+    _, sounds = read(Recording(file))
+    start, samples = joined(sounds)
+    assert start + samples.size / RATE == pytest.approx(300 * (1 + ppm * 1e-6), abs=0.01)
