@@ -16,7 +16,6 @@ from av.video.stream import VideoStream
 
 from ..features.resampling import RATE
 from ..streams.axis import MAX_GAP
-from ..streams.fitted import STEP
 from ..streams.samples import SECOND, Frame, Sound
 from .container import end_of, to_ns
 from .decoded import image_of
@@ -30,6 +29,7 @@ from .track_sound import TrackSound
 _DECLARING: Final = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "flv", "flac"}
 _FROM_ZERO: Final = {"matroska,webm"}  # of these, formats in which the length may count from time 0, too
 _WELL_BEFORE: Final = SECOND  # ns; headers are not exact
+_STRAYS: Final = 5  # stamps of sound that were far from the fitted clock; fewer are not worth a note
 _USUAL: Final = Fraction(25)  # pictures a second, where a file does not say
 
 
@@ -165,7 +165,8 @@ class Pass:
     def _time(self, pts: int | None, stream: VideoStream | AudioStream, of: Any) -> int | None:
         return None if pts is None else to_ns(pts, stream.time_base) + shift_of(of)
 
-    def _picture(self, frame: VideoFrame, time: int, stream: Any, jpeg: bytes) -> Iterator[Frame]:
+    def _picture(self, frame: VideoFrame, time: int, stream: Any, jpeg: bytes) -> Iterator[Frame | Sound]:
+        yield from self._cut(self._sound.settle(time))
         if time >= self._part.end:
             self._over.add(stream.index)
             return
@@ -220,7 +221,7 @@ class Pass:
             found.notes.append(f"the times of {axis.outliers} packets are far from all others: not used")
         if any(times.counting for times in self._times.values()):
             found.notes.append("most times of pictures are impossible: they were counted at the file's rate")
-        if sound.jitter > STEP:
+        if sound.strays >= _STRAYS:
             jitter = f"{sound.jitter / 1e6:.0f} ms"
             found.notes.append(f"the times of the sound jitter by up to {jitter}: a clock was fitted to them")
         found.notes += sound.notes

@@ -14,6 +14,7 @@ from ..streams.fitted import FittedClock, Placed
 from ..streams.samples import SECOND, Sound
 from .decoded import channels_of
 
+PAUSE: Final = 30 * SECOND  # ns; sound that is so far behind the pictures has ended, or pauses
 _PERIOD: Final = SECOND // RATE  # ns a sample, exactly
 
 
@@ -26,6 +27,7 @@ class TrackSound:
     Attributes:
         overlap: samples at 16 kHz that were cut, as others had their time already.
         jitter: ns; how far a stamp was from the fitted clock at most.
+        strays: stamps that were far from it.
         notes: what the mix found, a line each.
     """
 
@@ -35,7 +37,7 @@ class TrackSound:
         self._drift = 0  # ns; see `Placed`
         self._end: int | None = None  # ns; of what was given
         self.overlap = 0
-        self.jitter = 0
+        self.jitter = self.strays = 0
         self.notes: list[str] = []
 
     def push(self, time: int | None, frame: AudioFrame) -> Iterator[Sound]:
@@ -51,6 +53,11 @@ class TrackSound:
         for placed in self._clock.push(time, mono.size, mono):
             yield from self._given(placed)
 
+    def settle(self, time: int) -> Iterator[Sound]:
+        """The sound that waits for more to come, if pictures have gone on to `time` (ns) without any."""
+        if self._end is not None and time > self._end + PAUSE:
+            yield from self.flush()
+
     def flush(self) -> Iterator[Sound]:
         """The sound that is still held back."""
         if self._format is None:
@@ -59,6 +66,7 @@ class TrackSound:
             yield from self._given(placed)
         yield from self._stretch_end()
         self.jitter = max(self.jitter, self._clock.jitter)
+        self.strays += self._clock.strays
         self.notes += [note for note in self._downmix.notes if note not in self.notes]
         self._format = None
 

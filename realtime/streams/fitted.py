@@ -61,6 +61,7 @@ class FittedClock(Generic[T]):
 
     Attributes:
         jitter: ns; the greatest deviation of a stamp from the time that its block was given.
+        strays: stamps that deviate by more than `STEP`.
     """
 
     def __init__(self, rate: int) -> None:
@@ -70,7 +71,7 @@ class FittedClock(Generic[T]):
         self._first = 0  # ns; its value where the present stretch began
         self._waiting: deque[_Waiting[T]] = deque()
         self._past: deque[int] = deque(maxlen=PAST)  # ns; magnitudes of deviations from the level
-        self.jitter = 0
+        self.jitter = self.strays = 0
 
     def push(self, stamp: int | None, samples: int, block: T) -> Iterator[Placed[T]]:
         """Add a block; give those that are settled. `stamp`: ns, of its first sample, None if unknown."""
@@ -106,6 +107,7 @@ class FittedClock(Generic[T]):
         if deviation is not None:
             self._past.append(abs(deviation - level))
             self.jitter = max(self.jitter, abs(deviation - level))
+            self.strays += abs(deviation - level) > STEP
         return Placed(level + head.counted, begins, level - self._first, head.block)
 
     def _begin(self) -> int:

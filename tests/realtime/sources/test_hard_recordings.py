@@ -315,3 +315,11 @@ def test_sound_that_drifts_is_stretched_without_a_gap(tmp_path: Path, ppm: int) 
     _, sounds = read(Recording(file))
     start, samples = joined(sounds)
     assert start + samples.size / RATE == pytest.approx(300 * (1 + ppm * 1e-6), abs=0.01)
+
+
+def test_sound_that_ends_long_before_the_pictures_is_not_held_back(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.mkv", pictures=every(1.0, 100), codec="mpeg4", sound=(0, 3), rate=16_000)
+    items = list(Recording(file))
+    last = max(k for k, item in enumerate(items) if isinstance(item, Sound))
+    assert items[last + 1].originating_time < 40 * SECOND
+    assert length([item for item in items if isinstance(item, Sound)]) == 3.0
