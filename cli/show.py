@@ -65,7 +65,8 @@ def show(
         wall = time.perf_counter() - began
         page = None if live or received else run.outputs.keep_page()
     if stats is not None:
-        write_atomically(stats, json.dumps(run.summary(), indent=2).encode() + b"\n")
+        content = run.summary() | {"problems": problems(run, broken)}
+        write_atomically(stats, json.dumps(content, indent=2).encode() + b"\n")
     status = 130 if received and not live else 0
     for line in run.source.notes:
         print(f"enrapt: {run.source.name}: {line}", file=sys.stderr)

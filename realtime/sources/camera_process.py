@@ -30,9 +30,7 @@ CREDIT: Final = b"."
 OPEN: Final = 5.0  # s; addresses
 ROOM: Final = 48 << 20  # bytes; 40 s of a 640×480 MJPEG camera, or 1.7 s where pictures are RGB
 
-_READ: Final = (
-    30.0  # s; addresses. The parent, which knows how often pictures come, kills this process before
-)
+_READ: Final = 30.0  # s; addresses. The parent knows how often pictures come, and kills this process before
 _MAX_DELAY: Final = 1_000_000_000  # ns; a time stamp that is older is of another clock
 _MS: Final = 1_000_000  # ns
 _JPEG: Final = b"\xff\xd8"  # its first bytes
