@@ -41,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--realtime", action="store_true", default=None, help="emit each estimate at its time, not before")
     add("--start", metavar="S", type=float, help="begin at S seconds")
     add("--end", metavar="S", type=float, help="stop at S seconds")
+    add("--max-pixels", metavar="N", type=at_least_one, help="largest picture to decode (4096×4096)")
     add("--max-gap", metavar="S", type=seconds, help="leave out gaps longer than this, or inf (60)")
     add("--strict", action="store_true", default=None, help="stop at the first damage")
     for track in ("--video-track", "--audio-track"):
@@ -97,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
 
 def options_of(args: argparse.Namespace) -> dict[str, Any]:
     """Options of the source that were given."""
-    names = ["realtime", "start", "end", "reassemble", "max_gap", "strict"]
+    names = ["realtime", "start", "end", "reassemble", "max_gap", "max_pixels", "strict"]
     names += ["video_track", "audio_track", "audio_channel"]
     given = {name: getattr(args, name) for name in names} | {"streams": streams_of(args) or None}
     return {name: value for name, value in given.items() if value is not None}

@@ -26,7 +26,7 @@ _INAUDIBLE: Final = 1e-4  # −40 dB
 _OPPOSED: Final = -0.8  # correlation, of channels that become inverted
 _NO_LONGER: Final = -0.5  # of those that no longer are
 _HALF: Final = 5.0  # s; a decision sees the last 5 to 10 s
-_ABSURD: Final = 1e30  # full scale is 1; sums of such numbers would overflow
+_LOUDEST: Final = 10.0  # of full scale; floats beyond it are no sound
 _RAMP: Final = 0.005  # s
 _WORTH_A_NOTE: Final = 0.5  # s
 
@@ -50,6 +50,7 @@ class Downmix:
     """
 
     def __init__(self, names: Sequence[str] | None = None, channel: int | None = None) -> None:
+        self._impossible = 0  # samples that were clipped
         self._names, self._channel = names, channel
         self._relative: NDArray[np.float64] | None = None  # [channels]; None before the first block
         self._weights: NDArray[np.float64] | None = None  # the same, of the latest block
@@ -59,14 +60,19 @@ class Downmix:
     @property
     def notes(self) -> list[str]:
         """A line for each thing that was found and changed the mix for half a second or more."""
+        notes = []
+        if self._impossible:
+            limit = f"{_LOUDEST:g} times full scale"
+            notes.append(
+                f"{self._impossible} samples of the sound were beyond {limit}, or no numbers: clipped"
+            )
         if self._relative is None:
-            return []
+            return notes
         silent: dict[str, list[str]] = {}  # numbers of channels, by how long
         for number, seconds in enumerate(self._left_out, start=1):
             if seconds >= _WORTH_A_NOTE:
                 part = "" if seconds == self._seconds else f" for {seconds:.1f} of {self._seconds:.1f} s"
                 silent.setdefault(part, []).append(str(number))
-        notes = []
         for part, numbers in silent.items():
             which = f"channel {numbers[0]}" if len(numbers) == 1 else f"channels {', '.join(numbers)}"
             verb = "is" if len(numbers) == 1 else "are"
@@ -76,16 +82,17 @@ class Downmix:
         return notes
 
     def push(self, block: NDArray[np.floating], rate: int) -> NDArray[np.float32]:
-        """The next samples, `[n, channels]` with full scale ±1, as `[n]`. What is no number, or absurdly
-        great, is silence.
+        """The next samples, `[n, channels]` with full scale ±1, as `[n]`. What is not finite is silence; what
+        is beyond 10 times full scale is clipped.
 
         Args:
             rate: samples/s.
         """
         samples = np.asarray(block, np.float64)
         n, channels = samples.shape
-        if not (usable := np.abs(samples) < _ABSURD).all():
-            samples = np.where(usable, samples, 0)
+        if not (usable := np.abs(samples) <= _LOUDEST).all():
+            self._impossible += int((~usable).any(axis=1).sum())
+            samples = np.clip(np.where(np.isfinite(samples), samples, 0), -_LOUDEST, _LOUDEST)
         if self._relative is None:
             self._check(channels)
             self._start(channels)

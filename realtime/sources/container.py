@@ -12,6 +12,13 @@ from av.stream import Stream
 from ...contracts.errors import UserError
 from ..streams.samples import SECOND
 
+# Recordings. FFmpeg's other formats list files or addresses, are devices, or read whatever they are given.
+_FORMATS: Final = (
+    "mov,matroska,avi,flv,mpegts,mpeg,asf,mxf,nut,ogg,rm,wtv,dv,amr,caf,gif,apng,mpjpeg,"
+    "h261,h263,h264,hevc,vvc,m4v,mjpeg,mpegvideo,vc1,ivf,obu,av1,yuv4mpegpipe,"
+    "wav,w64,aiff,au,voc,mp3,aac,ac3,eac3,dts,flac,tta,wv,ape,loas,"
+    "tty"  # any text, to say so
+)
 _LOOK: Final = 60_000_000  # µs; so late a track may begin where no header lists the tracks, as in FLV
 # Of formats whose files FFmpeg reads up to the end of the first, or second, where several were joined: bytes
 # at the beginning of each, and where they are.
@@ -43,7 +50,15 @@ def open_container(path: Path, begin: int = 0) -> InputContainer:
     try:
         # A name with a colon is no protocol.
         name = f"subfile,,start,{begin},end,0,,:{path}" if begin else f"file:{path}"
-        container = av.open(name, options={"analyzeduration": str(_LOOK)}, metadata_errors="replace")
+        options = {
+            "analyzeduration": str(_LOOK),
+            "format_whitelist": _FORMATS,
+            "protocol_whitelist": "file,subfile",
+        }
+        container = av.open(name, options=options, metadata_errors="replace")
+    except av.error.ArgumentError as error:
+        reason = "this is a list of files, a picture or subtitles, not a recording"
+        raise UserError(f"{path}: {reason}; give another file") from error
     except (av.error.FFmpegError, OSError) as error:
         reason = f"not a recording, or its beginning is damaged ({error.strerror})"
         raise UserError(f"{path}: {reason}; see whether a player opens it") from error

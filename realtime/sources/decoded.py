@@ -1,5 +1,6 @@
 """What FFmpeg's decoders give, as upright RGB pictures and mono sound."""
 
+import math
 from fractions import Fraction
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from .upright import matrix_of, upright
 
 MAX_ASPECT: Final = 8
+MAX_PIXELS: Final = 4096 * 4096  # of a picture: a decoder may keep 16 of them
 
 # For JPEG: an error where a picture ends early or cannot be decoded. Otherwise FFmpeg gives
 # the rest in grey. A missing end marker, or bytes too many, are no errors.
@@ -30,6 +32,10 @@ def image_of(frame: VideoFrame, aspect: Fraction | None = None, jpeg: bytes = b"
     if aspect is not None and aspect > 0 and max(aspect, 1 / aspect) <= MAX_ASPECT:
         stretch = float(aspect)
         width, height = round(width * max(stretch, 1.0)), round(height / min(stretch, 1.0))
+        if (
+            smaller := math.sqrt(MAX_PIXELS / (width * height))
+        ) < 1 and width * height > frame.width * frame.height:
+            width, height = max(1, round(width * smaller)), max(1, round(height * smaller))
     # One thread: by default there is one a core, and on a busy machine they wait for each other.
     image: NDArray[np.uint8] = frame.to_ndarray(  # type: ignore[assignment]
         format="rgb24", width=width, height=height, threads=1
@@ -43,7 +49,7 @@ def decode_jpeg(data: bytes) -> NDArray[np.uint8] | None:
     one that was cut off or is damaged: part of a picture is no picture of the face."""
     decoder = av.CodecContext.create("mjpeg", "r")
     decoder.thread_count = 1
-    decoder.options = WHOLE
+    decoder.options = WHOLE | {"max_pixels": str(MAX_PIXELS)}
     try:
         frames = decoder.decode(av.Packet(data.rstrip(b"\0")))  # padding would continue the picture
     except av.error.FFmpegError:

@@ -18,12 +18,12 @@ from ..features.resampling import RATE
 from ..streams.axis import MAX_GAP
 from ..streams.samples import SECOND, Frame, Sound
 from .container import end_of, to_ns
-from .decoded import image_of
+from .decoded import MAX_PIXELS, image_of
 from .findings import Findings
 from .packets import PREROLL, Packets, shift_of
 from .picture_times import PictureTimes
 from .source import SourceFailure
-from .track_sound import TrackSound
+from .track_sound import MAX_CHANNELS, MAX_RATE, MIN_RATE, TrackSound
 
 # Formats whose header declares the file's length. Of others, FFmpeg gives what it sees, or an estimate.
 _DECLARING: Final = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "flv", "flac"}
@@ -54,6 +54,7 @@ class Part:
         origin: ns on the file's own axis; the recording's time 0.
         start, end: ns; `end` is `alignment.END` for that of the file.
         max_gap: ns; see `streams.axis`.
+        max_pixels: see `Recording`.
         strict: end at the first damage.
         channel: of the sound, from 1; None for a mix.
     """
@@ -63,6 +64,7 @@ class Part:
     start: int
     end: int
     max_gap: int = MAX_GAP
+    max_pixels: int = MAX_PIXELS
     strict: bool = False
     channel: int | None = None
 
@@ -72,7 +74,7 @@ class Pass:
 
     def __init__(self, path: Path, part: Part, found: Findings) -> None:
         self._part, self._found = part, found
-        self._packets = Packets(path, part.streams, part.origin, part.start, part.max_gap)
+        self._packets = Packets(path, part.streams, part.origin, part.start, part.max_gap, part.max_pixels)
         self._streams = self._packets.streams
         self._times: dict[int, PictureTimes] = {}
         for stream in self._streams:
@@ -188,6 +190,10 @@ class Pass:
     def _heard(self, frame: AudioFrame, time: int | None, index: int) -> Iterator[Sound]:
         lasts = self._lasts = frame.samples * SECOND // frame.sample_rate
         self._good[index] = (self._good.get(index, 0) if time is None else time) + lasts
+        if not (MIN_RATE <= frame.sample_rate <= MAX_RATE and len(frame.layout.channels) <= MAX_CHANNELS):
+            self._found.damaged("sound", self._position if time is None else time)
+            self._found.sound["damaged"] += lasts * RATE // SECOND
+            return
         if time is not None and time + lasts < self._part.start - PREROLL:
             return
         for sound in self._sound.push(time, frame):

@@ -10,7 +10,17 @@ from ..features.face_model import find_face_model
 from .source import Source
 
 _MEDIA: Final = {
-    *("start", "end", "realtime", "max_gap", "strict", "video_track", "audio_track", "audio_channel")
+    *(
+        "start",
+        "end",
+        "realtime",
+        "max_gap",
+        "max_pixels",
+        "strict",
+        "video_track",
+        "audio_track",
+        "audio_channel",
+    )
 }
 
 

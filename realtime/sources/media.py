@@ -19,10 +19,11 @@ from ..streams.alignment import END, Aligner
 from ..streams.axis import Segment
 from ..streams.samples import SECOND, Frame, Observation, Sample
 from .offer import FACES, SOUND, Offer
-from .reading import Material, read
+from .reading import Material, read, size_of
 from .recording import Recording
 from .source import Source, SourceFailure, Wanted
 
+_MEDIUM: Final = 4 * 2**20  # bytes of a picture
 _LONGEST_SLEEP: Final = 0.1  # s; so late `stop` takes effect at most
 
 
@@ -40,7 +41,8 @@ class MediaSource(Source):
         start, end: seconds on the recording's axis.
         realtime: give no observation before its time, as in a live run.
         face_model: the model's file, or a function that finds it once it is needed.
-        options: `max_gap`, `strict`, `video_track`, `audio_track`, `audio_channel` of `Recording`.
+        options: for `Recording`: `max_gap`, `max_pixels`, `strict`, `video_track`, `audio_track`,
+            `audio_channel`.
 
     Raises:
         UserError: it cannot be read, or `start` and `end` do not fit.
@@ -115,7 +117,7 @@ class MediaSource(Source):
         try:
             with ExitStack() as threads:
                 self._stack.callback(threads.close)  # also where the iteration was not left before `close`
-                material = threads.enter_context(ahead(self._read()))
+                material = threads.enter_context(ahead(self._read(), _weight))
                 # Paced, no picture may be extracted before its time, so there is nothing to do ahead.
                 paced = self._paced(material) if self._realtime else material
                 extracted: Iterator[Material] = map(self._extract, paced)
@@ -196,3 +198,8 @@ class MediaSource(Source):
     def _wait_until(self, time_: int) -> None:
         while not self.stopped and (ns := self._due(time_) - time.monotonic_ns()) > 0:
             time.sleep(min(ns / 1e9, _LONGEST_SLEEP))
+
+
+def _weight(material: Material) -> int:
+    """Large pictures count more in what may wait."""
+    return 1 + size_of(material) // _MEDIUM

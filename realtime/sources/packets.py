@@ -48,6 +48,7 @@ class Packets:
         origin: ns on the file's own axis; time 0.
         start: ns.
         max_gap: ns; see `Axis`.
+        max_pixels: of a picture; larger ones are damage.
 
     Attributes:
         container: the file; of several that were joined the first.
@@ -58,7 +59,16 @@ class Packets:
         unreadable: times (ns) at which something between packets could not be read.
     """
 
-    def __init__(self, path: Path, offsets: Mapping[int, int], origin: int, start: int, max_gap: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        offsets: Mapping[int, int],
+        origin: int,
+        start: int,
+        max_gap: int,
+        max_pixels: int,
+    ) -> None:
+        self._max_pixels = max_pixels
         self._path, self._offsets, self._origin, self._start = path, offsets, origin, start
         self._max_gap = max_gap
         self._open = ExitStack()
@@ -111,9 +121,10 @@ class Packets:
         if not first or first[-1].pts is None or not first[-1].is_keyframe:
             return False
         begin = to_ns(first[-1].pts, first[-1].time_base) + shift
-        self._first = first
-        self.axis = Axis(self._max_gap, self._origin, begin)
-        return begin <= self._start - PREROLL
+        if begin > self._start - PREROLL:
+            return False
+        self._first, self.axis = first, Axis(self._max_gap, self._origin, begin)
+        return True
 
     def _goes_forward(self, stream: VideoStream | AudioStream, until: Fraction) -> bool | None:
         """Whether the index says so of all times up to `until` (s); None where there is none."""
@@ -134,8 +145,9 @@ class Packets:
                 if isinstance(stream, VideoStream):
                     # Several threads decode damaged pictures differently from run to run, unmarked.
                     stream.thread_type = "NONE"
-                if stream.codec_context.name == "mjpeg":
-                    stream.codec_context.options = WHOLE
+                    jpeg = stream.codec_context.name == "mjpeg"
+                    limit = {"max_pixels": str(2 * self._max_pixels)}  # of what is coded, with its padding
+                    stream.codec_context.options = limit | (WHOLE if jpeg else {})
                 streams.append(stream)
         return streams
 

@@ -103,17 +103,18 @@ def _by_time(materials: Iterable[Material], streams: int) -> Iterator[Material]:
     reached: dict[type, int] = {}
     for count, material in enumerate(materials):
         heapq.heappush(held, (material.time, count, material))
-        size += _size(material)
+        size += size_of(material)
         reached[type(material.content)] = material.time
         read_until = material.settled  # everything up to this is held, or was yielded
         if len(reached) == streams:
             read_until = max(read_until, min(reached.values()))
         while held and (held[0][0] <= read_until or size > HELD):
             _, _, first = heapq.heappop(held)
-            size -= _size(first)
+            size -= size_of(first)
             yield replace(first, settled=min(read_until, held[0][0] - 1) if held else read_until)
     yield from (material for _, _, material in sorted(held))
 
 
-def _size(material: Material) -> int:
+def size_of(material: Material) -> int:
+    """Bytes of a picture; 0 of features."""
     return material.content.image.nbytes if isinstance(material.content, Frame) else 0

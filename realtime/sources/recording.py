@@ -4,13 +4,19 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
+from av.audio.stream import AudioStream
+from av.stream import Stream
+from av.video.stream import VideoStream
+
 from ...contracts.errors import UserError
 from ..streams.alignment import END
 from ..streams.axis import MAX_GAP
 from ..streams.samples import SECOND, Frame, Sound
 from .container import end_of, open_container
+from .decoded import MAX_PIXELS
 from .demux import Part, Pass
 from .findings import Findings
+from .track_sound import MAX_RATE, MIN_RATE
 from .tracks import choose, tracks_of
 
 
@@ -25,6 +31,7 @@ class Recording:
         start: seconds; earlier pictures and sound are left out, sound to the sample.
         end: seconds; pictures and sound from there on are left out. None for the end of the file.
         max_gap: seconds; longer gaps are closed.
+        max_pixels: of a picture; a file with larger ones is refused.
         strict: end at the first damage.
         video_track, audio_track: numbers from 1; None chooses (see `tracks.choose`).
         audio_channel: the only one to take, from 1; None for a mix of all.
@@ -50,6 +57,7 @@ class Recording:
         end: float | None = None,
         *,
         max_gap: float = MAX_GAP / SECOND,
+        max_pixels: int = MAX_PIXELS,
         strict: bool = False,
         video_track: int | None = None,
         audio_track: int | None = None,
@@ -58,7 +66,7 @@ class Recording:
         self.path = Path(path)
         self.start, self.end = start, end
         self.found = Findings()
-        self._strict, self._channel = strict, audio_channel
+        self._strict, self._channel, self._max_pixels = strict, audio_channel, max_pixels
         self._max_gap = round(max_gap * SECOND) if max_gap < math.inf else END
         if not 0 <= start < math.inf:
             raise UserError(f"start {start:g} s: give seconds from the recording's beginning, 0 or more")
@@ -71,10 +79,23 @@ class Recording:
             chosen = [track for track in (self.video, self.audio) if track is not None]
             if not chosen:
                 raise UserError(f"{self.path}: there is no video and no sound in it; give another file")
+            for track in chosen:
+                self._check(container.streams[track.index])
             self._origin = min(round((track.start or 0) * SECOND) for track in chosen)
             ends = [end_of(container, container.streams[track.index]) for track in chosen]
             self.duration = (max(filter(None, ends)) - self._origin) / SECOND if any(ends) else None
         self._offsets = {track.index: 0 for track in chosen}
+
+    def _check(self, stream: Stream) -> None:
+        if isinstance(stream, VideoStream) and stream.width * stream.height > self._max_pixels:
+            size = f"{stream.width}×{stream.height}"
+            raise UserError(
+                f"{self.path}: pictures of {size} pixels need much memory; --max-pixels "
+                f"{stream.width * stream.height} allows them"
+            )
+        if isinstance(stream, AudioStream) and not MIN_RATE <= stream.sample_rate <= MAX_RATE:
+            rates = f"{MIN_RATE} to {MAX_RATE} Hz"
+            raise UserError(f"{self.path}: sound at {stream.sample_rate} Hz; it can be {rates}")
 
     def select(self, video: int | None, audio: int | None) -> None:
         """Read only what has an offset: ns to add to the times of the track.
@@ -104,7 +125,16 @@ class Recording:
         self.found = Findings()
         start = round(self.start * SECOND)
         end = END if self.end is None or self.end == math.inf else round(self.end * SECOND)
-        part = Part(self._offsets, self._origin, start, end, self._max_gap, self._strict, self._channel)
+        part = Part(
+            self._offsets,
+            self._origin,
+            start,
+            end,
+            self._max_gap,
+            self._max_pixels,
+            self._strict,
+            self._channel,
+        )
         empty = True
         for item in (one := Pass(self.path, part, self.found)):
             empty = False

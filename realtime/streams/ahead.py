@@ -1,7 +1,7 @@
 """An iterator that runs in a thread of its own, a little ahead of its consumer."""
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final, TypeVar
 
@@ -13,12 +13,14 @@ DEPTH: Final = 8  # items waiting: enough that neither side waits for the other,
 
 
 @contextmanager
-def ahead(items: Iterable[T]) -> Iterator[Iterator[T]]:
+def ahead(items: Iterable[T], size: Callable[[T], int] = lambda item: 1) -> Iterator[Iterator[T]]:
     """The same items, none of them None. The thread has ended once the context is left.
+
+    Items wait up to a size of `DEPTH` in all, and one more.
 
     Iterating raises what the iterator raised, after all the items that came before.
     """
-    mailbox: Mailbox[T] = Mailbox(DEPTH, "all")
+    mailbox: Mailbox[T] = Mailbox(DEPTH, "all", size=size)
     failure: BaseException | None = None
 
     def run() -> None:

@@ -48,7 +48,7 @@ def test_a_file_that_is_no_recording_is_an_error_of_one_line(tmp_path: Path) -> 
         (text, "not a recording, or its beginning is damaged"),
         (broken_header, "not a recording, or its beginning is damaged"),
         (readme, "text, not a recording"),
-        (subtitles, "no video and no sound"),
+        (subtitles, "not a recording"),
         (tmp_path / ("a" * 300), "cannot be opened"),
     ]:
         error = message(path)

@@ -1,0 +1,80 @@
+"""Recordings that would take much memory, or name other files."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from enrapt.contracts.errors import UserError
+from enrapt.realtime.features.audio import AudioFeatures
+from enrapt.realtime.sources.container import open_container
+from enrapt.realtime.sources.recording import Recording
+from enrapt.realtime.streams.ahead import DEPTH, ahead
+from tests.support import hard_cases
+from tests.support.recordings import every, joined, read, write
+
+
+def test_pictures_that_are_too_large_are_refused_by_name(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.mkv", pictures=every(0.04, 5), size=(320, 240))
+    with pytest.raises(UserError, match=r"pictures of 320×240 pixels .* --max-pixels 76800 allows them"):
+        Recording(file, max_pixels=76_799)
+    assert len(read(Recording(file, max_pixels=76_800))[0]) == 5
+
+
+def test_a_picture_that_turns_out_too_large_is_dropped_and_counted(tmp_path: Path) -> None:
+    pictures = hard_cases.jpegs(6)
+    pictures[3] = hard_cases.jpegs(1, (640, 480))[0]
+    recording = Recording(hard_cases.jpeg_video(tmp_path / "a.avi", pictures), max_pixels=160 * 120)
+    assert len(read(recording)[0]) == 5
+    assert recording.found.pictures == {"corrupt": 1}
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.m3u8", "#EXTM3U\n#EXT-X-TARGETDURATION:3\n#EXTINF:3,\nother.ts\n#EXT-X-ENDLIST\n"),
+        ("a.ffconcat", "ffconcat version 1.0\nfile other.ts\n"),
+        ("a.mp4", "ffconcat version 1.0\nfile other.ts\n"),
+        ("a.sdp", "v=0\no=- 0 0 IN IP4 127.0.0.1\nc=IN IP4 127.0.0.1\nm=video 5004 RTP/AVP 96\n"),
+        ("a.mpd", '<?xml version="1.0"?>\n<MPD xmlns="urn:mpeg:dash:schema:mpd:2011"></MPD>\n'),
+    ],
+)
+def test_files_that_name_others_are_refused(tmp_path: Path, name: str, text: str) -> None:
+    write(tmp_path / "other.ts", pictures=every(0.04, 25), codec="mpeg2video")
+    file = tmp_path / name
+    file.write_text(text)
+    with pytest.raises(UserError, match=name):
+        open_container(file)
+
+
+@pytest.mark.parametrize("value", [3e38, -3e38, np.inf, np.nan, 1e6])
+def test_features_are_finite_however_loud_the_sound(tmp_path: Path, value: float) -> None:
+    noise = np.random.default_rng(0).normal(0, 0.1, 32_000).astype("<f4")
+    noise[8_000:8_100:2] = value
+    header = b"RIFF\0\0\0\0WAVEfmt " + np.array([16], "<u4").tobytes()
+    header += np.array([3, 1], "<u2").tobytes() + np.array([16_000, 64_000], "<u4").tobytes()
+    header += np.array([4, 32], "<u2").tobytes() + b"data" + np.array([4 * noise.size], "<u4").tobytes()
+    file = tmp_path / "a.wav"
+    file.write_bytes(header + noise.tobytes())
+    recording = Recording(file)
+    _, sounds = read(recording)
+    assert np.abs(joined(sounds)[1]).max() <= 10
+    assert any(note.startswith("50 samples of the sound") for note in recording.found.notes)
+    features = AudioFeatures("audio")
+    samples = [sample for sound in sounds for sample in features.push(sound)]
+    assert all(sample.values is not None and np.isfinite(sample.values).all() for sample in samples)
+
+
+def test_few_large_items_wait() -> None:
+    taken = []
+
+    def items() -> Iterator[int]:
+        for k in range(20):
+            taken.append(k)
+            yield k
+
+    with ahead(items(), lambda item: DEPTH) as there:
+        assert next(there) == 0
+        assert len(taken) <= 4
+        assert list(there) == list(range(1, 20))
