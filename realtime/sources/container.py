@@ -15,7 +15,7 @@ from ..streams.samples import SECOND
 # Recordings. FFmpeg's other formats list files or addresses, are devices, or read whatever they are given.
 _FORMATS: Final = (
     "mov,matroska,avi,flv,mpegts,mpeg,asf,mxf,nut,ogg,rm,wtv,dv,amr,caf,gif,apng,mpjpeg,"
-    "h261,h263,h264,hevc,vvc,m4v,mjpeg,mpegvideo,vc1,ivf,obu,av1,yuv4mpegpipe,"
+    "h261,h263,h264,hevc,vvc,m4v,mjpeg,jpeg_pipe,mpegvideo,vc1,ivf,obu,av1,yuv4mpegpipe,"
     "wav,w64,aiff,au,voc,mp3,aac,ac3,eac3,dts,flac,tta,wv,ape,loas,"
     "tty"  # any text, to say so
 )

@@ -323,3 +323,10 @@ def test_sound_that_ends_long_before_the_pictures_is_not_held_back(tmp_path: Pat
     last = max(k for k, item in enumerate(items) if isinstance(item, Sound))
     assert items[last + 1].originating_time < 40 * SECOND
     assert length([item for item in items if isinstance(item, Sound)]) == 3.0
+
+
+def test_jpegs_without_a_container(tmp_path: Path) -> None:
+    file = tmp_path / "a.mjpeg"
+    file.write_bytes(b"".join(hard_cases.with_exif(jpeg) for jpeg in hard_cases.jpegs(25)))
+    frames, _ = read(Recording(file))
+    assert times(frames) == [k * 40 * MS for k in range(25)]
