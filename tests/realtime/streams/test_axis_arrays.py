@@ -171,14 +171,17 @@ def test_sparse_streams_step_back_too():
     st.integers(1, 100),
 )
 def test_arrays_and_streams_that_are_read_have_one_policy(parts: list[tuple[int, int]], limit: int) -> None:
-    """Stretches of samples every 40 ms, each beginning so many s after the one before ended."""
-    times, begin = [], 0
+    """Stretches of samples every 40 ms, each beginning so many s after the one before ended.
+
+    No gap is as long as the limit: arrays have no durations, so there gaps are a period longer.
+    """
+    times, begin, max_gap = [], 0, limit * SECOND + SECOND // 2
     for jump, n in parts:
         begin += jump * SECOND + STEP
         times += [begin + k * STEP for k in range(n)]
         begin = times[-1]
-    placed = axis_of_arrays({"a": np.array(times)}, limit * SECOND)
-    axis: Axis[int] = Axis(limit * SECOND, times[0])
+    placed = axis_of_arrays({"a": np.array(times)}, max_gap)
+    axis: Axis[int] = Axis(max_gap, times[0])
     read = [one for k, time in enumerate(times) for one in axis.push("a", time, time, time + STEP, k)]
     read += axis.flush()
     assert [times[k] + shift for k, shift in read if shift is not None] == placed.streams["a"].placed.tolist()
