@@ -25,8 +25,12 @@ from ..contracts.errors import UserError
 Status = Literal["ok", "missing", "absent"]
 REPLAY, LIVE, EXTRAS = GROUPS = ("Replay", "Live", "Extras")
 
-# Module of each library that has another name than its distribution.
-MODULES: Final = {"opencv-python-headless": "cv2", "webrtcvad-wheels": "webrtcvad"}
+# Module of each library that has another name than its distribution, or must not be imported directly.
+MODULES: Final = {
+    "opencv-python-headless": "cv2",
+    "webrtcvad-wheels": "webrtcvad",
+    "onnxruntime": "enrapt.bundle.runtime",
+}
 
 
 @dataclass(frozen=True, slots=True)
