@@ -52,7 +52,7 @@ def streams_of(args: argparse.Namespace) -> dict[str, str]:
     streams = {}
     for text in args.stream:
         modality, equals, name = text.partition("=")
-        if not (modality and equals and name) or modality in streams:
+        if not (modality and equals and name) or modality in streams or set(":?") & set(modality):
             raise UserError(f"--stream {text}: give MODALITY=NAME, each modality once")
         streams[modality] = name
     return streams

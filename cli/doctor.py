@@ -12,21 +12,26 @@ import os
 import platform
 import re
 import shlex
+import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from ..contracts.errors import UserError
 
 Status = Literal["ok", "missing", "absent"]
 REPLAY, LIVE, EXTRAS = GROUPS = ("Replay", "Live", "Extras")
 
-# Module of each library that has another name than its distribution.
-MODULES: Final = {"opencv-python-headless": "cv2", "webrtcvad-wheels": "webrtcvad"}
+# Module of each library that has another name than its distribution, or must not be imported directly.
+MODULES: Final = {
+    "opencv-python-headless": "cv2",
+    "webrtcvad-wheels": "webrtcvad",
+    "onnxruntime": "enrapt.bundle.runtime",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +76,12 @@ def libraries() -> Iterator[Finding]:
         if "extra ==" in condition or distribution == "sounddevice":  # which `live` checks
             continue
         try:
-            importlib.import_module(MODULES.get(distribution, distribution.replace("-", "_")))
+            if distribution == "mediapipe":
+                from ..realtime.features.face import import_mediapipe
+
+                import_mediapipe()
+            else:
+                importlib.import_module(MODULES.get(distribution, distribution.replace("-", "_")))
         except (ImportError, OSError) as error:
             if distribution == "mediapipe" and _arm_linux():
                 remedy = "not available for Linux on ARM: enrapt uses sound only"
@@ -123,33 +133,42 @@ def bundle() -> Finding:
 
 def live() -> Iterator[Finding]:
     """Find PortAudio, microphones and cameras."""
+    yield from _sound()
+    yield _cameras_of_linux() if sys.platform == "linux" else _cameras_by_opening()
+
+
+def _sound(patience: float = 10.0) -> Iterator[Finding]:
+    """Find PortAudio and microphones: a child process looks, which may take so many seconds."""
+    command = [sys.executable, "-P", "-m", "enrapt.realtime.sources.microphone_list"]
+    nothing = subprocess.DEVNULL
     try:
-        import sounddevice
-    except (ImportError, OSError) as error:
+        done = subprocess.run(
+            command, stdin=nothing, stdout=subprocess.PIPE, stderr=nothing, timeout=patience
+        )
+        found = json.loads(done.stdout)
+    except subprocess.TimeoutExpired:
+        error, remedy = f"no answer in {patience:g} s", "the sound server hangs: restart it, or log in again"
+        yield Finding(LIVE, "PortAudio", "missing", error, remedy)
+        return
+    except ValueError:  # it has ended without an answer
+        found = {"error": f"its process has failed (exit status {done.returncode})"}
+    if "version" not in found:
         remedy = {
             "linux": "sudo apt install libportaudio2 (Debian, Ubuntu), or your system's PortAudio package",
             "darwin": "brew install portaudio",
         }.get(sys.platform, "pip install --force-reinstall sounddevice")
-        yield Finding(LIVE, "PortAudio", "missing", _line(error), remedy)
-    else:
-        version = sounddevice.get_portaudio_version()[1].partition(",")[0].removeprefix("PortAudio ")
-        yield Finding(LIVE, "PortAudio", "ok", f"{version}, sounddevice {_version('sounddevice')}")
-        yield _microphones(sounddevice)
-    yield _cameras_of_linux() if sys.platform == "linux" else _cameras_by_opening()
-
-
-def _microphones(sounddevice: Any) -> Finding:
-    try:
-        devices = sounddevice.query_devices()
-        default = sounddevice.default.device[0]
-    except sounddevice.PortAudioError as error:
-        return Finding(LIVE, "microphones", "missing", _line(error), "connect one, or start the sound server")
-    inputs = [device for device in devices if device["max_input_channels"] > 0]
-    names = [device["name"] + (" (default)" if device["index"] == default else "") for device in inputs]
-    if not names:
+        yield Finding(LIVE, "PortAudio", "missing", found["error"], remedy)
+        return
+    version = found["version"].partition(",")[0].removeprefix("PortAudio ")
+    yield Finding(LIVE, "PortAudio", "ok", f"{version}, sounddevice {_version('sounddevice')}")
+    if "error" in found:
+        remedy = "connect one, or start the sound server"
+        yield Finding(LIVE, "microphones", "missing", found["error"], remedy)
+    elif not found["names"]:
         remedy = "connect one; in a container or over ssh, give this user access to the sound server"
-        return Finding(LIVE, "microphones", "missing", "none", remedy)
-    return Finding(LIVE, "microphones", "ok", "; ".join(names))
+        yield Finding(LIVE, "microphones", "missing", "none", remedy)
+    else:
+        yield Finding(LIVE, "microphones", "ok", "; ".join(found["names"]))
 
 
 def _cameras_of_linux(devices: Path = Path("/dev"), system: Path = Path("/sys/class/video4linux")) -> Finding:

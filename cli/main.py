@@ -9,8 +9,9 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final, NoReturn
 
+from ..contracts.addresses import without_passwords
 from ..contracts.errors import UserError
 
 # Each is a module of this package with `add_arguments(parser)` and `run(args) -> int`, and imports quickly.
@@ -30,9 +31,23 @@ COMMANDS: Final = {
 }
 
 
+class _Parser(argparse.ArgumentParser):
+    """Its errors quote arguments, among which there may be addresses."""
+
+    _given: Sequence[str] = ()
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        self._given = args
+        return super().parse_known_args(args, namespace)
+
+    def error(self, message: str) -> NoReturn:
+        super().error(without_passwords(message, self._given))
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
-    parser = argparse.ArgumentParser(
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    parser = _Parser(
         prog="enrapt",
         description="Real-time engagement estimation from a webcam and a microphone, with its uncertainty.",
     )
@@ -42,12 +57,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         subparser = subparsers.add_parser(name, help=summary, description=command.__doc__)
         command.add_arguments(subparser)
         subparser.set_defaults(run=command.run)
-    args = parser.parse_args(argv)
+    args = parser.parse_args(arguments)
     try:
         status: int = args.run(args)
         sys.stdout.flush()  # here, where a closed pipe can be handled
     except UserError as error:
-        print(f"enrapt: {' '.join(str(error).split())}", file=sys.stderr)
+        line = " ".join(without_passwords(str(error), arguments).split())
+        print(f"enrapt: {without_passwords(line, arguments)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130

@@ -1,1 +1,3 @@
 """From a trained model to a bundle: one ONNX file that describes itself."""
+
+from .. import contracts as contracts  # switches ONNX Runtime's telemetry off

@@ -3,6 +3,8 @@
 import importlib
 from typing import TYPE_CHECKING, Any, Final
 
+from .. import contracts as contracts  # switches ONNX Runtime's telemetry off
+
 if TYPE_CHECKING:
     from .run import Run as Run
     from .session import LiveSession as LiveSession

@@ -2,12 +2,14 @@
 
 import contextlib
 import ctypes
+import importlib
 import os
 import re
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Final, Self
 
 import numpy as np
@@ -43,7 +45,7 @@ class FaceFeatures:
     def __init__(self, model: Path, landmarks: bool = False) -> None:
         with _mediapipe_muted():
             try:
-                import mediapipe
+                mediapipe = import_mediapipe()
                 from mediapipe.tasks.python import BaseOptions, vision
                 from mediapipe.tasks.python.vision.face_landmarker import FaceLandmarkerResultC
             except ImportError as error:
@@ -186,6 +188,35 @@ class LandmarkerClock:
             self._zero = time - (self._last + 1) * MILLISECOND
         self._last = (time - self._zero) // MILLISECOND
         return self._last
+
+
+class _LazySounddevice(ModuleType):
+    """A stand-in for the module `sounddevice`, which it imports when something of it is used."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # tools ask any module for these
+            raise AttributeError(name)
+        return getattr(importlib.import_module("sounddevice"), name)
+
+
+def import_mediapipe() -> Any:
+    """MediaPipe, without starting PortAudio.
+
+    It imports sounddevice for its own recorder. That starts PortAudio, which asks the sound server: one that
+    hangs would hold up this process for ever, and Ctrl-C with it. Only a microphone's process is to do that.
+
+    Raises:
+        ImportError: it is not installed.
+    """
+    stand_in = _LazySounddevice("sounddevice")
+    try:
+        sys.modules.setdefault("sounddevice", stand_in)  # the program may have imported the real one
+        mediapipe = importlib.import_module("mediapipe")
+        importlib.import_module("mediapipe.tasks.python")
+        return mediapipe
+    finally:
+        if sys.modules["sounddevice"] is stand_in:
+            del sys.modules["sounddevice"]
 
 
 # Log lines of MediaPipe, TensorFlow Lite and absl when a landmarker is created without an error.

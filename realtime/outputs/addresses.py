@@ -36,6 +36,8 @@ def destination(address: str) -> Destination:
         UserError: no such kind of output, an address of another form, or a package is not installed.
     """
     scheme, _, target = ("jsonl:-" if address == "-" else address).partition(":")
+    if scheme in ("jsonl", "csv", "parquet") and "://" in target:
+        raise UserError(f"{scheme}:{without_password(target)}: give a file; that is an address")
     if scheme in ("jsonl", "csv") and target:
         return file_destination(address, scheme, target)
     if scheme == "parquet" and target:  # packages are imported only when they are used
@@ -65,8 +67,9 @@ def destination(address: str) -> Destination:
 def _page_opening(address: str, target: str) -> PageOpening:
     host, _, port = target.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")  # of an IPv6 address
-    if (port or host) and not (port.isascii() and port.isdecimal() and int(port) < 65536):
-        raise UserError(f"{address}: give ui, ui:PORT or ui:HOST:PORT")
+    numbered = port.isascii() and port.isdecimal() and int(port) < 65536
+    if ((port or host) and not numbered) or set("/@?#=&") & set(host):
+        raise UserError(f"{without_password(address)}: give ui, ui:PORT or ui:HOST:PORT")
 
     def serve() -> "PageServer":
         try:

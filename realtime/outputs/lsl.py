@@ -8,6 +8,7 @@ import platform
 import time
 from typing import Any, Final
 
+from ...contracts.addresses import without_password
 from ...contracts.errors import UserError
 from ..engine.columns import Column, numbers, signals
 from ..engine.estimate import Estimate, Latency
@@ -108,5 +109,7 @@ def _quantity(column: Column) -> str:
 def lsl_destination(address: str, name: str) -> Destination:
     """The output of `lsl:` or `lsl:NAME`."""
     if name.startswith("//") or not name.isprintable():
-        raise UserError(f"{address!r}: give lsl: or lsl:NAME; inlets find the stream by its name")
+        raise UserError(
+            f"{without_password(address)!r}: give lsl: or lsl:NAME; inlets find the stream by its name"
+        )
     return Destination(address, lambda: LslOutput(name or "enrapt"), reopen=False)

@@ -2,6 +2,7 @@
 
 import http.client
 import os
+import re
 import socket
 import stat
 import sys
@@ -12,6 +13,7 @@ from urllib.parse import SplitResult, urlsplit
 from ...contracts.addresses import without_password
 from ...contracts.errors import UserError
 
+_ADDRESS: Final = re.compile(r"(rtsp|http)s?://", re.IGNORECASE)
 _TIMEOUT: Final = 2.0  # s; OpenCV has waited already
 
 
@@ -24,12 +26,12 @@ def camera_of(source: int | str) -> int | str:
     text = str(source)
     if text.isdecimal():
         return f"/dev/video{int(text)}" if sys.platform == "linux" else int(text)
-    if text.startswith("/dev/") or urlsplit(text).scheme in ("rtsp", "rtsps", "http", "https"):
+    if text.startswith("/dev/") or _ADDRESS.match(text):
         return text
     if Path(text).is_file():
         raise UserError(f"{text}: a recording, not a camera; use: enrapt replay {text}")
     remedy = "give an index (0), a device (/dev/video0) or an address (rtsp://… or http://…)"
-    raise UserError(f"camera {text}: {remedy}; recordings are for: enrapt replay")
+    raise UserError(f"camera {without_password(text)}: {remedy}; recordings are for: enrapt replay")
 
 
 def diagnose_camera(camera: int | str, reason: str) -> str:
@@ -43,7 +45,7 @@ def diagnose_camera(camera: int | str, reason: str) -> str:
     if reason not in ("closed", "dark", "silent"):
         return f"camera {without_password(text)}: {reason}"
     if "://" in text:
-        return f"camera {without_password(text)}: {_diagnose_address(urlsplit(text))}"
+        return f"camera {without_password(text)}: {_diagnose_address(text)}"
     if isinstance(camera, int):
         return f"camera {camera}: gives no picture; is it plugged in, and is this program allowed to use it?"
     return f"camera {text}: {_diagnose_device(Path(text))}"
@@ -93,9 +95,15 @@ def _users(device: Path) -> list[str]:
     return users
 
 
-def _diagnose_address(address: SplitResult) -> str:
+def _diagnose_address(text: str) -> str:
+    """Why it gives no picture. Python's own messages are not quoted where they have the address in them."""
     try:
-        host, port = address.hostname or "", address.port
+        address = urlsplit(text)
+        host = address.hostname or ""
+    except ValueError:
+        return "the host is not a name or a number; check the brackets"
+    try:
+        port = address.port
     except ValueError:
         return "the port is not a number from 0 to 65535"
     if not host:
@@ -111,6 +119,8 @@ def _diagnose_address(address: SplitResult) -> str:
         return "connection refused; is the camera's server running, and is this its port?"
     except TimeoutError:
         return "does not answer; is the camera switched on and in this network?"
+    except (ValueError, http.client.InvalidURL):
+        return "the address has characters that it may not have; write them as %XX"
     except (OSError, http.client.HTTPException) as error:
         return f"does not answer as a camera does ({' '.join(str(error).split()) or type(error).__name__})"
 

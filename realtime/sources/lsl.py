@@ -7,6 +7,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ...contracts.addresses import without_password
 from ...contracts.errors import UserError
 from ..features.downmix import Downmix
 from ..features.resampling import RATE
@@ -53,7 +54,7 @@ class LslStream(Device):
         super().__init__()
         scheme, _, self._name = address.partition(":")
         if scheme != "lsl" or not self._name or ("'" in self._name and '"' in self._name):
-            raise UserError(f"{modality} {address}: give lsl:NAME, the name of a stream")
+            raise UserError(f"{modality} {without_password(address)}: give lsl:NAME, the name of a stream")
         self.name = modality
         self.offer = Offer(modality, None, required=True)
         self.source = address

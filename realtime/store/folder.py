@@ -37,6 +37,7 @@ stops there without an error and reports what is lost; it also detects a changed
 import contextlib
 import datetime
 import importlib.metadata
+import io
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Generic, Self
@@ -48,6 +49,7 @@ from ...contracts.files import PartFile
 from ..engine.estimate import Estimate
 from ..streams.samples import SECOND, Observation, Sample
 from .messages import END, write_whole
+from .private import make_private, private
 from .tables import Encoder, Row, Table, Tables
 
 VERSION: Final = 1
@@ -79,7 +81,7 @@ class _Log(Generic[Row]):
         self._table = table
         self._encoder = Encoder(table.schema)
         self._waiting: list[Any] = []
-        self._file = path.open("xb", buffering=0)
+        self._file = io.FileIO(path, "x", opener=private)
         self.close = self._file.close
 
     def begin(self) -> None:
@@ -114,7 +116,7 @@ class SessionWriter:
     but the session counts as not ended. After a write error, which is raised once, further calls do nothing.
 
     Args:
-        folder: created if missing; otherwise it must be empty.
+        folder: created if missing; otherwise it must be empty. It gets mode 700, and its files 600.
         description: JSON content for `session.json`, with `schemas` and, for a schema that is not known,
             `dims`: see above; in the order of observations.
 
@@ -146,6 +148,7 @@ class SessionWriter:
             folder.mkdir(parents=True, exist_ok=True)
             if any(folder.iterdir()):
                 raise UserError(f"{folder}: is not empty; give a new folder for the session")
+            make_private(folder)
             try:
                 for table in tables:
                     log = self._logs[table.name] = _Log(path_of(folder, table.name), table)
@@ -213,6 +216,7 @@ class SessionWriter:
     def _write_json(self) -> None:
         text = msgspec.json.format(msgspec.json.encode(self._session), indent=2) + b"\n"
         with PartFile(self._folder / JSON) as stream:
+            make_private(Path(stream.name))  # before there is anything in it
             stream.write(text)
 
     @contextlib.contextmanager

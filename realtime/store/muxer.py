@@ -6,7 +6,6 @@ Here both waits are limited to a quarter of a second, so a stream that stops doe
 
 import contextlib
 import io
-import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from numpy.typing import NDArray
 
 from ..features.resampling import RATE
 from .messages import write_whole
+from .private import private
 
 _HOLD: Final = 250  # ms; that one stream waits for the other, and the length of a cluster
 _MUXER: Final = {
@@ -60,7 +60,7 @@ class MediaFile:
     """
 
     def __init__(self, path: Path) -> None:
-        self._file = io.FileIO(path, "x+", opener=_private)
+        self._file = io.FileIO(path, "x+", opener=private)
         self._end = 0
         self.error: OSError | None = None
         self.seek, self.tell, self.close = self._file.seek, self._file.tell, self._file.close
@@ -165,8 +165,3 @@ def jpeg_size(jpeg: bytes) -> tuple[int, int]:
             size = int.from_bytes(jpeg[at + 7 : at + 9]), int.from_bytes(jpeg[at + 5 : at + 7])
         at += 1 if marker == 0xFF else 2 + int.from_bytes(jpeg[at + 2 : at + 4])
     return (0, 0)
-
-
-def _private(path: str, flags: int) -> int:
-    """Opens for the owner alone: faces and voices are personal data."""
-    return os.open(path, flags, 0o600)

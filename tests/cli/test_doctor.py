@@ -16,6 +16,7 @@ from enrapt.cli import doctor, view
 from enrapt.cli.doctor import LIVE, REPLAY, Finding
 from enrapt.cli.main import main
 from enrapt.realtime.features.face_model import SHA256
+from tests.support.microphone import DRIVER
 
 
 @pytest.fixture(autouse=True)
@@ -129,10 +130,18 @@ def test_without_the_shipped_bundle(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     assert "no such bundle" in finding.found
 
 
-def test_without_portaudio(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (tmp_path / "sounddevice.py").write_text("raise OSError('PortAudio library not found')")
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "sounddevice", raising=False)
+@pytest.fixture
+def driver(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None]:
+    """Replaces sounddevice in child processes."""
+    (tmp_path / "sounddevice.py").write_text(
+        DRIVER + 'get_portaudio_version = lambda: (0, "PortAudio V19, x")\n'
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    return lambda **what: monkeypatch.setenv("DRIVER", json.dumps(what))
+
+
+def test_without_portaudio(monkeypatch: pytest.MonkeyPatch, driver: Callable[..., None]) -> None:
+    driver(absent=True)
     monkeypatch.setattr(sys, "platform", "linux")
     portaudio, cameras = doctor.live()
     assert portaudio == Finding(
@@ -145,21 +154,31 @@ def test_without_portaudio(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     assert cameras.name == "cameras"
 
 
-def device(index: int, name: str, inputs: int) -> dict[str, Any]:
-    return {"index": index, "name": name, "max_input_channels": inputs}
+def test_microphones_are_the_devices_with_inputs(driver: Callable[..., None]) -> None:
+    driver(names=["Webcam", "Headset"], default=1)
+    portaudio, microphones = doctor._sound()
+    version = importlib.metadata.version("sounddevice")
+    assert portaudio == Finding(LIVE, "PortAudio", "ok", f"V19, sounddevice {version}")
+    assert microphones == Finding(LIVE, "microphones", "ok", "Webcam; Headset (default)")
+    driver(names=[])
+    _, microphones = doctor._sound()
+    assert microphones.status == "missing"
+    assert microphones.remedy
 
 
-def test_microphones_are_the_devices_with_inputs() -> None:
-    sounddevice = SimpleNamespace(
-        query_devices=lambda: [device(0, "Speakers", 0), device(1, "Webcam", 1), device(2, "Headset", 2)],
-        default=SimpleNamespace(device=(2, 0)),
-        PortAudioError=RuntimeError,
-    )
-    assert doctor._microphones(sounddevice) == Finding(LIVE, "microphones", "ok", "Webcam; Headset (default)")
-    sounddevice.query_devices = lambda: [device(0, "Speakers", 0)]
-    finding = doctor._microphones(sounddevice)
-    assert finding.status == "missing"
-    assert finding.remedy
+def test_a_sound_server_that_hangs(driver: Callable[..., None]) -> None:
+    driver(hang=True)
+    (portaudio,) = doctor._sound(patience=2)
+    assert (portaudio.status, portaudio.found) == ("missing", "no answer in 2 s")
+    assert "restart it" in portaudio.remedy
+
+
+def test_a_driver_that_crashes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "sounddevice.py").write_text("import os; os.abort()")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    (portaudio,) = doctor._sound()
+    assert portaudio.status == "missing"
+    assert "failed" in portaudio.found
 
 
 def test_linux_cameras_are_found_by_their_capture_node(

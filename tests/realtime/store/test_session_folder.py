@@ -2,7 +2,9 @@
 
 import datetime
 import json
+import os
 import shutil
+import stat
 import subprocess
 import sys
 import textwrap
@@ -49,6 +51,27 @@ def test_what_was_recorded_is_read_back_to_the_bit(small):
     assert reader.summary == {"ticks": 52}
     assert reader.ended == 51 * TICK + 7_000_000
     assert sorted(path.name for path in folder.iterdir()) == sorted([*ARROWS, "session.json"])
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no such permissions")
+@pytest.mark.parametrize("mask", [0, 0o022, 0o077])
+@pytest.mark.parametrize("there", [False, True])
+def test_only_its_owner_may_read_any_of_it(mask, there, tmp_path):
+    folder = tmp_path / "studies" / "session"
+    before = os.umask(mask)
+    try:
+        if there:
+            folder.mkdir(parents=True)
+        with SessionWriter(folder, DESCRIPTION) as writer:
+            written = {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
+            assert written == dict.fromkeys([*ARROWS, "session.json"], 0o600)
+            writer.mark(0, "begin")
+            writer.close({})
+        assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        assert stat.S_IMODE(folder.parent.stat().st_mode) == 0o777 & ~mask
+    finally:
+        os.umask(before)
 
 
 def test_the_vectors_that_are_read_may_be_written_to(small):
