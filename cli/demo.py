@@ -37,7 +37,8 @@ def run(args: argparse.Namespace) -> int:
     )
     source = MediaSource(CLIP, face_model=face_model_of(args))
     estimates: list[Estimate] = []
-    status = show(Run(source, to=[f"jsonl:{folder / 'estimates.jsonl'}"], warn=warn), each=estimates.append)
+    run = Run(source, to=[f"jsonl:{folder / 'estimates.jsonl'}"], overwrite=True, warn=warn)
+    status = show(run, each=estimates.append)
     draw_timeline(estimates, folder / "engagement.png", "The demo clip: engagement, and its inputs")
     print(f"\nWritten to {folder}: estimates.jsonl (a line a tick), engagement.png (a plot of them)")
     return status

@@ -66,6 +66,7 @@ def run(args: argparse.Namespace) -> int:
         context=context_of(args),
         offsets=offsets_of(args),
         audio_channel=args.audio_channel,
+        overwrite=args.overwrite,
         warn=warn,
     )
     return show(session, duration=args.duration, stats=args.stats)

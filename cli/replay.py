@@ -87,6 +87,7 @@ def run(args: argparse.Namespace) -> int:
         context=context_of(args),
         offsets=offsets_of(args),
         timing=args.timing,
+        overwrite=args.overwrite,
         warn=warn,
     )
     status = show(replay)

@@ -2,7 +2,6 @@
 
 import atexit
 import contextlib
-import json
 import math
 import signal
 import sys
@@ -13,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from ..contracts.files import write_atomically
+from .stats import StatsFile
 
 if TYPE_CHECKING:
     from ..realtime.engine.estimate import Estimate
@@ -42,31 +41,30 @@ def show(
 
     live = bool(run.source.devices) or run.source.name == "live"
     broken: SourceFailure | None = None
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(run)
-        if live:
-            print(f"live: {devices(run)}; Ctrl-C ends it", file=sys.stderr)
-        else:
-            print(_plan(run), file=sys.stderr)
-        if run.page is not None:
-            print(f"page: {run.page.address}", file=sys.stderr)
-        view = stack.enter_context(View(run))
-        began = time.perf_counter()
-        with signals(run.stop) as received:
-            try:
-                for estimate in run:
-                    assert run.observation is not None
-                    view.update(estimate, run.observation)
-                    each(estimate)
-                    if duration is not None and estimate.tick >= duration * run.rate:
-                        break
-            except SourceFailure as error:
-                broken = error
-        wall = time.perf_counter() - began
-        page = None if live or received else run.outputs.keep_page()
-    if stats is not None:
-        content = run.summary() | {"problems": problems(run, broken)}
-        write_atomically(stats, json.dumps(content, indent=2).encode() + b"\n")
+    with StatsFile(stats, run) as stats_file:
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(run)
+            if live:
+                print(f"live: {devices(run)}; Ctrl-C ends it", file=sys.stderr)
+            else:
+                print(_plan(run), file=sys.stderr)
+            if run.page is not None:
+                print(f"page: {run.page.address}", file=sys.stderr)
+            view = stack.enter_context(View(run))
+            began = time.perf_counter()
+            with signals(run.stop) as received:
+                try:
+                    for estimate in run:
+                        assert run.observation is not None
+                        view.update(estimate, run.observation)
+                        each(estimate)
+                        if duration is not None and estimate.tick >= duration * run.rate:
+                            break
+                except SourceFailure as error:
+                    broken = error
+            wall = time.perf_counter() - began
+            page = None if live or received else run.outputs.keep_page()
+        stats_file.write(run.summary() | {"problems": problems(run, broken)})
     status = 130 if received and not live else 0
     for line in run.source.notes:
         print(f"enrapt: {run.source.name}: {line}", file=sys.stderr)

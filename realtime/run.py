@@ -48,10 +48,11 @@ class Run(Controls):
         context: raw values of the bundle's context modalities, constant over the run.
         offsets: seconds to add to the times of a modality, by its name: its clock is off, or it is late.
         timing: whether outputs get latencies; without them, two replays give the same bytes.
+        overwrite: replace output files that exist; otherwise this run's get another name, which `warn` says.
         warn: called with a line for people when an output is lost or back, from any thread.
 
     Attributes:
-        source, to, record, timing: as given.
+        source, to, record, timing, overwrite: as given.
         bundle, outputs, recorder: opened on entering.
         rate: ticks per second; 0 before entering.
         wanted: the modalities that the bundle takes, and what each comes from.
@@ -73,6 +74,7 @@ class Run(Controls):
         context: Mapping[str, Sequence[float]] | None = None,
         offsets: Mapping[str, float] | None = None,
         timing: bool = True,
+        overwrite: bool = False,
         warn: Callable[[str], None] = lambda line: print(line, file=sys.stderr),
     ) -> None:
         super().__init__()
@@ -82,7 +84,7 @@ class Run(Controls):
         self.source.keeps_media, self.source.warn = keep_media, warn
         self.rate = 0
         self.statistics = Statistics()
-        self.to, self.record, self.timing = to, record, timing
+        self.to, self.record, self.timing, self.overwrite = to, record, timing, overwrite
         self._bundle, self._context, self._warn, self._offsets = bundle, context, warn, offsets
         self.recorder: Recorder | None = None
         self._thread: threading.Thread | None = None
@@ -100,7 +102,8 @@ class Run(Controls):
             self.source.open(self.wanted, self.rate)
             stack.callback(self.source.close)
             live = self.source.clock is not None
-            self.outputs = stack.enter_context(Outputs(self.to, live=live, warn=self._warn))
+            outputs = Outputs(self.to, live=live, warn=self._warn, overwrite=self.overwrite)
+            self.outputs = stack.enter_context(outputs)
             if self.record is not None:
                 from .recorder import Recorder  # which needs pyarrow
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from ...contracts.errors import UserError
@@ -10,7 +11,7 @@ from ..streams.counts import Counts
 from ..streams.samples import Observation
 from .addresses import PageOpening, destination
 from .delivery import Delivery
-from .output import Output
+from .output import Destination, Opening, Output
 
 if TYPE_CHECKING:
     from ..page.server import PageServer
@@ -28,7 +29,9 @@ class Outputs:
         addresses: see `addresses.destination`.
         live: whether estimates must not wait for outputs: each has a queue that drops the oldest. Otherwise
             nothing is dropped, files are written in the caller's thread, and their errors are raised.
-        warn: called with one line when an output is lost and when it is back, from any thread.
+        warn: called with one line when an output is lost and when it is back, and when a file gets another
+            name than asked for, from any thread.
+        overwrite: replace files that exist; otherwise this run's get another name.
 
     Attributes:
         page: the page's server, None if no address names one.
@@ -39,8 +42,16 @@ class Outputs:
             cannot be written any more.
     """
 
-    def __init__(self, addresses: Sequence[str], *, live: bool, warn: Callable[[str], None]) -> None:
-        destinations = [destination(address) for address in addresses]
+    def __init__(
+        self,
+        addresses: Sequence[str],
+        *,
+        live: bool,
+        warn: Callable[[str], None],
+        overwrite: bool = False,
+    ) -> None:
+        destinations = [destination(address, Opening(overwrite, warn)) for address in addresses]
+        _check_distinct(destinations)
         if sum(isinstance(one, PageOpening) for one in destinations) > 1:
             raise UserError("ui, ws and http name one server; give one of them, once")
         self.page: PageServer | None = None
@@ -96,3 +107,14 @@ class Outputs:
                 failure = failure or failed
         if failure is not None and kind is None:
             raise failure
+
+
+def _check_distinct(destinations: Sequence[Destination]) -> None:
+    """Refuse two outputs to one file: their lines would be mixed."""
+    seen: dict[Path, str] = {}
+    for one in destinations:
+        if one.path is not None and not one.path.is_char_device():
+            path = one.path.resolve()
+            if path in seen:
+                raise UserError(f"{seen[path]} and {one.address} are one file; give each output its own")
+            seen[path] = one.address

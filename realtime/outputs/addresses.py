@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from ...contracts.addresses import without_password
 from ...contracts.errors import UserError
 from .files import file_destination
-from .output import Destination
+from .output import Destination, Opening
 
 if TYPE_CHECKING:
     from ..page.server import PageServer
@@ -23,7 +23,7 @@ class PageOpening(Destination):
     open: Callable[[], "PageServer"]
 
 
-def destination(address: str) -> Destination:
+def destination(address: str, opening: Opening | None = None) -> Destination:
     """The output of an address, not open yet.
 
     Args:
@@ -31,17 +31,19 @@ def destination(address: str) -> Destination:
             `ui`, `ui:PORT`, `ui:HOST:PORT` (or `ws`, `http`: other names of that server; without a host only
             this machine can connect). `parquet:FILE`, `lsl:NAME`, `osc://…`, `mqtt://…` and `mqtts://…`: see
             their modules.
+        opening: of a file.
 
     Raises:
         UserError: no such kind of output, an address of another form, or a package is not installed.
     """
+    opening = opening or Opening()
     scheme, _, target = ("jsonl:-" if address == "-" else address).partition(":")
     if scheme in ("jsonl", "csv") and target:
-        return file_destination(address, scheme, target)
+        return file_destination(address, scheme, target, opening)
     if scheme == "parquet" and target:  # packages are imported only when they are used
         from .parquet import parquet_destination
 
-        return parquet_destination(address, target)
+        return parquet_destination(address, target, opening)
     if scheme == "lsl":
         from .lsl import lsl_destination
 

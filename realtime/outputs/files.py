@@ -1,6 +1,7 @@
 """Files of estimates: JSON Lines and CSV here, Parquet in `parquet`.
 
 A file is `FILE.part` while the run lasts and gets its name when the run ends, so `FILE` is always complete.
+Files that exist, and those of other runs, are kept; see `contracts.owned`.
 """
 
 import contextlib
@@ -15,11 +16,11 @@ from typing import BinaryIO, Final, Protocol
 import msgspec
 
 from ...contracts.errors import UserError
-from ...contracts.files import PartFile
+from ...contracts.owned import OwnedFile
 from ..engine.columns import Column, columns
 from ..engine.estimate import Estimate
 from ..streams.samples import Observation
-from .output import Destination
+from .output import Destination, Opening
 
 
 class Format(Protocol):
@@ -39,10 +40,10 @@ class FileOutput:
     After a failure what was written stays, readable, as `FILE.part`; without an estimate nothing stays.
     """
 
-    def __init__(self, address: str, target: PartFile | BinaryIO, encoding: Format) -> None:
+    def __init__(self, address: str, target: OwnedFile | BinaryIO, encoding: Format) -> None:
         self._address, self._format = address, encoding
-        self._part = target if isinstance(target, PartFile) else None
-        self._stream = target.stream if isinstance(target, PartFile) else target
+        self._part = target if isinstance(target, OwnedFile) else None
+        self._stream = target.stream if isinstance(target, OwnedFile) else target
         self._rows = 0
 
     def write(self, estimate: Estimate, observation: Observation) -> None:
@@ -92,16 +93,17 @@ class FileOutput:
             raise UserError(f"{self._address}: cannot be written ({error.strerror})") from None
 
 
-def file_destination(address: str, scheme: str, path: str) -> Destination:
+def file_destination(address: str, scheme: str, path: str, opening: Opening) -> Destination:
     """A file, or standard output for `-`, in the format `jsonl` or `csv`."""
-    return Destination(address, lambda: _open(address, _FORMATS[scheme](), path), reopen=False)
 
+    def open_it() -> FileOutput:
+        encoding = _FORMATS[scheme]()
+        if path == "-":
+            sys.stdout.flush()
+            return FileOutput(address, os.fdopen(os.dup(sys.stdout.fileno()), "wb"), encoding)
+        return open_file(address, encoding, Path(path), opening, lines=True)
 
-def _open(address: str, encoding: Format, path: str) -> FileOutput:
-    if path == "-":
-        sys.stdout.flush()
-        return FileOutput(address, os.fdopen(os.dup(sys.stdout.fileno()), "wb"), encoding)
-    return open_file(address, encoding, Path(path))
+    return Destination(address, open_it, reopen=False, path=Path(path))
 
 
 def is_stream(path: Path) -> bool:
@@ -109,13 +111,15 @@ def is_stream(path: Path) -> bool:
     return path.exists() and not path.is_file() and not path.is_dir()
 
 
-def open_file(address: str, encoding: Format, path: Path) -> FileOutput:
-    """A file, or a stream; if `path` is a link to a file, that file is replaced."""
+def open_file(address: str, encoding: Format, path: Path, opening: Opening, lines: bool) -> FileOutput:
+    """A file, or a stream; if `path` is a link to a file, that file is meant. `lines`: see `OwnedFile`."""
     if path.is_dir():
         raise UserError(f"{address}: is a folder; name a file in it")
     try:
-        target = path.open("wb") if is_stream(path) else PartFile(path.resolve())
-        return FileOutput(address, target, encoding)
+        if is_stream(path):
+            return FileOutput(address, path.open("wb"), encoding)
+        owned = OwnedFile(path.resolve(), overwrite=opening.overwrite, lines=lines, warn=opening.warn)
+        return FileOutput(address, owned, encoding)
     except OSError as error:
         raise UserError(
             f"{address}: cannot be written ({error.strerror}); name a file in a folder that you may write to"

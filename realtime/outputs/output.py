@@ -1,7 +1,9 @@
 """The contract of outputs."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from ..engine.estimate import Estimate
@@ -27,9 +29,18 @@ class Output(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Opening:
+    """How files are opened."""
+
+    overwrite: bool = False  # replace a file that exists
+    warn: Callable[[str], None] = lambda line: print(line, file=sys.stderr)  # of another name, of a recovery
+
+
+@dataclass(frozen=True, slots=True)
 class Destination:
     """An output that can be opened."""
 
     address: str  # as the user gave it, without passwords
     open: Callable[[], Output]  # raises OSError (not reachable now) or UserError (the address is wrong)
     reopen: bool  # when it is lost: a server may come back, a file does not
+    path: Path | None = None  # of a file, as given
