@@ -29,20 +29,26 @@ def show(
 ) -> int:
     """Run until the end, a signal, or for `duration` seconds; print the summary; give the exit status.
 
-    0: done. 1: the recording is damaged; the estimates are of what could be read. 130: interrupted.
+    0: done. 1: the recording is damaged, and the estimates are of what could be read, or an output has lost
+    some. 130: interrupted.
 
     Args:
         stats: where to write the summary as JSON, too.
         each: called with every estimate.
     """
+    from ..realtime.outputs.output import OutputFailure
     from ..realtime.sources.source import SourceFailure
     from .summary import summary
     from .view import View, devices
 
     live = bool(run.source.devices) or run.source.name == "live"
     broken: SourceFailure | None = None
+    wall, page = 0.0, None
     with StatsFile(stats, run) as stats_file:
-        with contextlib.ExitStack() as stack:
+        with (
+            contextlib.suppress(OutputFailure),
+            contextlib.ExitStack() as stack,
+        ):  # they are among the problems
             stack.enter_context(run)
             if live:
                 print(f"live: {devices(run)}; Ctrl-C ends it", file=sys.stderr)
@@ -62,14 +68,22 @@ def show(
                             break
                 except SourceFailure as error:
                     broken = error
+                except OutputFailure:
+                    pass
             wall = time.perf_counter() - began
             page = None if live or received else run.outputs.keep_page()
-        stats_file.write(run.summary() | {"problems": problems(run, broken)})
-    status = 130 if received and not live else 0
+        lines = problems(run, broken)
+        status = 130 if received and not live else 0
+        try:
+            stats_file.write(run.summary() | {"problems": lines})
+        except OSError as error:
+            warn(f"--stats {stats}: cannot be written ({error.strerror})")
+            status = status or 1
     for line in run.source.notes:
         print(f"enrapt: {run.source.name}: {line}", file=sys.stderr)
-    for line in problems(run, broken):
-        print(f"enrapt: {run.source.name}: {line}", file=sys.stderr)
+    for line in lines:
+        of_source = "" if line in run.outputs.failures else f"{run.source.name}: "
+        print(f"enrapt: {of_source}{line}", file=sys.stderr)
         status = 1 if broken is not None else status or 1
     # Not between the estimates, where they go to standard output.
     stream = sys.stderr if any(address.split(":")[-1] == "-" for address in run.to) else sys.stdout
@@ -84,13 +98,13 @@ def show(
 
 
 def problems(run: "Run", failure: "SourceFailure | None") -> list[str]:
-    """What of the source failed or could not be read, a line each.
+    """What of the source or an output failed, or could not be read, a line each.
 
     Args:
         failure: what ended the iteration early.
     """
     last = [] if failure is None else [f"{failure}; the estimates are of what came before"]
-    return [*run.source.problems, *last]
+    return [*run.source.problems, *run.outputs.failures, *last]
 
 
 def _plan(run: "Run") -> str:

@@ -11,7 +11,7 @@ from ..streams.counts import Counts
 from ..streams.samples import Observation
 from .addresses import PageOpening, destination
 from .delivery import Delivery
-from .output import Destination, Opening, Output
+from .output import Destination, Opening, Output, OutputFailure
 
 if TYPE_CHECKING:
     from ..page.server import PageServer
@@ -36,10 +36,11 @@ class Outputs:
     Attributes:
         page: the page's server, None if no address names one.
         counts: of estimates and marks by address, of the outputs that may drop some.
+        failures: of each output that lost something by a failure, a line; complete after leaving.
 
     Raises:
-        UserError: at construction, an address is wrong, or a file cannot be written; later, not live, a file
-            cannot be written any more.
+        UserError: at construction, an address is wrong, or a file cannot be written.
+        OutputFailure: later, not live, a file cannot be written any more.
     """
 
     def __init__(
@@ -75,14 +76,19 @@ class Outputs:
                 opened.callback(self._outputs[-1].close, False)
             opened.pop_all()
         self._written = False
+        self._failures: list[str] = []  # of those that are written in the caller's thread
 
     def write(self, estimate: Estimate, observation: Observation) -> None:
         """As `Output.write`; raises BrokenPipeError when the reader of standard output has gone."""
         self._written = True
         if any(delivery.reader_gone for delivery in self._deliveries):
             raise BrokenPipeError
-        for output in self._outputs:
-            output.write(estimate, observation)
+        try:
+            for output in self._outputs:
+                output.write(estimate, observation)
+        except OutputFailure as error:
+            self._failures.append(str(error))
+            raise
 
     def mark(self, t: float, label: str) -> None:
         for output in self._outputs:
@@ -94,16 +100,24 @@ class Outputs:
             self._outputs.remove(self.page)
         return self.page
 
+    @property
+    def failures(self) -> list[str]:
+        lines = [*self._failures, *(line for delivery in self._deliveries if (line := delivery.failure))]
+        if self.page is not None and (failed := self.page.counts.dropped["failed"]):
+            lines.append(f"the page: {failed} estimates and marks failed")
+        return lines
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         stopped = kind is not None and issubclass(kind, (KeyboardInterrupt, UserError, BrokenPipeError))
-        failure: UserError | None = None
+        failure: OutputFailure | None = None
         for output in self._outputs:
             try:
                 output.close(kind is None or (stopped and self._written))
-            except UserError as failed:
+            except OutputFailure as failed:
+                self._failures.append(str(failed))
                 failure = failure or failed
         if failure is not None and kind is None:
             raise failure

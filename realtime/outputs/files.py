@@ -6,9 +6,11 @@ Files that exist, and those of other runs, are kept; see `contracts.owned`.
 
 import contextlib
 import csv
+import errno
 import io
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol
@@ -20,7 +22,9 @@ from ...contracts.owned import OwnedFile
 from ..engine.columns import Column, columns
 from ..engine.estimate import Estimate
 from ..streams.samples import Observation
-from .output import Destination, Opening
+from .output import Destination, Opening, OutputFailure
+
+_READER: Final = 2.0  # s that a pipe waits for its first reader
 
 
 class Format(Protocol):
@@ -90,11 +94,15 @@ class FileOutput:
             raise
         except OSError as error:
             self._abandon()
-            raise UserError(f"{self._address}: cannot be written ({error.strerror})") from None
+            raise OutputFailure(f"{self._address}: cannot be written ({error.strerror})") from None
 
 
 def file_destination(address: str, scheme: str, path: str, opening: Opening) -> Destination:
     """A file, or standard output for `-`, in the format `jsonl` or `csv`."""
+
+    if Path(path).is_fifo():
+        pipe = NamedPipe(address, _FORMATS[scheme], Path(path))
+        return Destination(address, pipe.open, reopen=True, path=Path(path))
 
     def open_it() -> FileOutput:
         encoding = _FORMATS[scheme]()
@@ -104,6 +112,31 @@ def file_destination(address: str, scheme: str, path: str, opening: Opening) -> 
         return open_file(address, encoding, Path(path), opening, lines=True)
 
     return Destination(address, open_it, reopen=False, path=Path(path))
+
+
+class NamedPipe:
+    """A pipe whose reader may not be there yet, may leave, and may come back."""
+
+    def __init__(self, address: str, encoding: Callable[[], Format], path: Path) -> None:
+        self._address, self._format, self._path = address, encoding, path
+        self._patience = _READER  # s
+
+    def open(self) -> FileOutput:
+        """Open it; the first call waits a while for a reader. Raises OSError if there is none."""
+        deadline = time.monotonic() + self._patience
+        self._patience = 0.0
+        while True:
+            try:
+                descriptor = os.open(self._path, os.O_WRONLY | os.O_NONBLOCK)
+            except OSError as error:
+                if error.errno != errno.ENXIO:
+                    raise
+                if time.monotonic() >= deadline:
+                    raise OSError("no program reads it") from None
+                time.sleep(0.01)
+            else:
+                os.set_blocking(descriptor, True)
+                return FileOutput(self._address, os.fdopen(descriptor, "wb"), self._format())
 
 
 def is_stream(path: Path) -> bool:

@@ -6,8 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from ...contracts.errors import UserError
 from ..engine.estimate import Estimate
 from ..streams.samples import Observation
+
+
+class OutputFailure(UserError):
+    """A file or stream cannot be written any more; what was written before stays, and other outputs go on."""
 
 
 class Output(Protocol):
@@ -18,7 +23,7 @@ class Output(Protocol):
 
         Raises:
             OSError: the connection is lost.
-            UserError: the file cannot be written any more.
+            OutputFailure: the file cannot be written any more.
         """
 
     def mark(self, t: float, label: str) -> None:
