@@ -5,12 +5,14 @@ one line. 130: interrupted. 141: the reader of the output has closed it (SIGPIPE
 """
 
 import argparse
+import contextlib
 import importlib
 import os
 import sys
 from collections.abc import Sequence
 from typing import Final
 
+from ..contracts.console import Lenient, reserve_standard_descriptors
 from ..contracts.errors import UserError
 
 # Each is a module of this package with `add_arguments(parser)` and `run(args) -> int`, and imports quickly.
@@ -43,9 +45,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         command.add_arguments(subparser)
         subparser.set_defaults(run=command.run)
     args = parser.parse_args(argv)
+    reserve_standard_descriptors()
+    with contextlib.redirect_stderr(Lenient(sys.stderr)):
+        return _run(args)
+
+
+def _run(args: argparse.Namespace) -> int:
     try:
         status: int = args.run(args)
-        sys.stdout.flush()  # here, where a closed pipe can be handled
+        if sys.stdout is not None:
+            sys.stdout.flush()  # here, where a closed pipe can be handled
     except UserError as error:
         print(f"enrapt: {' '.join(str(error).split())}", file=sys.stderr)
         return 2

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from ..contracts.console import say
 from .stats import StatsFile
 
 if TYPE_CHECKING:
@@ -51,11 +52,11 @@ def show(
         ):  # they are among the problems
             stack.enter_context(run)
             if live:
-                print(f"live: {devices(run)}; Ctrl-C ends it", file=sys.stderr)
+                say(f"live: {devices(run)}; Ctrl-C ends it")
             else:
-                print(_plan(run), file=sys.stderr)
+                say(_plan(run))
             if run.page is not None:
-                print(f"page: {run.page.address}", file=sys.stderr)
+                say(f"page: {run.page.address}")
             view = stack.enter_context(View(run))
             began = time.perf_counter()
             with signals(run.stop) as received:
@@ -80,16 +81,16 @@ def show(
             warn(f"--stats {stats}: cannot be written ({error.strerror})")
             status = status or 1
     for line in run.source.notes:
-        print(f"enrapt: {run.source.name}: {line}", file=sys.stderr)
+        say(f"enrapt: {run.source.name}: {line}")
     for line in lines:
         of_source = "" if line in run.outputs.failures else f"{run.source.name}: "
-        print(f"enrapt: {of_source}{line}", file=sys.stderr)
+        say(f"enrapt: {of_source}{line}")
         status = 1 if broken is not None else status or 1
     # Not between the estimates, where they go to standard output.
     stream = sys.stderr if any(address.split(":")[-1] == "-" for address in run.to) else sys.stdout
-    print(summary(run, wall), file=stream, flush=True)
+    say(summary(run, wall), stream)
     if page is not None:
-        print(f"\nthe replay is over; {page.address} stays until Ctrl-C", file=sys.stderr)
+        say(f"\nthe replay is over; {page.address} stays until Ctrl-C")
         over = threading.Event()
         with signals(over.set):
             over.wait()
@@ -122,7 +123,7 @@ def _plan(run: "Run") -> str:
 
 def warn(line: str) -> None:
     """A line for the user about an output."""
-    print(f"enrapt: {line}", file=sys.stderr)
+    say(f"enrapt: {line}")
 
 
 @contextlib.contextmanager

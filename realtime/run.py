@@ -7,7 +7,6 @@
 The same for every source: live devices, recordings, recorded sessions, XDF files, pushed features.
 """
 
-import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -17,6 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from ..bundle.bundle import Bundle
+from ..contracts.console import say
 from ..contracts.errors import UserError, one_line
 from . import describe
 from .context import context_values
@@ -75,7 +75,7 @@ class Run(Controls):
         offsets: Mapping[str, float] | None = None,
         timing: bool = True,
         overwrite: bool = False,
-        warn: Callable[[str], None] = lambda line: print(line, file=sys.stderr),
+        warn: Callable[[str], None] = say,
     ) -> None:
         super().__init__()
         if keep_media and record is None:

@@ -107,6 +107,8 @@ def file_destination(address: str, scheme: str, path: str, opening: Opening) -> 
     def open_it() -> FileOutput:
         encoding = _FORMATS[scheme]()
         if path == "-":
+            if sys.stdout is None:
+                raise UserError(f"{address}: standard output is closed")
             sys.stdout.flush()
             return FileOutput(address, os.fdopen(os.dup(sys.stdout.fileno()), "wb"), encoding)
         return open_file(address, encoding, Path(path), opening, lines=True)

@@ -1,11 +1,11 @@
 """The contract of outputs."""
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from ...contracts.console import say
 from ...contracts.errors import UserError
 from ..engine.estimate import Estimate
 from ..streams.samples import Observation
@@ -38,7 +38,7 @@ class Opening:
     """How files are opened."""
 
     overwrite: bool = False  # replace a file that exists
-    warn: Callable[[str], None] = lambda line: print(line, file=sys.stderr)  # of another name, of a recovery
+    warn: Callable[[str], None] = say  # of another name, of a recovery
 
 
 @dataclass(frozen=True, slots=True)
