@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from ..contracts.console import say
 from .stats import StatsFile
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from ..realtime.engine.estimate import Estimate
     from ..realtime.run import Run
     from ..realtime.sources.source import SourceFailure
+
+
+_HANGUP: Final = getattr(signal, "SIGHUP", None)  # not on Windows
 
 
 def show(
@@ -45,11 +48,9 @@ def show(
     live = bool(run.source.devices) or run.source.name == "live"
     broken: SourceFailure | None = None
     wall, page = 0.0, None
-    with StatsFile(stats, run) as stats_file:
-        with (
-            contextlib.suppress(OutputFailure),
-            contextlib.ExitStack() as stack,
-        ):  # they are among the problems
+    with contextlib.ExitStack() as end, StatsFile(stats, run) as stats_file:
+        # A failure of an output is among the problems.
+        with contextlib.suppress(OutputFailure), contextlib.ExitStack() as stack:
             stack.enter_context(run)
             if live:
                 say(f"live: {devices(run)}; Ctrl-C ends it")
@@ -71,6 +72,7 @@ def show(
                     broken = error
                 except OutputFailure:
                     pass
+            end.enter_context(closing())
             wall = time.perf_counter() - began
             page = None if live or received else run.outputs.keep_page()
         lines = problems(run, broken)
@@ -128,7 +130,10 @@ def warn(line: str) -> None:
 
 @contextlib.contextmanager
 def signals(end_with: Callable[[], None]) -> Iterator[list[int]]:
-    """Ctrl-C and SIGTERM, which it yields, call `end_with`; a second one ends the program."""
+    """Ctrl-C, SIGTERM and SIGHUP, which it yields, call `end_with`; a second one ends the program.
+
+    Further ones of a terminal that is closed (SIGHUP) do not: it sends several. Under nohup there are none.
+    """
     received: list[int] = []
 
     def end(number: int, frame: FrameType | None) -> None:
@@ -137,13 +142,28 @@ def signals(end_with: Callable[[], None]) -> Iterator[list[int]]:
         restore()
         atexit.register(signal.signal, signal.SIGINT, signal.SIG_DFL)  # no traceback of a second one then
 
-    before: dict[int, Any] = {name: signal.signal(name, end) for name in (signal.SIGINT, signal.SIGTERM)}
-
     def restore() -> None:
         for name, handler in before.items():
-            signal.signal(name, handler)
+            signal.signal(name, signal.SIG_IGN if name == _HANGUP and received else handler)
 
+    names = [signal.SIGINT, signal.SIGTERM]
+    if _HANGUP is not None and signal.getsignal(_HANGUP) != signal.SIG_IGN:
+        names.append(_HANGUP)
+    before: dict[int, Any] = {name: signal.signal(name, end) for name in names}
     try:
         yield received
     finally:
         restore()
+
+
+@contextlib.contextmanager
+def closing() -> Iterator[None]:
+    """While files are being finished, a terminal that is closed does not end the program."""
+    if _HANGUP is None:
+        yield
+        return
+    before = signal.signal(_HANGUP, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(_HANGUP, before)

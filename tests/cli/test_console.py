@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -97,3 +98,39 @@ def test_a_recording_goes_on_when_its_terminal_is_gone(sound, tiny_bundle, tmp_p
     os.close(ours)  # from now on, writing is an error
     assert process.wait(30) == 0
     assert ticks(tmp_path / "a.jsonl") == list(range(101))
+
+
+@pytest.mark.live
+@pytest.mark.parametrize("ignored", [False, True])  # as nohup does
+def test_a_terminal_that_is_closed_hangs_up_and_the_files_are_finished(
+    sound, tiny_bundle, tmp_path, monkeypatch, ignored
+):
+    monkeypatch.chdir(tmp_path)
+    command = [
+        "replay",
+        sound,
+        "--bundle",
+        tiny_bundle,
+        "--realtime",
+        "--record",
+        "s",
+        "--to",
+        "jsonl:a.jsonl",
+    ]
+    words = [sys.executable, "-m", "enrapt.cli.main", *map(str, command)]
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)
+    try:
+        process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    part = tmp_path / "a.jsonl.part"
+    while not (part.exists() and part.stat().st_size > 5000):
+        assert process.poll() is None
+        time.sleep(0.02)
+    while process.poll() is None:  # a shell and the kernel send it, each
+        process.send_signal(signal.SIGHUP)
+        time.sleep(0.001)
+    assert process.returncode == (0 if ignored else 130)
+    summary = json.loads((tmp_path / "s" / "session.json").read_text())["summary"]
+    assert len(ticks(tmp_path / "a.jsonl")) == summary["ticks"]
+    assert (summary["ticks"] == 101) is ignored
