@@ -99,6 +99,7 @@ class Run(Controls):
         self.context = context_values(self._context, self.source.context, metadata)
         self.wanted = match(self.source, metadata, self._offsets)
         with ExitStack() as stack:  # what was opened is closed again if the rest cannot be
+            stack.push(self._end_recording)  # when the rest is closed
             self.source.open(self.wanted, self.rate)
             stack.callback(self.source.close)
             live = self.source.clock is not None
@@ -127,13 +128,13 @@ class Run(Controls):
             self.over = True
             self.apply_controls()
         finally:
-            try:
-                self._stack.__exit__(kind, error, trace)
-            finally:
-                if self.recorder is not None:
-                    self.recorder.end(self.summary, kind)
+            self._stack.__exit__(kind, error, trace)
         if self._failure is not None and error is self._failure:
             raise self._failure
+
+    def _end_recording(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self.recorder is not None:
+            self.recorder.end(self.summary, kind)
 
     def __iter__(self) -> Generator[Estimate]:
         if not self.rate:

@@ -28,9 +28,9 @@ def destination(address: str, opening: Opening | None = None) -> Destination:
 
     Args:
         address: `jsonl:FILE`, `csv:FILE`; FILE `-`, or `-` alone for JSON Lines, is standard output.
-            `ui`, `ui:PORT`, `ui:HOST:PORT` (or `ws`, `http`: other names of that server; without a host only
-            this machine can connect). `parquet:FILE`, `lsl:NAME`, `osc://…`, `mqtt://…` and `mqtts://…`: see
-            their modules.
+            `ui` (a free port if its usual one is taken), `ui:PORT`, `ui:HOST:PORT` (or `ws`, `http`: other
+            names of that server; without a host only this machine can connect). `parquet:FILE`, `lsl:NAME`,
+            `osc://…`, `mqtt://…` and `mqtts://…`: see their modules.
         opening: of a file.
 
     Raises:
@@ -76,7 +76,13 @@ def _page_opening(address: str, target: str) -> PageOpening:
         except ModuleNotFoundError as error:
             package = str(error.name).partition(".")[0]
             raise UserError(f"the page needs {package}: pip install {package}") from None
-        return PageServer(host or "127.0.0.1", int(port) if port else PAGE_PORT)
+        host_or_here = host or "127.0.0.1"
+        if port:
+            return PageServer(host_or_here, int(port))
+        try:
+            return PageServer(host_or_here, PAGE_PORT)
+        except UserError:  # taken by another session, most likely
+            return PageServer(host_or_here, 0)
 
     return PageOpening(address, serve, reopen=False)
 

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -92,3 +93,36 @@ def test_statistics_are_kept_too(tiny_bundle, sound, tmp_path, monkeypatch):
         show(Run(sound, tiny_bundle, to=["csv:new.csv"]), stats=tmp_path / "new.csv")
     with pytest.raises(UserError, match="cannot be written"):
         show(Run(sound, tiny_bundle), stats=tmp_path / "no" / "stats.json")
+
+
+@pytest.mark.parametrize("folder", ["session", "new/session"])
+def test_a_failed_start_leaves_no_folder(command, sound, tiny_bundle, tmp_path, folder):
+    replay = ["replay", sound, "--bundle", tiny_bundle, "--record", folder]
+    for wrong in (["--start", "99"], ["--to", "jsonl:no/folder/a"], ["--to", "ui:nowhere.invalid:80"]):
+        assert command(*replay, *wrong).returncode == 2
+        assert list(tmp_path.iterdir()) == []
+    assert command(*replay).returncode == 0
+    assert (tmp_path / folder / "session.json").exists()
+
+
+def test_a_folder_that_was_there_stays_after_a_failed_start(command, sound, tiny_bundle, tmp_path):
+    (tmp_path / "session").mkdir()
+    done = command("replay", sound, "--bundle", tiny_bundle, "--record", "session", "--start", "99")
+    assert done.returncode == 2
+    assert list(tmp_path.rglob("*")) == [tmp_path / "session"]
+
+
+def test_a_page_without_a_port_gets_a_free_one(monkeypatch):
+    from enrapt.contracts.errors import UserError
+    from enrapt.realtime.outputs import Outputs, addresses
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        monkeypatch.setattr(addresses, "PAGE_PORT", port)
+        with Outputs(["ui"], live=True, warn=pytest.fail) as outputs:
+            assert outputs.page is not None
+            assert f":{port}/" not in outputs.page.address
+        with pytest.raises(UserError, match="in use"):
+            Outputs([f"ui:{port}"], live=True, warn=pytest.fail)
