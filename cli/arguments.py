@@ -20,6 +20,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         help="an output, may be repeated: jsonl:FILE, csv:FILE, parquet:FILE, - for standard output, lsl:, "
         "osc://HOST:PORT/PATH, mqtt://HOST/TOPIC, or ui, a page in the browser",
     )
+    add("--overwrite", action="store_true", help="replace output files that exist, rather than keep both")
     repeated("--context", metavar="NAME=X,…", help="a context modality's constant values")
     repeated(
         "--stream",

@@ -1,9 +1,11 @@
 """Replays a shipped clip, and writes the estimates and a plot of them to a folder."""
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..contracts.console import say
 from ..contracts.errors import UserError
 from .arguments import add_face_model_arguments, face_model_of
 
@@ -30,14 +32,18 @@ def run(args: argparse.Namespace) -> int:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{folder}: cannot be made ({error.strerror}); give another folder with -o") from None
-    print(
+    say(
         "A synthetic clip: the face is out of sight for a while, and the sound is off for\n"
         "a while. The model was trained on simulated people only: the demo shows how enrapt\n"
-        "works, not how engaged a person is.\n"
+        "works, not how engaged a person is.\n",
+        sys.stdout,
     )
     source = MediaSource(CLIP, face_model=face_model_of(args))
     estimates: list[Estimate] = []
-    status = show(Run(source, to=[f"jsonl:{folder / 'estimates.jsonl'}"], warn=warn), each=estimates.append)
+    run = Run(source, to=[f"jsonl:{folder / 'estimates.jsonl'}"], overwrite=True, warn=warn)
+    status = show(run, each=estimates.append)
     draw_timeline(estimates, folder / "engagement.png", "The demo clip: engagement, and its inputs")
-    print(f"\nWritten to {folder}: estimates.jsonl (a line a tick), engagement.png (a plot of them)")
+    say(
+        f"\nWritten to {folder}: estimates.jsonl (a line a tick), engagement.png (a plot of them)", sys.stdout
+    )
     return status

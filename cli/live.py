@@ -5,7 +5,6 @@ A device that is lost is missing until it returns.
 """
 
 import argparse
-import socket
 import sys
 from pathlib import Path
 
@@ -66,6 +65,7 @@ def run(args: argparse.Namespace) -> int:
         context=context_of(args),
         offsets=offsets_of(args),
         audio_channel=args.audio_channel,
+        overwrite=args.overwrite,
         warn=warn,
     )
     return show(session, duration=args.duration, stats=args.stats)
@@ -76,14 +76,6 @@ def _page(args: argparse.Namespace) -> list[str]:
     named = any(address.partition(":")[0] in ("ui", "ws", "http") for address in args.to)
     if named or args.no_page or not sys.stderr.isatty():
         return []
-    from ..realtime.outputs.addresses import PAGE_PORT
-
-    with socket.socket() as port:
-        port.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does
-        try:
-            port.bind(("127.0.0.1", PAGE_PORT))
-        except OSError:  # another session, most likely
-            return ["ui:0"]
     return ["ui"]
 
 

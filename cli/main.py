@@ -5,6 +5,7 @@ one line. 130: interrupted. 141: the reader of the output has closed it (SIGPIPE
 """
 
 import argparse
+import contextlib
 import importlib
 import os
 import sys
@@ -12,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any, Final, NoReturn
 
 from ..contracts.addresses import without_passwords
+from ..contracts.console import Lenient, reserve_standard_descriptors
 from ..contracts.errors import UserError
 
 # Each is a module of this package with `add_arguments(parser)` and `run(args) -> int`, and imports quickly.
@@ -58,9 +60,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         command.add_arguments(subparser)
         subparser.set_defaults(run=command.run)
     args = parser.parse_args(arguments)
+    reserve_standard_descriptors()
+    with contextlib.redirect_stderr(Lenient(sys.stderr)):
+        return _run(args, arguments)
+
+
+def _run(args: argparse.Namespace, arguments: Sequence[str]) -> int:
     try:
         status: int = args.run(args)
-        sys.stdout.flush()  # here, where a closed pipe can be handled
+        if sys.stdout is not None:
+            sys.stdout.flush()  # here, where a closed pipe can be handled
     except UserError as error:
         line = " ".join(without_passwords(str(error), arguments).split())
         print(f"enrapt: {without_passwords(line, arguments)}", file=sys.stderr)

@@ -6,10 +6,12 @@ goes on where it was stopped. Exit status 1 if a recording is damaged: estimates
 
 import argparse
 import shlex
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..contracts.console import say
 from .arguments import (
     add_face_model_arguments,
     add_run_arguments,
@@ -87,12 +89,13 @@ def run(args: argparse.Namespace) -> int:
         context=context_of(args),
         offsets=offsets_of(args),
         timing=args.timing,
+        overwrite=args.overwrite,
         warn=warn,
     )
     status = show(replay)
     if not args.to and args.record is None:
         keep = shlex.join(["enrapt", "replay", str(path), "--to", "jsonl:estimates.jsonl"])
-        print(f"\nNo estimates were kept. To keep them: {keep}")
+        say(f"\nNo estimates were kept. To keep them: {keep}", sys.stdout)
     return status
 
 

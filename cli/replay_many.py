@@ -26,6 +26,7 @@ from rich.text import Text
 from ..bundle.bundle import Bundle
 from ..contracts.errors import UserError, one_line
 from ..contracts.files import write_atomically
+from ..contracts.owned import discard_left_over
 from ..realtime.context import context_values
 from ..realtime.features.face_model import find_face_model
 from ..realtime.outputs.addresses import destination
@@ -44,7 +45,7 @@ _REPORT: Final = 250  # ticks between two reports of progress
 
 def replay_many(args: argparse.Namespace) -> int:
     """Replay all of them, and give the exit status: 1 if one failed or has problems, 130 if interrupted."""
-    if refused := [name for name in ("to", "record", "realtime") if getattr(args, name)]:
+    if refused := [name for name in ("to", "record", "realtime", "overwrite") if getattr(args, name)]:
         raise UserError(
             f"--{refused[0]}: is for one recording; the estimates of several go to the folder of --output"
         )
@@ -103,7 +104,7 @@ def replay_one(
 ) -> Row:
     """Replay a recording to a file of estimates; its summary."""
     path = folder / f"{item.name}.estimates.{estimates}"
-    path.unlink(missing_ok=True)
+    discard_left_over(path)
     source = source_of(args, item.path, partial(find_face_model, args.face_model, offline=args.offline))
     warnings: list[str] = []
     replay = Run(

@@ -2,7 +2,6 @@
 
 import atexit
 import contextlib
-import json
 import math
 import signal
 import sys
@@ -11,14 +10,18 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from ..contracts.files import write_atomically
+from ..contracts.console import say
+from .stats import StatsFile
 
 if TYPE_CHECKING:
     from ..realtime.engine.estimate import Estimate
     from ..realtime.run import Run
     from ..realtime.sources.source import SourceFailure
+
+
+_HANGUP: Final = getattr(signal, "SIGHUP", None)  # not on Windows
 
 
 def show(
@@ -30,54 +33,66 @@ def show(
 ) -> int:
     """Run until the end, a signal, or for `duration` seconds; print the summary; give the exit status.
 
-    0: done. 1: the recording is damaged; the estimates are of what could be read. 130: interrupted.
+    0: done. 1: the recording is damaged, and the estimates are of what could be read, or an output has lost
+    some. 130: interrupted.
 
     Args:
         stats: where to write the summary as JSON, too.
         each: called with every estimate.
     """
+    from ..realtime.outputs.output import OutputFailure
     from ..realtime.sources.source import SourceFailure
     from .summary import summary
     from .view import View, devices
 
     live = bool(run.source.devices) or run.source.name == "live"
     broken: SourceFailure | None = None
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(run)
-        if live:
-            print(f"live: {devices(run)}; Ctrl-C ends it", file=sys.stderr)
-        else:
-            print(_plan(run), file=sys.stderr)
-        if run.page is not None:
-            print(f"page: {run.page.address}", file=sys.stderr)
-        view = stack.enter_context(View(run))
-        began = time.perf_counter()
-        with signals(run.stop) as received:
-            try:
-                for estimate in run:
-                    assert run.observation is not None
-                    view.update(estimate, run.observation)
-                    each(estimate)
-                    if duration is not None and estimate.tick >= duration * run.rate:
-                        break
-            except SourceFailure as error:
-                broken = error
-        wall = time.perf_counter() - began
-        page = None if live or received else run.outputs.keep_page()
-    if stats is not None:
-        content = run.summary() | {"problems": problems(run, broken)}
-        write_atomically(stats, json.dumps(content, indent=2).encode() + b"\n")
-    status = 130 if received and not live else 0
+    wall, page = 0.0, None
+    with contextlib.ExitStack() as end, StatsFile(stats, run) as stats_file:
+        # A failure of an output is among the problems.
+        with contextlib.suppress(OutputFailure), contextlib.ExitStack() as stack:
+            stack.enter_context(run)
+            if live:
+                say(f"live: {devices(run)}; Ctrl-C ends it")
+            else:
+                say(_plan(run))
+            if run.page is not None:
+                say(f"page: {run.page.address}")
+            view = stack.enter_context(View(run))
+            began = time.perf_counter()
+            with signals(run.stop) as received:
+                try:
+                    for estimate in run:
+                        assert run.observation is not None
+                        view.update(estimate, run.observation)
+                        each(estimate)
+                        if duration is not None and estimate.tick >= duration * run.rate:
+                            break
+                except SourceFailure as error:
+                    broken = error
+                except OutputFailure:
+                    pass
+            end.enter_context(closing())
+            wall = time.perf_counter() - began
+            page = None if live or received else run.outputs.keep_page()
+        lines = problems(run, broken)
+        status = 130 if received and not live else 0
+        try:
+            stats_file.write(run.summary() | {"problems": lines})
+        except OSError as error:
+            warn(f"--stats {stats}: cannot be written ({error.strerror})")
+            status = status or 1
     for line in run.source.notes:
-        print(f"enrapt: {run.source.name}: {line}", file=sys.stderr)
-    for line in problems(run, broken):
-        print(f"enrapt: {run.source.name}: {line}", file=sys.stderr)
+        say(f"enrapt: {run.source.name}: {line}")
+    for line in lines:
+        of_source = "" if line in run.outputs.failures else f"{run.source.name}: "
+        say(f"enrapt: {of_source}{line}")
         status = 1 if broken is not None else status or 1
     # Not between the estimates, where they go to standard output.
     stream = sys.stderr if any(address.split(":")[-1] == "-" for address in run.to) else sys.stdout
-    print(summary(run, wall), file=stream, flush=True)
+    say(summary(run, wall), stream)
     if page is not None:
-        print(f"\nthe replay is over; {page.address} stays until Ctrl-C", file=sys.stderr)
+        say(f"\nthe replay is over; {page.address} stays until Ctrl-C")
         over = threading.Event()
         with signals(over.set):
             over.wait()
@@ -86,13 +101,13 @@ def show(
 
 
 def problems(run: "Run", failure: "SourceFailure | None") -> list[str]:
-    """What of the source failed or could not be read, a line each.
+    """What of the source or an output failed, or could not be read, a line each.
 
     Args:
         failure: what ended the iteration early.
     """
     last = [] if failure is None else [f"{failure}; the estimates are of what came before"]
-    return [*run.source.problems, *last]
+    return [*run.source.problems, *run.outputs.failures, *last]
 
 
 def _plan(run: "Run") -> str:
@@ -110,12 +125,15 @@ def _plan(run: "Run") -> str:
 
 def warn(line: str) -> None:
     """A line for the user about an output."""
-    print(f"enrapt: {line}", file=sys.stderr)
+    say(f"enrapt: {line}")
 
 
 @contextlib.contextmanager
 def signals(end_with: Callable[[], None]) -> Iterator[list[int]]:
-    """Ctrl-C and SIGTERM, which it yields, call `end_with`; a second one ends the program."""
+    """Ctrl-C, SIGTERM and SIGHUP, which it yields, call `end_with`; a second one ends the program.
+
+    Further ones of a terminal that is closed (SIGHUP) do not: it sends several. Under nohup there are none.
+    """
     received: list[int] = []
 
     def end(number: int, frame: FrameType | None) -> None:
@@ -124,13 +142,28 @@ def signals(end_with: Callable[[], None]) -> Iterator[list[int]]:
         restore()
         atexit.register(signal.signal, signal.SIGINT, signal.SIG_DFL)  # no traceback of a second one then
 
-    before: dict[int, Any] = {name: signal.signal(name, end) for name in (signal.SIGINT, signal.SIGTERM)}
-
     def restore() -> None:
         for name, handler in before.items():
-            signal.signal(name, handler)
+            signal.signal(name, signal.SIG_IGN if name == _HANGUP and received else handler)
 
+    names = [signal.SIGINT, signal.SIGTERM]
+    if _HANGUP is not None and signal.getsignal(_HANGUP) != signal.SIG_IGN:
+        names.append(_HANGUP)
+    before: dict[int, Any] = {name: signal.signal(name, end) for name in names}
     try:
         yield received
     finally:
         restore()
+
+
+@contextlib.contextmanager
+def closing() -> Iterator[None]:
+    """While files are being finished, a terminal that is closed does not end the program."""
+    if _HANGUP is None:
+        yield
+        return
+    before = signal.signal(_HANGUP, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(_HANGUP, before)

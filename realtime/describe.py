@@ -65,7 +65,7 @@ def summary(run: "Run") -> dict[str, Any]:
             for s in run.source.segments
         ],
         "notes": list(run.source.notes),
-        "problems": list(run.source.problems),
+        "problems": [*run.source.problems, *run.outputs.failures],
     } | ({} if media is None else {"media": conservation(media.counts)})
 
 

@@ -34,14 +34,20 @@ class Recorder:
             raise UserError("there are no pictures and no sound to keep: features are kept anyway")
         media = MEDIA if source.keeps_media else None
         self._session = SessionWriter(folder, {**description, "media": media})
+        self._folder, self._recorded = folder, False
         if source.keeps_media and isinstance(source, LiveSource):
             pictures, sound = "pictures" in materials, "sound" in materials
-            self.media = MediaWriter(folder / MEDIA, pictures=pictures, sound=sound)
+            try:
+                self.media = MediaWriter(folder / MEDIA, pictures=pictures, sound=sound)
+            except BaseException:
+                self.discard()
+                raise
             source.keep_media(self.media)
         source.arrivals = []
 
     def record(self, observation: Observation, estimate: Estimate) -> None:
         """Record a tick, and the samples that have come since the one before."""
+        self._recorded = True
         self._record_samples()
         self._session.observation(observation)
         self._session.estimate(estimate)
@@ -56,13 +62,22 @@ class Recorder:
         """End the session, once its source is closed.
 
         After a `failure` other than Ctrl-C and user errors, or if interrupted, it counts as not ended.
+        Without a tick nothing of it is left: the next start gets the folder.
         """
+        if not self._recorded:
+            self.discard()
+            return
         try:
             self._record_samples()
             if failure is None or issubclass(failure, KeyboardInterrupt | UserError):
                 self._session.close(summary())
         finally:
             self._session.__exit__(failure or KeyboardInterrupt, None, None)  # without effect once closed
+
+    def discard(self) -> None:
+        """Leave nothing; `media` must be closed."""
+        (self._folder / MEDIA).unlink(missing_ok=True)
+        self._session.discard()
 
     def _record_samples(self) -> None:
         arrivals = self._source.arrivals

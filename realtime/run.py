@@ -7,7 +7,6 @@
 The same for every source: live devices, recordings, recorded sessions, XDF files, pushed features.
 """
 
-import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -17,6 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from ..bundle.bundle import Bundle
+from ..contracts.console import say
 from ..contracts.errors import UserError, one_line
 from . import describe
 from .context import context_values
@@ -48,10 +48,11 @@ class Run(Controls):
         context: raw values of the bundle's context modalities, constant over the run.
         offsets: seconds to add to the times of a modality, by its name: its clock is off, or it is late.
         timing: whether outputs get latencies; without them, two replays give the same bytes.
+        overwrite: replace output files that exist; otherwise this run's get another name, which `warn` says.
         warn: called with a line for people when an output is lost or back, from any thread.
 
     Attributes:
-        source, to, record, timing: as given.
+        source, to, record, timing, overwrite: as given.
         bundle, outputs, recorder: opened on entering.
         rate: ticks per second; 0 before entering.
         wanted: the modalities that the bundle takes, and what each comes from.
@@ -73,7 +74,8 @@ class Run(Controls):
         context: Mapping[str, Sequence[float]] | None = None,
         offsets: Mapping[str, float] | None = None,
         timing: bool = True,
-        warn: Callable[[str], None] = lambda line: print(line, file=sys.stderr),
+        overwrite: bool = False,
+        warn: Callable[[str], None] = say,
     ) -> None:
         super().__init__()
         if keep_media and record is None:
@@ -82,7 +84,7 @@ class Run(Controls):
         self.source.keeps_media, self.source.warn = keep_media, warn
         self.rate = 0
         self.statistics = Statistics()
-        self.to, self.record, self.timing = to, record, timing
+        self.to, self.record, self.timing, self.overwrite = to, record, timing, overwrite
         self._bundle, self._context, self._warn, self._offsets = bundle, context, warn, offsets
         self.recorder: Recorder | None = None
         self._thread: threading.Thread | None = None
@@ -97,10 +99,12 @@ class Run(Controls):
         self.context = context_values(self._context, self.source.context, metadata)
         self.wanted = match(self.source, metadata, self._offsets)
         with ExitStack() as stack:  # what was opened is closed again if the rest cannot be
+            stack.push(self._end_recording)  # when the rest is closed
             self.source.open(self.wanted, self.rate)
             stack.callback(self.source.close)
             live = self.source.clock is not None
-            self.outputs = stack.enter_context(Outputs(self.to, live=live, warn=self._warn))
+            outputs = Outputs(self.to, live=live, warn=self._warn, overwrite=self.overwrite)
+            self.outputs = stack.enter_context(outputs)
             if self.record is not None:
                 from .recorder import Recorder  # which needs pyarrow
 
@@ -124,13 +128,13 @@ class Run(Controls):
             self.over = True
             self.apply_controls()
         finally:
-            try:
-                self._stack.__exit__(kind, error, trace)
-            finally:
-                if self.recorder is not None:
-                    self.recorder.end(self.summary, kind)
+            self._stack.__exit__(kind, error, trace)
         if self._failure is not None and error is self._failure:
             raise self._failure
+
+    def _end_recording(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self.recorder is not None:
+            self.recorder.end(self.summary, kind)
 
     def __iter__(self) -> Generator[Estimate]:
         if not self.rate:

@@ -44,7 +44,7 @@ class LiveSession(Run):
         max_wait: seconds; longest wait for late data before an estimate is emitted.
         face_model: the model's file, or a function that finds it once it is needed.
         preview: show the face's landmarks on the page; never the picture.
-        run: `bundle`, `to`, `record`, `keep_media`, `context`, `offsets`, `warn`: see `Run`.
+        run: `bundle`, `to`, `record`, `keep_media`, `context`, `offsets`, `overwrite`, `warn`: see `Run`.
 
     Attributes:
         camera, microphone: the devices, None where there is none.

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from ...contracts.errors import UserError
@@ -10,7 +11,7 @@ from ..streams.counts import Counts
 from ..streams.samples import Observation
 from .addresses import PageOpening, destination
 from .delivery import Delivery
-from .output import Output
+from .output import Destination, Opening, Output, OutputFailure
 
 if TYPE_CHECKING:
     from ..page.server import PageServer
@@ -28,19 +29,30 @@ class Outputs:
         addresses: see `addresses.destination`.
         live: whether estimates must not wait for outputs: each has a queue that drops the oldest. Otherwise
             nothing is dropped, files are written in the caller's thread, and their errors are raised.
-        warn: called with one line when an output is lost and when it is back, from any thread.
+        warn: called with one line when an output is lost and when it is back, and when a file gets another
+            name than asked for, from any thread.
+        overwrite: replace files that exist; otherwise this run's get another name.
 
     Attributes:
         page: the page's server, None if no address names one.
         counts: of estimates and marks by address, of the outputs that may drop some.
+        failures: of each output that lost something by a failure, a line; complete after leaving.
 
     Raises:
-        UserError: at construction, an address is wrong, or a file cannot be written; later, not live, a file
-            cannot be written any more.
+        UserError: at construction, an address is wrong, or a file cannot be written.
+        OutputFailure: later, not live, a file cannot be written any more.
     """
 
-    def __init__(self, addresses: Sequence[str], *, live: bool, warn: Callable[[str], None]) -> None:
-        destinations = [destination(address) for address in addresses]
+    def __init__(
+        self,
+        addresses: Sequence[str],
+        *,
+        live: bool,
+        warn: Callable[[str], None],
+        overwrite: bool = False,
+    ) -> None:
+        destinations = [destination(address, Opening(overwrite, warn)) for address in addresses]
+        _check_distinct(destinations)
         if sum(isinstance(one, PageOpening) for one in destinations) > 1:
             raise UserError("ui, ws and http name one server; give one of them, once")
         self.page: PageServer | None = None
@@ -64,14 +76,19 @@ class Outputs:
                 opened.callback(self._outputs[-1].close, False)
             opened.pop_all()
         self._written = False
+        self._failures: list[str] = []  # of those that are written in the caller's thread
 
     def write(self, estimate: Estimate, observation: Observation) -> None:
         """As `Output.write`; raises BrokenPipeError when the reader of standard output has gone."""
         self._written = True
         if any(delivery.reader_gone for delivery in self._deliveries):
             raise BrokenPipeError
-        for output in self._outputs:
-            output.write(estimate, observation)
+        try:
+            for output in self._outputs:
+                output.write(estimate, observation)
+        except OutputFailure as error:
+            self._failures.append(str(error))
+            raise
 
     def mark(self, t: float, label: str) -> None:
         for output in self._outputs:
@@ -83,16 +100,35 @@ class Outputs:
             self._outputs.remove(self.page)
         return self.page
 
+    @property
+    def failures(self) -> list[str]:
+        lines = [*self._failures, *(line for delivery in self._deliveries if (line := delivery.failure))]
+        if self.page is not None and (failed := self.page.counts.dropped["failed"]):
+            lines.append(f"the page: {failed} estimates and marks failed")
+        return lines
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         stopped = kind is not None and issubclass(kind, (KeyboardInterrupt, UserError, BrokenPipeError))
-        failure: UserError | None = None
+        failure: OutputFailure | None = None
         for output in self._outputs:
             try:
                 output.close(kind is None or (stopped and self._written))
-            except UserError as failed:
+            except OutputFailure as failed:
+                self._failures.append(str(failed))
                 failure = failure or failed
         if failure is not None and kind is None:
             raise failure
+
+
+def _check_distinct(destinations: Sequence[Destination]) -> None:
+    """Refuse two outputs to one file: their lines would be mixed."""
+    seen: dict[Path, str] = {}
+    for one in destinations:
+        if one.path is not None and not one.path.is_char_device():
+            path = one.path.resolve()
+            if path in seen:
+                raise UserError(f"{seen[path]} and {one.address} are one file; give each output its own")
+            seen[path] = one.address

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from ...contracts.addresses import without_password
 from ...contracts.errors import UserError
 from .files import file_destination
-from .output import Destination
+from .output import Destination, Opening
 
 if TYPE_CHECKING:
     from ..page.server import PageServer
@@ -23,27 +23,29 @@ class PageOpening(Destination):
     open: Callable[[], "PageServer"]
 
 
-def destination(address: str) -> Destination:
+def destination(address: str, opening: Opening | None = None) -> Destination:
     """The output of an address, not open yet.
 
     Args:
         address: `jsonl:FILE`, `csv:FILE`; FILE `-`, or `-` alone for JSON Lines, is standard output.
-            `ui`, `ui:PORT`, `ui:HOST:PORT` (or `ws`, `http`: other names of that server; without a host only
-            this machine can connect). `parquet:FILE`, `lsl:NAME`, `osc://…`, `mqtt://…` and `mqtts://…`: see
-            their modules.
+            `ui` (a free port if its usual one is taken), `ui:PORT`, `ui:HOST:PORT` (or `ws`, `http`: other
+            names of that server; without a host only this machine can connect). `parquet:FILE`, `lsl:NAME`,
+            `osc://…`, `mqtt://…` and `mqtts://…`: see their modules.
+        opening: of a file.
 
     Raises:
         UserError: no such kind of output, an address of another form, or a package is not installed.
     """
+    opening = opening or Opening()
     scheme, _, target = ("jsonl:-" if address == "-" else address).partition(":")
     if scheme in ("jsonl", "csv", "parquet") and "://" in target:
         raise UserError(f"{scheme}:{without_password(target)}: give a file; that is an address")
     if scheme in ("jsonl", "csv") and target:
-        return file_destination(address, scheme, target)
+        return file_destination(address, scheme, target, opening)
     if scheme == "parquet" and target:  # packages are imported only when they are used
         from .parquet import parquet_destination
 
-        return parquet_destination(address, target)
+        return parquet_destination(address, target, opening)
     if scheme == "lsl":
         from .lsl import lsl_destination
 
@@ -77,7 +79,13 @@ def _page_opening(address: str, target: str) -> PageOpening:
         except ModuleNotFoundError as error:
             package = str(error.name).partition(".")[0]
             raise UserError(f"the page needs {package}: pip install {package}") from None
-        return PageServer(host or "127.0.0.1", int(port) if port else PAGE_PORT)
+        host_or_here = host or "127.0.0.1"
+        if port:
+            return PageServer(host_or_here, int(port))
+        try:
+            return PageServer(host_or_here, PAGE_PORT)
+        except UserError:  # taken by another session, most likely
+            return PageServer(host_or_here, 0)
 
     return PageOpening(address, serve, reopen=False)
 

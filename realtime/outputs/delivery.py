@@ -15,6 +15,7 @@ from .output import Destination, Output
 
 WAITING: Final = 250  # items; ten seconds of estimates
 BACK_OFF: Final = (0.5, 8.0)  # s between two attempts to open it: the first pause, doubled up to the second
+_FAILURES: Final = ("failed", "unreachable", "after_end")  # reasons; `full` is a reader that is slow
 LEAVING: Final = 3.0  # s that an output has at the end for the items that wait
 
 _Item = tuple[Estimate, Observation] | tuple[float, str]
@@ -34,6 +35,7 @@ class Delivery:
             slow), `unreachable` (it was not open), `failed` (lost with it), `after_end` (no time was left).
         state: `open`, `lost` or `failed` (permanently).
         reader_gone: it is standard output, and its reader has gone.
+        unfinished: at the end it could not be closed, or did not end in time.
 
     Raises:
         UserError: at construction, an output that is opened only once cannot be opened.
@@ -44,7 +46,7 @@ class Delivery:
         self._mailbox: Mailbox[_Item] = Mailbox(WAITING, policy)
         self.counts: Counts = self._mailbox.counts
         self.state = "lost"
-        self.reader_gone = False
+        self.reader_gone = self.unfinished = False
         self._output: Output | None = None
         if not to.reopen:
             self._output, self.state = to.open(), "open"
@@ -66,7 +68,17 @@ class Delivery:
             self._complete = complete
         self._mailbox.close()
         self._thread.join(LEAVING)  # a disk or a server may hang
+        self.unfinished = self.unfinished or self._thread.is_alive()
         self._mailbox.clear("after_end")
+
+    @property
+    def failure(self) -> str:
+        """What was lost by a failure, in a line; empty if nothing."""
+        lost = [f"{n} {why.replace('_', ' ')}" for why in _FAILURES if (n := self.counts.dropped[why])]
+        if self.reader_gone or not (lost or self.unfinished):
+            return ""
+        what = [f"of {self.counts.captured} estimates and marks {', '.join(lost)}"] if lost else []
+        return f"{self._address}: {'; '.join(what + ['it could not be completed'] * self.unfinished)}"
 
     def _run(self) -> None:
         while (item := self._mailbox.get()) is not None:
@@ -80,6 +92,7 @@ class Delivery:
             try:
                 self._output.close(bool(self._complete))
             except Exception as error:
+                self.unfinished = True
                 self._report(error)
 
     def _open(self) -> None:

@@ -1,13 +1,16 @@
 """Files of estimates: JSON Lines and CSV here, Parquet in `parquet`.
 
 A file is `FILE.part` while the run lasts and gets its name when the run ends, so `FILE` is always complete.
+Files that exist, and those of other runs, are kept; see `contracts.owned`.
 """
 
 import contextlib
 import csv
+import errno
 import io
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol
@@ -15,11 +18,13 @@ from typing import BinaryIO, Final, Protocol
 import msgspec
 
 from ...contracts.errors import UserError
-from ...contracts.files import PartFile
+from ...contracts.owned import OwnedFile
 from ..engine.columns import Column, columns
 from ..engine.estimate import Estimate
 from ..streams.samples import Observation
-from .output import Destination
+from .output import Destination, Opening, OutputFailure
+
+_READER: Final = 2.0  # s that a pipe waits for its first reader
 
 
 class Format(Protocol):
@@ -39,10 +44,10 @@ class FileOutput:
     After a failure what was written stays, readable, as `FILE.part`; without an estimate nothing stays.
     """
 
-    def __init__(self, address: str, target: PartFile | BinaryIO, encoding: Format) -> None:
+    def __init__(self, address: str, target: OwnedFile | BinaryIO, encoding: Format) -> None:
         self._address, self._format = address, encoding
-        self._part = target if isinstance(target, PartFile) else None
-        self._stream = target.stream if isinstance(target, PartFile) else target
+        self._part = target if isinstance(target, OwnedFile) else None
+        self._stream = target.stream if isinstance(target, OwnedFile) else target
         self._rows = 0
 
     def write(self, estimate: Estimate, observation: Observation) -> None:
@@ -89,19 +94,51 @@ class FileOutput:
             raise
         except OSError as error:
             self._abandon()
-            raise UserError(f"{self._address}: cannot be written ({error.strerror})") from None
+            raise OutputFailure(f"{self._address}: cannot be written ({error.strerror})") from None
 
 
-def file_destination(address: str, scheme: str, path: str) -> Destination:
+def file_destination(address: str, scheme: str, path: str, opening: Opening) -> Destination:
     """A file, or standard output for `-`, in the format `jsonl` or `csv`."""
-    return Destination(address, lambda: _open(address, _FORMATS[scheme](), path), reopen=False)
+
+    if Path(path).is_fifo():
+        pipe = NamedPipe(address, _FORMATS[scheme], Path(path))
+        return Destination(address, pipe.open, reopen=True, path=Path(path))
+
+    def open_it() -> FileOutput:
+        encoding = _FORMATS[scheme]()
+        if path == "-":
+            if sys.stdout is None:
+                raise UserError(f"{address}: standard output is closed")
+            sys.stdout.flush()
+            return FileOutput(address, os.fdopen(os.dup(sys.stdout.fileno()), "wb"), encoding)
+        return open_file(address, encoding, Path(path), opening, lines=True)
+
+    return Destination(address, open_it, reopen=False, path=Path(path))
 
 
-def _open(address: str, encoding: Format, path: str) -> FileOutput:
-    if path == "-":
-        sys.stdout.flush()
-        return FileOutput(address, os.fdopen(os.dup(sys.stdout.fileno()), "wb"), encoding)
-    return open_file(address, encoding, Path(path))
+class NamedPipe:
+    """A pipe whose reader may not be there yet, may leave, and may come back."""
+
+    def __init__(self, address: str, encoding: Callable[[], Format], path: Path) -> None:
+        self._address, self._format, self._path = address, encoding, path
+        self._patience = _READER  # s
+
+    def open(self) -> FileOutput:
+        """Open it; the first call waits a while for a reader. Raises OSError if there is none."""
+        deadline = time.monotonic() + self._patience
+        self._patience = 0.0
+        while True:
+            try:
+                descriptor = os.open(self._path, os.O_WRONLY | os.O_NONBLOCK)
+            except OSError as error:
+                if error.errno != errno.ENXIO:
+                    raise
+                if time.monotonic() >= deadline:
+                    raise OSError("no program reads it") from None
+                time.sleep(0.01)
+            else:
+                os.set_blocking(descriptor, True)
+                return FileOutput(self._address, os.fdopen(descriptor, "wb"), self._format())
 
 
 def is_stream(path: Path) -> bool:
@@ -109,13 +146,15 @@ def is_stream(path: Path) -> bool:
     return path.exists() and not path.is_file() and not path.is_dir()
 
 
-def open_file(address: str, encoding: Format, path: Path) -> FileOutput:
-    """A file, or a stream; if `path` is a link to a file, that file is replaced."""
+def open_file(address: str, encoding: Format, path: Path, opening: Opening, lines: bool) -> FileOutput:
+    """A file, or a stream; if `path` is a link to a file, that file is meant. `lines`: see `OwnedFile`."""
     if path.is_dir():
         raise UserError(f"{address}: is a folder; name a file in it")
     try:
-        target = path.open("wb") if is_stream(path) else PartFile(path.resolve())
-        return FileOutput(address, target, encoding)
+        if is_stream(path):
+            return FileOutput(address, path.open("wb"), encoding)
+        owned = OwnedFile(path.resolve(), overwrite=opening.overwrite, lines=lines, warn=opening.warn)
+        return FileOutput(address, owned, encoding)
     except OSError as error:
         raise UserError(
             f"{address}: cannot be written ({error.strerror}); name a file in a folder that you may write to"

@@ -2,10 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
+from ...contracts.console import say
+from ...contracts.errors import UserError
 from ..engine.estimate import Estimate
 from ..streams.samples import Observation
+
+
+class OutputFailure(UserError):
+    """A file or stream cannot be written any more; what was written before stays, and other outputs go on."""
 
 
 class Output(Protocol):
@@ -16,7 +23,7 @@ class Output(Protocol):
 
         Raises:
             OSError: the connection is lost.
-            UserError: the file cannot be written any more.
+            OutputFailure: the file cannot be written any more.
         """
 
     def mark(self, t: float, label: str) -> None:
@@ -27,9 +34,18 @@ class Output(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Opening:
+    """How files are opened."""
+
+    overwrite: bool = False  # replace a file that exists
+    warn: Callable[[str], None] = say  # of another name, of a recovery
+
+
+@dataclass(frozen=True, slots=True)
 class Destination:
     """An output that can be opened."""
 
     address: str  # as the user gave it, without passwords
     open: Callable[[], Output]  # raises OSError (not reachable now) or UserError (the address is wrong)
     reopen: bool  # when it is lost: a server may come back, a file does not
+    path: Path | None = None  # of a file, as given

@@ -1,7 +1,7 @@
 """Apache Parquet: the columns of CSV, with types, and units in the schema.
 
-The index of a Parquet file is at its end: after a killed run nothing can read its `FILE.part`. Where that
-matters, write JSON Lines too, or record the session.
+The index of a Parquet file is at its end: what a killed run leaves, `FILE_recovered`, nothing can read. Where
+that matters, write JSON Lines too, or record the session.
 """
 
 import io
@@ -15,7 +15,7 @@ from ..engine.columns import Column, columns
 from ..engine.estimate import Estimate
 from ..store.arrow import estimate_field, pa, parquet
 from .files import FileOutput, Format, is_stream, open_file
-from .output import Destination
+from .output import Destination, Opening
 
 _GROUP: Final = 6000  # rows in a row group: four minutes, some hundred KB
 
@@ -73,12 +73,12 @@ class _Parquet(Format):
         self._rows = []
 
 
-def parquet_destination(address: str, path: str) -> Destination:
+def parquet_destination(address: str, path: str, opening: Opening) -> Destination:
     """A Parquet file."""
 
     def open_parquet() -> FileOutput:
         if Path(path).name == "-" or is_stream(Path(path)):
             raise UserError(f"{address}: is not a file; Parquet cannot be written to a stream")
-        return open_file(address, _Parquet(), Path(path))
+        return open_file(address, _Parquet(), Path(path), opening, lines=False)
 
-    return Destination(address, open_parquet, reopen=False)
+    return Destination(address, open_parquet, reopen=False, path=Path(path))

@@ -144,6 +144,8 @@ class SessionWriter:
             started=datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
             description=dict(description),
         )
+        missing = [each for each in (folder, *folder.parents) if not each.exists()]
+        self._made = missing  # folders, the innermost first
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if any(folder.iterdir()):
@@ -155,9 +157,7 @@ class SessionWriter:
                     log.begin()
                 self._write_json()
             except BaseException:
-                self._close_files()
-                for name in self._logs:
-                    path_of(folder, name).unlink(missing_ok=True)
+                self.discard()
                 raise
         except OSError as error:
             raise UserError(f"{folder}: cannot be written ({error.strerror}); give another folder") from None
@@ -190,6 +190,19 @@ class SessionWriter:
         except KeyboardInterrupt:
             self._end(summary)
             raise
+
+    def discard(self) -> None:
+        """Leave nothing of the session, which has not ended: no file, and no folder that it made."""
+        self._open = False
+        self._close_files()
+        with contextlib.suppress(OSError):  # the caller's files are in it
+            for path in (path_of(self._folder, name) for name in self._logs):
+                path.unlink(missing_ok=True)
+            if self._logs:  # otherwise another session was quicker
+                (self._folder / JSON).unlink(missing_ok=True)
+            for made in self._made:
+                made.rmdir()
+        self._logs = {}
 
     def _end(self, summary: Any) -> None:
         with self._errors():

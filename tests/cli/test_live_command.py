@@ -69,7 +69,7 @@ def test_a_session_is_recorded_and_gives_the_same_estimates_again(live, enrapt, 
     assert "captured" in reassembled.stdout
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_the_session_with_a_summary(live, number, tmp_path):
     process = live("record", "session", "--to", "jsonl:live.jsonl")
     estimates = tmp_path / "live.jsonl.part"

@@ -210,7 +210,7 @@ def start(*arguments: object, **options: object) -> "subprocess.Popen[bytes]":
         signal.signal(signal.SIGINT, before)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_interrupted_the_estimates_so_far_are_kept(sound, tiny_bundle, tmp_path, number):
     path = tmp_path / "a.jsonl"
     process = start("replay", sound, "--bundle", tiny_bundle, "--realtime", "--to", f"jsonl:{path}")

@@ -108,7 +108,7 @@ def test_stopped_on_purpose_what_was_estimated_is_kept(tmp_path, stop):
 def test_stopped_before_the_first_estimate_what_was_there_stays(tmp_path, stop):
     path = tmp_path / "out.jsonl"
     path.write_text("of yesterday")
-    with pytest.raises(stop), open_output(f"jsonl:{path}"):
+    with pytest.raises(stop), Outputs([f"jsonl:{path}"], live=False, warn=lambda line: None):
         raise stop
     assert path.read_text() == "of yesterday"
     assert list(tmp_path.iterdir()) == [path]
@@ -189,3 +189,38 @@ def test_standard_output(address):
     line, after = done.stdout.splitlines()
     assert msgspec.json.decode(line, type=Estimate).engagement.mean == 0.5
     assert after == b"and it is still open"
+
+
+@pytest.mark.parametrize(
+    "addresses",
+    [
+        ["jsonl:d", "csv:d"],
+        ["jsonl:d", "jsonl:./d"],
+        ["parquet:d", "csv:sub/../d"],
+        ["csv:link", "jsonl:d"],
+        ["-", "csv:-"],
+    ],
+)
+def test_two_outputs_to_one_file_are_refused(tmp_path, monkeypatch, addresses):
+    monkeypatch.chdir(tmp_path)
+    Path("sub").mkdir()
+    Path("link").symlink_to("d")
+    with pytest.raises(UserError, match="are one file") as caught:
+        Outputs(addresses, live=True, warn=pytest.fail)
+    assert all(address in str(caught.value) for address in addresses)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "sub"]
+
+
+@pytest.mark.parametrize("scheme", ["jsonl", "csv", "parquet"])
+@pytest.mark.parametrize("live", [False, True])
+def test_a_second_run_gets_another_name_or_replaces(tmp_path, scheme, live):
+    said: list[str] = []
+    for estimate, overwrite in zip(ESTIMATES, (False, False, True), strict=True):
+        to = [f"{scheme}:{tmp_path / f'out.{scheme}'}"]
+        with Outputs(to, live=live, warn=said.append, overwrite=overwrite) as outputs:
+            outputs.write(estimate, SEEN)
+    assert len(said) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"out.{scheme}", f"out_2.{scheme}"]
+    if scheme == "jsonl":
+        lines = [path.read_bytes() for path in sorted(tmp_path.iterdir())]
+        assert [msgspec.json.decode(line).get("tick") for line in lines] == [2, 1]

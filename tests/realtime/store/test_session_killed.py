@@ -107,7 +107,7 @@ def test_on_a_full_disk_the_session_up_to_then_is_kept(tmp_path):
 def test_without_room_to_begin_nothing_is_left(tmp_path):
     with files_no_larger_than(1000), pytest.raises(UserError, match="cannot be written"):
         SessionWriter(tmp_path / "session", DESCRIPTION)
-    assert list((tmp_path / "session").iterdir()) == []
+    assert list(tmp_path.iterdir()) == []
 
 
 @needs_limits
