@@ -32,6 +32,7 @@ does not need enrapt::
 
 A file that was cut within a batch gives plain Arrow the batches before it, then an error. `SessionReader`
 stops there without an error and reports what is lost; it also detects a changed byte, which Arrow does not.
+It validates every batch before use, and opens regular files only.
 """
 
 import contextlib

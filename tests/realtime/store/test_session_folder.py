@@ -21,6 +21,7 @@ from enrapt.realtime.engine.estimate import Engagement, Estimate, Latency
 from enrapt.realtime.store import folder as session_folder
 from enrapt.realtime.store.folder import SessionWriter
 from enrapt.realtime.store.reader import SessionReader
+from enrapt.realtime.store.tables import MAX_TIME
 from enrapt.realtime.streams.samples import Observation, Sample
 from tests.support.session_rows import (
     ARROWS,
@@ -56,9 +57,9 @@ def test_the_vectors_that_are_read_may_be_written_to(small):
     sample.values[:] = 0
 
 
-floats = st.floats(allow_nan=False)
-singles = st.floats(width=32, allow_nan=False)
-times = st.integers(-(2**62), 2**62)
+floats = st.floats(allow_nan=False, allow_infinity=False)
+singles = st.floats(width=32, allow_nan=False, allow_infinity=False)
+times = st.integers(-MAX_TIME, MAX_TIME)
 
 
 @st.composite
