@@ -13,7 +13,7 @@
 `estimates.arrows`
     One row per tick, with the columns of CSV.
 `marks.arrows`
-    `time` (ns) and `label`.
+    `time` (ns), `label` and `kind`: empty for text that somebody gave, `reset` where the model was reset.
 
 Columns are read by name; those that are not known are ignored. Each field has its unit as metadata. Reading
 does not need enrapt::

@@ -13,7 +13,7 @@ from ...contracts.schemas import Schema, schema_of
 from ...contracts.schemas import schema as known_schema
 from ..engine.columns import columns, estimate_reader
 from ..engine.estimate import Estimate
-from ..streams.samples import SECOND, Observation, Sample
+from ..streams.samples import SECOND, Control, Observation, Sample
 from .arrow import estimate_field, pa
 from .messages import UNCHECKED, sealed
 
@@ -97,16 +97,27 @@ def estimates_table(schemas: Mapping[str, Schema]) -> Table[Estimate]:
 
 
 def marks_table() -> Table[tuple[int, str]]:
-    """Marks: time, ns, and label."""
-    fields = [_integer("time", "ns"), pa.field("label", pa.string(), nullable=False)]
-    return Table(
-        "marks",
-        _schema(fields, {}),
+    """Marks: time, ns, and label; `kind` is empty, or the name of a `Control`.
+
+    Sessions of before have no `kind`: there the label decides.
+    """
+    controls = {control.name.lower(): control for control in Control}
+    before: dict[str, Control] = {control.value: control for control in Control}
+
+    def write(row: tuple[int, str]) -> Cells:
+        time, label = row
+        kind = label.name.lower() if isinstance(label, Control) else ""
         # What UTF-8 cannot encode, half of a surrogate pair, becomes a question mark.
-        lambda row: (row[0], row[1].encode(errors="replace").decode()),
-        lambda cells: (cells[0], cells[1]),
-        lambda row: row[0],
-    )
+        return time, label.encode(errors="replace").decode(), kind
+
+    def read(cells: Cells) -> tuple[int, str]:
+        time, label, kind = cells
+        control = before.get(label) if kind is None else controls.get(kind)
+        return time, control or label
+
+    fields = [_integer("time", "ns"), pa.field("label", pa.string(), nullable=False)]
+    fields.append(pa.field("kind", pa.string()))
+    return Table("marks", _schema(fields, {}), write, read, lambda row: row[0])
 
 
 class Tables:
