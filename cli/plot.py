@@ -47,15 +47,13 @@ def run(args: argparse.Namespace) -> int:
 
 def _read(source: Path) -> "tuple[list[Estimate], list[Mark], list[str]]":
     """Estimates, marks, and what of a session is lost."""
-    if not source.is_dir():
-        from ..realtime.store.estimates_file import read_estimates
+    from ..realtime.store.estimates_file import plausible, read_estimates
 
+    if not source.is_dir():
         return read_estimates(source), [], []
     from ..realtime.store.reader import SessionReader
     from ..realtime.streams.samples import SECOND
 
     reader = SessionReader(source)
-    estimates = list(reader.estimates())
-    if not estimates:
-        raise UserError(f"{source}: has no estimate in it")
+    estimates = plausible(reader.estimates(), source)
     return estimates, [(time / SECOND, label) for time, label in reader.marks()], reader.lost

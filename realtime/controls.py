@@ -8,10 +8,10 @@ from typing import Final
 
 from .engine.estimate import Estimate
 from .sources.source import Source
-from .streams.samples import SECOND, Observation
+from .streams.samples import SECOND, Control, Observation
 
 CALIBRATION: Final = 10.0  # s
-RESET: Final = "enrapt: reset"  # the mark at a tick before which the model forgot everything
+RESET: Final = Control.RESET
 
 
 class Controls(ABC):
@@ -49,8 +49,8 @@ class Controls(ABC):
         self.source.stop()
 
     def mark(self, label: str) -> None:
-        """Write a mark at the current time to the recording and to outputs that take marks."""
-        time = self._now()
+        """Write a mark at the current time to the recording and to outputs that take marks; text only."""
+        time, label = self._now(), str(label)  # not a `Control`
         self._asked.put(lambda: self.note(time, label))
 
     def pause(self) -> None:
@@ -90,7 +90,7 @@ class Controls(ABC):
         while self._noted < len(self.source.marks) and self.source.marks[self._noted][0] <= now:
             at, label = self.source.marks[self._noted]
             self._noted += 1
-            if label == RESET:
+            if label is RESET:  # a mark of the same text is not
                 self.forget()
             self.note(at, label)
 

@@ -1,11 +1,15 @@
 """The report of a run: one self-contained HTML page to zoom and to read values from."""
 
+import base64
+import hashlib
 import html
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from ..contracts.errors import one_line
 from ..contracts.files import write_atomically
 from .engine.estimate import Estimate
 from .timeline import Mark
@@ -26,9 +30,23 @@ def write_report(estimates: Sequence[Estimate], path: Path, title: str, marks: S
         "high": [e.engagement.high for e in estimates],
         "present": {m: [int(e.present[m]) for e in estimates] for m in modalities},
         "surprise": {m: [e.surprise[m] for e in estimates] for m in modalities},
-        "marks": list(marks),
+        "marks": [(at, one_line(label)) for at, label in marks],
     }
-    # Within a script, only "</" could end it.
-    text = json.dumps(data, separators=(",", ":")).replace("</", "<\\/")
-    page = _PAGE.read_text(encoding="utf-8").replace("{{title}}", html.escape(title))
-    write_atomically(path, page.replace("{{data}}", text).encode())
+    # Nothing within the data can end their element, and nothing in them or the title is substituted again.
+    parts = {
+        "title": html.escape(one_line(title)),
+        "data": json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"),
+        "policy": _policy(template := _PAGE.read_text(encoding="utf-8")),
+    }
+    page = re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], template)
+    write_atomically(path, page.encode())
+
+
+def _policy(page: str) -> str:
+    """The page's Content-Security-Policy: its own script and style, by their hashes, and nothing else."""
+    hashes = {}
+    for kind in ("script", "style"):
+        (text,) = re.findall(f"<{kind}>(.*?)</{kind}>", page, re.DOTALL)
+        hashes[kind] = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    own = "; ".join(f"{kind}-src 'sha256-{value}'" for kind, value in hashes.items())
+    return f"default-src 'none'; {own}; base-uri 'none'; form-action 'none'"

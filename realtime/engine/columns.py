@@ -44,7 +44,11 @@ class Column:
         if self.kind is bool:
             return bool(int(cell))
         value = self.kind(cell)
-        return None if self.nullable and math.isnan(value) else value
+        if math.isfinite(value):
+            return value
+        if self.nullable:
+            return None
+        raise ValueError(f"{self.name} is {value}")
 
 
 def columns(modalities: Iterable[str], *, timing: bool = True) -> list[Column]:

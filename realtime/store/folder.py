@@ -13,7 +13,7 @@
 `estimates.arrows`
     One row per tick, with the columns of CSV.
 `marks.arrows`
-    `time` (ns) and `label`.
+    `time` (ns), `label` and `kind`: empty for text that somebody gave, `reset` where the model was reset.
 
 Columns are read by name; those that are not known are ignored. Each field has its unit as metadata. Reading
 does not need enrapt::
@@ -32,6 +32,7 @@ does not need enrapt::
 
 A file that was cut within a batch gives plain Arrow the batches before it, then an error. `SessionReader`
 stops there without an error and reports what is lost; it also detects a changed byte, which Arrow does not.
+It validates every batch before use, and opens regular files only.
 """
 
 import contextlib

@@ -18,6 +18,7 @@ UNCHECKED: Final = b"crc32=00000000 bytes=00000000"  # goes into a message that 
 
 _CHECK: Final = re.compile(rb"crc32=([0-9a-f]{8}) bytes=([0-9a-f]{8})")
 _MAX_METADATA: Final = 2**20  # bytes; that of a schema is some thousand
+_MAX_MESSAGE: Final = 2**27  # bytes; a second of rows is less than one of them
 
 
 def sealed(message: bytes) -> bytes:
@@ -39,13 +40,13 @@ def messages(file: BinaryIO, size: int) -> Iterator[bytes]:
         if check is None:
             return
         length = int(check[2], 16)
-        if not 8 + n <= length <= size - position:
+        if not 8 + n <= length <= min(size - position, _MAX_MESSAGE):
             return
         message = head + metadata + file.read(length - 8 - n)
-        digits = slice(8 + check.start(1), 8 + check.end(1))
-        zeroed = bytearray(message)
-        zeroed[digits] = b"00000000"
-        if len(message) < length or zlib.crc32(zeroed) != int(check[1], 16):
+        begin, end = 8 + check.start(1), 8 + check.end(1)
+        bytes_of = memoryview(message)
+        crc = zlib.crc32(bytes_of[end:], zlib.crc32(b"00000000", zlib.crc32(bytes_of[:begin])))
+        if len(message) < length or crc != int(check[1], 16):
             return
         yield message
         position += length

@@ -4,17 +4,30 @@ import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Final
 
 import msgspec
 
-from ...contracts.errors import UserError
+from ...contracts.errors import UserError, one_line
 from ...contracts.schemas import SCHEMAS
 from ..engine.estimate import Estimate
 from ..streams.samples import SECOND, Observation, Sample
+from .decoder import Decoder
 from .folder import JSON, VERSION, Session, path_of
 from .messages import END, messages
-from .tables import Decoder, Row, Table, Tables
+from .regular import open_regular
+from .tables import MAX_TIME, Row, Table, Tables
+
+_MAX_JSON: Final = 2**24  # bytes; a session.json is some thousand
+
+
+class _Description(msgspec.Struct):
+    """What a reader needs of a description; callers may have written more."""
+
+    schemas: dict[str, str | None]
+    dims: dict[str, int] = {}
+    rate: Annotated[int, msgspec.Meta(ge=1, le=10_000)] | None = None
+    context: dict[str, list[float]] | None = None
 
 
 class SessionReader:
@@ -27,35 +40,24 @@ class SessionReader:
 
     Raises:
         UserError: not a session, or of another version; it was recorded without `dims` and has a feature
-            schema that is not known; later, a file cannot be read.
+            schema that is not known; later, a file cannot be read, or its checksums are right and its
+            content is not what a session can have.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         path = folder / JSON
         try:
-            text = path.read_bytes()
+            with open_regular(path) as file:
+                text = file.read(_MAX_JSON + 1)
         except (FileNotFoundError, NotADirectoryError):
             raise UserError(f"{folder}: not a session: it has no {JSON}") from None
         except OSError as error:
             raise UserError(f"{path}: cannot be read ({error.strerror})") from None
         try:
-            version = msgspec.json.decode(text, type=dict[str, Any]).get("version")
-            if version != VERSION and isinstance(version, int):
-                raise UserError(
-                    f"a session of version {version}; this version of enrapt reads {VERSION}, "
-                    "take the one that recorded it"
-                )
-            session = msgspec.json.decode(text, type=Session)
-            names = msgspec.convert(session.description.get("schemas"), dict[str, str | None])
-            dims = msgspec.convert(session.description.get("dims", {}), dict[str, int])
-            if unknown := {m for m, name in names.items() if name not in SCHEMAS} - dims.keys():
-                modality = min(unknown)
-                raise UserError(
-                    f"{modality} is of feature schema {names[modality]!r}, and this enrapt "
-                    f"knows {', '.join(SCHEMAS)}; read it with enrapt {session.enrapt}, which recorded it"
-                )
-            self._tables = Tables(names, dims)
+            if len(text) > _MAX_JSON:
+                raise UserError(f"larger than {_MAX_JSON // 2**20} MiB")
+            session, self._tables = described(text)
         except UserError as error:
             raise UserError(f"{path}: {error}") from None
         except (msgspec.DecodeError, ValueError, RecursionError):
@@ -101,7 +103,8 @@ class SessionReader:
                 else:
                     last = message
                 size += len(message)
-            time = max(map(table.time, decoder.rows(last))) if decoder and last else None
+            rows = self._rows(decoder, last, table) if decoder and last else ()
+            time = max(map(table.time, rows), default=None)
             latest = max(latest, time or 0)
             if wrong := self._wrong(path_of(self._folder, table.name), size):
                 since = "all of it" if time is None else f"what came after {time / SECOND:.3f} s"
@@ -116,12 +119,12 @@ class SessionReader:
 
     def _wrong(self, path: Path, size: int) -> str | None:
         """What is wrong with a file after that many bytes of complete messages."""
-        with _readable(path), path.open("rb") as file:
+        with _readable(path), open_regular(path) as file:
+            left = os.fstat(file.fileno()).st_size - size
             file.seek(size)
-            tail = file.read()
-            if tail == END or (not tail and self.ended is None):
+            if file.read(len(END) + 1) == END or (not left and self.ended is None):
                 return None
-            return f"{len(tail)} bytes cannot be read" if tail else "cut"
+            return f"{left} bytes cannot be read" if left else "cut"
         return "is missing"
 
     def _read(self, table: Table[Row]) -> Iterator[Row]:
@@ -129,20 +132,55 @@ class SessionReader:
         if (begin := next(found, None)) is not None:
             decoder = self._decoder(begin, table)
             for message in found:
-                yield from decoder.rows(message)
+                yield from self._rows(decoder, message, table)
+
+    def _rows(self, decoder: Decoder[Row], message: bytes, table: Table[Row]) -> Iterator[Row]:
+        try:
+            yield from decoder.rows(message)
+        except ValueError as error:
+            path = path_of(self._folder, table.name)
+            raise UserError(f"{path}: damaged, though its checksum is right ({one_line(error)})") from None
 
     def _decoder(self, begin: bytes, table: Table[Row]) -> Decoder[Row]:
         try:
             return Decoder(begin, table)
         except ValueError as error:
+            path = path_of(self._folder, table.name)
             raise UserError(
-                f"{path_of(self._folder, table.name)}: is not of the session that {JSON} describes ({error})"
+                f"{path}: is not of the session that {JSON} describes ({one_line(error)})"
             ) from None
 
     def _messages(self, table: Table[Any]) -> Iterator[bytes]:
         path = path_of(self._folder, table.name)
-        with _readable(path), path.open("rb") as file:
+        with _readable(path), open_regular(path) as file:
             yield from messages(file, os.fstat(file.fileno()).st_size)
+
+
+def described(text: bytes) -> tuple[Session, Tables]:
+    """The content of a `session.json`, and the tables that it describes.
+
+    Raises:
+        UserError: of another version, or of a feature schema that is not known.
+        msgspec.DecodeError, ValueError, RecursionError: anything else.
+    """
+    version = msgspec.json.decode(text, type=dict[str, Any]).get("version")
+    if version != VERSION and isinstance(version, int):
+        raise UserError(
+            f"a session of version {version}; this version of enrapt reads {VERSION}, "
+            "take the one that recorded it"
+        )
+    session = msgspec.json.decode(text, type=Session)
+    described = msgspec.convert(session.description, _Description)
+    if session.ended is not None and abs(session.ended) > MAX_TIME:
+        raise ValueError("it ended at an impossible time")
+    names, dims = described.schemas, described.dims
+    if unknown := {m for m, name in names.items() if name not in SCHEMAS} - dims.keys():
+        modality = min(unknown)
+        raise UserError(
+            f"{one_line(modality)} is of feature schema {names[modality]!r:.200}, and this enrapt "
+            f"knows {', '.join(SCHEMAS)}; read it with enrapt {one_line(session.enrapt)}, which recorded it"
+        )
+    return session, Tables(names, dims)
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""The tables of a session: rows to messages of an Arrow IPC stream, and back."""
+"""The tables of a session: rows to messages of an Arrow IPC stream; `decoder` reads them back."""
 
 import io
 import json
@@ -13,12 +13,15 @@ from ...contracts.schemas import Schema, schema_of
 from ...contracts.schemas import schema as known_schema
 from ..engine.columns import columns, estimate_reader
 from ..engine.estimate import Estimate
-from ..streams.samples import SECOND, Observation, Sample
+from ..streams.samples import SECOND, Control, Observation, Sample
 from .arrow import estimate_field, pa
 from .messages import UNCHECKED, sealed
 
 RESERVED: Final = ("observations", "estimates", "marks")  # tables that are not a modality's
 MAX_DIM: Final = 65_536  # numbers in a vector; more in a session.json is damage
+MAX_DIMS: Final = 4 * MAX_DIM  # in all vectors together
+MAX_MODALITIES: Final = 256
+MAX_TIME: Final = 2**61  # ns; 73 years, so that differences and offsets of times are integers of 64 bits
 
 Row = TypeVar("Row")
 Cells = Sequence[Any]  # a row by column; a vector is written as its bytes and read as float32 [dim]
@@ -94,16 +97,27 @@ def estimates_table(schemas: Mapping[str, Schema]) -> Table[Estimate]:
 
 
 def marks_table() -> Table[tuple[int, str]]:
-    """Marks: time, ns, and label."""
-    fields = [_integer("time", "ns"), pa.field("label", pa.string(), nullable=False)]
-    return Table(
-        "marks",
-        _schema(fields, {}),
+    """Marks: time, ns, and label; `kind` is empty, or the name of a `Control`.
+
+    Sessions of before have no `kind`: there the label decides.
+    """
+    controls = {control.name.lower(): control for control in Control}
+    before: dict[str, Control] = {control.value: control for control in Control}
+
+    def write(row: tuple[int, str]) -> Cells:
+        time, label = row
+        kind = label.name.lower() if isinstance(label, Control) else ""
         # What UTF-8 cannot encode, half of a surrogate pair, becomes a question mark.
-        lambda row: (row[0], row[1].encode(errors="replace").decode()),
-        lambda cells: (cells[0], cells[1]),
-        lambda row: row[0],
-    )
+        return time, label.encode(errors="replace").decode(), kind
+
+    def read(cells: Cells) -> tuple[int, str]:
+        time, label, kind = cells
+        control = before.get(label) if kind is None else controls.get(kind)
+        return time, control or label
+
+    fields = [_integer("time", "ns"), pa.field("label", pa.string(), nullable=False)]
+    fields.append(pa.field("kind", pa.string()))
+    return Table("marks", _schema(fields, {}), write, read, lambda row: row[0])
 
 
 class Tables:
@@ -120,12 +134,14 @@ class Tables:
 
     def __init__(self, names: Mapping[str, str | None], dims: Mapping[str, int]) -> None:
         for modality, name in names.items():
-            if not re.fullmatch(r"\w[\w.-]*", modality) or modality in RESERVED:
+            if not re.fullmatch(r"\w[\w.-]{0,59}", modality) or modality in RESERVED:
                 raise ValueError(f"{modality!r} cannot be the name of a modality")
             if name is None and modality not in dims:
                 raise ValueError(f"{modality!r} has no schema and no dims")
             if not 0 < dims.get(modality, 1) <= MAX_DIM:
                 raise ValueError(f"{modality!r} is a vector of {dims[modality]} numbers")
+        if len(names) > MAX_MODALITIES or sum(dims.values()) > MAX_DIMS:
+            raise ValueError(f"{len(names)} modalities of {sum(dims.values())} numbers")
         self.schemas = schemas = {
             modality: schema_of(name, dims[modality]) if modality in dims else known_schema(name or "")
             for modality, name in names.items()
@@ -165,39 +181,6 @@ class Encoder:
         return sealed(message)
 
 
-class Decoder(Generic[Row]):
-    """Reads the rows of one stream, which begins with the message `begin`.
-
-    Columns are found by name: those that the table does not have are ignored, and nullable ones that the
-    stream does not have are null. Units and names of features follow from the names of the feature schemas.
-
-    Raises:
-        ValueError: the stream is not of this table.
-    """
-
-    def __init__(self, begin: bytes, table: Table[Row]) -> None:
-        self._table = table
-        self._schema = pa.ipc.read_schema(pa.py_buffer(begin))
-        if (self._schema.metadata or {}).get(b"schemas") != table.schema.metadata[b"schemas"]:
-            raise ValueError("other modalities or feature schemas")
-        names = self._schema.names
-        for field in table.schema:
-            if names.count(field.name) != 1:
-                if field.name in names or not field.nullable:
-                    raise ValueError(f"not one column {field.name}")
-            elif self._schema.field(field.name).type != field.type:
-                raise ValueError(f"{field.name} is of another type")
-
-    def rows(self, message: bytes) -> Iterator[Row]:
-        """The rows of a message that is a batch."""
-        batch = pa.ipc.read_record_batch(pa.py_buffer(message), self._schema)
-        cells = [
-            _cells(batch.column(name)) if name in self._schema.names else [None] * batch.num_rows
-            for name in self._table.schema.names
-        ]
-        return map(self._table.read, zip(*cells, strict=True))
-
-
 def _array(kind: Any, cells: Sequence[Any]) -> Any:
     if not pa.types.is_fixed_size_list(kind):
         return pa.array(cells, kind)
@@ -206,14 +189,6 @@ def _array(kind: Any, cells: Sequence[Any]) -> Any:
     values = pa.Array.from_buffers(pa.float32(), len(cells) * kind.list_size, [None, flat])
     valid = np.packbits(np.array([cell is not None for cell in cells], bool), bitorder="little")
     return pa.Array.from_buffers(kind, len(cells), [pa.py_buffer(valid)], children=[values])
-
-
-def _cells(column: Any) -> Sequence[Any]:
-    if not pa.types.is_fixed_size_list(column.type):
-        cells: list[Any] = column.to_pylist()
-        return cells
-    vectors = column.values.to_numpy().reshape(-1, column.type.list_size).copy()  # Arrow's are read-only
-    return [v if valid else None for v, valid in zip(vectors, column.is_valid().to_pylist(), strict=True)]
 
 
 def _bytes(modality: str, values: Any, schema: Schema) -> bytes | None:

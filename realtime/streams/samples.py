@@ -1,12 +1,19 @@
 """What flows from the sources to the model. Times are integers, nanoseconds on one axis a run."""
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 SECOND: Final = 1_000_000_000  # ns
+
+
+class Control(StrEnum):
+    """The label of a mark that controls a run. The same text as a plain `str` is only text."""
+
+    RESET = "enrapt: reset"  # at a tick before which the model forgot everything
 
 
 @dataclass(frozen=True, slots=True)

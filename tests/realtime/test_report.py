@@ -1,5 +1,7 @@
 """The report of a run has all values and marks, whatever text they hold."""
 
+import base64
+import hashlib
 import json
 import re
 
@@ -21,6 +23,37 @@ def test_a_label_cannot_end_the_script(tmp_path):
     (data,) = re.findall(r'type="application/json">(.*?)</script>', text)
     assert json.loads(data)["marks"] == [[0.0, label]]
     assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
+
+
+def test_no_text_is_substituted_again(tmp_path):
+    page = tmp_path / "page.html"
+    write_report(RUN, page, "{{data}} {{policy}} <b>", [(0.0, "{{title}}"), (0.0, "<!--<script>")])
+    text = page.read_text()
+    assert text.count("<h1>{{data}} {{policy}} &lt;b&gt;</h1>") == 1
+    (data,) = re.findall(r'type="application/json">(.*?)</script>', text)
+    assert "<" not in data
+    assert json.loads(data)["marks"] == [[0.0, "{{title}}"], [0.0, "<!--<script>"]]
+
+
+def test_control_characters_and_names_that_are_no_text_are_spaces(tmp_path):
+    page = tmp_path / "page.html"
+    write_report(RUN, page, "a\0\udcff b", [(0.0, "\x1b[2J\ud800")])
+    text = page.read_text()
+    assert "<h1>a   b</h1>" in text
+    assert '"marks":[[0.0," [2J "]]' in text
+
+
+def test_the_policy_allows_the_own_script_and_style_only(tmp_path):
+    page = tmp_path / "page.html"
+    write_report(RUN, page, "a run")
+    text = page.read_text()
+    (policy,) = re.findall(r'"Content-Security-Policy" content="(.*?)"', text)
+    for kind in ("script", "style"):
+        (own,) = re.findall(f"<{kind}>(.*?)</{kind}>", text, re.DOTALL)
+        sha = base64.b64encode(hashlib.sha256(own.encode()).digest()).decode()
+        assert f"; {kind}-src 'sha256-{sha}'" in policy
+    assert policy.startswith("default-src 'none'; ")
+    assert "unsafe" not in policy
 
 
 def test_a_page_that_cannot_be_written_is_a_user_error(tmp_path):

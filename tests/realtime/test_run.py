@@ -221,6 +221,19 @@ def test_a_reset_takes_effect_at_the_next_tick_and_its_replay_is_the_same(tiny_b
         assert untimed(run) == untimed(estimates)
 
 
+@pytest.mark.parametrize("text", [str(RESET), RESET])
+def test_a_mark_of_the_text_of_a_reset_resets_no_replay(tiny_bundle, tmp_path, text):
+    with Run(Ones(10), tiny_bundle, record=tmp_path / "session") as run:
+        estimates = []
+        for estimate in run:
+            estimates.append(estimate)
+            if estimate.tick == 3:
+                run.mark(text)
+    with Run(tmp_path / "session", tiny_bundle) as run:
+        assert untimed(run) == untimed(estimates)
+        assert [label for _, label in run.source.marks] == [RESET]
+
+
 def test_paused_the_model_gets_nothing_and_nothing_is_kept(recording, tiny_bundle, tmp_path):
     with Run(recording, tiny_bundle, record=tmp_path / "session") as run:
         for estimate in run:

@@ -77,3 +77,29 @@ def test_marks_are_drawn(tmp_path):
     draw_timeline(run(500, face=range(500), audio=range(500)), marked, "a run", marks)
     changed = np.any(imread(plain) != imread(marked), axis=(0, 2))
     assert 10 < changed.sum() < 60  # two lines and their words, upright
+
+
+TEXTS = [
+    "$_$",
+    r"$\frac$",
+    "a\0b\x1b[2J\n",
+    "{{data}}",
+    "\ud800",
+    "äöü 🙂 \u202e",
+    "x" * 100_000,
+    "\\",
+    "%s {0}",
+]
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_any_text_is_drawn_as_it_is(tmp_path, text):
+    one = Estimate(0, 0.0, Engagement(0.5, 0.1, 0.4, 0.6), {text: True}, {text: 0.0}, {text: 1e308})
+    draw_timeline([one], tmp_path / "a.png", text, [(0.0, text)])
+    assert imread(tmp_path / "a.png").shape[1] == 1200
+
+
+def test_ticks_at_the_same_time_and_many_marks_are_drawn(tmp_path):
+    estimates = [*run(1, range(1), range(1)) * 5]
+    draw_timeline(estimates, tmp_path / "a.png", "", [(k / 1000, "a mark") for k in range(20_000)])
+    assert imread(tmp_path / "a.png").shape[1] == 1200

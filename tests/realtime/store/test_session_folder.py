@@ -22,8 +22,10 @@ from enrapt.contracts.schemas import FACE
 from enrapt.realtime.engine.estimate import Engagement, Estimate, Latency
 from enrapt.realtime.store import folder as session_folder
 from enrapt.realtime.store.folder import SessionWriter
+from enrapt.realtime.store.messages import END
 from enrapt.realtime.store.reader import SessionReader
-from enrapt.realtime.streams.samples import Observation, Sample
+from enrapt.realtime.store.tables import MAX_TIME, Encoder, Tables
+from enrapt.realtime.streams.samples import Control, Observation, Sample
 from tests.support.session_rows import (
     ARROWS,
     DESCRIPTION,
@@ -79,9 +81,9 @@ def test_the_vectors_that_are_read_may_be_written_to(small):
     sample.values[:] = 0
 
 
-floats = st.floats(allow_nan=False)
-singles = st.floats(width=32, allow_nan=False)
-times = st.integers(-(2**62), 2**62)
+floats = st.floats(allow_nan=False, allow_infinity=False)
+singles = st.floats(width=32, allow_nan=False, allow_infinity=False)
+times = st.integers(-MAX_TIME, MAX_TIME)
 
 
 @st.composite
@@ -236,3 +238,26 @@ def test_without_pyarrow_the_extra_is_named():
     program = "import sys; sys.modules['pyarrow'] = None; import enrapt.realtime.store.folder"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert "UserError: sessions and Parquet files need pyarrow: pip install 'enrapt[record]'" in done.stderr
+
+
+def test_a_mark_of_the_text_of_a_control_is_only_text(tmp_path):
+    with SessionWriter(tmp_path, DESCRIPTION) as writer:
+        writer.mark(0, Control.RESET)
+        writer.mark(1, str(Control.RESET))
+    marks = list(SessionReader(tmp_path).marks())
+    assert marks == [(0, "enrapt: reset"), (1, "enrapt: reset")]
+    assert [type(label) for _, label in marks] == [Control, str]
+
+
+def test_in_a_session_of_before_the_label_is_the_control(tmp_path):
+    """Its marks had no `kind`."""
+    with SessionWriter(tmp_path, DESCRIPTION):
+        pass
+    table = Tables(DESCRIPTION["schemas"], {}).marks
+    encoder = Encoder(table.schema.remove(2))
+    batch = encoder.batch([(0, "enrapt: reset"), (1, "reset")])
+    (tmp_path / "marks.arrows").write_bytes(encoder.begin + batch + END)
+    assert [(type(label), label) for _, label in SessionReader(tmp_path).marks()] == [
+        (Control, "enrapt: reset"),
+        (str, "reset"),
+    ]
