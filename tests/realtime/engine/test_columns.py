@@ -11,7 +11,7 @@ from enrapt.realtime.engine.columns import columns, estimate_reader, modalities_
 from enrapt.realtime.engine.estimate import Engagement, Estimate, Latency
 
 NAMES = st.sampled_from(["face", "audio", "pulse", "present", "x_age_ms", "engagement", "tick", "wait"])
-floats = st.floats(allow_nan=False)
+floats = st.floats(allow_nan=False, allow_infinity=False)  # no others are written
 
 
 @st.composite
