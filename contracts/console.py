@@ -1,4 +1,4 @@
-"""Text for people, which never fails what it tells of: a terminal may be closed, a log's disk full."""
+"""Console output that never fails a run: a terminal may be closed, or the disk of a log full."""
 
 import contextlib
 import io

@@ -43,7 +43,8 @@ def read_estimates(path: Path) -> list[Estimate]:
             return plausible(estimates, path)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or one_line(error)})") from None
-    # msgspec's errors are ValueErrors, and Arrow's many of these; a csv.Error is none of them.
+    # msgspec's errors are ValueErrors. Arrow raises most of these, NotImplementedError for a Parquet feature
+    # that it cannot read. A csv.Error is none of them.
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError, NotImplementedError, csv.Error):
         raise UserError(
             f"{path}: not estimates, or damaged; give a file of --to jsonl:, csv: or parquet:, or a session"

@@ -1,4 +1,4 @@
-"""ONNX Runtime is told not to report before anything loads it, however enrapt is entered."""
+"""ONNX Runtime's usage reporting is off before it is loaded, whichever module of enrapt is imported first."""
 
 import os
 import subprocess
