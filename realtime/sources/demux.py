@@ -90,11 +90,6 @@ class Pass:
         self._newest: int | None = None  # the time of the last picture
         self._lasts = 0  # ns; what was decoded from the last packet of sound
 
-    @property
-    def reached(self) -> int:
-        """ns; the end of what was read so far."""
-        return self._packets.axis.reached
-
     def __iter__(self) -> Iterator[Frame | Sound]:
         with contextlib.closing(self._packets):
             try:
@@ -217,6 +212,7 @@ class Pass:
     def _finish(self) -> None:
         found, sound, axis = self._found, self._sound, self._packets.axis
         found.sound["overlap"] += sound.overlap
+        found.reached = axis.reached
         found.segments = axis.segments if len(axis.segments) > 1 else []
         for time in self._packets.unreadable:
             found.damaged("data between packets", time)

@@ -21,6 +21,7 @@ class Findings:
         sound: likewise, samples at 16 kHz: `damaged`, `overlap`, `before_start` (of the recording).
         damage: times (ns) at which something could not be decoded or read, by what it was.
         segments: see `Source.segments`; empty where the file's times are the axis.
+        reached: ns on the axis; the end of what was read.
         notes: lines for the user.
     """
 
@@ -28,6 +29,7 @@ class Findings:
     sound: Counter[str] = field(default_factory=Counter)
     damage: dict[str, list[int]] = field(default_factory=dict)
     segments: list[Segment] = field(default_factory=list)
+    reached: int = 0
     notes: list[str] = field(default_factory=list)
 
     def damaged(self, what: str, time: int) -> None:

@@ -140,6 +140,8 @@ class MediaSource(Source):
         finally:
             self._aligner.finish()
             found = self._recording.found
+            if found.segments or self.duration is None:  # what the header says is not how long it was
+                self.duration = found.reached / SECOND
             if self._pictures is not None:
                 for reason, n in found.pictures.items():
                     self.counts[self._pictures].drop(reason, n)

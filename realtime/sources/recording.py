@@ -136,9 +136,9 @@ class Recording:
             self._channel,
         )
         empty = True
-        for item in (one := Pass(self.path, part, self.found)):
+        for item in Pass(self.path, part, self.found):
             empty = False
             yield item
         if empty and start > 0:
-            reached = one.reached / SECOND
+            reached = self.found.reached / SECOND
             raise UserError(f"start {self.start:g} s: {self.path} ends at {reached:.2f} s; start before that")

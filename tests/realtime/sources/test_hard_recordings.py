@@ -48,6 +48,7 @@ def test_the_parts_of_a_joined_file_follow_each_other(tmp_path: Path, suffix: st
     recording = Recording(file)
     frames, sounds = read(recording)
     assert len(frames) == 3 * len(one)
+    assert recording.found.reached / SECOND == pytest.approx(9, abs=0.3)
     assert {b - a for a, b in itertools.pairwise(times(frames))} <= set(range(1, 100 * MS))
     if frames:
         assert times(frames)[-1] == pytest.approx(9 * SECOND, abs=0.3 * SECOND)
