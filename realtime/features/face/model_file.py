@@ -21,8 +21,8 @@ from typing import Final
 
 import platformdirs
 
-from ...contracts.errors import UserError
-from ...contracts.files import write_atomically
+from ....contracts.errors import UserError
+from ....contracts.files import write_atomically
 
 NAME: Final = "face_landmarker.task"
 SIZE: Final = 3_758_596  # bytes

@@ -15,8 +15,8 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ...contracts.errors import UserError
-from ...contracts.schemas import BLENDSHAPES
+from ....contracts.errors import UserError
+from ....contracts.schemas import BLENDSHAPES
 
 MILLISECOND: Final = 1_000_000  # ns
 

@@ -1,0 +1,225 @@
+"""Follows the faces in a stream of pictures, each with an id that survives a short occlusion.
+
+A face that was found is looked for around its own landmarks, as MediaPipe's FaceLandmarker does; the detector
+runs only after a loss, and five times a second to notice newcomers.
+
+An id is given back only on evidence: a face that appears is compared with those that are absent, by place,
+size and shape. One that fits none gets a new id: the absent person stays absent rather than becoming another.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ...streams.samples import SECOND
+from .detector import detect
+from .identity import Shape
+from .networks import CROP, Networks
+from .region import EXPANSION, Region
+from .smoothing import OneEuro
+
+MOST: Final = 8  # faces tracked at once
+MIN_PRESENCE: Final = 0.5
+LOOK_EVERY: Final = SECOND // 5  # ns between searches for newcomers
+SEARCH: Final = 2 * SECOND  # ns after a loss in which every picture is searched
+REMEMBERED: Final = 60 * SECOND  # ns; an absent face is forgotten after this
+# Pictures of a face before its shape alone can say whose it is, and that it is nobody's. While it appears from
+# behind something its shape is wrong, so only the last pictures count.
+ENOUGH, CERTAIN, RECENT, KNOWN = 10, 25, 8, 250
+
+# Largest difference of shapes that counts as the same person, and how soon a face is back where it was.
+IN_PLACE, BRIEF = 0.04, 2 * SECOND
+ELSEWHERE: Final = 0.016
+
+# Shares of a face's width.
+JUMP: Final = 0.5  # from where it was expected; a face that is farther is not taken for the same
+COINCIDE: Final = 0.2  # between the landmarks of two faces, on average; nearer ones are of one face
+
+
+class _Found(NamedTuple):
+    """A face in a region of a picture.
+
+    Attributes:
+        shape: `[478, 3]`, pixels, all axes on one scale.
+        landmarks: the same with MediaPipe's depth.
+        jump: from where it was expected, in its widths.
+    """
+
+    shape: NDArray[np.float32]
+    landmarks: NDArray[np.float32]
+    presence: float
+    region: Region
+    jump: float
+
+
+@dataclass(slots=True, eq=False)
+class Face:
+    """A face that is tracked.
+
+    Attributes:
+        id: counts from 1 in the order of appearance; 0 while it may be one of those that are absent.
+        region: where to look for it in the next picture.
+        seen: ns; time of the last picture that it was found in.
+        landmarks: float32 `[478, 3]`, smoothed; pixels of that picture.
+        presence: 0..1, that there is a face.
+    """
+
+    id: int
+    region: Region
+    seen: int
+    landmarks: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 3), np.float32))
+    presence: float = 0.0
+    shape: Shape = field(default_factory=lambda: Shape(RECENT))
+    smoothing: OneEuro = field(default_factory=OneEuro)
+    speed: tuple[float, float] = (0.0, 0.0)  # pixels a second
+
+    @property
+    def width(self) -> float:
+        """Pixels, about."""
+        return self.region.width / EXPANSION
+
+    def expected(self, time: int) -> tuple[float, float]:
+        """Where its centre would be at that time (ns) if it kept its speed for up to half a second."""
+        ahead = min(time - self.seen, SECOND // 2) / SECOND
+        return self.region.x + self.speed[0] * ahead, self.region.y + self.speed[1] * ahead
+
+    def update(self, found: _Found, time: int) -> None:
+        if self.landmarks.size:
+            interval = (time - self.seen) / SECOND
+            x, y = (found.region.x - self.region.x) / interval, (found.region.y - self.region.y) / interval
+            self.speed = (self.speed[0] + x) / 2, (self.speed[1] + y) / 2
+        self.region, self.presence, self.seen = found.region, found.presence, time
+        self.shape.add(found.shape)
+        self.landmarks = self.smoothing(found.landmarks, time)
+
+
+class Tracker:
+    """Tracks faces in a stream of pictures; each stream needs its own.
+
+    Args:
+        networks: of the face model.
+        most: faces tracked at once.
+
+    Attributes:
+        faces: those in the last picture, in the order of their appearance.
+    """
+
+    def __init__(self, networks: Networks, most: int = MOST) -> None:
+        self._networks, self._most = networks, most
+        self.faces: list[Face] = []
+        self._absent: list[Face] = []
+        self._ids = 0
+        self._look_at = -1 << 62  # ns
+
+    def track(self, picture: NDArray[np.uint8], time: int) -> Sequence[Face]:
+        """The faces in the next picture.
+
+        Args:
+            picture: uint8 `[height, width, 3]`, RGB.
+            time: ns; later than that of the picture before.
+        """
+        found = {}
+        for face in self.faces:
+            one = self._find(face, picture, time)
+            if one is not None and one.jump < JUMP:
+                found[face] = one
+        # Two regions may lead to one face, where a person passes in front of another.
+        kept: dict[Face, _Found] = {}
+        for face, one in sorted(found.items(), key=lambda item: item[1].jump):
+            if not any(_coincide(one, other) for other in kept.values()):
+                kept[face] = one
+                face.update(one, time)
+        self._absent = [face for face in self._absent if time - face.seen < REMEMBERED]
+        self._absent += [face for face in self.faces if face not in kept and face.id]
+        self.faces = [face for face in self.faces if face in kept]
+        for face in self.faces:
+            if not face.id:
+                self._identify(face, time)
+        if self._due(time):
+            self._look_at = time + LOOK_EVERY
+            self._search(picture, time)
+        return self.faces
+
+    def _due(self, time: int) -> bool:
+        """Whether to search the picture for faces that are not tracked."""
+        if len(self.faces) >= self._most:
+            return False
+        lost = any(time - face.seen < SEARCH for face in self._absent)
+        return not self.faces or lost or time >= self._look_at
+
+    def _find(self, face: Face, picture: NDArray[np.uint8], time: int) -> _Found | None:
+        """The face in the region of one that was there."""
+        region, (height, width) = face.region, picture.shape[:2]
+        crop = region.crop(picture, CROP, cv2.BORDER_REPLICATE)
+        shares, logit = self._networks.landmarks(crop)
+        presence = 1 / (1 + math.exp(-min(max(logit, -80.0), 80.0)))
+        if presence < MIN_PRESENCE:
+            return None
+        axes = region.axes()
+        shape = np.empty_like(shares)
+        np.matmul(shares[:, :2], axes[:, :2].T, out=shape[:, :2])
+        shape[:, :2] += axes[:, 2]
+        shape[:, 2] = shares[:, 2] * np.float32(region.width)
+        # MediaPipe scales depths by the region's width along its turned axis, as a share of the picture's
+        # width: in pictures that are not square, tilted faces become deeper. `face/1` is defined by that.
+        landmarks = shape.copy()
+        landmarks[:, 2] *= np.float32(
+            math.hypot(math.cos(region.angle), math.sin(region.angle) * width / height)
+        )
+        now = Region.around(shape)
+        jump = math.dist((now.x, now.y), face.expected(time)) * EXPANSION / now.width
+        return _Found(shape, landmarks, presence, now, jump if face.landmarks.size else 0.0)
+
+    def _search(self, picture: NDArray[np.uint8], time: int) -> None:
+        """Begin to track the faces that are not tracked yet."""
+        for detection in detect(self._networks.detector, picture):
+            centre = detection.region.x, detection.region.y
+            if len(self.faces) >= self._most:
+                return
+            if any(math.dist(centre, (f.region.x, f.region.y)) < f.width / 2 for f in self.faces):
+                continue
+            face = Face(0, detection.region, time)
+            found = self._find(face, picture, time)
+            if found is None or any(_same_place(found.region, one.region) for one in self.faces):
+                continue
+            face.update(found, time)
+            self._identify(face, time)
+            self.faces.append(face)
+
+    def _identify(self, face: Face, time: int) -> None:
+        """Give a face the id of the absent one that it is, or a new one once it is clear that it is none."""
+        limit = {one: self._largest_difference(one, face, time) for one in self._absent}
+        differences = {one: one.shape.difference(face.shape) for one in self._absent}
+        same = min(
+            (one for one in self._absent if differences[one] < limit[one]),
+            key=differences.__getitem__,
+            default=None,
+        )
+        if same is not None:
+            self._absent.remove(same)
+            face.id, face.shape = same.id, same.shape
+        elif face.shape.n >= CERTAIN or not self._absent:
+            self._ids += 1
+            face.id, face.shape = self._ids, Shape(KNOWN)
+
+    @staticmethod
+    def _largest_difference(absent: Face, face: Face, time: int) -> float:
+        """Up to which difference of their shapes a face that appeared is taken for an absent one."""
+        here = (face.region.x, face.region.y)
+        if time - absent.seen < BRIEF and math.dist(here, absent.expected(time)) < JUMP * absent.width:
+            return IN_PLACE
+        return ELSEWHERE if face.shape.n >= ENOUGH else 0.0
+
+
+def _coincide(one: _Found, other: _Found) -> bool:
+    distance = float(np.abs(one.shape[:, :2] - other.shape[:, :2]).mean())
+    return distance < COINCIDE * min(one.region.width, other.region.width) / EXPANSION
+
+
+def _same_place(one: Region, other: Region) -> bool:
+    return math.dist((one.x, one.y), (other.x, other.y)) < min(one.width, other.width) / EXPANSION / 2
