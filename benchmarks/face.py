@@ -18,7 +18,7 @@ from mediapipe.tasks.python.vision.core.vision_task_running_mode import VisionTa
 from mediapipe.tasks.python.vision.face_landmarker import FaceLandmarker, FaceLandmarkerOptions
 
 from enrapt.realtime.features.face import FaceFeatures
-from enrapt.realtime.features.face_model import find_face_model
+from enrapt.realtime.features.face.model_file import find_face_model
 from enrapt.realtime.sources.recording import Recording
 from enrapt.realtime.streams.samples import Frame
 

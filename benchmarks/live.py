@@ -21,8 +21,8 @@ import psutil
 from mjpeg_camera import mjpeg_camera
 
 from enrapt.cli.demo import CLIP
-from enrapt.realtime.features.face import FaceFeatures
-from enrapt.realtime.features.face_model import find_face_model
+from enrapt.realtime.features.face import FaceFeatures, FaceOptions
+from enrapt.realtime.features.face.model_file import find_face_model
 from enrapt.realtime.session import LiveSession
 from enrapt.realtime.sources.recording import Recording
 from enrapt.realtime.streams.samples import SECOND, Frame
@@ -130,7 +130,7 @@ def main() -> None:
     waits = {modality: Kept(most) for modality in ("face", "audio")}
     memory: list[tuple[float, float, int, int]] = []  # s, MB, threads, open files
     me = psutil.Process()
-    session = LiveSession(address, args.mic, face_model=model, camera_rate=args.rate)
+    session = LiveSession(address, args.mic, faces=FaceOptions(model), camera_rate=args.rate)
     with session:
         loaded = processor_time(server.pid)
         began = time.monotonic()

@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from enrapt.contracts.schemas import AUDIO, FACE
-from enrapt.realtime.features.face_model import find_face_model
+from enrapt.realtime.features.face.model_file import find_face_model
 from tests.support import recordings, xdf_files
 from tests.support.bundles import make_bundle
 

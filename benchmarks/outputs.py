@@ -23,7 +23,8 @@ from pathlib import Path
 import numpy as np
 from live import processor_time, serve
 
-from enrapt.realtime.features.face_model import find_face_model
+from enrapt.realtime.features.face import FaceOptions
+from enrapt.realtime.features.face.model_file import find_face_model
 from enrapt.realtime.session import LiveSession
 
 CLIENTS = 3
@@ -75,7 +76,7 @@ def listen(udp: int) -> None:
 def run(address: str, model: Path, seconds: float, to: list[str], others: list[int], watched: int) -> tuple:
     """Delay of ticks, ms, processor time, s per second, and the session's summary."""
     context = multiprocessing.get_context("spawn")
-    with LiveSession(address, None, face_model=model, to=to) as session:
+    with LiveSession(address, None, faces=FaceOptions(model), to=to) as session:
         if watched:
             page = f"ws://127.0.0.1:{watched}/page"
             clients = context.Process(target=watch, args=(page, CLIENTS), daemon=True)

@@ -17,7 +17,8 @@ import numpy as np
 from face import alone
 
 from enrapt.cli.demo import CLIP
-from enrapt.realtime.features.face_model import find_face_model
+from enrapt.realtime.features.face import FaceOptions
+from enrapt.realtime.features.face.model_file import find_face_model
 from enrapt.realtime.run import Run
 from enrapt.realtime.sources.media import MediaSource
 from enrapt.realtime.sources.recording import Recording
@@ -26,7 +27,7 @@ from enrapt.realtime.streams.samples import Frame
 
 def replay(model: Path, source: Path) -> float:
     """Seconds that a whole replay takes, once everything is loaded."""
-    with Run(MediaSource(source, face_model=model)) as run:
+    with Run(MediaSource(source, faces=FaceOptions(model))) as run:
         start = time.perf_counter()
         for _ in run:
             pass

@@ -30,6 +30,7 @@ from mjpeg_camera import mjpeg_camera
 
 from enrapt.cli.demo import CLIP
 from enrapt.realtime import LiveSession
+from enrapt.realtime.features.face import FaceOptions
 
 SAMPLES = 16_000  # a second
 CHUNK = 320  # samples sent at once
@@ -128,7 +129,12 @@ def live(take: Callable[[LiveSession, Devices], None], face_model: Path | None, 
     with devices() as opened, ThreadPoolExecutor(1) as thread:
         audio = f"lsl:{SOUND}"
         with LiveSession(
-            opened.camera, None, streams={"audio": audio}, face_model=face_model, to=["ui:0"], **options
+            opened.camera,
+            None,
+            streams={"audio": audio},
+            faces=FaceOptions(face_model),
+            to=["ui:0"],
+            **options,
         ) as session:
             taken = thread.submit(take, session, opened)
             for _ in session:

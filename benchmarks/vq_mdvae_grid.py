@@ -32,7 +32,7 @@ from torch import Tensor, nn
 from enrapt.models.mdvae import MDVAE, MDVAEConfig
 from enrapt.models.modality import Modality
 from enrapt.models.vq_vae import VQVAE, VQVAEConfig
-from enrapt.realtime.features.face_model import find_face_model
+from enrapt.realtime.features.face.model_file import find_face_model
 
 COVERED = 6
 EXCLUDED = {"test": slice(34, 40), "validation": slice(22, 28)}

@@ -6,8 +6,12 @@ import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..contracts.errors import UserError
+
+if TYPE_CHECKING:
+    from ..realtime.features.face import FaceOptions
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,6 +38,27 @@ def add_face_model_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--face-model", metavar="FILE", type=Path, help="your copy of face_landmarker.task")
     add("--offline", action="store_true", help="never download the face model")
+
+
+def add_face_arguments(parser: argparse.ArgumentParser) -> None:
+    """Those of commands that look for faces in pictures."""
+    add = parser.add_argument
+    add(
+        "--person",
+        metavar="P",
+        type=person,
+        default="largest",
+        help="whom to follow: largest, first, left, right, centre, or an id (%(default)s)",
+    )
+    add(
+        "--person-handover",
+        metavar="S",
+        type=handover,
+        default=None,
+        help="choose again when that person has been gone for S seconds, or never (never)",
+    )
+    add("--face-backend", choices=("litert", "mediapipe"), default="litert", help="(%(default)s)")
+    add_face_model_arguments(parser)
 
 
 def context_of(args: argparse.Namespace) -> dict[str, list[float]] | None:
@@ -89,8 +114,25 @@ def seconds(text: str) -> float:
     raise argparse.ArgumentTypeError(f"{text}: give seconds, 0 or more, or inf")
 
 
+def person(text: str) -> str | int:
+    """The type of `--person`; which words there are, the run checks."""
+    return int(text) if text.isascii() and text.isdecimal() else text
+
+
+def handover(text: str) -> float | None:
+    """The type of `--person-handover`: seconds from 0, or `never`."""
+    return None if text == "never" else seconds(text)
+
+
 def face_model_of(args: argparse.Namespace) -> Callable[[], Path]:
     """Finds the face model once it is needed, with a progress bar if it is downloaded."""
     from .view import find_face_model_visibly
 
     return partial(find_face_model_visibly, args.face_model, args.offline)
+
+
+def faces_of(args: argparse.Namespace, model: Callable[[], Path] | None = None) -> "FaceOptions":
+    """How to look for faces, and whom to follow."""
+    from ..realtime.features.face import FaceOptions
+
+    return FaceOptions(model or face_model_of(args), args.person, args.person_handover, args.face_backend)

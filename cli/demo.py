@@ -22,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from ..realtime.features.face import FaceOptions
     from ..realtime.run import Run
     from ..realtime.sources.media import MediaSource
     from ..realtime.timeline import draw_timeline
@@ -38,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
         "works, not how engaged a person is.\n",
         sys.stdout,
     )
-    source = MediaSource(CLIP, face_model=face_model_of(args))
+    source = MediaSource(CLIP, faces=FaceOptions(face_model_of(args)))
     estimates: list[Estimate] = []
     run = Run(source, to=[f"jsonl:{folder / 'estimates.jsonl'}"], overwrite=True, warn=warn)
     status = show(run, each=estimates.append)

@@ -6,7 +6,6 @@ Exit status 0 if recordings can be replayed, 1 if not.
 import argparse
 import importlib
 import importlib.metadata
-import importlib.util
 import json
 import os
 import platform
@@ -47,13 +46,12 @@ class Finding:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--fetch", action="store_true", help="download the face model if it is missing")
     add("--face-model", type=Path, metavar="FILE", help="the face model to check")
     add("--json", action="store_true", help="print the findings as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    findings = [*libraries(), face_model(args.face_model, args.fetch), bundle(), *live(), *extras()]
+    findings = [*libraries(), face_model(args.face_model), bundle(), *live(), *extras()]
     status = {finding.name: finding.status for finding in findings if finding.group == REPLAY}
     can_replay = "missing" not in status.values()
     python, system = platform.python_version(), platform.platform()
@@ -63,8 +61,6 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps({**about, "can_replay": can_replay, "findings": every}, indent=2))
     elif not can_replay:
         _print(findings, about, "Recordings cannot be replayed yet: install what is missing above.")
-    elif status["mediapipe"] == "absent":
-        _print(findings, about, "The sound of recordings can be replayed. Face features are not available.")
     else:
         _print(findings, about, "Recordings can be replayed: run enrapt replay FILE, or enrapt demo.")
     return 0 if can_replay else 1
@@ -76,45 +72,27 @@ def libraries() -> Iterator[Finding]:
         if "extra ==" in condition or distribution == "sounddevice":  # which `live` checks
             continue
         try:
-            if distribution == "mediapipe":
-                from ..realtime.features.face import import_mediapipe
-
-                import_mediapipe()
-            else:
-                importlib.import_module(MODULES.get(distribution, distribution.replace("-", "_")))
+            importlib.import_module(MODULES.get(distribution, distribution.replace("-", "_")))
         except (ImportError, OSError) as error:
-            if distribution == "mediapipe" and _arm_linux():
-                remedy = "not available for Linux on ARM: enrapt uses sound only"
-                yield Finding(REPLAY, distribution, "absent", _line(error), remedy)
-            else:
-                remedy = f"pip install --force-reinstall {shlex.quote(required)}"
-                yield Finding(REPLAY, distribution, "missing", _line(error), remedy)
+            remedy = f"pip install --force-reinstall {shlex.quote(required)}"
+            yield Finding(REPLAY, distribution, "missing", _line(error), remedy)
         else:
             # opencv-python, for example, has the module cv2, too.
             yield Finding(REPLAY, distribution, "ok", _version(distribution) or "from another distribution")
 
 
-def face_model(explicit: Path | None, fetch: bool) -> Finding:
-    """Check the face model's hash and, if MediaPipe is installed, load it."""
-    from ..realtime.features.face_model import NAME, SHA256, cached, locate
+def face_model(explicit: Path | None) -> Finding:
+    """Check the face model's hash, and load it."""
+    from ..realtime.features.face import FaceOptions
+    from ..realtime.features.face.model_file import locate
 
-    without: Status = "absent" if _arm_linux() else "missing"
     try:
-        if fetch:
-            from .view import find_face_model_visibly
-
-            path: Path | None = find_face_model_visibly(explicit, offline=False)
-        else:
-            path = locate(explicit)
-        if path is None:
-            remedy = f"enrapt doctor --fetch, or put {NAME} (sha256 {SHA256}) at {cached()}"
-            return Finding(REPLAY, "face model", without, "not on this computer", remedy)
-        if importlib.util.find_spec("mediapipe"):
-            from ..realtime.features.face import FaceFeatures
-
-            FaceFeatures(path).close()
+        if (path := locate(explicit)) is None:
+            remedy = "enrapt face-model, or enrapt face-model --from index, FILE or ADDRESS"
+            return Finding(REPLAY, "face model", "missing", "not on this computer", remedy)
+        FaceOptions(path).open().close()
     except (ImportError, UserError) as error:
-        return Finding(REPLAY, "face model", without, _line(error))
+        return Finding(REPLAY, "face model", "missing", _line(error))
     return Finding(REPLAY, "face model", "ok", f"{path}, sha256 correct")
 
 
@@ -214,10 +192,6 @@ def extras() -> Iterator[Finding]:
             yield Finding(EXTRAS, extra, "absent", f"without {', '.join(missing)}", remedy)
         else:
             yield Finding(EXTRAS, extra, "ok", "installed")
-
-
-def _arm_linux() -> bool:
-    return sys.platform == "linux" and platform.machine() == "aarch64"
 
 
 def _line(error: Exception) -> str:

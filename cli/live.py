@@ -10,11 +10,11 @@ from pathlib import Path
 
 from ..contracts.errors import UserError
 from .arguments import (
-    add_face_model_arguments,
+    add_face_arguments,
     add_run_arguments,
     at_least_one,
     context_of,
-    face_model_of,
+    faces_of,
     offsets_of,
     streams_of,
 )
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--preview", action="store_true", help="show the face's landmarks on the page; never the picture")
     add("--no-page", action="store_true", help="do not open the page that a terminal gets by default")
-    add_face_model_arguments(parser)
+    add_face_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
         camera_rate=args.camera_rate,
         face_every=args.face_every,
         max_wait=args.max_wait / 1000,
-        face_model=face_model_of(args),
+        faces=faces_of(args),
         preview=args.preview,
         bundle=args.bundle,
         to=[*args.to, *_page(args)],

@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "evaluate": "score a trained model on held-out people (needs enrapt[train])",
     "export": "write the bundle of a trained model (needs enrapt[train])",
     "inspect": "print what a bundle or a recording is",
+    "face-model": "fetch the face model",
     "doctor": "check this computer for what enrapt needs",
 }
 
@@ -55,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
     for name, summary in COMMANDS.items():
-        command = importlib.import_module(f".{name}", __package__)
+        command = importlib.import_module(f".{name.replace('-', '_')}", __package__)
         subparser = subparsers.add_parser(name, help=summary, description=command.__doc__)
         command.add_arguments(subparser)
         subparser.set_defaults(run=command.run)

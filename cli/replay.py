@@ -7,17 +7,16 @@ goes on where it was stopped. Exit status 1 if a recording is damaged: estimates
 import argparse
 import shlex
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..contracts.console import say
 from .arguments import (
-    add_face_model_arguments,
+    add_face_arguments,
     add_run_arguments,
     at_least_one,
     context_of,
-    face_model_of,
+    faces_of,
     offsets_of,
     seconds,
     streams_of,
@@ -25,6 +24,7 @@ from .arguments import (
 from .recordings import names_one
 
 if TYPE_CHECKING:
+    from ..realtime.features.face import FaceOptions
     from ..realtime.sources.source import Source
 
 FOLDER = Path("enrapt-replay")
@@ -62,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="align a session's samples again, as if none had been late",
     )
     add("--record", metavar="FOLDER", type=Path, help="keep features and estimates in a new folder")
-    add_face_model_arguments(parser)
+    add_face_arguments(parser)
     several = parser.add_argument_group("several recordings")
     add = several.add_argument
     add("-o", "--output", metavar="FOLDER", type=Path, help=f"of results ({FOLDER})")
@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
     from .show import show, warn
 
     (path,) = map(Path, args.sources)
-    source = source_of(args, path, face_model_of(args))
+    source = source_of(args, path, faces_of(args))
     replay = Run(
         source,
         args.bundle,
@@ -107,7 +107,7 @@ def options_of(args: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-def source_of(args: argparse.Namespace, path: Path, face_model: Path | Callable[[], Path]) -> "Source":
+def source_of(args: argparse.Namespace, path: Path, faces: "FaceOptions") -> "Source":
     from ..realtime.sources.files import open_source
 
-    return open_source(path, face_model=face_model, **options_of(args))
+    return open_source(path, faces=faces, **options_of(args))

@@ -28,11 +28,11 @@ from ..contracts.errors import UserError, one_line
 from ..contracts.files import write_atomically
 from ..contracts.owned import discard_left_over
 from ..realtime.context import context_values
-from ..realtime.features.face_model import find_face_model
+from ..realtime.features.face.model_file import find_face_model
 from ..realtime.outputs.addresses import destination
 from ..realtime.run import Run
 from ..realtime.sources.source import SourceFailure
-from .arguments import context_of, offsets_of
+from .arguments import context_of, faces_of, offsets_of
 from .batch import Result, Row, run_batch
 from .recordings import Item, find_recordings
 from .replay import FOLDER, options_of, source_of
@@ -72,6 +72,7 @@ def replay_many(args: argparse.Namespace) -> int:
         "bundle": bundle.sha256,
         "timing": args.timing,
         "format": estimates,
+        "faces": [args.person, args.person_handover, args.face_backend],
     }
     stop = threading.Event()
     function = partial(replay_one, args, folder, estimates)
@@ -105,7 +106,8 @@ def replay_one(
     """Replay a recording to a file of estimates; its summary."""
     path = folder / f"{item.name}.estimates.{estimates}"
     discard_left_over(path)
-    source = source_of(args, item.path, partial(find_face_model, args.face_model, offline=args.offline))
+    model = partial(find_face_model, args.face_model, offline=args.offline)
+    source = source_of(args, item.path, faces_of(args, model))
     warnings: list[str] = []
     replay = Run(
         source,

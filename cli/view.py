@@ -2,7 +2,8 @@
 
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -14,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..realtime.engine.estimate import Engagement, Estimate, Latency, stages
-from ..realtime.features.face_model import find_face_model
+from ..realtime.features.face.model_file import fetch_face_model, find_face_model
 from ..realtime.page.messages import features
 from ..realtime.streams.counts import Counts
 from ..realtime.streams.samples import Observation
@@ -186,6 +187,15 @@ def devices(run: "Run") -> str:
 
 def find_face_model_visibly(explicit: Path | None, offline: bool) -> Path:
     """The face model, with a bar on standard error while it is fetched; see `find_face_model`."""
+    return _visibly(partial(find_face_model, explicit, offline=offline))
+
+
+def fetch_face_model_visibly(source: str) -> Path:
+    """Likewise `fetch_face_model`."""
+    return _visibly(partial(fetch_face_model, source))
+
+
+def _visibly(get: Callable[..., Path]) -> Path:
     columns = (TextColumn("fetching the face model"), BarColumn(), DownloadColumn())
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
@@ -194,4 +204,4 @@ def find_face_model_visibly(explicit: Path | None, offline: bool) -> Path:
         def progress(done: int, total: int) -> None:
             bar.update(task, completed=done, total=total, visible=True)
 
-        return find_face_model(explicit, offline=offline, progress=progress)
+        return get(progress=progress)

@@ -34,6 +34,8 @@ class Controls(ABC):
         self.over = False
         self._noted = 0  # marks of the source
         self._levels: list[float] | None = None  # of a calibration that is under way
+        self._person: int | None = None  # that the model's state is of
+        self._forgotten: int | None = None  # ns; time of the last reset
         self._asked: SimpleQueue[Callable[[], None]] = SimpleQueue()
 
     @abstractmethod
@@ -68,10 +70,18 @@ class Controls(ABC):
 
         def forget() -> None:
             if not self.over:  # else no tick comes after it
-                self.forget()
-                self.note(0 if self.observation is None else self.observation.time, RESET)
+                self._forget(0 if self.observation is None else self.observation.time)
 
         self._asked.put(forget)
+
+    def follow(self, person: int) -> None:
+        """Follow the person with this id (`Estimate.person`, from 1) from now on.
+
+        Raises:
+            UserError: the source does not choose between people.
+        """
+        self.source.follow(person)
+        self.mark(f"follow person {person}")
 
     def calibrate(self) -> None:
         """Average the estimates of the next ten seconds in which any modality is present.
@@ -91,8 +101,23 @@ class Controls(ABC):
             at, label = self.source.marks[self._noted]
             self._noted += 1
             if label is RESET:  # a mark of the same text is not
-                self.forget()
-            self.note(at, label)
+                self._forget(at)
+            else:
+                self.note(at, label)
+
+    def meet(self, observation: Observation) -> None:
+        """Reset the model where another person is followed than before: its state is of that one."""
+        person = None if observation.view is None else observation.view.person
+        if person is None or person == self._person:
+            return
+        if self._person is not None and self._forgotten != observation.time:  # not by a mark already
+            self._forget(observation.time)
+        self._person = person
+
+    def _forget(self, time: int) -> None:
+        self.forget()
+        self.note(time, RESET)
+        self._forgotten = time
 
     def apply_controls(self) -> None:
         """Execute the controls that were called since the last time; in the run's thread."""

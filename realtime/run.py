@@ -144,6 +144,7 @@ class Run(Controls):
             self.observation = observation.masked() if self.paused else observation
             self.apply_marks(observation.time)
             self.apply_controls()
+            self.meet(self.observation)
             began = time.monotonic_ns()
             step = self._engine.step({**self.observation.values, **self.context})
             latency = latency_of(observation.timing, began, time.monotonic_ns())

@@ -8,12 +8,11 @@ Nothing leaves the machine but estimates, to the outputs of `to`. `record` keeps
 pictures and sound are kept only with `keep_media`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..contracts.errors import UserError
-from .features.face_model import find_face_model
+from .features.face import FOLLOW_LARGEST, FaceOptions
 from .page.observed import Landmarks
 from .run import Run
 from .sources.camera_face import CameraFace
@@ -42,7 +41,7 @@ class LiveSession(Run):
         face_every: look for the face in every n-th picture.
         audio_channel: of the microphone, the only one to take, from 1; None for a mix of all.
         max_wait: seconds; longest wait for late data before an estimate is emitted.
-        face_model: the model's file, or a function that finds it once it is needed.
+        faces: how to extract their features, and whom to follow.
         preview: show the face's landmarks on the page; never the picture.
         run: `bundle`, `to`, `record`, `keep_media`, `context`, `offsets`, `overwrite`, `warn`: see `Run`.
 
@@ -62,7 +61,7 @@ class LiveSession(Run):
         face_every: int = 1,
         audio_channel: int | None = None,
         max_wait: float = MAX_WAIT / SECOND,
-        face_model: Path | Callable[[], Path] = find_face_model,
+        faces: FaceOptions = FOLLOW_LARGEST,
         preview: bool = False,
         **run: Any,
     ) -> None:
@@ -75,7 +74,7 @@ class LiveSession(Run):
                 size=camera_size,
                 rate=camera_rate,
                 face_every=face_every,
-                model=face_model,
+                faces=faces,
                 preview=preview,
             )
         if mic is not None:

@@ -6,7 +6,7 @@ from hypothesis import settings
 
 from enrapt.contracts.errors import UserError
 from enrapt.contracts.schemas import AUDIO, FACE
-from enrapt.realtime.features.face_model import find_face_model
+from enrapt.realtime.features.face.model_file import find_face_model
 from tests.support.bundles import make_bundle
 
 settings.register_profile("shared machine", deadline=None)  # the time of an example is not under test

@@ -10,9 +10,10 @@ import msgspec
 
 from .estimate import Engagement, Estimate, Latency
 
-Cell = int | float | bool | None
+Cell = int | float | bool | str | None
 
 _FIELDS: Final = Engagement.__struct_fields__
+BOX: Final = ("left", "top", "width", "height")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,14 +23,14 @@ class Column:
     Attributes:
         name: `tick`, `engagement_mean`, `face_age_ms`, …
         unit: of the value; "1" for a count.
-        kind: int, float or bool.
+        kind: int, float, bool or str.
         nullable: whether there may be no value (None).
         get: the value of an estimate.
     """
 
     name: str
     unit: str
-    kind: type[int] | type[float] | type[bool]
+    kind: type[int] | type[float] | type[bool] | type[str]
     nullable: bool
     get: Callable[[Estimate], Cell]
 
@@ -43,7 +44,9 @@ class Column:
             return None
         if self.kind is bool:
             return bool(int(cell))
-        value = self.kind(cell)
+        if self.kind is str:
+            return str(cell)
+        value = int(cell) if self.kind is int else float(cell)
         if math.isfinite(value):
             return value
         if self.nullable:
@@ -55,7 +58,7 @@ def columns(modalities: Iterable[str], *, timing: bool = True) -> list[Column]:
     """All columns of estimates with these modalities, in order; those of latencies only with `timing`."""
     modalities = list(modalities)
     row = [Column("tick", "1", int, False, attrgetter("tick")), _real("t_s", "s", attrgetter("t"), False)]
-    row += signals(modalities)
+    row += [*signals(modalities), Column("face_problem", "", str, True, attrgetter("face_problem"))]
     if timing:
         for stage in ("step", "total", "tick"):
             row.append(_real(f"latency_{stage}_ms", "ms", _latency(attrgetter(stage))))
@@ -68,7 +71,7 @@ def columns(modalities: Iterable[str], *, timing: bool = True) -> list[Column]:
 
 
 def signals(modalities: Iterable[str]) -> list[Column]:
-    """The columns without time and latency: the channels of a stream that has its own time stamps."""
+    """The numbers without time and latency: the channels of a stream that has its own time stamps."""
     row = [_real(f"engagement_{name}", "0..1", attrgetter(f"engagement.{name}"), False) for name in _FIELDS]
     for modality in modalities:
         row += [
@@ -76,6 +79,9 @@ def signals(modalities: Iterable[str]) -> list[Column]:
             _real(f"{modality}_age_ms", "ms", _by_modality("age_ms", modality)),
             _real(f"{modality}_surprise_nats", "nats", _by_modality("surprise", modality)),
         ]
+    row += [Column(name, "1", int, True, attrgetter(name)) for name in ("faces", "person")]
+    row += [_real(f"face_{side}", "0..1", _side(i)) for i, side in enumerate(BOX)]
+    row.append(_real("face_quality", "0..1", attrgetter("face_quality")))
     return row
 
 
@@ -124,6 +130,11 @@ def estimate_reader(modalities: Iterable[str]) -> Callable[[Mapping[str, Any]], 
             present=each("present"),
             age_ms=each("age_ms"),
             surprise=each("surprise_nats"),
+            faces=cells["faces"],
+            person=cells["person"],
+            box=None if None in (box := tuple(cells[f"face_{side}"] for side in BOX)) else box,
+            face_quality=cells["face_quality"],
+            face_problem=cells["face_problem"],
             latency_ms=latency,
         )
 
@@ -136,6 +147,10 @@ def _real(name: str, unit: str, get: Callable[[Estimate], Cell], nullable: bool 
 
 def _by_modality(field: str, modality: str) -> Callable[[Any], Cell]:
     return lambda owner: getattr(owner, field).get(modality)
+
+
+def _side(i: int) -> Callable[[Estimate], Cell]:
+    return lambda estimate: None if estimate.box is None else estimate.box[i]
 
 
 def _latency(get: Callable[[Latency], Cell]) -> Callable[[Estimate], Cell]:

@@ -1,10 +1,11 @@
 """The estimate of one tick, and its JSON: one object a line."""
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import msgspec
 
-from ..streams.samples import SECOND, Observation, Timing
+from ..streams.samples import SECOND, Observation, Timing, View
 from .engine import Step
 
 
@@ -69,6 +70,11 @@ class Estimate(msgspec.Struct, frozen=True):
         age_ms: from the value's originating time to the tick; None where missing.
         surprise: nats; negative log-likelihood of each present modality under the prediction made before
             seeing it; None where missing.
+        faces: in view, in the newest picture; None, like what follows, without a picture that is new enough.
+        person: id of the one whose face is taken, from 1; None before one is chosen.
+        box: left, top, width and height of that face, as shares of the picture; None if not in view.
+        face_quality: 0..1, of that face; None if not in view.
+        face_problem: why it is not good enough and counts as missing.
         latency_ms: absent without timing: everything else is the same in every run.
     """
 
@@ -78,6 +84,11 @@ class Estimate(msgspec.Struct, frozen=True):
     present: dict[str, bool]
     age_ms: dict[str, float | None]
     surprise: dict[str, float | None]
+    faces: int | None = None
+    person: int | None = None
+    box: tuple[float, float, float, float] | None = None
+    face_quality: float | None = None
+    face_problem: str | None = None
     latency_ms: Latency | msgspec.UnsetType = msgspec.UNSET
 
     def without_timing(self) -> "Estimate":
@@ -90,7 +101,8 @@ def estimate_of(observation: Observation, step: Step, latency: Latency) -> Estim
 
     Modalities are in the observation's order; others are left out.
     """
-    return Estimate(
+    view = observation.view
+    estimate = Estimate(
         tick=observation.tick,
         t=round(observation.time / SECOND, 6),
         engagement=Engagement(*(round(x, 4) for x in (step.mean, step.std, step.low, step.high))),
@@ -105,6 +117,13 @@ def estimate_of(observation: Observation, step: Step, latency: Latency) -> Estim
             waits=_in_order(latency.waits, observation),
         ),
     )
+    return estimate if view is None else msgspec.structs.replace(estimate, **_of_view(view))
+
+
+def _of_view(view: View) -> dict[str, Any]:
+    box = None if view.box is None else tuple(round(share, 4) for share in view.box)
+    of_face = {"box": box, "face_quality": _digits(view.quality), "face_problem": view.problem}
+    return {"faces": view.faces, "person": view.person, **of_face}
 
 
 def _digits(x: float | None) -> float | None:

@@ -3,8 +3,6 @@
 import math
 import threading
 import time
-from collections.abc import Callable
-from pathlib import Path
 from statistics import fmean
 from typing import IO, Any, Final
 
@@ -12,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...contracts.addresses import without_password
-from ..features.face import FaceFeatures
-from ..features.face_model import find_face_model
+from ..features.face import FOLLOW_LARGEST, Extractor, FaceOptions
 from ..streams.cadence import Cadence
 from ..streams.samples import SECOND
 from .camera import Camera, Picture
@@ -48,8 +45,8 @@ class CameraFace(ProcessDevice):
         size: width and height in pixels to ask a device for; addresses give what they give.
         rate: frames/s, likewise.
         face_every: extract from every n-th picture.
-        model: the face model's file, or a function that finds it when the camera is opened.
-        preview: whether to keep the landmarks of the newest picture.
+        faces: how to extract their features.
+        preview: whether the landmarks of the newest picture are shown.
 
     Raises:
         UserError: at construction, the source is not a camera.
@@ -66,15 +63,15 @@ class CameraFace(ProcessDevice):
         size: tuple[int, int] = (640, 480),
         rate: float = 30,
         face_every: int = 1,
-        model: Path | Callable[[], Path] = find_face_model,
+        faces: FaceOptions = FOLLOW_LARGEST,
         preview: bool = False,
     ) -> None:
         self._address = camera_of(source)
         super().__init__("camera_process", {"source": self._address, "size": size, "rate": rate}, OPENING)
         self.source = without_password(str(self._address))
-        self._face_every, self._model, self.preview = face_every, model, preview
+        self._face_every, self._faces, self.preview = face_every, faces, preview
         self._camera = Camera()
-        self._face: FaceFeatures | None = None
+        self._face: Extractor | None = None
         self._using = threading.Lock()  # held from the check that it is open to the delivery of a sample
         self._taken = 0  # pictures that could be extracted
         self._cadence = Cadence()  # of those that `face_every` leaves
@@ -91,13 +88,17 @@ class CameraFace(ProcessDevice):
 
     @property
     def landmarks(self) -> NDArray[np.float32] | None:
-        """See `FaceFeatures`; None without `preview`."""
+        """Of the newest picture, see `FaceFeatures`."""
         face = self._face
         return None if face is None else face.landmarks
 
+    def follow(self, person: int) -> None:
+        """See `Source.follow`."""
+        if self._face is not None:
+            self._face.follow(person)
+
     def _open(self) -> None:
-        model = self._model if isinstance(self._model, Path) else self._model()
-        self._face = FaceFeatures(model, self.preview)
+        self._face = self._faces.open()
         self._camera.shift = self._inlet.clock() - time.monotonic_ns()
         self._request["all"] = self.keep is not None
         super()._open()
@@ -170,7 +171,7 @@ class CameraFace(ProcessDevice):
         began = time.perf_counter_ns()
         if (image := picture.image) is None:
             return "broken"
-        values = self._face.extract(image, at)
+        values, view = self._face.extract(image, at)
         extract_ms = (time.perf_counter_ns() - began) / 1e6
-        inlet.sample(values, at, at + self._cadence.quiet, extract_ms)
+        inlet.sample(values, at, at + self._cadence.quiet, extract_ms, view)
         return None

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ...contracts.errors import UserError
-from ..features.face_model import find_face_model
+from ..features.face import FOLLOW_LARGEST, FaceOptions
 from .source import Source
 
 _MEDIA: Final = {
@@ -24,13 +24,11 @@ _MEDIA: Final = {
 }
 
 
-def open_source(
-    path: Path, *, face_model: Path | Callable[[], Path] = find_face_model, **options: Any
-) -> Source:
+def open_source(path: Path, *, faces: FaceOptions = FOLLOW_LARGEST, **options: Any) -> Source:
     """A recording, a recorded session's folder or an XDF file, by its content.
 
     Args:
-        face_model: see `MediaSource`.
+        faces: see `MediaSource`.
         options: arguments of `MediaSource`, `SessionSource` or `XdfSource`.
 
     Raises:
@@ -50,7 +48,7 @@ def open_source(
     else:
         from .media import MediaSource
 
-        opened = partial(MediaSource, face_model=face_model)
+        opened = partial(MediaSource, faces=faces)
         kind, possible = "a recording", _MEDIA
     if unknown := sorted(options.keys() - possible):
         named = ", ".join(name.replace("_", "-") for name in unknown)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ..streams.samples import SECOND, Sample
+from ..streams.samples import SECOND, Sample, View
 
 if TYPE_CHECKING:
     from .live import LiveSource
@@ -61,6 +61,7 @@ class Inlet:
         time: int,
         reached: int | None = None,
         extract_ms: float | None = None,
+        view: View | None = None,
     ) -> None:
         """Deliver a sample.
 
@@ -69,6 +70,7 @@ class Inlet:
             time: its originating time.
             reached: no other sample with an originating time up to this is expected; `time` if not given.
             extract_ms: how long feature extraction took.
+            view: who is in the picture.
         """
         source = self._source
         if (reason := self.unwanted) is not None:  # since its extraction began
@@ -78,7 +80,7 @@ class Inlet:
         if values is not None and values.shape != (self.dim,):
             raise ValueError(f"{self.modality} has shape {values.shape}, expected ({self.dim},)")
         start = source.zero - self.offset
-        sample = Sample(self.modality, time - start, values, self._sequence)
+        sample = Sample(self.modality, time - start, values, self._sequence, view)
         self._sequence += 1
         with source.changed:
             now = source.now()

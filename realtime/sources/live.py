@@ -18,6 +18,7 @@ from ..streams.alignment import Aligner
 from ..streams.pacing import MAX_WAIT, Pacing
 from ..streams.samples import SECOND, Observation, Sound
 from .camera import Picture
+from .camera_face import CameraFace
 from .device import Device
 from .inlet import Inlet
 from .offer import Offer
@@ -155,6 +156,13 @@ class LiveSource(Source):
                 left = (self.pacing.deadline - self.now()) / SECOND
                 self.changed.wait(min(max(left, 0), _LOOK))
         return None
+
+    def follow(self, person: int) -> None:
+        cameras = [device for device in self._running.values() if isinstance(device, CameraFace)]
+        if not cameras:
+            super().follow(person)
+        for camera in cameras:
+            camera.follow(person)
 
     def stop(self) -> None:
         with self.changed:

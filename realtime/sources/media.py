@@ -1,7 +1,7 @@
 """A recording as a source: video with sound, video or sound alone."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -12,8 +12,7 @@ from ...bundle.metadata import ModalitySpec
 from ...contracts.errors import UserError, one_line
 from ...contracts.schemas import AUDIO, FACE
 from ..features.audio import TICK, AudioFeatures
-from ..features.face import FaceFeatures
-from ..features.face_model import find_face_model
+from ..features.face import FOLLOW_LARGEST, Extractor, FaceOptions
 from ..streams.ahead import ahead
 from ..streams.alignment import END, Aligner
 from ..streams.axis import Segment
@@ -40,7 +39,7 @@ class MediaSource(Source):
         path: what FFmpeg's libraries can read.
         start, end: seconds on the recording's axis.
         realtime: give no observation before its time, as in a live run.
-        face_model: the model's file, or a function that finds it once it is needed.
+        faces: how to extract their features.
         options: for `Recording`: `max_gap`, `max_pixels`, `strict`, `video_track`, `audio_track`,
             `audio_channel`.
 
@@ -56,13 +55,13 @@ class MediaSource(Source):
         start: float = 0.0,
         end: float | None = None,
         realtime: bool = False,
-        face_model: Path | Callable[[], Path] = find_face_model,
+        faces: FaceOptions = FOLLOW_LARGEST,
         **options: Any,
     ) -> None:
         self._recording = Recording(path, start, end, **options)
         self.name = self._recording.path.name
         self.start, self.duration = start, self._recording.duration if end is None else end
-        self._face_model, self._realtime = face_model, realtime
+        self._faces, self._realtime = faces, realtime
         self._t0 = round(start * SECOND)
         self._began: int | None = None  # `time.monotonic_ns` when tick 0 was due
         if realtime:
@@ -80,10 +79,10 @@ class MediaSource(Source):
         self.counts = self._aligner.counts
         self._pictures, self._sound = by_schema.get(FACE.name), by_schema.get(AUDIO.name)
         self._sequence = 0  # of pictures
-        self._face: FaceFeatures | None = None
+        self._face: Extractor | None = None
         if self._pictures is not None:
-            model = self._face_model if isinstance(self._face_model, Path) else self._face_model()
-            self._face = self._stack.enter_context(FaceFeatures(model))
+            self._face = self._faces.open()
+            self._stack.callback(self._face.close)
         self._audio = None if self._sound is None else AudioFeatures(self._sound)
         for w in wanted:
             if w.offer is None:
@@ -95,6 +94,12 @@ class MediaSource(Source):
         )
         pictures, first_tick = self._face is not None, self._aligner.first_tick
         self._read = partial(read, self._recording, self._audio, pictures, first_tick, self._realtime)
+
+    def follow(self, person: int) -> None:
+        if self._face is None:
+            super().follow(person)
+        else:
+            self._face.follow(person)
 
     def close(self) -> None:
         self._stack.close()
@@ -163,9 +168,9 @@ class MediaSource(Source):
         assert self._face is not None  # without it no picture is read
         assert self._pictures is not None
         began = time.monotonic_ns()
-        values = self._face.extract(frame.image, frame.originating_time)
+        values, view = self._face.extract(frame.image, frame.originating_time)
         extract_ms = (time.monotonic_ns() - began) / 1e6
-        sample = Sample(self._pictures, frame.originating_time, values, self._sequence)
+        sample = Sample(self._pictures, frame.originating_time, values, self._sequence, view)
         self._sequence += 1
         return replace(material, content=sample, extract_ms=extract_ms)
 

@@ -121,6 +121,14 @@ class Source(ABC):
         """How the recording's own times became the axis of observations; empty where they are the same."""
         return ()
 
+    def follow(self, person: int) -> None:
+        """Take the features of the person with this id from the next picture on; from any thread.
+
+        Raises:
+            UserError: it does not choose between people.
+        """
+        raise UserError(f"{self.name}: there is no choice of people here")
+
     def stop(self) -> None:
         """End the iteration soon; from any thread or signal handler. The run takes no further observation."""
         self.stopped = True

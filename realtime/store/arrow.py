@@ -22,5 +22,5 @@ def parquet() -> Any:
 
 def estimate_field(column: Column) -> Any:
     """The Arrow field of a column, with its unit as metadata."""
-    kinds = {int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
+    kinds = {int: pa.int64(), float: pa.float64(), bool: pa.bool_(), str: pa.string()}
     return pa.field(column.name, kinds[column.kind], column.nullable, {"unit": column.unit})

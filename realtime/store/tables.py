@@ -11,9 +11,9 @@ import numpy as np
 
 from ...contracts.schemas import Schema, schema_of
 from ...contracts.schemas import schema as known_schema
-from ..engine.columns import columns, estimate_reader
+from ..engine.columns import BOX, columns, estimate_reader
 from ..engine.estimate import Estimate
-from ..streams.samples import SECOND, Control, Observation, Sample
+from ..streams.samples import SECOND, Control, Observation, Sample, View
 from .arrow import estimate_field, pa
 from .messages import UNCHECKED, sealed
 
@@ -43,14 +43,15 @@ def samples_table(modality: str, schema: Schema) -> Table[tuple[Sample, int]]:
 
     def write(row: tuple[Sample, int]) -> Cells:
         sample, arrived = row
-        return sample.originating_time, arrived, sample.sequence, _bytes(modality, sample.values, schema)
+        values = _bytes(modality, sample.values, schema)
+        return sample.originating_time, arrived, sample.sequence, values, *_of_view(sample.view)
 
     def read(cells: Cells) -> tuple[Sample, int]:
-        originating_time, arrived, sequence, values = cells
-        return Sample(modality, originating_time, values, sequence), arrived
+        originating_time, arrived, sequence, values, *view = cells
+        return Sample(modality, originating_time, values, sequence, _view(view)), arrived
 
     fields = [_integer("originating_time", "ns"), _integer("arrived", "ns"), _integer("sequence", "1")]
-    fields.append(_vector("values", schema))
+    fields += [_vector("values", schema), *_view_fields()]
     return Table(modality, _schema(fields, {modality: schema}), write, read, lambda row: row[1])
 
 
@@ -63,16 +64,18 @@ def observations_table(schemas: Mapping[str, Schema]) -> Table[Observation]:
         cells: list[Any] = [row.tick, row.time]
         for modality, schema in schemas.items():
             cells += _bytes(modality, row.values[modality], schema), row.age[modality]
-        return cells
+        return [*cells, *_of_view(row.view)]
 
     def read(cells: Cells) -> Observation:
         tick, time, *rest = cells
+        rest, view = rest[: 2 * len(modalities)], rest[2 * len(modalities) :]
         values, age = (dict(zip(modalities, rest[i::2], strict=True)) for i in range(2))
-        return Observation(tick, time, values, age)
+        return Observation(tick, time, values, age, view=_view(view))
 
     fields = [_integer("tick", "1"), _integer("time", "ns")]
     for modality, schema in schemas.items():
         fields += _vector(modality, schema), _integer(f"{modality}_age", "ns", nullable=True)
+    fields += _view_fields()
     return Table("observations", _schema(fields, schemas), write, read, lambda row: row.time)
 
 
@@ -215,6 +218,35 @@ def _schema(fields: list[Any], schemas: Mapping[str, Schema]) -> Any:
 
 def _integer(name: str, unit: str, *, nullable: bool = False) -> Any:
     return pa.field(name, pa.int64(), nullable, {"unit": unit})
+
+
+# Who was in the picture; sessions of before have none of these columns.
+_VIEW: Final = (
+    "view_faces",
+    "view_person",
+    *(f"view_{side}" for side in BOX),
+    "view_quality",
+    "view_problem",
+)
+
+
+def _view_fields() -> list[Any]:
+    faces, person, *shares, problem = _VIEW
+    fields = [_integer(name, "1", nullable=True) for name in (faces, person)]
+    fields += [pa.field(name, pa.float64(), metadata={"unit": "0..1"}) for name in shares]
+    return [*fields, pa.field(problem, pa.string())]
+
+
+def _of_view(view: View | None) -> Cells:
+    if view is None:
+        return [None] * len(_VIEW)
+    return view.faces, view.person, *(view.box or [None] * len(BOX)), view.quality, view.problem
+
+
+def _view(cells: Cells) -> View | None:
+    faces, person, *box, quality, problem = cells
+    whole = not any(share is None for share in box)
+    return None if faces is None else View(faces, person, tuple(box) if whole else None, quality, problem)
 
 
 def _vector(name: str, schema: Schema) -> Any:

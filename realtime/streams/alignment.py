@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .counts import Counts
-from .samples import SECOND, Observation, Sample, Timing
+from .samples import SECOND, Observation, Sample, Timing, View
 
 END: Final = 1 << 62  # ns; the watermark of a stream that is over
 
@@ -129,15 +129,20 @@ class Aligner:
         while (at := self.time(self._tick)) <= time:
             values: dict[str, NDArray[np.float32] | None] = {}
             age: dict[str, int | None] = {}
+            view: View | None = None
             for modality, track in self._tracks.items():
                 sample = track.settle(self._tick, at)
-                if sample is None or sample.values is None or at - sample.originating_time > track.max_age:
-                    values[modality] = age[modality] = None
-                else:
+                values[modality] = age[modality] = None
+                if sample is None or at - sample.originating_time > track.max_age:
+                    continue
+                view = view or sample.view
+                if sample.values is not None:
                     values[modality] = sample.values
                     age[modality] = at - sample.originating_time
             newest, extract = self._newest.pop(self._tick, None), self._extract.pop(self._tick, {})
-            observation = Observation(self._tick, at, values, age, Timing(newest=newest, extract=extract))
+            observation = Observation(
+                self._tick, at, values, age, Timing(newest=newest, extract=extract), view
+            )
             self._tick += 1
             yield observation
 

@@ -43,6 +43,25 @@ class Sound:
 
 
 @dataclass(frozen=True, slots=True)
+class View:
+    """The people in a picture, and the one whose features are taken.
+
+    Attributes:
+        faces: in view.
+        person: id of the one that is followed, from 1; None before one is chosen.
+        box: left, top, width and height of the person's face, as shares of the picture; None if not in view.
+        quality: 0..1, of that face; None if not in view.
+        problem: why the quality is too low for features: `too small`; None if it is not.
+    """
+
+    faces: int
+    person: int | None = None
+    box: tuple[float, float, float, float] | None = None
+    quality: float | None = None
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Sample:
     """One feature vector.
 
@@ -52,12 +71,14 @@ class Sample:
         values: float32 `[dim]` in the order of the modality's schema; None where the sensor worked and
             there was nothing to measure: no face in the picture, a muted microphone.
         sequence: the source's own count; the smaller wins where two samples have the same time.
+        view: of samples of pictures.
     """
 
     modality: str
     originating_time: int
     values: NDArray[np.float32] | None
     sequence: int
+    view: View | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +110,7 @@ class Observation:
         values: float32 `[dim]` by modality, None where missing.
         age: ns between the value's originating time and the tick, by modality, None where missing.
         timing: when its material came; no part of what repeats.
+        view: who was in the newest picture; None without a picture that is new enough.
     """
 
     tick: int
@@ -96,6 +118,7 @@ class Observation:
     values: dict[str, NDArray[np.float32] | None]
     age: dict[str, int | None]
     timing: Timing = field(default_factory=Timing, compare=False)
+    view: View | None = None
 
     def masked(self) -> "Observation":
         """The same tick with every modality missing."""

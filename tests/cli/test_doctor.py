@@ -15,7 +15,7 @@ import pytest
 from enrapt.cli import doctor, view
 from enrapt.cli.doctor import LIVE, REPLAY, Finding
 from enrapt.cli.main import main
-from enrapt.realtime.features.face_model import SHA256
+from enrapt.realtime.features.face.model_file import SHA256
 from tests.support.microphone import DRIVER
 
 

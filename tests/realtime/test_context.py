@@ -17,6 +17,7 @@ from enrapt.contracts.schemas import FACE
 from enrapt.realtime import LiveSession
 from enrapt.realtime.engine.engine import Engine
 from enrapt.realtime.engine.estimate import Latency, estimate_of
+from enrapt.realtime.features.face import FaceOptions
 from enrapt.realtime.run import Run
 from enrapt.realtime.sources.live import LiveSource
 from enrapt.realtime.sources.media import MediaSource
@@ -143,7 +144,12 @@ def stepped(path, observations, context):
 def test_a_session_gives_what_the_engine_does_and_so_does_its_replay(bundle, server, face_model, tmp_path):
     folder = tmp_path / "session"
     session = LiveSession(
-        server.address, None, bundle=bundle, context={"role": ROLE}, face_model=face_model, record=folder
+        server.address,
+        None,
+        bundle=bundle,
+        context={"role": ROLE},
+        faces=FaceOptions(face_model),
+        record=folder,
     )
     estimates = untimed(first_ticks(session))
     assert [e.tick for e in estimates] == list(range(TICKS))
@@ -195,7 +201,7 @@ def test_it_reaches_the_model_at_every_tick_with_and_without_a_face(arithmetic):
 
 
 def test_a_recording_takes_it_too(arithmetic, face_model):
-    source = MediaSource(CLIP, end=0.6, face_model=face_model)
+    source = MediaSource(CLIP, end=0.6, faces=FaceOptions(face_model))
     with Run(source, arithmetic, context={"role": ROLE}) as run:
         assert {round(e.engagement.mean - 0.1 * e.present["face"], 4) for e in run} == {EXPECTED}
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from enrapt.realtime import LiveSession
+from enrapt.realtime.features.face import FaceOptions
 from tests.support.mjpeg import Server
 
 pytestmark = pytest.mark.live
@@ -36,7 +37,7 @@ def check(session, estimates, times):
 @pytest.mark.long
 def test_a_minute_at_its_rate_with_every_picture_counted(face_model):
     with Server() as server:
-        session = LiveSession(server.address, None, face_model=face_model)
+        session = LiveSession(server.address, None, faces=FaceOptions(face_model))
         estimates, times = minute(session, 60)
     check(session, estimates, times)
     assert 1700 < session.counts["face"].captured < 1860
@@ -50,7 +51,7 @@ def test_one_core_and_15_pictures_a_second_hold_the_rate(face_model):
         cores = os.sched_getaffinity(0)
         os.sched_setaffinity(0, {min(cores)})
         try:
-            session = LiveSession(server.address, None, face_model=face_model, face_every=2)
+            session = LiveSession(server.address, None, faces=FaceOptions(face_model), face_every=2)
             estimates, times = minute(session, 15)
         finally:
             os.sched_setaffinity(0, cores)
@@ -61,7 +62,7 @@ def test_one_core_and_15_pictures_a_second_hold_the_rate(face_model):
 @pytest.mark.long
 def test_a_camera_unplugged_during_a_session_is_missing_and_returns(face_model):
     with Server() as server:
-        session = LiveSession(server.address, None, face_model=face_model)
+        session = LiveSession(server.address, None, faces=FaceOptions(face_model))
         lost = []
         with session:
             for estimate in session:

@@ -8,7 +8,7 @@ import pytest
 
 from enrapt.cli.demo import CLIP
 from enrapt.realtime import LiveSession
-from enrapt.realtime.features.face import FaceFeatures
+from enrapt.realtime.features.face import FaceFeatures, FaceOptions
 from enrapt.realtime.sources import camera_face
 from enrapt.realtime.sources.recording import Recording
 from enrapt.realtime.streams.samples import Frame
@@ -54,7 +54,7 @@ def test_extraction_ten_times_slower_delays_no_tick_and_every_picture_is_counted
     ticks, latency = [], []
     with (
         Server() as server,
-        LiveSession(server.address, None, face_model=face_model) as session,
+        LiveSession(server.address, None, faces=FaceOptions(face_model)) as session,
     ):
         began = time.monotonic()
         for estimate in session:

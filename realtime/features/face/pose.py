@@ -91,3 +91,22 @@ class Pose:
         rotation = u @ v
         scale = float(((self._weighted @ rotation.T) * target).sum()) / self._variance
         return scale, rotation, self._weights @ target - scale * rotation @ self._centre
+
+
+def yaw_pitch_roll(rotation: NDArray[np.floating]) -> tuple[float, float, float]:
+    """Angles of R = Ry(yaw) Rx(pitch) Rz(roll), in radians.
+
+    Args:
+        rotation: `[3, 3]`, a rotation, or a rotation times a positive factor.
+
+    Returns:
+        yaw and roll in (-π, π], pitch in [-π/2, π/2]. At pitch = ±π/2 yaw and roll have the same axis, and
+        only their sum or difference is defined.
+    """
+    r = rotation.astype(np.float64)
+    # R's second row is cos(pitch) sin(roll), cos(pitch) cos(roll), -sin(pitch); its third column is
+    # sin(yaw) cos(pitch), -sin(pitch), cos(yaw) cos(pitch).
+    yaw = np.arctan2(r[0, 2], r[2, 2])
+    pitch = np.arctan2(-r[1, 2], np.hypot(r[1, 0], r[1, 1]))
+    roll = np.arctan2(r[1, 0], r[1, 1])
+    return float(yaw), float(pitch), float(roll)

@@ -44,7 +44,7 @@ class Region(NamedTuple):
         return cls(x, y, size, size, math.atan2(across[1], across[0]))
 
     def axes(self) -> NDArray[np.float32]:
-        """`[2, 3]`, from shares of the rectangle (0..1, from its top left corner) to pixels of the picture."""
+        """`[2, 3]`, from shares of the rectangle, 0..1 from its top left corner, to pixels of the picture."""
         c, s = math.cos(self.angle), math.sin(self.angle)
         a, b = self.width, self.height
         return np.array(

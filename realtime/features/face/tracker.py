@@ -28,8 +28,8 @@ MIN_PRESENCE: Final = 0.5
 LOOK_EVERY: Final = SECOND // 5  # ns between searches for newcomers
 SEARCH: Final = 2 * SECOND  # ns after a loss in which every picture is searched
 REMEMBERED: Final = 60 * SECOND  # ns; an absent face is forgotten after this
-# Pictures of a face before its shape alone can say whose it is, and that it is nobody's. While it appears from
-# behind something its shape is wrong, so only the last pictures count.
+# Pictures of a face before its shape alone can say whose it is, and that it is nobody's. While it appears
+# from behind something its shape is wrong, so only the last pictures count.
 ENOUGH, CERTAIN, RECENT, KNOWN = 10, 25, 8, 250
 
 # Largest difference of shapes that counts as the same person, and how soon a face is back where it was.

@@ -14,7 +14,7 @@ import platformdirs
 import pytest
 
 from enrapt.contracts.errors import UserError
-from enrapt.realtime.features import face_model
+from enrapt.realtime.features.face import model_file as face_model
 
 MODEL = bytes(range(256)) * 1000  # in place of the real one
 SHA256 = hashlib.sha256(MODEL).hexdigest()
@@ -301,7 +301,7 @@ FETCH = """
 import sys
 from pathlib import Path
 import platformdirs
-from enrapt.realtime.features import face_model
+from enrapt.realtime.features.face import model_file as face_model
 cache, face_model.MAKER, face_model.SIZE, face_model.SHA256 = sys.argv[1:3] + [int(sys.argv[3]), sys.argv[4]]
 platformdirs.user_cache_path = lambda name: Path(cache) / name
 sys.stdin.read()  # start together

