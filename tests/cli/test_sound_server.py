@@ -20,9 +20,9 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="of Linux")
 PROGRAM = """
 import sys
 from enrapt.cli.main import main
-status = main(sys.argv[1:])
+status = main(sys.argv[1:-1])
 loaded = [line.split()[-1] for line in open("/proc/self/maps") if "portaudio" in line]
-print(status, "sounddevice" in sys.modules, loaded, "mediapipe" in sys.modules, file=sys.stderr)
+print(status, "sounddevice" in sys.modules, loaded, sys.argv[-1] in sys.modules, file=sys.stderr)
 """
 
 
@@ -43,9 +43,22 @@ def hanging(tmp_path: Path) -> Iterator[dict[str, str]]:
         }
 
 
-@pytest.mark.parametrize("arguments", [["replay", CLIP, "--end=1"], ["doctor"]], ids=["replay", "doctor"])
-def test_the_main_process_does_not_load_it(arguments: list[str], face_model: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-c", PROGRAM, *arguments, "--face-model", face_model]
+REPLAY = ["replay", CLIP, "--end=1"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "by"),
+    [
+        (REPLAY, "ai_edge_litert"),
+        ([*REPLAY, "--face-backend=mediapipe"], "mediapipe"),
+        (["doctor"], "ai_edge_litert"),
+    ],
+    ids=["replay", "mediapipe", "doctor"],
+)
+def test_the_main_process_does_not_load_it(
+    arguments: list[str], by: str, face_model: Path, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-c", PROGRAM, *arguments, "--face-model", face_model, by]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.stderr.splitlines()[-1] == "0 False [] True", done.stderr
 
@@ -90,7 +103,7 @@ def test_mediapipes_own_recorder_still_has_it(tmp_path: Path) -> None:
     pytest.importorskip("mediapipe")
     (tmp_path / "sounddevice.py").write_text("print('started'); InputStream = 7")
     program = (
-        "import sys; from enrapt.realtime.features.face import import_mediapipe; import_mediapipe()\n"
+        "import sys; from enrapt.realtime.features.face import mediapipe; mediapipe.import_mediapipe()\n"
         "print('sounddevice' in sys.modules)\n"
         "from mediapipe.tasks.python.audio.core import audio_record\n"
         "print(audio_record.sd.InputStream)\n"

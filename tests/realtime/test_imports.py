@@ -10,18 +10,18 @@ REPOSITORY = Path(__file__).parents[2]
 ROOMS = ("contracts", "bundle", "models", "export", "realtime", "cli")
 
 
+HEAVY = {"torch", "ai_edge_litert", "mediapipe", "cv2", "matplotlib"}
+
+
 @pytest.mark.parametrize(
     ("module", "absent"),
     [
-        ("enrapt.realtime", {"torch", "mediapipe", "av", "cv2", "matplotlib", "numpy"}),
-        (
-            "enrapt.realtime.streams.alignment",
-            {"torch", "mediapipe", "av", "cv2", "matplotlib", "onnxruntime"},
-        ),
-        ("enrapt.realtime.run", {"torch", "mediapipe", "av", "cv2", "matplotlib", "pyarrow"}),
-        ("enrapt.realtime.session", {"torch", "mediapipe", "cv2", "matplotlib", "pyarrow", "sounddevice"}),
-        ("enrapt.realtime.sources.media", {"torch", "mediapipe", "cv2", "matplotlib", "pyarrow"}),
-        ("enrapt.cli.replay", {"torch", "mediapipe", "cv2", "matplotlib", "numpy"}),
+        ("enrapt.realtime", {*HEAVY, "av", "numpy"}),
+        ("enrapt.realtime.streams.alignment", {*HEAVY, "av", "onnxruntime"}),
+        ("enrapt.realtime.run", {*HEAVY, "av", "pyarrow"}),
+        ("enrapt.realtime.session", {*HEAVY, "pyarrow", "sounddevice"}),
+        ("enrapt.realtime.sources.media", {*HEAVY, "pyarrow"}),
+        ("enrapt.cli.replay", {*HEAVY, "numpy"}),
     ],
 )
 def test_importing_a_module_loads_only_what_it_needs(module, absent):

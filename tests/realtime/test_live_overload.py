@@ -8,10 +8,10 @@ import pytest
 
 from enrapt.cli.demo import CLIP
 from enrapt.realtime import LiveSession
-from enrapt.realtime.features.face import FaceFeatures, FaceOptions
-from enrapt.realtime.sources import camera_face
+from enrapt.realtime.features.face.extractor import FaceFeatures
 from enrapt.realtime.sources.recording import Recording
 from enrapt.realtime.streams.samples import Frame
+from tests.support.faces import FacesFrom
 from tests.support.mjpeg import Server
 
 pytestmark = pytest.mark.live
@@ -28,8 +28,8 @@ class SlowFace(FaceFeatures):
         begun: s; the age of each picture when its extraction began.
     """
 
-    def __init__(self, model, landmarks=False):
-        super().__init__(model, landmarks)
+    def __init__(self, model):
+        super().__init__(model)
         pictures = (item for item in Recording(CLIP) if isinstance(item, Frame))
         self.faces = [picture.image for picture in itertools.islice(pictures, 50)]
         self.took, self.begun = [], []
@@ -38,23 +38,20 @@ class SlowFace(FaceFeatures):
         began = time.monotonic()
         self.begun.append(began - at / 1e9)
         face = self.faces[len(self.took) % len(self.faces)]
-        values = super().extract(face, at)
+        values, view = super().extract(face, at)
         assert values is not None
         time.sleep((SLOWER - 1) * (time.monotonic() - began))
         self.took.append(time.monotonic() - began)
-        return values
+        return values, view
 
 
 @pytest.mark.long
-def test_extraction_ten_times_slower_delays_no_tick_and_every_picture_is_counted(face_model, monkeypatch):
-    faces = []
-    monkeypatch.setattr(
-        camera_face, "FaceFeatures", lambda *given: faces.append(SlowFace(*given)) or faces[0]
-    )
+def test_extraction_ten_times_slower_delays_no_tick_and_every_picture_is_counted(face_model):
+    face = SlowFace(face_model)
     ticks, latency = [], []
     with (
         Server() as server,
-        LiveSession(server.address, None, faces=FaceOptions(face_model)) as session,
+        LiveSession(server.address, None, faces=FacesFrom(extractor=face)) as session,
     ):
         began = time.monotonic()
         for estimate in session:
@@ -63,7 +60,6 @@ def test_extraction_ten_times_slower_delays_no_tick_and_every_picture_is_counted
             if len(ticks) == SECONDS * session.rate:
                 break
         wall = time.monotonic() - began
-    (face,) = faces
     assert ticks == list(range(SECONDS * session.rate))
     assert wall < SECONDS + 1
     extraction = np.mean(face.took)

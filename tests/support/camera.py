@@ -10,13 +10,14 @@ import pytest
 from numpy.typing import NDArray
 
 from enrapt.contracts.schemas import FACE
-from enrapt.realtime.sources import camera_face
+from enrapt.realtime.features.face import FaceOptions
 from enrapt.realtime.sources.camera import Picture
 from enrapt.realtime.sources.camera_face import CameraFace
+from enrapt.realtime.streams.samples import View
 from tests.support import mjpeg
 from tests.support.inlet import FakeInlet
 
-MODEL = Path("no such model")
+NO_MODEL = FaceOptions(Path("no such model"))
 
 
 class StandIn:
@@ -32,7 +33,7 @@ class StandIn:
     made: ClassVar[list["StandIn"]] = []
     delay: ClassVar[float] = 0.0
 
-    def __init__(self, model: Path, landmarks: bool) -> None:
+    def __init__(self) -> None:
         self.landmarks = None
         self.times: list[int] = []
         self.image: NDArray[np.uint8] | None = None
@@ -44,10 +45,10 @@ class StandIn:
         """Let every `CameraFace` use it."""
         patch.setattr(cls, "made", [])
         patch.setattr(cls, "delay", 0.0)
-        patch.setattr(camera_face, "FaceFeatures", cls)
+        patch.setattr(FaceOptions, "open", lambda options: cls())
         return cls
 
-    def extract(self, picture, at) -> NDArray[np.float32]:
+    def extract(self, picture, at) -> tuple[NDArray[np.float32], View]:
         assert not self.closed
         values = np.zeros(FACE.dim, np.float32)
         values[0] = mjpeg.age(picture, time.monotonic_ns())
@@ -55,7 +56,7 @@ class StandIn:
         self.image = picture
         time.sleep(self.delay)
         assert not self.closed
-        return values
+        return values, View(1, 1)
 
     def close(self) -> None:
         self.closed = True
@@ -71,7 +72,7 @@ class Opened:
         keep: Callable[[Picture], None] | None = None,
         **options: Any,
     ) -> None:
-        self.camera = CameraFace(source, model=MODEL, **options)
+        self.camera = CameraFace(source, faces=NO_MODEL, **options)
         self.camera.keep = keep
         self.inlet = FakeInlet(FACE.dim, FACE.name, unwanted=unwanted)
 

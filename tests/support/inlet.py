@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from enrapt.realtime.sources.inlet import Inlet
-from enrapt.realtime.streams.samples import SECOND
+from enrapt.realtime.streams.samples import SECOND, View
 
 
 class Delivered(NamedTuple):
@@ -19,6 +19,7 @@ class Delivered(NamedTuple):
     reached: int
     extract_ms: float | None
     arrived: int
+    view: View | None
 
 
 class FakeInlet:
@@ -65,10 +66,11 @@ class FakeInlet:
         time: int,
         reached: int | None = None,
         extract_ms: float | None = None,
+        view: View | None = None,
     ) -> None:
         with self.changed:
             reached = time if reached is None else reached
-            self.samples.append(Delivered(values, time, reached, extract_ms, self.clock()))
+            self.samples.append(Delivered(values, time, reached, extract_ms, self.clock(), view))
             self.reached = max(self.reached, reached)
             self.changed.notify_all()
 

@@ -18,7 +18,7 @@ from enrapt.realtime.sources.camera import Picture
 from enrapt.realtime.sources.camera_face import ENOUGH, FROZEN, CameraFace
 from enrapt.realtime.streams.samples import SECOND
 from tests.support import mjpeg
-from tests.support.camera import MODEL, Opened, StandIn, ages
+from tests.support.camera import NO_MODEL, Opened, StandIn, ages
 from tests.support.inlet import FakeInlet, until
 
 pytestmark = pytest.mark.live
@@ -153,7 +153,7 @@ def test_an_error_of_the_extraction_ends_the_device(server, stand_in, monkeypatc
         raise RuntimeError("network")
 
     monkeypatch.setattr(stand_in, "extract", extract)
-    camera, inlet = CameraFace(server.address, model=MODEL), FakeInlet(FACE.dim)
+    camera, inlet = CameraFace(server.address, faces=NO_MODEL), FakeInlet(FACE.dim)
     camera.open(inlet)
     until(lambda: inlet.errors and camera.lost, 2)
     time.sleep(0.2)
@@ -165,7 +165,7 @@ def test_an_error_of_the_extraction_ends_the_device(server, stand_in, monkeypatc
 
 
 def test_an_error_of_the_watching_thread_ends_the_device(server, monkeypatch):
-    camera, inlet = CameraFace(server.address, model=MODEL), FakeInlet(FACE.dim)
+    camera, inlet = CameraFace(server.address, faces=NO_MODEL), FakeInlet(FACE.dim)
 
     def watch():
         raise OSError("no more")
@@ -259,17 +259,16 @@ def test_a_picture_that_stays_is_noticed():
 
 PARENT = """
 import sys, time
-from pathlib import Path
-from enrapt.realtime.sources import camera_face
+from enrapt.realtime.sources.camera_face import CameraFace
+from enrapt.realtime.streams.samples import View
+from tests.support.faces import FacesFrom
 from tests.support.inlet import FakeInlet
 
 class Nothing:
     landmarks = None
-    def __init__(self, *_): pass
-    def extract(self, picture, at): return None
+    def extract(self, picture, at): return None, View(0)
 
-camera_face.FaceFeatures = Nothing
-camera = camera_face.CameraFace(sys.argv[1], model=Path("none"))
+camera = CameraFace(sys.argv[1], faces=FacesFrom(extractor=Nothing()))
 if sys.argv[2] == "all":
     camera.keep = id
 camera.open(FakeInlet(57))

@@ -14,7 +14,7 @@ from enrapt.contracts.errors import UserError
 from enrapt.realtime.sources.camera_diagnosis import camera_of, diagnose_camera
 from enrapt.realtime.sources.camera_face import CameraFace
 from tests.support import mjpeg
-from tests.support.camera import MODEL, Opened, StandIn
+from tests.support.camera import NO_MODEL, Opened, StandIn
 from tests.support.inlet import until
 
 
@@ -94,11 +94,11 @@ def test_recordings_are_not_cameras(tmp_path):
     recording = tmp_path / "talk.mp4"
     recording.touch()
     with pytest.raises(UserError, match=f"{recording}: a recording, .* enrapt replay {recording}"):
-        CameraFace(str(recording), model=MODEL)
+        CameraFace(str(recording), faces=NO_MODEL)
     with pytest.raises(UserError, match="camera garden: give an index"):
-        CameraFace("garden", model=MODEL)
+        CameraFace("garden", faces=NO_MODEL)
     with pytest.raises(UserError, match="give an index"):
-        CameraFace(-1, model=MODEL)
+        CameraFace(-1, faces=NO_MODEL)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="devices are files")

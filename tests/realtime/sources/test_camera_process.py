@@ -24,8 +24,8 @@ from enrapt.realtime.sources.camera_process import (
     originating,
     send_pictures,
 )
-from enrapt.realtime.streams.samples import SECOND
-from tests.support.camera import MODEL, StandIn
+from enrapt.realtime.streams.samples import SECOND, View
+from tests.support.camera import NO_MODEL, StandIn
 from tests.support.inlet import FakeInlet
 
 
@@ -92,9 +92,9 @@ PICTURES = st.tuples(
 @settings(max_examples=50)
 @given(st.lists(st.tuples(PICTURES, st.sampled_from([None, "paused"])), max_size=30))
 def test_conservation(pictures):
-    camera, inlet = CameraFace(0, model=MODEL), FakeInlet(FACE.dim)
-    camera._inlet, camera._face = inlet, StandIn(MODEL, False)
-    camera._face.extract = lambda picture, at: None
+    camera, inlet = CameraFace(0, faces=NO_MODEL), FakeInlet(FACE.dim)
+    camera._inlet, camera._face = inlet, StandIn()
+    camera._face.extract = lambda picture, at: (None, View(0))
     for picture, inlet.unwanted in pictures:
         camera._read({"codec": "MJPG", "rate": 30.0}, io.BytesIO(message(*picture)))
     assert inlet.captured == sum(1 + superseded for (_, _, _, superseded, _), _ in pictures)

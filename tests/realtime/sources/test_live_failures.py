@@ -24,7 +24,7 @@ from enrapt.realtime.sources.offer import FACES
 from enrapt.realtime.sources.pushed import Pushed
 from enrapt.realtime.sources.source import SourceFailure
 from tests.support import mjpeg
-from tests.support.camera import MODEL, StandIn
+from tests.support.camera import NO_MODEL, StandIn
 from tests.support.devices import camera, microphone
 from tests.support.inlet import until
 
@@ -33,9 +33,9 @@ pytestmark = pytest.mark.live
 COMMAND = """
 import signal, sys
 from enrapt.cli import view
-from enrapt.realtime.sources import camera_face
+from enrapt.realtime.features.face import FaceOptions
 view.find_face_model_visibly = lambda *_: None
-camera_face.FaceFeatures = type("Face", (), {"__init__": lambda *_: None, "close": lambda *_: None})
+FaceOptions.open = lambda options: type("Face", (), {"close": lambda *_: None})()
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run in the background
 from enrapt.cli.main import main
 sys.exit(main())
@@ -171,7 +171,7 @@ def test_a_camera_whose_pictures_cannot_be_decoded(tiny_bundle, monkeypatch, pic
 
     monkeypatch.setattr(camera_module, "decode_jpeg", decoded)
     with mjpeg.Server() as server:
-        run = Run(LiveSource([CameraFace(server.address, model=MODEL)]), tiny_bundle)
+        run = Run(LiveSource([CameraFace(server.address, faces=NO_MODEL)]), tiny_bundle)
         with pytest.raises(UserError, match=LINE), run:
             list(run)
     assert run.statistics.ticks > 10 if pictures else run.statistics.ticks == 0

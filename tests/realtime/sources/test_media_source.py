@@ -2,11 +2,9 @@
 
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from itertools import count, islice
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import av
 import msgspec
@@ -24,8 +22,9 @@ from enrapt.realtime.sources import media
 from enrapt.realtime.sources.demux import BrokenRecording
 from enrapt.realtime.sources.media import MediaSource
 from enrapt.realtime.sources.source import SourceFailure
-from enrapt.realtime.streams.samples import SECOND, Frame, Sound
+from enrapt.realtime.streams.samples import SECOND, Frame, Sound, View
 from tests.support.bundles import make_bundle
+from tests.support.faces import FacesFrom
 
 pytestmark = pytest.mark.live
 
@@ -40,28 +39,14 @@ class CountedFaces:
         self.seen: list[int] = []
         self.closed = False
 
-    def extract(self, picture, at) -> np.ndarray | None:
+    def extract(self, picture, at) -> tuple[np.ndarray | None, View]:
         self.seen.append(at // MS)
         if len(self.seen) % 5 == 0:
-            return None
-        return np.full(FACE.dim, at / SECOND, np.float32)
+            return None, View(0)
+        return np.full(FACE.dim, at / SECOND, np.float32), View(1, 1)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
         self.closed = True
-
-
-@pytest.fixture(autouse=True, scope="module")
-def faces_from_tests() -> Iterator[None]:
-    """A face model that is a `CountedFaces` finds the faces itself."""
-    real = media.FaceFeatures
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(media, "FaceFeatures", lambda m: m if isinstance(m, CountedFaces) else real(m))
-        yield
 
 
 def frames(*milliseconds: int) -> list[Frame]:
@@ -78,10 +63,8 @@ def source(recording, faces: CountedFaces | None = None, **options) -> MediaSour
     """A source that reads a scripted recording."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(media, "Recording", lambda *arguments: recording)
-        finder = faces or CountedFaces()
-        return MediaSource(
-            recording.path, start=recording.start, faces=FaceOptions(lambda: finder), **options
-        )
+        finder = FacesFrom(extractor=faces or CountedFaces())
+        return MediaSource(recording.path, start=recording.start, faces=finder, **options)
 
 
 def replay(run: Run) -> list[Estimate]:
@@ -272,7 +255,7 @@ def test_an_error_in_either_thread_reaches_the_caller(scripted, tiny_bundle):
 
 def test_latencies(scripted, tiny_bundle):
     class SlowFaces(CountedFaces):
-        def extract(self, picture, at) -> np.ndarray | None:
+        def extract(self, picture, at) -> tuple[np.ndarray | None, View]:
             time.sleep(0.01)
             return super().extract(picture, at)
 
