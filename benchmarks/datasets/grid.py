@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from enrapt.contracts.schemas import FACE
-from enrapt.realtime.features.face import FaceFeatures
+from enrapt.realtime.features.face import FaceOptions
 from enrapt.realtime.sources.recording import Recording
 from enrapt.realtime.streams.samples import Frame
 
@@ -98,13 +98,13 @@ class Data(NamedTuple):
 def read(path: Path, face_model: Path) -> Clip:
     """Images, face square and spectra of a clip."""
     images, faces, sound = [], [], []
-    with FaceFeatures(face_model) as face:
-        for piece in Recording(path):
-            if isinstance(piece, Frame):
-                images.append(piece.image)
-                faces.append(face.extract(piece.image, piece.originating_time))
-            else:
-                sound.append(piece.samples)
+    face = FaceOptions(face_model).open()
+    for piece in Recording(path):
+        if isinstance(piece, Frame):
+            images.append(piece.image)
+            faces.append(face.extract(piece.image, piece.originating_time)[0])
+        else:
+            sound.append(piece.samples)
     found = np.array([f for f in faces if f is not None])
     square = face_square(found, *images[0].shape[:2])
     return Clip(np.stack(images[:TICKS]), square, spectra(np.concatenate(sound), TICKS))
