@@ -70,12 +70,12 @@ class Estimate(msgspec.Struct, frozen=True):
         age_ms: from the value's originating time to the tick; None where missing.
         surprise: nats; negative log-likelihood of each present modality under the prediction made before
             seeing it; None where missing.
+        latency_ms: absent without timing: everything else is the same in every run.
         faces: in view, in the newest picture; None, like what follows, without a picture that is new enough.
         person: id of the one whose face is taken, from 1; None before one is chosen.
         box: left, top, width and height of that face, as shares of the picture; None if not in view.
         face_quality: 0..1, of that face; None if not in view.
         face_problem: why it is not good enough and counts as missing.
-        latency_ms: absent without timing: everything else is the same in every run.
     """
 
     tick: int
@@ -84,12 +84,12 @@ class Estimate(msgspec.Struct, frozen=True):
     present: dict[str, bool]
     age_ms: dict[str, float | None]
     surprise: dict[str, float | None]
+    latency_ms: Latency | msgspec.UnsetType = msgspec.UNSET
     faces: int | None = None
     person: int | None = None
     box: tuple[float, float, float, float] | None = None
     face_quality: float | None = None
     face_problem: str | None = None
-    latency_ms: Latency | msgspec.UnsetType = msgspec.UNSET
 
     def without_timing(self) -> "Estimate":
         """The same without latencies: the part that is byte-identical in two replays of one file."""

@@ -60,10 +60,9 @@ def detect(network: Network, picture: NDArray[np.uint8]) -> list[Detection]:
     found = np.flatnonzero(logits >= math.log(MIN_SCORE / (1 - MIN_SCORE)))
     if not found.size:
         return []
-    scores: NDArray[np.float32] = 1 / (1 + np.exp(-np.clip(logits[found], -100, 100)))
-    values: NDArray[np.float32] = (
-        raw[found].reshape(-1, COORDINATES // 2, 2) / SIZE
-    )  # pairs of x and y: centre, size, six points
+    scores = (1 / (1 + np.exp(-np.clip(logits[found], -100, 100)))).astype(np.float32)
+    values = raw[found].reshape(-1, COORDINATES // 2, 2) / np.float32(SIZE)
+    # pairs of x and y: centre, size, six points
     sizes = values[:, 1].copy()
     values += _ANCHORS[found, None]
     centres, points = values[:, 0], values[:, 2:]

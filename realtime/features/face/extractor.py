@@ -5,12 +5,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ....contracts.schemas import FACE
 from ...streams.samples import View
 from .clock import MILLISECOND, StreamClock
 from .networks import Networks
 from .person import Follower, Policy
 from .pose import Pose, yaw_pitch_roll
 from .quality import quality_of
+from .region import extent
 from .tracker import Face, Tracker
 
 
@@ -59,17 +61,20 @@ class FaceFeatures:
         if face is None:
             self.landmarks = None
             return None, View(len(faces), self._follower.person)
-        landmarks: NDArray[np.float32] = face.landmarks[:, :2] / np.array((width, height), np.float32)
+        landmarks = np.divide(face.landmarks[:, :2], (width, height), dtype=np.float32)
         self.landmarks, box = landmarks, box_of(landmarks)
         values = self._features(face, width, height)
-        quality, problem = quality_of(picture, face, values)
+        quality, problem = quality_of(face, values, width, height)
         view = View(len(faces), face.id, box, quality, problem)
         return (values if problem is None else None), view
 
     def _features(self, face: Face, width: int, height: int) -> NDArray[np.float32]:
         rotation, position = self._pose(face.landmarks, width, height)
-        scores = self._networks.blendshapes(face.landmarks)[1:]  # without `_neutral`
-        return np.array([*scores, *yaw_pitch_roll(rotation), *position], np.float32)
+        values = np.empty(FACE.dim, np.float32)
+        values[:-6] = self._networks.blendshapes(face.landmarks)[1:]  # without `_neutral`
+        values[-6:-3] = yaw_pitch_roll(rotation)
+        values[-3:] = position
+        return values
 
     def follow(self, person: int) -> None:
         """Follow the person with this id from now on; from any thread."""
@@ -81,5 +86,5 @@ class FaceFeatures:
 
 def box_of(landmarks: NDArray[np.float32]) -> tuple[float, float, float, float]:
     """Left, top, width and height of landmarks `[n, 2]`."""
-    (left, top), (right, bottom) = landmarks.min(0).tolist(), landmarks.max(0).tolist()
+    left, right, top, bottom = extent(landmarks)
     return left, top, right - left, bottom - top

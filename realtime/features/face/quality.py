@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....contracts.schemas import FACE
-from .region import EXPANSION
+from .region import EXPANSION, extent
 from .tracker import Face
 
 # Good from here on, and useless.
@@ -29,23 +29,22 @@ _INNER: Final = slice(round(_CROP * (1 - 1 / EXPANSION) / 2), round(_CROP * (1 +
 _YAW, _PITCH = FACE.index("yaw"), FACE.index("pitch")
 
 
-def quality_of(
-    picture: NDArray[np.uint8], face: Face, values: NDArray[np.float32]
-) -> tuple[float, str | None]:
+def quality_of(face: Face, values: NDArray[np.float32], width: int, height: int) -> tuple[float, str | None]:
     """Quality of a face, 0..1, and where it is 0, why.
 
     Args:
-        picture: uint8 `[height, width, 3]`, RGB.
         values: float32 `[57]`, its features.
+        width, height: of the picture, pixels.
     """
-    grey = cv2.cvtColor(face.region.crop(picture, _CROP, cv2.BORDER_REPLICATE), cv2.COLOR_RGB2GRAY)
-    inner = grey[_INNER, _INNER]
-    contrast = float(inner.std()) + 1.0
-    sharpness = float(cv2.Laplacian(inner, cv2.CV_16S).std()) / contrast
+    smaller = cv2.resize(face.pixels, (_CROP, _CROP), interpolation=cv2.INTER_AREA)
+    inner = cv2.cvtColor(smaller, cv2.COLOR_RGB2GRAY)[_INNER, _INNER]
+    (brightness,), (contrast,) = cv2.meanStdDev(inner)
+    _, (detail,) = cv2.meanStdDev(cv2.Laplacian(inner, cv2.CV_16S))
+    sharpness = float(detail[0]) / (float(contrast[0]) + 1)
     qualities = {
         "too small": _ramp(math.log(max(face.width, 1.0)), *map(math.log, WIDTH)),
-        "half out of view": _ramp(_outside(face, picture), *OUTSIDE),
-        "too dark": _ramp(float(inner.mean()), *BRIGHTNESS),
+        "half out of view": _ramp(_outside(face, width, height), *OUTSIDE),
+        "too dark": _ramp(float(brightness[0]), *BRIGHTNESS),
         "blurred": _ramp(math.log(max(sharpness, 1e-3)), *map(math.log, SHARPNESS)),
         "turned away": min(_ramp(abs(float(values[_YAW])), *YAW), _ramp(abs(float(values[_PITCH])), *PITCH)),
     }
@@ -58,9 +57,9 @@ def _ramp(x: float, good: float, useless: float) -> float:
     return min(1.0, max(0.0, (x - useless) / (good - useless)))
 
 
-def _outside(face: Face, picture: NDArray[np.uint8]) -> float:
+def _outside(face: Face, width: int, height: int) -> float:
     """Share of the box of the landmarks that is beyond the edges of the picture."""
-    height, width = picture.shape[:2]
-    low, high = face.landmarks[:, :2].min(0), face.landmarks[:, :2].max(0)
-    inside = np.clip(np.minimum(high, (width, height)) - np.maximum(low, 0), 0, None) / (high - low)
-    return 1.0 - float(inside.prod())
+    left, right, top, bottom = extent(face.landmarks)
+    across = max(0.0, min(right, width) - max(left, 0.0)) / (right - left)
+    down = max(0.0, min(bottom, height) - max(top, 0.0)) / (bottom - top)
+    return 1.0 - across * down

@@ -37,11 +37,10 @@ class Region(NamedTuple):
         Args:
             landmarks: `[478, ≥2]`, pixels.
         """
-        low, high = landmarks[:, :2].min(0), landmarks[:, :2].max(0)
-        size = EXPANSION * float((high - low).max())
-        x, y = ((low + high) / 2).tolist()
-        across = landmarks[_LEFT_EYE, :2] - landmarks[_RIGHT_EYE, :2]
-        return cls(x, y, size, size, math.atan2(across[1], across[0]))
+        left, right, top, bottom = extent(landmarks)
+        size = EXPANSION * max(right - left, bottom - top)
+        across, down = (landmarks[_LEFT_EYE, :2] - landmarks[_RIGHT_EYE, :2]).tolist()
+        return cls((left + right) / 2, (top + bottom) / 2, size, size, math.atan2(down, across))
 
     def axes(self) -> NDArray[np.float32]:
         """`[2, 3]`, from shares of the rectangle, 0..1 from its top left corner, to pixels of the picture."""
@@ -57,22 +56,29 @@ class Region(NamedTuple):
 
     def crop(self, picture: NDArray[np.uint8], size: int, border: int) -> NDArray[np.uint8]:
         """Its pixels, uint8 `[size, size, 3]`; `border` is what lies beyond the picture, as in OpenCV."""
+        height, width = picture.shape[:2]
+        half_x = (abs(math.cos(self.angle)) * self.width + abs(math.sin(self.angle)) * self.height) / 2 + 2
+        half_y = (abs(math.sin(self.angle)) * self.width + abs(math.cos(self.angle)) * self.height) / 2 + 2
+        left, right = _clipped(self.x, half_x, width)
+        top, bottom = _clipped(self.y, half_y, height)
         matrix = self.axes()
         matrix[:, :2] /= size
+        matrix[:, 2] -= left, top
+        # OpenCV 5 takes half the time for four channels that it takes for three.
+        part = cv2.cvtColor(picture[top:bottom, left:right], cv2.COLOR_RGB2RGBA)
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        warped: NDArray[np.uint8] = cv2.warpAffine(
-            picture, matrix, (size, size), flags=flags, borderMode=border
-        )
-        return warped
-
-    def overlap(self, other: "Region") -> float:
-        """Intersection over union of the two, 0..1, as if both were upright."""
-        across = _shared(self.x, self.width, other.x, other.width)
-        down = _shared(self.y, self.height, other.y, other.height)
-        both = across * down
-        return both / (self.width * self.height + other.width * other.height - both)
+        warped = cv2.warpAffine(part, matrix, (size, size), flags=flags, borderMode=border)
+        pixels: NDArray[np.uint8] = cv2.cvtColor(warped, cv2.COLOR_RGBA2RGB)
+        return pixels
 
 
-def _shared(a: float, a_size: float, b: float, b_size: float) -> float:
-    """Length that two intervals share, given their centres and lengths."""
-    return max(0.0, min(a + a_size / 2, b + b_size / 2) - max(a - a_size / 2, b - b_size / 2))
+def extent(landmarks: NDArray[np.float32]) -> tuple[float, float, float, float]:
+    """Left, right, top and bottom of landmarks `[n, ≥2]`."""
+    x, y = landmarks[:, 0], landmarks[:, 1]  # along the rows it takes four times as long
+    return float(x.min()), float(x.max()), float(y.min()), float(y.max())
+
+
+def _clipped(centre: float, half: float, size: int) -> tuple[int, int]:
+    """Where a stretch of pixels begins and ends, within the picture and not empty."""
+    begin = min(max(math.floor(centre - half), 0), size - 1)
+    return begin, max(min(math.ceil(centre + half), size), begin + 1)

@@ -1,7 +1,7 @@
 """Follows the faces in a stream of pictures, each with an id that survives a short occlusion.
 
 A face that was found is looked for around its own landmarks, as MediaPipe's FaceLandmarker does; the detector
-runs only after a loss, and five times a second to notice newcomers.
+runs only after a loss, and twice a second to notice newcomers.
 
 An id is given back only on evidence: a face that appears is compared with those that are absent, by place,
 size and shape. One that fits none gets a new id: the absent person stays absent rather than becoming another.
@@ -25,7 +25,7 @@ from .smoothing import OneEuro
 
 MOST: Final = 8  # faces tracked at once
 MIN_PRESENCE: Final = 0.5
-LOOK_EVERY: Final = SECOND // 5  # ns between searches for newcomers
+LOOK_EVERY: Final = SECOND // 2  # ns between searches for newcomers
 SEARCH: Final = 2 * SECOND  # ns after a loss in which every picture is searched
 REMEMBERED: Final = 60 * SECOND  # ns; an absent face is forgotten after this
 # Pictures of a face before its shape alone can say whose it is, and that it is nobody's. While it appears
@@ -48,6 +48,7 @@ class _Found(NamedTuple):
         shape: `[478, 3]`, pixels, all axes on one scale.
         landmarks: the same with MediaPipe's depth.
         jump: from where it was expected, in its widths.
+        pixels: uint8 `[256, 256, 3]`, RGB; of the region in which it was found.
     """
 
     shape: NDArray[np.float32]
@@ -55,6 +56,7 @@ class _Found(NamedTuple):
     presence: float
     region: Region
     jump: float
+    pixels: NDArray[np.uint8]
 
 
 @dataclass(slots=True, eq=False)
@@ -67,6 +69,7 @@ class Face:
         seen: ns; time of the last picture that it was found in.
         landmarks: float32 `[478, 3]`, smoothed; pixels of that picture.
         presence: 0..1, that there is a face.
+        pixels: uint8 `[256, 256, 3]`, RGB; of the region in which it was found, the face in the middle.
     """
 
     id: int
@@ -74,6 +77,7 @@ class Face:
     seen: int
     landmarks: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 3), np.float32))
     presence: float = 0.0
+    pixels: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((0, 0, 3), np.uint8))
     shape: Shape = field(default_factory=lambda: Shape(RECENT))
     smoothing: OneEuro = field(default_factory=OneEuro)
     speed: tuple[float, float] = (0.0, 0.0)  # pixels a second
@@ -94,6 +98,7 @@ class Face:
             x, y = (found.region.x - self.region.x) / interval, (found.region.y - self.region.y) / interval
             self.speed = (self.speed[0] + x) / 2, (self.speed[1] + y) / 2
         self.region, self.presence, self.seen = found.region, found.presence, time
+        self.pixels = found.pixels
         self.shape.add(found.shape)
         self.landmarks = self.smoothing(found.landmarks, time)
 
@@ -173,7 +178,7 @@ class Tracker:
         )
         now = Region.around(shape)
         jump = math.dist((now.x, now.y), face.expected(time)) * EXPANSION / now.width
-        return _Found(shape, landmarks, presence, now, jump if face.landmarks.size else 0.0)
+        return _Found(shape, landmarks, presence, now, jump if face.landmarks.size else 0.0, crop)
 
     def _search(self, picture: NDArray[np.uint8], time: int) -> None:
         """Begin to track the faces that are not tracked yet."""
