@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from enrapt.contracts.schemas import AUDIO, BLENDSHAPES, MEL_BINS
 from enrapt.models.datasets.conversation import LOGIT_EDGE
 from enrapt.realtime.features.audio import AudioFeatures
-from enrapt.realtime.features.face import FaceFeatures
+from enrapt.realtime.features.face import FaceOptions
 from enrapt.realtime.sources.recording import Recording
 from enrapt.realtime.streams.samples import Frame
 
@@ -30,12 +30,12 @@ TO_NATS = np.log(10) / 10  # ln power per dB
 def features(clip: Path, model: Path) -> tuple[Array, Array]:
     """Face `[n, 57]` and audio `[m, 44]` of a clip, where present."""
     faces, audio, extractor = [], [], AudioFeatures("audio")
-    with FaceFeatures(model) as face:
-        for piece in Recording(clip):
-            if isinstance(piece, Frame):
-                faces.append(face.extract(piece.image, piece.originating_time))
-            else:
-                audio += [sample.values for sample in extractor.push(piece)]
+    face = FaceOptions(model).open()
+    for piece in Recording(clip):
+        if isinstance(piece, Frame):
+            faces.append(face.extract(piece.image, piece.originating_time)[0])
+        else:
+            audio += [sample.values for sample in extractor.push(piece)]
     return (
         np.array([v for v in faces if v is not None], np.float64).reshape(-1, 57),
         np.array([v for v in audio if v is not None], np.float64).reshape(-1, 44),

@@ -4,7 +4,7 @@
 
 A process serves pictures of the demo clip with the face in sight, 640×480, as MJPEG over HTTP; a live session
 uses it as its camera. `--slow` adds that much to every face extraction, as an overloaded machine would.
-Afterwards MediaPipe alone analyses as many pictures as the camera gave (for a minute at most), decoded
+Afterwards the tracker alone analyses as many pictures as the camera gave (for a minute at most), decoded
 already, in the camera's rhythm. The session's processor time includes its devices' processes. Memory is
 sampled every ten seconds, from the sixth minute on.
 """
@@ -21,7 +21,8 @@ import psutil
 from mjpeg_camera import mjpeg_camera
 
 from enrapt.cli.demo import CLIP
-from enrapt.realtime.features.face import FaceFeatures, FaceOptions
+from enrapt.realtime.features.face import FaceOptions
+from enrapt.realtime.features.face.extractor import FaceFeatures
 from enrapt.realtime.features.face.model_file import find_face_model
 from enrapt.realtime.session import LiveSession
 from enrapt.realtime.sources.recording import Recording
@@ -119,7 +120,7 @@ def main() -> None:
     server.start()
     address = f"http://127.0.0.1:{port.get()}/"
     if args.slow:
-        from enrapt.realtime.sources import camera_face as module
+        from enrapt.realtime.features.face import extractor as module
 
         Slow.extra = args.slow / 1000
         module.FaceFeatures = Slow  # type: ignore[misc]
@@ -179,16 +180,16 @@ def main() -> None:
     given = face.captured
     looked = given - face.dropped["superseded"] - face.dropped["skipped"]
     pictures_alone = min(given, 60 * args.rate)
-    with FaceFeatures(model) as features:
-        features.extract(frames[0].image, 0)
-        alone, began = processor_time(server.pid), time.monotonic()
-        for i in range(1, pictures_alone + 1):
-            time.sleep(max(0.0, began + i / args.rate - time.monotonic()))
-            features.extract(frames[i % len(frames)].image, i * SECOND // args.rate)
-        alone = (processor_time(server.pid) - alone) / pictures_alone
+    features = FaceFeatures(model)
+    features.extract(frames[0].image, 0)
+    alone, began = processor_time(server.pid), time.monotonic()
+    for i in range(1, pictures_alone + 1):
+        time.sleep(max(0.0, began + i / args.rate - time.monotonic()))
+        features.extract(frames[i % len(frames)].image, i * SECOND // args.rate)
+    alone = (processor_time(server.pid) - alone) / pictures_alone
     of_all, of_looked = live / (alone * given) - 1, live / (alone * looked) - 1
     print(f"  processor: {live / took:.0%} of a core, {1000 * live / given:.1f} ms per picture,")
-    print(f"    MediaPipe alone {1000 * alone:.1f} ms; beside MediaPipe on all of them {of_all:+.0%},")
+    print(f"    the tracker alone {1000 * alone:.1f} ms; beside it on all of them {of_all:+.0%},")
     print(f"    on the {looked / given:.0%} of them that were analysed {of_looked:+.0%}")
 
 

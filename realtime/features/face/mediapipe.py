@@ -3,17 +3,12 @@
 It follows whichever face it found first, and takes any other one once that is lost.
 """
 
-import contextlib
 import ctypes
 import importlib
-import os
-import re
 import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +18,7 @@ from ....contracts.schemas import BLENDSHAPES
 from ...streams.samples import View
 from .clock import StreamClock
 from .extractor import box_of
+from .muted import muted
 from .pose import yaw_pitch_roll
 
 
@@ -40,7 +36,7 @@ class MediaPipeFaceFeatures:
     """
 
     def __init__(self, model: Path) -> None:
-        with _mediapipe_muted():
+        with muted():
             try:
                 mediapipe = import_mediapipe()
                 from mediapipe.tasks.python import BaseOptions, vision
@@ -147,33 +143,3 @@ def import_mediapipe() -> Any:
     finally:
         if sys.modules["sounddevice"] is stand_in:
             del sys.modules["sounddevice"]
-
-
-# Log lines of MediaPipe, TensorFlow Lite and absl when a landmarker is created without an error.
-_HARMLESS: Final = re.compile(rb"[IW]\d{4} |INFO: |WARNING: All log messages before absl::InitializeLog")
-
-
-@contextlib.contextmanager
-def _mediapipe_muted() -> Iterator[None]:
-    """Hold back file descriptor 2; at the end write to it all lines but the harmless ones of MediaPipe's C++.
-
-    MediaPipe 0.10.3x has no setting for this, and writes to the descriptor itself.
-    """
-    try:
-        stderr = os.dup(2)
-    except OSError:  # the process has no standard error
-        yield
-        return
-    with tempfile.TemporaryFile() as log:
-        if sys.stderr is not None:
-            sys.stderr.flush()
-        os.dup2(log.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(stderr, 2)
-            log.seek(0)
-            for line in log:
-                if not _HARMLESS.match(line):
-                    os.write(stderr, line)
-            os.close(stderr)

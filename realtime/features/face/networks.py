@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....contracts.errors import UserError, one_line
+from .muted import muted
 
 LANDMARKS: Final = 478
 CROP: Final = 256  # pixels of the landmark network's input
@@ -53,9 +54,10 @@ class Networks:
             with zipfile.ZipFile(model) as archive:
                 contents = [archive.read(f"{name}.tflite") for name in _MEMBERS]
                 self.geometry = archive.read(_GEOMETRY)
-            self._detector, self._landmarks, self._blendshapes = (
-                _Network(Interpreter(model_content=content, num_threads=1)) for content in contents
-            )
+            with muted():
+                self._detector, self._landmarks, self._blendshapes = (
+                    _Network(Interpreter(model_content=content, num_threads=1)) for content in contents
+                )
         except (OSError, KeyError, ValueError, RuntimeError, zipfile.BadZipFile) as error:
             raise UserError(
                 f"the face model {model} cannot be loaded ({one_line(error)}): run `enrapt doctor`"

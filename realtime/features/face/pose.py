@@ -64,17 +64,21 @@ class Pose:
             landmarks: `[478, 3]`, pixels; z on the scale of x.
             width, height: of the picture, pixels.
         """
+        scale, rotation, position = self._fit(self.metric(landmarks, width, height)[self._basis])
+        return scale * rotation, position
+
+    def metric(self, landmarks: NDArray[np.float32], width: int, height: int) -> NDArray[np.float64]:
+        """The landmarks in centimetres on the same axes, `[468, 3]`, for an average size of heads."""
         near = 2 * math.tan(FIELD_OF_VIEW / 2) / height  # at distance 1, the size of a pixel
-        points = landmarks[self._basis].astype(np.float64)
-        depth = points[:, 2] * near - float(landmarks[:POINTS, 2].mean()) * near
+        points = landmarks[:POINTS].astype(np.float64)
+        depth = (points[:, 2] - points[:, 2].mean()) * near
         xy = (points[:, :2] - (width / 2, height / 2)) * (near, -near)
 
         # Depths are negative away from the camera: the metric axes are right-handed, the picture's are not.
-        first = self._fit(np.column_stack([xy, -depth]))[0]
-        metric = self._unprojected(xy, depth, first)
-        second = self._fit(metric)[0]
-        scale, rotation, position = self._fit(self._unprojected(xy, depth, first * second))
-        return scale * rotation, position
+        flat = np.column_stack([xy[self._basis], -depth[self._basis]])
+        first = self._fit(flat)[0]
+        second = self._fit(self._unprojected(xy[self._basis], depth[self._basis], first))[0]
+        return self._unprojected(xy, depth, first * second)
 
     @staticmethod
     def _unprojected(

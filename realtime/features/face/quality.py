@@ -20,7 +20,7 @@ from .tracker import Face
 WIDTH: Final = (64.0, 20.0)  # pixels
 SHARPNESS: Final = (0.22, 0.09)  # standard deviation of the Laplacian over that of the face, 85 pixels wide
 BRIGHTNESS: Final = (20.0, 4.0)  # mean of 0..255
-OUTSIDE: Final = (0.1, 0.5)  # share of the face beyond the edge of the picture
+OUTSIDE: Final = (0.1, 0.4)  # share of the face beyond the edge of the picture
 YAW: Final = (math.radians(25), math.radians(55))
 PITCH: Final = (math.radians(20), math.radians(45))
 
@@ -43,7 +43,7 @@ def quality_of(face: Face, values: NDArray[np.float32], width: int, height: int)
     sharpness = float(detail[0]) / (float(contrast[0]) + 1)
     qualities = {
         "too small": _ramp(math.log(max(face.width, 1.0)), *map(math.log, WIDTH)),
-        "half out of view": _ramp(_outside(face, width, height), *OUTSIDE),
+        "partly out of view": _ramp(_outside(face, width, height), *OUTSIDE),
         "too dark": _ramp(float(brightness[0]), *BRIGHTNESS),
         "blurred": _ramp(math.log(max(sharpness, 1e-3)), *map(math.log, SHARPNESS)),
         "turned away": min(_ramp(abs(float(values[_YAW])), *YAW), _ramp(abs(float(values[_PITCH])), *PITCH)),
