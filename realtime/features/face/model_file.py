@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.parse
 import urllib.request
 import zipfile
@@ -150,7 +151,12 @@ def _from_url(url: str, progress: Progress) -> bytes:
     if not urllib.request.getproxies():  # a proxy makes the connection
         _connect(url)
     model = bytearray()
-    with urllib.request.urlopen(url, timeout=READ_TIMEOUT) as response:
+    try:
+        response = urllib.request.urlopen(url, timeout=READ_TIMEOUT)
+    except urllib.error.HTTPError as error:
+        error.close()  # it holds the connection
+        raise
+    with response:
         # One byte too many proves that this is another file.
         while len(model) <= SIZE and (piece := response.read1(SIZE + 1 - len(model))):
             model += piece
