@@ -3,8 +3,8 @@
     python benchmarks/face_quality.py [CLIP …] [--face-model FILE] [--pictures N]
 
 Each clip's pictures are made smaller, blurred, darker, cut at an edge, and compared with the good ones:
-change of the blendshapes (0..1) on average and of the one that changes most, of the head's angles, and the
-share of pictures in which the face is still found. For turned heads the face of the first picture is rendered on its
+change of the blendshapes (0..1) on average and of the one that changes most, of the angles, and the share of
+pictures in which the face is still found. For turned heads the face of the first picture is rendered on its
 own mesh at known angles, without the rest of the head: there the errors of the angles are absolute.
 """
 

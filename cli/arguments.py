@@ -135,4 +135,6 @@ def faces_of(args: argparse.Namespace, model: Callable[[], Path] | None = None) 
     """How to look for faces, and whom to follow."""
     from ..realtime.features.face import FaceOptions
 
-    return FaceOptions(model or face_model_of(args), args.person, args.person_handover, args.face_backend)
+    return FaceOptions(
+        model or face_model_of(args), args.person, args.person_handover, backend=args.face_backend
+    )

@@ -52,6 +52,8 @@ class View:
         box: left, top, width and height of the person's face, as shares of the picture; None if not in view.
         quality: 0..1, of that face; None if not in view.
         problem: why the quality is too low for features: `too small`; None if it is not.
+        values: float32 `[dim]`, the features of that face; None where they are missing. Only in `others`.
+        others: views of the other people in view, where their features are wanted.
     """
 
     faces: int
@@ -59,6 +61,8 @@ class View:
     box: tuple[float, float, float, float] | None = None
     quality: float | None = None
     problem: str | None = None
+    values: NDArray[np.float32] | None = field(default=None, compare=False)
+    others: tuple["View", ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from typing import Final, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ....contracts.errors import UserError
 from ...streams.samples import View
 from .model_file import find_face_model
 from .person import Policy
@@ -37,12 +38,14 @@ class FaceOptions:
     Attributes:
         model: the face model's file, or a function that finds it once it is needed.
         person, handover: whom to follow, see `person.Follower`.
+        people: how many people's features are wanted, that one's included.
         backend: our tracker, or MediaPipe's, which has no choice of person and no quality.
     """
 
     model: Path | Callable[[], Path] = find_face_model
     person: Policy | int = "largest"
     handover: float | None = None
+    people: int = 1
     backend: Backend = "litert"
 
     def open(self) -> Extractor:
@@ -55,10 +58,12 @@ class FaceOptions:
         if self.backend == "mediapipe":
             from .mediapipe import MediaPipeFaceFeatures
 
+            if self.people > 1:
+                raise UserError("--face-backend mediapipe gives one person: leave out --people, or it")
             return MediaPipeFaceFeatures(model)
         from .extractor import FaceFeatures
 
-        return FaceFeatures(model, self.person, self.handover)
+        return FaceFeatures(model, self.person, self.handover, self.people)
 
 
 FOLLOW_LARGEST: Final = FaceOptions()

@@ -1,5 +1,6 @@
 """Face features, schema `face/1`: blendshapes, head rotation and position of the person that is followed."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ class FaceFeatures:
     Args:
         model: `face_landmarker.task`; see `model_file.find_face_model`.
         person, handover: whom to follow, see `person.Follower`.
+        people: how many people's features are wanted, that one's included.
 
     Attributes:
         landmarks: float32 `[478, 2]` of the person in the last picture, x from its left and y from its top as
@@ -35,12 +37,18 @@ class FaceFeatures:
         UserError: LiteRT is not installed, or cannot load the model.
     """
 
-    def __init__(self, model: Path, person: Policy | int = "largest", handover: float | None = None) -> None:
+    def __init__(
+        self,
+        model: Path,
+        person: Policy | int = "largest",
+        handover: float | None = None,
+        people: int = 1,
+    ) -> None:
         self._networks = Networks(model)
         self._pose = Pose(self._networks.geometry)
         self._tracker = Tracker(self._networks)
         self._clock = StreamClock()
-        self._follower = Follower(person, handover)
+        self._follower, self._people = Follower(person, handover), people
         self.landmarks: NDArray[np.float32] | None = None
 
     def extract(self, picture: NDArray[np.uint8], time: int) -> tuple[NDArray[np.float32] | None, View]:
@@ -58,15 +66,21 @@ class FaceFeatures:
         at = self._clock(time) * MILLISECOND
         faces = self._tracker.track(picture, at)
         face = self._follower.choose(faces, width, at)
+        rest = [one for one in faces if one is not face and one.id][: self._people - 1]
+        others = tuple(self._view(one, len(faces), width, height) for one in rest)
         if face is None:
             self.landmarks = None
-            return None, View(len(faces), self._follower.person)
-        landmarks = np.divide(face.landmarks[:, :2], (width, height), dtype=np.float32)
-        self.landmarks, box = landmarks, box_of(landmarks)
+            return None, View(len(faces), self._follower.person, others=others)
+        self.landmarks = np.divide(face.landmarks[:, :2], (width, height), dtype=np.float32)
+        view = self._view(face, len(faces), width, height)
+        return view.values, replace(view, values=None, others=others)
+
+    def _view(self, face: Face, faces: int, width: int, height: int) -> View:
+        """Of one face, with its features where they are good enough."""
         values = self._features(face, width, height)
         quality, problem = quality_of(face, values, width, height)
-        view = View(len(faces), face.id, box, quality, problem)
-        return (values if problem is None else None), view
+        box = box_of(face.landmarks / (width, height, width))
+        return View(faces, face.id, box, quality, problem, values if problem is None else None)
 
     def _features(self, face: Face, width: int, height: int) -> NDArray[np.float32]:
         rotation, position = self._pose(face.landmarks, width, height)
@@ -84,7 +98,7 @@ class FaceFeatures:
         """Does nothing: the memory is freed with the object."""
 
 
-def box_of(landmarks: NDArray[np.float32]) -> tuple[float, float, float, float]:
-    """Left, top, width and height of landmarks `[n, 2]`."""
+def box_of(landmarks: NDArray[np.floating]) -> tuple[float, float, float, float]:
+    """Left, top, width and height of landmarks `[n, ≥2]`."""
     left, right, top, bottom = extent(landmarks)
     return left, top, right - left, bottom - top

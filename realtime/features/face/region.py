@@ -72,7 +72,7 @@ class Region(NamedTuple):
         return pixels
 
 
-def extent(landmarks: NDArray[np.float32]) -> tuple[float, float, float, float]:
+def extent(landmarks: NDArray[np.floating]) -> tuple[float, float, float, float]:
     """Left, right, top and bottom of landmarks `[n, ≥2]`."""
     x, y = landmarks[:, 0], landmarks[:, 1]  # along the rows it takes four times as long
     return float(x.min()), float(x.max()), float(y.min()), float(y.max())
