@@ -1,9 +1,21 @@
-"""Face features from a stand-in, and made people."""
+"""Pictures of faces, and face features from a stand-in."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
 
+import av
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from enrapt.cli.demo import CLIP
 from enrapt.realtime.features.face import Extractor, FaceOptions
+
+Picture = NDArray[np.uint8]
+FRAME: Final = 40_000_000  # ns, at 25 frames/s
 
 
 @dataclass(frozen=True)
@@ -14,3 +26,27 @@ class FacesFrom(FaceOptions):
 
     def open(self) -> Extractor:
         return self.extractor
+
+
+def pictures(clip: Path) -> Iterator[Picture]:
+    """Those of a video, RGB."""
+    with av.open(clip) as container:
+        for frame in container.decode(video=0):
+            yield frame.to_ndarray(format="rgb24")
+
+
+@cache
+def portrait() -> Picture:
+    """The first picture of the demo clip, 640×480: a head and its shoulders, the face 146 pixels wide."""
+    return next(pictures(CLIP))
+
+
+def moved(
+    picture: Picture, degrees: float = 0.0, zoom: float = 1.0, right: float = 0.0, down: float = 0.0
+) -> Picture:
+    """The picture rotated counter-clockwise about its centre, scaled, then moved by pixels."""
+    height, width = picture.shape[:2]
+    transform = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, zoom)
+    transform[:, 2] += right, down
+    turned = cv2.warpAffine(picture, transform, (width, height), borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(turned, dtype=np.uint8)
