@@ -19,15 +19,13 @@ _PAIRS: Final = np.array(list(combinations(_POINTS, 2))).T
 class Shape:
     """The mean shape of a face over its last pictures.
 
-    Args:
-        memory: pictures after which older ones fade.
-
     Attributes:
+        memory: pictures after which older ones fade.
         n: pictures in it.
     """
 
     def __init__(self, memory: int) -> None:
-        self.n, self._memory = 0, memory
+        self.n, self.memory = 0, memory
         self._mean = np.zeros(_PAIRS.shape[1], np.float32)
 
     def add(self, landmarks: NDArray[np.float32]) -> None:
@@ -35,7 +33,7 @@ class Shape:
         a, b = landmarks[_PAIRS]
         logs = np.log(np.sqrt(np.square(a - b).sum(1)) + np.float32(1e-9))
         self.n += 1
-        self._mean += (logs - logs.mean() - self._mean) / min(self.n, self._memory)
+        self._mean += (logs - logs.mean() - self._mean) / min(self.n, self.memory)
 
     def difference(self, other: "Shape") -> float:
         """Root mean square of the relative differences between distances, 0.01 for 1 %."""

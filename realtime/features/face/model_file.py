@@ -147,6 +147,8 @@ def _checked(path: Path, named_by: str) -> Path:
 
 
 def _from_url(url: str, progress: Progress) -> bytes:
+    if urllib.parse.urlsplit(url).username is not None:
+        raise ValueError("an address with a user's name is not supported: download it and give the file")
     deadline = time.monotonic() + FETCH_TIMEOUT
     if not urllib.request.getproxies():  # a proxy makes the connection
         _connect(url)

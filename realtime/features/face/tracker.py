@@ -87,10 +87,13 @@ class Face:
         """Pixels, about."""
         return self.region.width / EXPANSION
 
-    def expected(self, time: int) -> tuple[float, float]:
-        """Where its centre would be at that time (ns) if it kept its speed for up to half a second."""
+    def jump(self, region: Region, time: int) -> float:
+        """How far the centre of a region is from where this face was, or would be at that time (ns) if it
+        kept its speed for up to half a second, in widths of the face."""
         ahead = min(time - self.seen, SECOND // 2) / SECOND
-        return self.region.x + self.speed[0] * ahead, self.region.y + self.speed[1] * ahead
+        x, y = region.x - self.region.x, region.y - self.region.y
+        moved = math.hypot(x - self.speed[0] * ahead, y - self.speed[1] * ahead)
+        return min(math.hypot(x, y), moved) / self.width
 
     def update(self, found: _Found, time: int) -> None:
         if self.landmarks.size:
@@ -177,8 +180,8 @@ class Tracker:
             math.hypot(math.cos(region.angle), math.sin(region.angle) * width / height)
         )
         now = Region.around(shape)
-        jump = math.dist((now.x, now.y), face.expected(time)) * EXPANSION / now.width
-        return _Found(shape, landmarks, presence, now, jump if face.landmarks.size else 0.0, crop)
+        jump = face.jump(now, time) if face.landmarks.size else 0.0
+        return _Found(shape, landmarks, presence, now, jump, crop)
 
     def _search(self, picture: NDArray[np.uint8], time: int) -> None:
         """Begin to track the faces that are not tracked yet."""
@@ -210,13 +213,12 @@ class Tracker:
             face.id, face.shape = same.id, same.shape
         elif face.shape.n >= CERTAIN or not self._absent:
             self._ids += 1
-            face.id, face.shape = self._ids, Shape(KNOWN)
+            face.id, face.shape.memory = self._ids, KNOWN
 
     @staticmethod
     def _largest_difference(absent: Face, face: Face, time: int) -> float:
         """Up to which difference of their shapes a face that appeared is taken for an absent one."""
-        here = (face.region.x, face.region.y)
-        if time - absent.seen < BRIEF and math.dist(here, absent.expected(time)) < JUMP * absent.width:
+        if time - absent.seen < BRIEF and absent.jump(face.region, time) < JUMP:
             return IN_PLACE
         return ELSEWHERE if face.shape.n >= ENOUGH else 0.0
 
