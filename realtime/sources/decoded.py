@@ -8,10 +8,14 @@ import av
 import numpy as np
 from av.audio.frame import AudioFrame
 from av.video.frame import VideoFrame
+from av.video.reformatter import Interpolation
 from numpy.typing import NDArray
 
 from .upright import matrix_of, upright
 
+# The default conversion differs by up to 2 of 255 in most pixels between x86 and ARM. This one takes 0.3 ms
+# more for 640×480, and is the same on every machine.
+_EXACT: Final = Interpolation.BILINEAR | Interpolation.ACCURATE_RND
 MAX_ASPECT: Final = 8
 MAX_PIXELS: Final = 4096 * 4096  # of a picture: a decoder may keep 16 of them
 
@@ -38,7 +42,7 @@ def image_of(frame: VideoFrame, aspect: Fraction | None = None, jpeg: bytes = b"
             width, height = max(1, round(width * smaller)), max(1, round(height * smaller))
     # One thread: by default there is one a core, and on a busy machine they wait for each other.
     image: NDArray[np.uint8] = frame.to_ndarray(  # type: ignore[assignment]
-        format="rgb24", width=width, height=height, threads=1
+        format="rgb24", width=width, height=height, threads=1, interpolation=_EXACT
     )
     # Of some widths the rows come padded, and turned pictures are views.
     return np.ascontiguousarray(upright(image, matrix_of(frame, jpeg)))
