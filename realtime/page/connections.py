@@ -93,13 +93,14 @@ class Connections:
 
     def close_one(self) -> bool:
         """Make room for another connection; False if all are in use."""
-        new = [(client, one) for client, one in self._open.items() if not one.allowed]
-        used = [(client, one) for client, one in self._open.items() if one.allowed and not one.websocket]
-        too_many = max(0, len(new) + 1 - self._limit // 4)
-        candidates = new[:too_many] or used or new
+        new = [pair for pair in self._open.items() if not pair[1].allowed]
+        candidates = new[: max(0, len(new) + 1 - self._limit // 4)]
+        if not candidates:
+            used = [pair for pair in self._open.items() if pair[1].allowed and not pair[1].websocket]
+            candidates = used or new
         if not candidates:
             return False
-        number = Counter(one.network for _, one in candidates)
+        number = Counter([one.network for _, one in candidates])
         most = max(number.values())
         self._close(*next(pair for pair in candidates if number[pair[1].network] == most))
         return True
@@ -123,9 +124,8 @@ class Connections:
         cut(one.socket)
 
     def _forget_closed(self) -> None:
-        for client, one in list(self._open.items()):
-            if one.socket.fileno() == -1:
-                self._close(client, one)
+        for pair in [pair for pair in self._open.items() if pair[1].socket.fileno() == -1]:
+            self._close(*pair)
 
 
 def cut(connection: socket.socket | None) -> None:
