@@ -3,10 +3,11 @@
 import argparse
 import contextlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlencode
 
 from ..contracts.errors import UserError
 
@@ -25,6 +26,13 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         "osc://HOST:PORT/PATH, mqtt://HOST/TOPIC, or ui, a page in the browser",
     )
     add("--overwrite", action="store_true", help="replace output files that exist, rather than keep both")
+    repeated(
+        "--allow-origin",
+        metavar="ORIGIN",
+        help="a site whose pages may read the page's estimates and control the run, such as "
+        "https://app.example; may be repeated",
+    )
+    add("--token-file", metavar="FILE", type=Path, help="the token that clients of the page need (made up)")
     repeated("--context", metavar="NAME=X,…", help="a context modality's constant values")
     repeated(
         "--stream",
@@ -59,6 +67,25 @@ def add_face_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--face-backend", choices=("litert", "mediapipe"), default="litert", help="(%(default)s)")
     add_face_model_arguments(parser)
+
+
+def outputs_of(args: argparse.Namespace, default: Sequence[str] = ()) -> list[str]:
+    """The values of `--to` and `default`; the page's with its options."""
+    options = [("allow-origin", origin) for origin in args.allow_origin]
+    options += [("token-file", str(args.token_file))] if args.token_file is not None else []
+    addresses = [*args.to, *default]
+    if options and not any(map(is_page, addresses)):
+        raise UserError(f"--{options[0][0]}: is for clients of the page; give --to ui, too")
+    query = urlencode(options)
+    return [
+        f"{address}{'&' if '?' in address else '?'}{query}" if query and is_page(address) else address
+        for address in addresses
+    ]
+
+
+def is_page(address: str) -> bool:
+    """Whether an address of an output is the page's."""
+    return address.partition("?")[0].partition(":")[0] in ("ui", "ws", "http")
 
 
 def context_of(args: argparse.Namespace) -> dict[str, list[float]] | None:

@@ -15,7 +15,9 @@ from .arguments import (
     at_least_one,
     context_of,
     faces_of,
+    is_page,
     offsets_of,
+    outputs_of,
     streams_of,
 )
 
@@ -59,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
         faces=faces_of(args),
         preview=args.preview,
         bundle=args.bundle,
-        to=[*args.to, *_page(args)],
+        to=outputs_of(args, _page(args)),
         record=args.record,
         keep_media=args.keep_media,
         context=context_of(args),
@@ -73,8 +75,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _page(args: argparse.Namespace) -> list[str]:
     """The address of the page that a terminal gets by default."""
-    named = any(address.partition(":")[0] in ("ui", "ws", "http") for address in args.to)
-    if named or args.no_page or not sys.stderr.isatty():
+    if any(map(is_page, args.to)) or args.no_page or not sys.stderr.isatty():
         return []
     return ["ui"]
 

@@ -18,6 +18,7 @@ from .arguments import (
     context_of,
     faces_of,
     offsets_of,
+    outputs_of,
     seconds,
     streams_of,
 )
@@ -84,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
     replay = Run(
         source,
         args.bundle,
-        to=args.to,
+        to=outputs_of(args),
         record=args.record,
         context=context_of(args),
         offsets=offsets_of(args),

@@ -45,7 +45,8 @@ _REPORT: Final = 250  # ticks between two reports of progress
 
 def replay_many(args: argparse.Namespace) -> int:
     """Replay all of them, and give the exit status: 1 if one failed or has problems, 130 if interrupted."""
-    if refused := [name for name in ("to", "record", "realtime", "overwrite") if getattr(args, name)]:
+    single = ("to", "record", "realtime", "overwrite", "allow_origin", "token_file")
+    if refused := [name.replace("_", "-") for name in single if getattr(args, name)]:
         raise UserError(
             f"--{refused[0]}: is for one recording; the estimates of several go to the folder of --output"
         )

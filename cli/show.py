@@ -57,7 +57,7 @@ def show(
             else:
                 say(_plan(run))
             if run.page is not None:
-                say(f"page: {run.page.address}")
+                say(f"page: {run.page.invitation}")
             view = stack.enter_context(View(run))
             began = time.perf_counter()
             with signals(run.stop) as received:
@@ -92,7 +92,7 @@ def show(
     stream = sys.stderr if any(address.split(":")[-1] == "-" for address in run.to) else sys.stdout
     say(summary(run, wall), stream)
     if page is not None:
-        say(f"\nthe replay is over; {page.address} stays until Ctrl-C")
+        say(f"\nthe replay is over; {page.invitation} stays until Ctrl-C")
         over = threading.Event()
         with signals(over.set):
             over.wait()

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -29,8 +31,9 @@ def destination(address: str, opening: Opening | None = None) -> Destination:
     Args:
         address: `jsonl:FILE`, `csv:FILE`; FILE `-`, or `-` alone for JSON Lines, is standard output.
             `ui` (a free port if its usual one is taken), `ui:PORT`, `ui:HOST:PORT` (or `ws`, `http`: other
-            names of that server; without a host only this machine can connect). `parquet:FILE`, `lsl:NAME`,
-            `osc://…`, `mqtt://…` and `mqtts://…`: see their modules.
+            names of that server; without a host only this machine can connect), each with
+            `?allow-origin=ORIGIN&token-file=FILE` for clients: see `page.options`, also for a token in the
+            environment. `parquet:FILE`, `lsl:NAME`, `osc://…`, `mqtt://…` and `mqtts://…`: see their modules.
         opening: of a file.
 
     Raises:
@@ -58,20 +61,34 @@ def destination(address: str, opening: Opening | None = None) -> Destination:
         from .mqtt import mqtt_destination
 
         return mqtt_destination(address)
-    if scheme in ("ui", "ws", "http"):
-        return _page_opening(address, target)
+    if scheme.partition("?")[0] in ("ui", "ws", "http"):
+        return _page_opening(address, opening)
     raise UserError(
         f"unknown output {without_password(address)!r}: give ui, jsonl:FILE, csv:FILE, parquet:FILE, "
         "lsl:NAME, osc://HOST:PORT/PATH, mqtt://HOST/TOPIC, or - for standard output"
     )
 
 
-def _page_opening(address: str, target: str) -> PageOpening:
-    host, _, port = target.rpartition(":")
+def _page_opening(address: str, opening: Opening) -> PageOpening:
+    from ..page.options import origin_of, token_of
+
+    place, _, query = address.partition("?")
+    host, _, port = place.partition(":")[2].rpartition(":")
     host = host.removeprefix("[").removesuffix("]")  # of an IPv6 address
     numbered = port.isascii() and port.isdecimal() and int(port) < 65536
-    if ((port or host) and not numbered) or set("/@?#=&") & set(host):
-        raise UserError(f"{without_password(address)}: give ui, ui:PORT or ui:HOST:PORT")
+    try:
+        options = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query), errors="strict")
+        files = [Path(value) for name, value in options if name == "token-file"]
+        if ((port or host) and not numbered) or set("/@#=&") & set(host):
+            raise ValueError(address)
+        if not {name for name, _ in options} <= {"allow-origin", "token-file"} or len(files) > 1:
+            raise ValueError(address)
+    except ValueError:
+        raise UserError(
+            f"{without_password(address)}: give ui, ui:PORT or ui:HOST:PORT, "
+            "or these with ?allow-origin=ORIGIN&token-file=FILE"
+        ) from None
+    origins = [origin_of(value) for name, value in options if name == "allow-origin"]
 
     def serve() -> "PageServer":
         try:
@@ -79,15 +96,16 @@ def _page_opening(address: str, target: str) -> PageOpening:
         except ModuleNotFoundError as error:
             package = str(error.name).partition(".")[0]
             raise UserError(f"the page needs {package}: pip install {package}") from None
-        host_or_here = host or "127.0.0.1"
+        token = token_of(files[0] if files else None, opening.warn)
+        server = partial(PageServer, host or "127.0.0.1", origins=origins, token=token)
         if port:
-            return PageServer(host_or_here, int(port))
+            return server(int(port))
         try:
-            return PageServer(host_or_here, PAGE_PORT)
+            return server(PAGE_PORT)
         except UserError:  # taken by another session, most likely
-            return PageServer(host_or_here, 0)
+            return server(0)
 
-    return PageOpening(address, serve, reopen=False)
+    return PageOpening(place, serve, reopen=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """The HTTP and WebSocket endpoints."""
 
+from collections.abc import Collection
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final, Literal
@@ -9,18 +10,19 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from .access import AccessControl
 from .clients import Clients, Handler
+from .connections import Connections
 from .latest import Latest
-from .listener import Listener
 from .messages import typed
 from .metrics import CONTENT_TYPE, prometheus
 from .openapi import Health, Problem, openapi
 
 STALLED: Final = 2.0  # s without an estimate
+PART: Final = 1 << 14  # bytes of a response that are sent at a time
 
 FILES: Final = Path(__file__).with_name("static")
 _TYPES: Final = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -29,13 +31,13 @@ _TYPES: Final = {".html": "text/html", ".css": "text/css", ".js": "text/javascri
 def app_of(
     latest: Latest,
     clients: Clients,
-    listener: Listener,
+    connections: Connections,
     handle: Handler,
-    host: str,
     port: int,
     token: str | None,
+    origins: Collection[str],
 ) -> ASGIApp:
-    """The ASGI application; `handle` is called with each command of a client."""
+    """The ASGI application; `handle` is called with each command of a client. See `AccessControl`."""
 
     async def health(request: Request) -> Response:
         age = latest.age
@@ -85,13 +87,36 @@ def app_of(
         ]
     )
     app.router.redirect_slashes = False
-    controlled = AccessControl(app, host, port, token)
 
-    async def counted(scope: Scope, receive: Receive, send: Send) -> None:
-        listener.requested(scope["client"])
-        await controlled(scope, receive, send)
+    async def allowed(scope: Scope, receive: Receive, send: Send) -> None:
+        with connections.allowed(scope["client"], scope["type"] == "websocket"):
+            await app(scope, receive, send)
 
-    return counted
+    controlled = AccessControl(allowed, port, token, origins)
+
+    async def timed(scope: Scope, receive: Receive, send: Send) -> None:
+        with connections.requested(scope["client"], scope["type"] == "websocket"):
+            await controlled(scope, receive, in_parts(send))
+
+    return timed
+
+
+def in_parts(send: Send) -> Send:
+    """Sends a response's content in parts, each when most of those before it have been taken.
+
+    So the response ends when the client has nearly all of it, and a large one is not copied as a whole.
+    """
+
+    async def send_in_parts(message: Message) -> None:
+        body = message.get("body", b"")
+        if message["type"] != "http.response.body" or len(body) <= PART:
+            await send(message)
+            return
+        for start in range(0, len(body), PART):
+            more = message.get("more_body", False) or start + PART < len(body)
+            await send({**message, "body": body[start : start + PART], "more_body": more})
+
+    return send_in_parts
 
 
 def _json(content: msgspec.Struct, status: int = 200) -> Response:

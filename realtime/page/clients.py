@@ -12,7 +12,7 @@ import msgspec
 from starlette.responses import JSONResponse
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from .listener import Listener, cut
+from .connections import Connections, cut
 from .messages import Command, command
 
 QUEUE: Final = 50  # messages that wait for a client
@@ -115,15 +115,15 @@ class Clients:
 
     Args:
         limit: of clients; more are refused with 503.
-        listener: that accepts their connections.
+        connections: theirs, among others.
 
     Attributes:
         disconnected: number by reason: `slow`, `rate`, `invalid`.
         drop_oldest: whether a slow client misses messages instead of being disconnected.
     """
 
-    def __init__(self, limit: int, listener: Listener) -> None:
-        self.limit, self._listener = limit, listener
+    def __init__(self, limit: int, connections: Connections) -> None:
+        self.limit, self._connections = limit, connections
         self.disconnected: Counter[str] = Counter()
         self.drop_oldest = False
         self._by_path: dict[str, set[Client]] = {"/ws": set(), "/page": set()}
@@ -144,7 +144,7 @@ class Clients:
         if sum(self.connected.values()) >= self.limit:
             await websocket.send_denial_response(JSONResponse({"error": "too many clients"}, 503))
             return
-        connection = self._listener.connection(websocket.scope["client"])
+        connection = self._connections.socket(websocket.scope["client"])
         await websocket.accept()
         client = Client(websocket, self, connection)
         for text in first():

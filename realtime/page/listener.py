@@ -1,47 +1,41 @@
-"""The listening socket of the server, and the limits of its connections."""
+"""The listening socket of the server."""
 
-import asyncio
-import contextlib
 import errno
 import socket
 import sys
 from typing import Any, Final
 
 from ...contracts.errors import UserError
+from .connections import Connections
 
 SEND_BUFFER: Final = 1 << 16  # bytes that the kernel holds for a slow client; it may hold megabytes otherwise
-SILENCE: Final = 10.0  # s after which a connection without a complete request is closed
 UNREAD: Final = 10.0  # s without any progress of data sent, after which Linux ends a connection
-
-Client = tuple[str, int]  # host and port, as in an ASGI scope
+ACCEPTED: Final = 8  # at a time, so that the requests of those before are read in between
+_WAITING: Final = 4096  # connections that the kernel holds meanwhile; Linux allows that many
 
 
 class Listener(socket.socket):
-    """A listening TCP socket that knows the connections accepted from it.
+    """A listening TCP socket that hands each connection to `connections`.
 
-    uvicorn has options neither for closing silent connections nor for cutting off clients that stop reading.
     asyncio's selector event loop accepts connections by calling `accept` of this object, so it is done here.
 
     Args:
         host, port: where to listen; port 0 for any free port.
-        limit: of open connections; more are closed at once.
 
     Raises:
         UserError: the address cannot be used.
     """
 
-    def __init__(self, host: str, port: int, limit: int) -> None:
+    def __init__(self, host: str, port: int, connections: Connections) -> None:
         where = f"{host}:{port}"
         try:
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        except socket.gaierror:
+        except (socket.gaierror, ValueError):  # a ValueError: no host has that name
             raise UserError(f"{where}: no such host; give ui or ui:PORT for this machine") from None
         # `localhost` may have two addresses; every program tries IPv4.
         family, kind, protocol, _, address = min(found, key=lambda one: one[0] != socket.AF_INET)
         super().__init__(family, kind, protocol)
-        self._limit = limit
-        self._connections: dict[Client, socket.socket] = {}
-        self._silent: set[Client] = set()
+        self._connections = connections
         try:
             if sys.platform != "win32":  # where it would let two servers share the port
                 self.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -49,48 +43,25 @@ class Listener(socket.socket):
             if hasattr(socket, "TCP_USER_TIMEOUT"):
                 self.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(UNREAD * 1000))
             self.bind(address)
-            self.listen(limit)
+            self.listen()
         except OSError as error:
             self.close()
             raise UserError(f"{where}: {_reason(error, port)}") from None
 
+    def listen(self, backlog: int = _WAITING, /) -> None:
+        """Listen. asyncio's `backlog` is not used: it is also how many connections it accepts at a time."""
+        super().listen(_WAITING)
+
     def accept(self) -> tuple[socket.socket, Any]:
-        while True:
+        try:
             connection, peer = super().accept()
-            if len(self.connections) < self._limit:
-                break
-            connection.close()
-        client = peer[:2]
-        self._connections[client] = connection
-        self._silent.add(client)
-        asyncio.get_running_loop().call_later(SILENCE, self._close_silent, client, connection)
+        except OSError as error:
+            # Without files that can be opened, asyncio would accept nobody for a second.
+            if error.errno in (errno.EMFILE, errno.ENFILE) and self._connections.close_one():
+                raise BlockingIOError from None
+            raise
+        self._connections.add(peer[:2], connection)
         return connection, peer
-
-    @property
-    def connections(self) -> list[socket.socket]:
-        """Open connections."""
-        self._connections = {client: one for client, one in self._connections.items() if one.fileno() != -1}
-        return list(self._connections.values())
-
-    def requested(self, client: Client) -> None:
-        """Note that a request of this client is complete."""
-        self._silent.discard(client)
-
-    def connection(self, client: Client) -> socket.socket | None:
-        """The connection of this client; None if it has been closed."""
-        return self._connections.get(client)
-
-    def _close_silent(self, client: Client, connection: socket.socket) -> None:
-        if client in self._silent and self._connections.get(client) is connection:
-            self._silent.discard(client)
-            cut(connection)
-
-
-def cut(connection: socket.socket | None) -> None:
-    """End a connection now, without sending what waits. The event loop then closes its socket."""
-    if connection is not None:
-        with contextlib.suppress(OSError):  # closed already
-            connection.shutdown(socket.SHUT_RDWR)
 
 
 def _reason(error: OSError, port: int) -> str:

@@ -33,8 +33,7 @@ def openapi(version: str, token: bool) -> dict[str, Any]:
     references, schemas = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
     estimate, history, healthy, problem = references
     common = {
-        "403": _response("the Host or Origin header names another server", json=problem),
-        "503": _response("too many connections", text=_TEXT),
+        "403": _response("the Host header names another machine, or Origin another site", json=problem),
     }
     security: dict[str, Any] = {}
     components: dict[str, Any] = {"schemas": schemas}
@@ -63,7 +62,7 @@ def openapi(version: str, token: bool) -> dict[str, Any]:
                 "whether estimates arrive",
                 {
                     "200": _response("they do", json=healthy),
-                    "503": _response("none for 2 s, or too many connections", json=healthy, text=_TEXT),
+                    "503": _response("none for 2 s", json=healthy),
                 },
             ),
             "/estimate": get(

@@ -10,7 +10,7 @@ import logging
 import secrets
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -21,18 +21,18 @@ from ...contracts.errors import one_line
 from ..engine.estimate import Estimate
 from ..streams.mailbox import Mailbox
 from ..streams.samples import Observation
-from .access import is_loopback
 from .app import app_of
 from .clients import BYTES, Clients, RateLimit
+from .connections import Connections, cut
+from .hosts import is_loopback, reachable
 from .latest import Latest
-from .listener import Listener, cut
+from .listener import ACCEPTED, Listener
 from .messages import Command, estimate_json, page_estimate, typed
 from .observed import Landmarks, Observed
 
 CONNECTIONS: Final = 200  # half of them may be WebSockets
 COMMANDS: Final = 100  # a second, of all clients together
 WAITING: Final = 1500  # ticks and marks that wait for the server's thread; a minute of them
-_REFUSED: Final = 20  # connections above the limit that still get a response: 503
 _HEADER: Final = 1 << 14  # bytes of a request's header
 PING_INTERVAL: Final = 5.0  # s between pings of a WebSocket
 PING_TIMEOUT: Final = 10.0  # s that a client has to reply
@@ -44,10 +44,15 @@ class PageServer:
     """An `Output` that shows and controls a run. Used by one thread; its server has a thread of its own.
 
     Args:
-        host: where to listen. Clients of another machine need a token, which is part of `address`.
+        host: where to listen. Where clients of another machine can connect, they need a token.
         port: 0 for any free port.
+        origins: of other sites whose pages may connect, as `options.origin_of` gives them.
+        token: that clients need; without one, it is made up where it is needed.
 
     Attributes:
+        address: of the page, for a browser on another machine, too, if that can connect. It contains the
+            token if that was made up.
+        invitation: the address, and what else a person needs to open it.
         counts: captured = used + dropped + waiting, of estimates and marks; `full`: the server was too slow,
             `failed`: it has ended.
         warn: called with a line, from the server's thread, when it has ended by an error.
@@ -56,19 +61,37 @@ class PageServer:
         UserError: the port is in use, or there is no such host.
     """
 
-    def __init__(self, host: str = "127.0.0.1", port: int = 8765) -> None:
-        limit = _connections()
-        self._listener = Listener(host, port, limit + _REFUSED)
-        self._host, self._port = host, int(self._listener.getsockname()[1])
-        self._token = None if is_loopback(host) else secrets.token_urlsafe(16)
+    def __init__(
+        self,
+        host: str = "127.0.0.1",
+        port: int = 8765,
+        *,
+        origins: Sequence[str] = (),
+        token: str | None = None,
+    ) -> None:
+        limit = _limit()
+        self._connections = Connections(limit)
+        listener = Listener(host, port, self._connections)
+        port = int(listener.getsockname()[1])
+        made_up = None if token is not None or is_loopback(host) else secrets.token_urlsafe(16)
+        self.address = _address(reachable(host), port, made_up)
+        self.invitation = self.address + (" (with ?token= and your token)" if token is not None else "")
         self._mailbox: Mailbox[Callable[[], None]] = Mailbox(WAITING)
         self.counts = self._mailbox.counts
         self._run: Observed | None = None
         self._latest = Latest()
-        self._clients = Clients(max(1, limit // 2), self._listener)
+        self._clients = Clients(max(1, limit // 2), self._connections)
         self._commands = RateLimit(COMMANDS)
         config = uvicorn.Config(
-            app_of(self._latest, self._clients, self._listener, self._handle, host, self._port, self._token),
+            app_of(
+                self._latest,
+                self._clients,
+                self._connections,
+                self._handle,
+                port,
+                token if made_up is None else made_up,
+                origins,
+            ),
             http="h11",
             h11_max_incomplete_event_size=_HEADER,
             ws="websockets-sansio",
@@ -82,7 +105,7 @@ class PageServer:
             access_log=False,
             proxy_headers=False,
             server_header=False,
-            limit_concurrency=limit,
+            backlog=ACCEPTED,
             timeout_graceful_shutdown=1,
         )
         self._server = uvicorn.Server(config)
@@ -90,14 +113,8 @@ class PageServer:
         self._put = asyncio.Event()
         self._failed = False
         self.warn: Callable[[str], None] = print
-        self._thread = threading.Thread(target=self._serve, name="enrapt page", daemon=True)
+        self._thread = threading.Thread(target=self._serve, args=[listener], name="enrapt page", daemon=True)
         self._thread.start()
-
-    @property
-    def address(self) -> str:
-        host = f"[{self._host}]" if ":" in self._host else self._host
-        token = "" if self._token is None else f"?token={self._token}"
-        return f"http://{host}:{self._port}/{token}"
 
     def observe(self, run: Observed) -> None:
         """Show this run, and let clients control it. Call it before the run's first estimate."""
@@ -136,10 +153,10 @@ class PageServer:
 
     # The rest runs in the server's thread.
 
-    def _serve(self) -> None:
+    def _serve(self, listener: Listener) -> None:
         async def serve() -> None:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._server.serve([self._listener]))
+                tasks.create_task(self._server.serve([listener]))
                 tasks.create_task(self._deliver())
 
         try:
@@ -147,7 +164,7 @@ class PageServer:
                 runner.run(serve())
         except Exception as error:
             self._failed = True
-            self._listener.close()
+            listener.close()
             self._mailbox.clear("failed")
             cause = error.exceptions[0] if isinstance(error, ExceptionGroup) else error
             self.warn(f"the page has ended: {one_line(f'{type(cause).__name__}: {cause}')}")
@@ -166,7 +183,7 @@ class PageServer:
         self._loop.call_later(_CLOSE_TIMEOUT, self._cut_off)
 
     def _cut_off(self) -> None:
-        for connection in self._listener.connections:
+        for connection in self._connections.sockets:
             cut(connection)
 
     def _describe(self, description: dict[str, Any]) -> None:
@@ -210,8 +227,13 @@ class PageServer:
             getattr(run, command.do)()
 
 
-def _connections() -> int:
-    """How many there may be, so that the rest of the program can still open files."""
+def _address(host: str, port: int, token: str | None) -> str:
+    host = f"[{host.replace('%', '%25')}]" if ":" in host else host  # RFC 6874: `%` is before a zone
+    return f"http://{host}:{port}/" + ("" if token is None else f"?token={token}")
+
+
+def _limit() -> int:
+    """How many connections there may be, so that the rest of the program can still open files."""
     if sys.platform == "win32":
         return CONNECTIONS
     import resource

@@ -1,4 +1,3 @@
-import contextlib
 import json
 import socket
 import time
@@ -53,7 +52,7 @@ def test_client_that_never_reads_again_is_cut_off(server, monkeypatch):
             server.write(*tick(0))
             time.sleep(0.0001)
         _connected(server, "/ws", 0)
-        wait_until(lambda: not server._listener.connections)
+        wait_until(lambda: not server._connections.sockets)
 
 
 def test_close_does_not_wait_for_clients_that_read_nothing(server):
@@ -152,22 +151,6 @@ def test_client_within_the_rate_limit_stays(server):
     assert len(run.commands) == 3 * (MESSAGES // 2)
 
 
-@pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nHost:"])
-def test_connection_without_a_complete_request_is_closed(server, monkeypatch, sent):
-    monkeypatch.setattr(listener, "SILENCE", 0.2)
-    with socket.create_connection(("127.0.0.1", port_of(server)), timeout=5) as silent:
-        silent.sendall(sent)
-        assert silent.recv(1) == b""
-
-
-def test_connection_with_a_request_is_not_closed_as_silent(server, monkeypatch):
-    monkeypatch.setattr(listener, "SILENCE", 0.2)
-    with websocket(server, "/ws") as client:
-        time.sleep(0.4)
-        server.write(*tick(0))
-        assert receive(client)["tick"] == 0
-
-
 def test_header_is_limited(server):
     with socket.create_connection(("127.0.0.1", port_of(server)), timeout=5) as client:
         client.sendall(b"GET / HTTP/1.1\r\nX: " + b"x" * 20_000)
@@ -202,41 +185,6 @@ def test_client_above_the_limit_gets_503_and_the_others_stay(server, monkeypatch
     _connected(server, "/ws", 0)
     with websocket(server, "/ws"):
         _connected(server, "/ws", 1)
-
-
-def test_connections_without_a_request_are_limited(monkeypatch):
-    monkeypatch.setattr(server_module, "CONNECTIONS", 3)
-    server = PageServer(port=0)
-    limit = 3 + server_module._REFUSED
-    connections, closed = [], set()
-
-    def connect():
-        connections.append(socket.create_connection(("127.0.0.1", port_of(server)), timeout=5))
-        connections[-1].setblocking(False)
-
-    def count_closed():
-        for one in set(connections) - closed:
-            with contextlib.suppress(BlockingIOError):
-                with contextlib.suppress(ConnectionError):
-                    assert one.recv(1) == b""
-                closed.add(one)
-        return len(closed)
-
-    try:
-        for _ in range(limit):
-            connect()
-        wait_until(lambda: len(server._listener.connections) == limit)
-        assert count_closed() == 0
-        for _ in range(30):
-            connect()
-        wait_until(lambda: count_closed() == 30)
-        connections.pop(0).close()
-        wait_until(lambda: len(server._listener.connections) == limit - 1)
-        assert request(server, "/health")[::2] == (503, b"Service Unavailable")  # above uvicorn's limit
-    finally:
-        for one in connections:
-            one.close()
-        server.close(True)
 
 
 def _unread(server, path):

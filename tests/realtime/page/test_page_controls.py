@@ -70,6 +70,7 @@ def test_limits_of_the_bundle_are_always_visible(browser, server, run):
 
 def test_commands_by_keyboard(browser, server, run):
     page = Page(browser, server.address)
+    page.until(lambda: "Reset" in page.text("#commands"))  # it knows what the run can do
     for key in "mrcp":
         page.key(key)
     assert commands(run, 4) == [("mark", "mark"), ("reset", ""), ("calibrate", ""), ("pause", "")]

@@ -191,7 +191,13 @@ def test_port_in_use_is_one_line(server):
 
 
 @pytest.mark.parametrize(
-    ("host", "reason"), [("203.0.113.9", "not an address"), ("no.invalid", "no such host")]
+    ("host", "reason"),
+    [
+        ("203.0.113.9", "not an address"),
+        ("no.invalid", "no such host"),
+        ("a" * 64, "no such host"),
+        ("a\0", "no such host"),
+    ],
 )
 def test_unusable_host_is_one_line(host, reason):
     with pytest.raises(UserError, match=reason) as caught:
