@@ -94,6 +94,8 @@ class Aligner:
         track = self._tracks[sample.modality]
         tick = self.first_tick(sample.originating_time)
         track.counts.captured += 1
+        track.counts.delivered += 1
+        track.counts.empty += sample.values is None
         track.counts.late += tick < self._tick
         track.counts.reordered += sample.originating_time < track.newest
         track.newest = max(track.newest, sample.originating_time)
