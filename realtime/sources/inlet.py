@@ -50,9 +50,9 @@ class Inlet:
 
     @property
     def lost_after(self) -> int:
-        """ns without a sample after which a stream is lost; one that sends in bursts is not between them, if
-        the run waits for it."""
-        return max(2 * self.max_age, self.max_wait)
+        """ns without a sample after which a stream is lost. One that sends in bursts is not between them, if
+        the run waits for it: ticks that wait are released when a source is lost."""
+        return self.max_wait + 2 * self.max_age
 
     @property
     def lateness(self) -> list[int]:

@@ -16,7 +16,7 @@ from .device import Device
 from .offer import Offer
 from .stream_kind import vector
 
-LOST: Final = SECOND  # ns without a sample, or twice `max_age` if that is more: the device is lost
+LOST: Final = SECOND  # ns without a sample, or the inlet's `lost_after` if that is more: the device is lost
 
 
 class Pushed(Device):

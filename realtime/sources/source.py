@@ -21,7 +21,11 @@ _EMPTY: Final = {
     FACE.name: "no face found in the picture",
     AUDIO.name: "the sound is digital silence: the microphone was muted",
 }
-_REASONS: Final = {"nothing": "the recording has nothing here", "slow": "the recording has too few samples"}
+_REASONS: Final = {
+    "nothing": "the recording has nothing here",
+    "slow": "the recording has too few samples",
+    "breaks": "the recording has gaps",
+}
 
 
 @dataclass(frozen=True, slots=True)

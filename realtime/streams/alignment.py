@@ -36,6 +36,8 @@ class _Track:
         arrived = self.waiting.pop(tick, None)
         if arrived is None:
             return self.current
+        self.counts.delivered += len(arrived)
+        self.counts.empty += sum(sample.values is None for sample in arrived)
         # The newest wins, and of those with the same time the first captured. The current one comes first: it
         # wins over an exact copy of itself.
         best, *beaten = sorted(
@@ -94,8 +96,6 @@ class Aligner:
         track = self._tracks[sample.modality]
         tick = self.first_tick(sample.originating_time)
         track.counts.captured += 1
-        track.counts.delivered += 1
-        track.counts.empty += sample.values is None
         track.counts.late += tick < self._tick
         track.counts.reordered += sample.originating_time < track.newest
         track.newest = max(track.newest, sample.originating_time)

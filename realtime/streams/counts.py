@@ -16,7 +16,7 @@ class Counts:
         dropped: samples that served none, by reason: `superseded` (a newer one served the first tick it
             could have served), `duplicate` (another had the same originating time), `expired` (too old for
             that tick), `after_end` (no tick came after it); sources add reasons of their own.
-        delivered: samples that reached alignment: captured, and not dropped by their source.
+        delivered: samples that reached a tick: not dropped by their source, and not waiting.
         empty: of those delivered, samples without values.
         late: samples that came after their first tick had been released. They may still serve the next.
         reordered: samples that came after one with a later originating time.

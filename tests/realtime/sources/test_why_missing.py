@@ -2,16 +2,23 @@
 
 import re
 import time
+from collections import Counter
 
 import numpy as np
 import pytest
 
 from enrapt.contracts.schemas import AUDIO, FACE
 from enrapt.realtime.run import Run
+from enrapt.realtime.sources.camera_face import CameraFace
 from enrapt.realtime.sources.live import LiveSource
 from enrapt.realtime.sources.lsl import LslStream
+from enrapt.realtime.sources.microphone import MicrophoneAudio
 from enrapt.realtime.sources.pushed import Pushed
-from tests.support.devices import camera, microphone
+from enrapt.realtime.streams.counts import Counts
+from enrapt.realtime.streams.samples import SECOND
+from tests.support.camera import MODEL
+from tests.support.devices import MS, camera, microphone
+from tests.support.inlet import FakeInlet
 from tests.support.lsl_loopback import FEATURES
 
 pytestmark = pytest.mark.live
@@ -51,6 +58,32 @@ def test_late_sound_is_present_with_the_wait_that_is_suggested(tiny_bundle, late
     _, missing, presence = live(devices, tiny_bundle, 4, max_wait=wait)
     assert not missing
     assert presence["audio"] >= 0.95
+
+
+FAULTS = ["repeated", "broken", "wrong_time", "backward", "overlap"]
+KINDS = ["nothing", "empty", "late", "slow", "skipped", "breaks", *FAULTS]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "device",
+    [
+        Pushed("face", FACE.name),
+        MicrophoneAudio(),
+        LslStream("lsl:room", "face"),
+        CameraFace(0, model=MODEL),
+        camera(),
+    ],
+    ids=lambda device: type(device).__name__,
+)
+def test_every_kind_of_reason_has_a_phrase(device, kind):
+    device._inlet = FakeInlet(FACE.dim, FACE.name)
+    device._inlet.lateness = [640 * MS]
+    device._without = np.full((480, 640, 3), 128, np.uint8)
+    text = device.why_missing(kind, Counts(captured=20, delivered=5, dropped=Counter({kind: 15})), 5 * SECOND)
+    assert 10 < len(text) < 100
+    assert "\n" not in text
+    assert "_" not in text
 
 
 def test_what_a_device_does_is_said_and_forgotten_when_it_is_over(tiny_bundle):
@@ -128,19 +161,16 @@ def test_a_stream_is_present_with_what_is_suggested_until_it_stops(outlet, name,
     def devices():
         return [camera(), LslStream(f"lsl:{name}", "audio")]
 
-    def stop(run, estimate):
-        if estimate.tick == 125:
-            process.kill()
-
     _, missing, presence = live(devices(), tiny_bundle, 4, warn=lambda line: None)
     assert presence["audio"] < 0.5
     number = suggested(missing["audio"], option)
-    options = {"max_wait": number} if option == "max-wait" else {"offsets": {"audio": number}}
+    wait, offsets = (number, {}) if option == "max-wait" else (300, {"audio": number})  # 300: a busy machine
     present = []
-    with Run(LiveSource(devices(), options.pop("max_wait", 50) / 1000), tiny_bundle, **options) as run:
+    with Run(LiveSource(devices(), wait / 1000), tiny_bundle, offsets=offsets) as run:
         for estimate in run:
             present.append(estimate.present["audio"])
-            stop(run, estimate)
+            if estimate.tick == 125:
+                process.kill()
             if estimate.tick > 225:
                 break
         assert np.mean(present[50:120]) >= 0.95
