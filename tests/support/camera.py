@@ -26,12 +26,15 @@ class StandIn:
     Attributes:
         made: all, since `install`.
         delay: s.
+        nothing: there is no face in any picture.
         times: ns; of the pictures that were extracted.
         image: the last of them.
     """
 
     made: ClassVar[list["StandIn"]] = []
     delay: ClassVar[float] = 0.0
+    nothing: ClassVar[bool] = False
+    width: ClassVar[float] = 0.3  # of a face, as a share of the picture's
 
     def __init__(self) -> None:
         self.landmarks = None
@@ -45,10 +48,12 @@ class StandIn:
         """Let every `CameraFace` use it."""
         patch.setattr(cls, "made", [])
         patch.setattr(cls, "delay", 0.0)
+        patch.setattr(cls, "nothing", False)
+        patch.setattr(cls, "width", 0.3)
         patch.setattr(FaceOptions, "open", lambda options: cls())
         return cls
 
-    def extract(self, picture, at) -> tuple[NDArray[np.float32], View]:
+    def extract(self, picture, at) -> tuple[NDArray[np.float32] | None, View]:
         assert not self.closed
         values = np.zeros(FACE.dim, np.float32)
         values[0] = mjpeg.age(picture, time.monotonic_ns())
@@ -56,7 +61,9 @@ class StandIn:
         self.image = picture
         time.sleep(self.delay)
         assert not self.closed
-        return values, View(1, 1)
+        if self.nothing:
+            return None, View(0, 1)
+        return values, View(1, 1, (0.1, 0.1, self.width, self.width), 1.0)
 
     def close(self) -> None:
         self.closed = True
