@@ -34,7 +34,8 @@ class StandIn:
     made: ClassVar[list["StandIn"]] = []
     delay: ClassVar[float] = 0.0
     nothing: ClassVar[bool] = False
-    width: ClassVar[float] = 0.3  # of a face, as a share of the picture's
+    # Width of the face as a share of the picture's; with `nothing`, of the one in the first picture.
+    width: ClassVar[float | None] = 0.3
 
     def __init__(self) -> None:
         self.landmarks = None
@@ -61,9 +62,9 @@ class StandIn:
         self.image = picture
         time.sleep(self.delay)
         assert not self.closed
-        if self.nothing:
+        if self.nothing and (self.width is None or len(self.times) > 1):
             return None, View(0, 1)
-        return values, View(1, 1, (0.1, 0.1, self.width, self.width), 1.0)
+        return values, View(1, 1, (0.1, 0.1, self.width or 0.3, 0.3), 1.0)
 
     def close(self) -> None:
         self.closed = True

@@ -50,3 +50,21 @@ def moved(
     transform[:, 2] += right, down
     turned = cv2.warpAffine(picture, transform, (width, height), borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(turned, dtype=np.uint8)
+
+
+def head(stretch: float = 1.0, mirrored: bool = False) -> Picture:
+    """The portrait's head, 290 pixels high, its face in the middle; another person by another width."""
+    cut = portrait()[:, ::-1][:290, 208:498] if mirrored else portrait()[:290, 142:432]
+    return np.asarray(cv2.resize(cut, (round(290 * stretch), 290), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def scene(*people: tuple[Picture, float], size: tuple[int, int] = (320, 800)) -> Picture:
+    """People before a grey wall, each with the x of its middle; the last one is in front."""
+    picture = np.full((*size, 3), 120, np.uint8)
+    for person, x in people:
+        height, width = person.shape[:2]
+        left = round(x - width / 2)
+        begin, end = max(left, 0), min(left + width, size[1])
+        if begin < end:
+            picture[size[0] - height :, begin:end] = person[:, begin - left : end - left]
+    return picture

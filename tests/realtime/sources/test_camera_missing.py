@@ -10,7 +10,7 @@ from enrapt.realtime.run import Run
 from enrapt.realtime.sources.camera_face import EARLY, CameraFace
 from enrapt.realtime.sources.live import LiveSource
 from tests.support import mjpeg
-from tests.support.camera import MODEL, Opened, StandIn
+from tests.support.camera import NO_MODEL, Opened, StandIn
 from tests.support.inlet import until
 
 pytestmark = pytest.mark.live
@@ -24,7 +24,7 @@ def stand_in(monkeypatch):
 def missing(server, bundle, seconds=3.5, at=lambda estimate: None, max_wait=0.05, **options):
     """A session of so many seconds: why the face is missing at its end; its presence in the second half."""
     present = []
-    with Run(LiveSource([CameraFace(server.address, model=MODEL, **options)], max_wait), bundle) as run:
+    with Run(LiveSource([CameraFace(server.address, faces=NO_MODEL, **options)], max_wait), bundle) as run:
         run.source.warn = lambda line: None
         for estimate in run:
             present.append(estimate.present["face"])

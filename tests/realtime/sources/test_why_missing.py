@@ -16,7 +16,7 @@ from enrapt.realtime.sources.microphone import MicrophoneAudio
 from enrapt.realtime.sources.pushed import Pushed
 from enrapt.realtime.streams.counts import Counts
 from enrapt.realtime.streams.samples import SECOND
-from tests.support.camera import MODEL
+from tests.support.camera import NO_MODEL
 from tests.support.devices import MS, camera, microphone
 from tests.support.inlet import FakeInlet
 from tests.support.lsl_loopback import FEATURES
@@ -71,7 +71,7 @@ KINDS = ["nothing", "empty", "late", "slow", "skipped", "breaks", *FAULTS]
         Pushed("face", FACE.name),
         MicrophoneAudio(),
         LslStream("lsl:room", "face"),
-        CameraFace(0, model=MODEL),
+        CameraFace(0, faces=NO_MODEL),
         camera(),
     ],
     ids=lambda device: type(device).__name__,
