@@ -65,6 +65,19 @@ def add_face_arguments(parser: argparse.ArgumentParser) -> None:
         default=None,
         help="choose again when that person has been gone for S seconds, or never (never)",
     )
+    add(
+        "--people",
+        metavar="N",
+        type=at_least_one,
+        default=1,
+        help="estimates of up to N people (%(default)s)",
+    )
+    add(
+        "--voice",
+        choices=("followed", "speaker", "none", "all"),
+        default="followed",
+        help="with --people, whose the sound is (%(default)s)",
+    )
     add("--face-backend", choices=("litert", "mediapipe"), default="litert", help="(%(default)s)")
     add_face_model_arguments(parser)
 
@@ -163,5 +176,5 @@ def faces_of(args: argparse.Namespace, model: Callable[[], Path] | None = None) 
     from ..realtime.features.face import FaceOptions
 
     return FaceOptions(
-        model or face_model_of(args), args.person, args.person_handover, backend=args.face_backend
+        model or face_model_of(args), args.person, args.person_handover, args.people, args.face_backend
     )

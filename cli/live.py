@@ -66,6 +66,7 @@ def run(args: argparse.Namespace) -> int:
         keep_media=args.keep_media,
         context=context_of(args),
         offsets=offsets_of(args),
+        voice=args.voice,
         audio_channel=args.audio_channel,
         overwrite=args.overwrite,
         warn=warn,

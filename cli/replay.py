@@ -89,6 +89,7 @@ def run(args: argparse.Namespace) -> int:
         record=args.record,
         context=context_of(args),
         offsets=offsets_of(args),
+        voice=args.voice,
         timing=args.timing,
         overwrite=args.overwrite,
         warn=warn,

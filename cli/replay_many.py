@@ -73,7 +73,7 @@ def replay_many(args: argparse.Namespace) -> int:
         "bundle": bundle.sha256,
         "timing": args.timing,
         "format": estimates,
-        "faces": [args.person, args.person_handover, args.face_backend],
+        "faces": [args.person, args.person_handover, args.people, args.voice, args.face_backend],
     }
     stop = threading.Event()
     function = partial(replay_one, args, folder, estimates)
@@ -116,6 +116,7 @@ def replay_one(
         to=[f"{estimates}:{path}"],
         context=context_of(args),
         offsets=offsets_of(args),
+        voice=args.voice,
         timing=args.timing,
         warn=warnings.append,
     )

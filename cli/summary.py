@@ -1,7 +1,7 @@
 """The summary at the end of a run."""
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ..realtime.streams.counts import Counts
 from ..realtime.streams.samples import SECOND
@@ -22,6 +22,7 @@ def summary(run: "Run", wall: float) -> str:
         "present at",
         *(f"  {modality:<9}{share:7.1%} of ticks" for modality, share in run.statistics.presence.items()),
         *_missing(run),
+        *_people(run.statistics.people),
         "",
         f"{'latency, ms':<16}{'p50':>8}{'p95':>9}{'p99':>9}",
     ]
@@ -49,6 +50,20 @@ def _missing(run: "Run") -> Iterator[str]:
         for text, ns in absence.lasted.values()
     ]
     yield from ["", "missing for", *lines] if lines else []
+
+
+def _people(people: Mapping[str, Any] | None) -> Iterator[str]:
+    """Who was followed, where it was not the only face, or not good enough."""
+    if people is None or not (people["several"] or people["problems"] or len(people["ticks"]) > 1):
+        return
+    yield from ["", "people"]
+    followed = ", ".join(f"person {person} at {n} ticks" for person, n in people["ticks"].items())
+    if followed:
+        yield f"  in view: {followed}"
+    if people["several"]:
+        yield f"  more than one face in view at {people['several']:.1%} of ticks"
+    for problem, n in people["problems"].items():
+        yield f"  the face was {problem} at {n} ticks"
 
 
 def _counted(counts: Mapping[str, Counts]) -> Iterator[str]:

@@ -60,6 +60,7 @@ def summary(run: "Run") -> dict[str, Any]:
             for modality, absence in run.absences.items()
             if absence.lasted
         },
+        "people": run.statistics.people,
         "latency_ms": run.statistics.percentiles(),
         "samples": conservation(run.counts),
         "outputs": conservation(run.outputs.counts),
@@ -81,6 +82,7 @@ def session(run: "Run") -> dict[str, Any]:
     return {
         "bundle": {"name": bundle.name, "version": bundle.version, "sha256": bundle.sha256},
         "rate": run.rate,
+        "people": run.source.people,
         "schemas": {w.name: w.schema for w in run.wanted},
         "dims": {w.name: w.dim for w in run.wanted},
         "context": {name: values.tolist() for name, values in run.context.items()},

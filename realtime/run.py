@@ -9,7 +9,7 @@ The same for every source: live devices, recordings, recorded sessions, XDF file
 
 import threading
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -19,12 +19,14 @@ from typing import TYPE_CHECKING, Self
 from ..bundle.bundle import Bundle
 from ..contracts.console import say
 from ..contracts.errors import UserError, one_line
+from ..contracts.schemas import AUDIO, FACE
 from . import describe
 from .context import context_values
 from .controls import Controls
 from .engine.engine import Engine
 from .engine.estimate import Estimate, estimate_of, latency_of
 from .outputs import Outputs
+from .people import People, Voice
 from .sources.files import open_source
 from .sources.source import Source, match
 from .statistics import Statistics
@@ -49,6 +51,8 @@ class Run(Controls):
         keep_media: keep pictures and sound of live devices, too, in that folder.
         context: raw values of the bundle's context modalities, constant over the run.
         offsets: seconds to add to the times of a modality, by its name: its clock is off, or it is late.
+        voice: with several people (`FaceOptions.people`), whose the sound is: `followed`, `speaker`,
+            `none` or `all`; see `people`.
         timing: whether outputs get latencies; without them, two replays give the same bytes.
         overwrite: replace output files that exist; otherwise this run's get another name, which `warn` says.
         warn: called with a line for people when an output is lost or back, from any thread.
@@ -76,6 +80,7 @@ class Run(Controls):
         keep_media: bool = False,
         context: Mapping[str, Sequence[float]] | None = None,
         offsets: Mapping[str, float] | None = None,
+        voice: Voice = "followed",
         timing: bool = True,
         overwrite: bool = False,
         warn: Callable[[str], None] = say,
@@ -88,6 +93,8 @@ class Run(Controls):
         self.rate = 0
         self.statistics = Statistics()
         self.to, self.record, self.timing, self.overwrite = to, record, timing, overwrite
+        self._people: People | None = None
+        self._voice: Voice = voice
         self._bundle, self._context, self._warn, self._offsets = bundle, context, warn, offsets
         self.recorder: Recorder | None = None
         self._thread: threading.Thread | None = None
@@ -97,13 +104,17 @@ class Run(Controls):
     def __enter__(self) -> Self:
         self.bundle = Bundle.load(self._bundle)
         metadata = self.bundle.metadata
-        self._engine = Engine(self.bundle)
+        self._engine = Engine(self.bundle, self.source.people)
         self.rate = self._engine.rate
         self.context = context_values(self._context, self.source.context, metadata)
         self.wanted = match(self.source, metadata, self._offsets)
         self.absences = {
             w.name: Absence(SECOND // self.rate, w.max_age) for w in self.wanted if w.offer is not None
         }
+        if self.source.people > 1:
+            named = {w.schema: w.name for w in self.wanted}
+            names = named.get(FACE.name), named.get(AUDIO.name)
+            self._people = People(self.source.people, *names, self._voice, self.rate, self.source.apart)
         with ExitStack() as stack:  # what was opened is closed again if the rest cannot be
             stack.push(self._end_recording)  # when the rest is closed
             self.source.open(self.wanted, self.rate)
@@ -150,20 +161,35 @@ class Run(Controls):
             self.observation = observation.masked() if self.paused else observation
             self.apply_marks(observation.time)
             self.apply_controls()
-            self.meet(self.observation)
-            began = time.monotonic_ns()
-            step = self._engine.step({**self.observation.values, **self.context})
-            latency = latency_of(observation.timing, began, time.monotonic_ns())
-            estimate = estimate_of(self.observation, step, latency)
-            self.statistics.add(estimate)
+            for one, estimate in self._estimates(self.observation):
+                self.statistics.add(estimate)
+                if self.recorder is not None:
+                    self.recorder.record(one, estimate)
+                self.outputs.write(estimate if self.timing else estimate.without_timing(), one)
+                self.continue_calibration(estimate)
+                yield estimate
+                if self.source.stopped:
+                    return
             self._explain(self.observation)
-            if self.recorder is not None:
-                self.recorder.record(self.observation, estimate)
-            self.outputs.write(estimate if self.timing else estimate.without_timing(), self.observation)
-            self.continue_calibration(estimate)
-            yield estimate
-            if self.source.stopped:
-                return
+
+    def _estimates(self, observation: Observation) -> Iterator[tuple[Observation, Estimate]]:
+        """Step the model: an observation and an estimate of each person."""
+        if self._people is None:
+            self.meet(observation)
+            each: Mapping[int, Observation] = {0: observation}
+        else:
+            each = self._people.observations(observation, self._engine.reset)
+        streams = [
+            {**each[place].values, **self.context} if place in each else None
+            for place in range(self.source.people)
+        ]
+        began = time.monotonic_ns()
+        steps = self._engine.step_streams(streams)
+        latency = latency_of(observation.timing, began, time.monotonic_ns())
+        for place, one in each.items():
+            step = steps[place]
+            assert step is not None
+            yield one, estimate_of(one, step, latency)
 
     def start(self, callback: Callable[[Estimate], None]) -> None:
         """Call back with each estimate, from a thread of the run's own, until `stop` or the end of the

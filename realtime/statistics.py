@@ -4,7 +4,7 @@ from array import array
 from collections import Counter, defaultdict, deque
 from collections.abc import Mapping
 from random import Random
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -42,12 +42,26 @@ class Statistics:
     """Presence and latencies of a run, in memory that does not grow with it."""
 
     def __init__(self) -> None:
-        self.ticks = 0
+        self.ticks = self._estimates = 0
+        self._tick: int | None = None  # of the last estimate
+        self._looked = self._several = 0  # ticks with a picture, and with more than one face in it
+        self._people: Counter[int] = Counter()
+        self._problems: Counter[str] = Counter()
         self._present: Counter[str] = Counter()
         self._latency: defaultdict[str, _Stage] = defaultdict(_Stage)
 
     def add(self, estimate: Estimate) -> None:
-        self.ticks += 1
+        if estimate.tick != self._tick:
+            self._tick = estimate.tick
+            self.ticks += 1
+            if estimate.faces is not None:
+                self._looked += 1
+                self._several += estimate.faces > 1
+        if estimate.person is not None and estimate.box is not None:
+            self._people[estimate.person] += 1
+        if estimate.face_problem is not None:
+            self._problems[estimate.face_problem] += 1
+        self._estimates += 1
         for modality, present in estimate.present.items():
             self._present[modality] += present
         if isinstance(estimate.latency_ms, Latency):
@@ -56,8 +70,21 @@ class Statistics:
 
     @property
     def presence(self) -> Mapping[str, float]:
-        """Share of ticks, 0 to 1, at which each modality was present."""
-        return {modality: n / self.ticks for modality, n in self._present.items()}
+        """Share of estimates, 0 to 1, at which each modality was present."""
+        return {modality: n / self._estimates for modality, n in self._present.items()}
+
+    @property
+    def people(self) -> dict[str, Any] | None:
+        """Who was followed, as JSON values; None without pictures.
+
+        `ticks`: in view, by the person's id. `several`: share of ticks with more than one face in view, in
+        which the choice was not a matter of course. `problems`: ticks at which the face was not good enough.
+        """
+        if not self._looked:
+            return None
+        ticks = {str(person): n for person, n in sorted(self._people.items())}
+        several = round(self._several / self._looked, 4)
+        return {"ticks": ticks, "several": several, "problems": dict(self._problems)}
 
     def latency(self, recent: bool = False) -> Mapping[str, tuple[float, float, float]]:
         """50th, 95th, 99th percentile, ms, by stage, of ticks that had it; `recent`: of the last minute."""

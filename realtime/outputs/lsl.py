@@ -41,8 +41,8 @@ class LslOutput:
 
     def write(self, estimate: Estimate, observation: Observation) -> None:
         self._compare_clocks(estimate, pylsl.local_clock())
-        if self._first is None:
-            self._first = estimate
+        if self._first is None or (self._outlet is None and estimate.tick == self._first.tick):
+            self._first = self._first or estimate  # of several people, one has to do until then
             return
         if self._outlet is None:
             self._begin(self._first, estimate)

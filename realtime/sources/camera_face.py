@@ -88,6 +88,7 @@ class CameraFace(ProcessDevice):
         super().__init__("camera_process", {"source": self._address, "size": size, "rate": rate}, OPENING)
         self.source = without_password(str(self._address))
         self._face_every, self._faces, self.preview = face_every, faces, preview
+        self.people = faces.people
         self._camera = Camera()
         self._face: Extractor | None = None
         self._using = threading.Lock()  # held from the check that it is open to the delivery of a sample

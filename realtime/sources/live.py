@@ -50,6 +50,7 @@ class LiveSource(Source):
         self.name = "live"
         self._all, self.max_wait, self.session_clock = devices, round(max_wait * SECOND), clock
         self.clock = self.now
+        self.people = max([d.people for d in devices if isinstance(d, CameraFace)], default=1)
         self._media: MediaWriter | None = None
         self.changed = threading.Condition()  # guards what follows, and the pacing and aligner
         self.zero: int | None = None  # ns on the session's clock; the time of the first tick

@@ -62,6 +62,7 @@ class MediaSource(Source):
         self.name = self._recording.path.name
         self.start, self.duration = start, self._recording.duration if end is None else end
         self._faces, self._realtime = faces, realtime
+        self.people = faces.people
         self._t0 = round(start * SECOND)
         self._began: int | None = None  # `time.monotonic_ns` when tick 0 was due
         if realtime:

@@ -41,6 +41,8 @@ class SessionSource(Source):
         self._reader = SessionReader(folder)
         self.marks = list(self._reader.marks())
         self.context = self._reader.description.get("context") or {}
+        self.people = int(self._reader.description.get("people") or 1)
+        self.apart = not reassemble
         self._notes: list[str] = []
         self._segments: list[Segment] = []
         self._last = -1  # ns; the last tick, if reassembled
@@ -122,4 +124,4 @@ class SessionSource(Source):
         """The recorded observation by the bundle's names."""
         values = {w.name: None if w.offer is None else old.values[w.offer.name] for w in self._wanted}
         age = {w.name: None if w.offer is None else old.age[w.offer.name] for w in self._wanted}
-        return Observation(old.tick, old.time, values, age)
+        return replace(old, values=values, age=age)

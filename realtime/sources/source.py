@@ -65,6 +65,8 @@ class Source(ABC):
         devices: what is open, by name; they may be lost and come back.
         marks: what a recording holds of them, in order: time (ns) and label.
         context: recorded values of context modalities, by name.
+        people: how many people's features it gives.
+        apart: whether each of them has observations of their own, rather than one a tick of all.
         paused: while True, nothing is extracted or kept.
         stopped: set by `stop`.
         counts: by modality, where its samples went so far; complete after `close`.
@@ -81,6 +83,8 @@ class Source(ABC):
     devices: Mapping[str, Device] = {}
     marks: Sequence[tuple[int, str]] = ()
     context: Mapping[str, Sequence[float]] = {}
+    people: int = 1
+    apart: bool = False
     paused: bool = False
     stopped: bool = False
     counts: Mapping[str, Counts] = {}

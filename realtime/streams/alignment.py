@@ -138,8 +138,8 @@ class Aligner:
                 if sample is None or at - sample.originating_time > track.max_age:
                     continue
                 view = view or sample.view
-                if sample.values is not None:
-                    values[modality] = sample.values
+                values[modality] = sample.values
+                if sample.values is not None or (sample.view is not None and sample.view.others):
                     age[modality] = at - sample.originating_time
             newest, extract = self._newest.pop(self._tick, None), self._extract.pop(self._tick, {})
             observation = Observation(
