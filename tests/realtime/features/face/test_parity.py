@@ -11,6 +11,7 @@ import pytest
 from enrapt.cli.demo import CLIP
 from enrapt.contracts.schemas import FACE
 from enrapt.realtime.features.face import FaceOptions
+from enrapt.realtime.features.face.tracker import ENOUGH
 from enrapt.realtime.run import Run
 from enrapt.realtime.sources.media import MediaSource
 from tests.support.faces import FRAME, Picture, moved, pictures, portrait
@@ -50,7 +51,8 @@ class Compared:
         self.found = len(self.landmarks)
 
     def check(self) -> None:
-        assert sum(self.presence) >= min(0.99 * len(self.presence), len(self.presence) - 1)
+        # Ours looks again in the picture in which it lost a face, MediaPipe in the next one.
+        assert self.presence.count(False) <= max(2, 0.01 * len(self.presence))
         assert max(self.landmarks) <= 0.01
         assert max(self.blendshapes) <= 0.02
         assert max(self.angles) <= 1
@@ -88,16 +90,13 @@ def test_at_other_rates(face_model, interval):
     Compared(face_model, (moved(portrait(), right=6 * wave) for wave in waves(20)), interval).check()
 
 
-def test_a_face_that_enters_and_leaves(face_model):
-    """At either side, from above and from below; in between there is nobody."""
-    ways = [(-1, 0), (1, 0), (0, -1), (0, 1)]
-    stream = (
-        moved(portrait(), right=x * (600 - 30 * k), down=y * (480 - 24 * k))
-        for x, y in ways
-        for k in (*range(20), *range(20, -1, -1))
-    )
+@pytest.mark.parametrize("way", [(-1, 0), (1, 0), (0, -1), (0, 1)])
+def test_a_face_that_enters_and_leaves(face_model, way):
+    """To either side, above and below; first and last nobody is in view."""
+    far = np.abs(np.linspace(-1, 1, 41))
+    stream = (moved(portrait(), right=500 * x * way[0], down=450 * x * way[1]) for x in far)
     compared = Compared(face_model, stream)
-    assert 60 < compared.found < len(compared.presence) - 40
+    assert 10 < compared.found < 38
     compared.check()
 
 
@@ -144,5 +143,7 @@ def test_the_engagement_of_the_shipped_bundles(face_model, bundle):
 
     (ours, found), (theirs, expected) = (np.array(engagement(b)).T for b in ("litert", "mediapipe"))
     assert len(ours) == len(theirs) == 500
-    assert np.mean(found == expected) >= 0.99
+    differs = found != expected
+    assert not found[differs].any()  # whose face it is that came back is not known yet
+    assert differs.sum() < ENOUGH
     assert np.abs(ours - theirs).mean() <= 0.01
