@@ -27,6 +27,11 @@ def estimate(tick: int, *, audio: bool = True) -> Estimate:
         age_ms={"face": 12.5, "audio": 0.0 if audio else None},
         surprise={"face": 1.5, "audio": -2.0 if audio else None},
         latency_ms=Latency(0.1, extract={"face": 5.0}),
+        faces=2,
+        person=1,
+        box=(0.25, 0.125, 0.5, 0.5) if audio else None,
+        face_quality=0.75,
+        face_problem=None if audio else "too dark",
     )
 
 
@@ -72,10 +77,14 @@ def test_csv_has_a_row_per_tick_and_units_in_its_columns(tmp_path):
         "engagement_mean": "0.5", "engagement_std": "0.1", "engagement_low": "0.4", "engagement_high": "0.6",
         "face_present": "1", "face_age_ms": "12.5", "face_surprise_nats": "1.5",
         "audio_present": "1", "audio_age_ms": "0.0", "audio_surprise_nats": "-2.0",
+        "faces": "2", "person": "1",
+        "face_left": "0.25", "face_top": "0.125", "face_width": "0.5", "face_height": "0.5",
+        "face_quality": "0.75", "face_problem": "",
         "latency_step_ms": "0.1", "latency_total_ms": "", "latency_tick_ms": "",
         "face_extract_ms": "5.0", "face_wait_ms": "", "audio_extract_ms": "", "audio_wait_ms": "",
     }  # fmt: skip
     assert [second[f"audio_{what}"] for what in ("present", "age_ms", "surprise_nats")] == ["0", "", ""]
+    assert [second[f"face_{what}"] for what in ("left", "height", "problem")] == ["", "", "too dark"]
 
 
 def test_csv_without_timing_has_no_columns_for_it(tmp_path):

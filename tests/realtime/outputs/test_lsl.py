@@ -210,7 +210,7 @@ def test_the_description_has_the_channels_and_a_stable_source_id(python, name):
 
     numbers, marks = described()
     assert {tag: numbers.findtext(tag) for tag in ("name", "type", "channel_count", "channel_format")} == {
-        "name": name, "type": "Engagement", "channel_count": "10", "channel_format": "float32"
+        "name": name, "type": "Engagement", "channel_count": "17", "channel_format": "float32"
     }  # fmt: skip
     assert float(numbers.findtext("nominal_srate")) == 10
     assert [tuple(c.findtext(x) for x in ("label", "unit", "type")) for c in numbers.iter("channel")] == [
@@ -224,6 +224,13 @@ def test_the_description_has_the_channels_and_a_stable_source_id(python, name):
         ("audio_present", "0 or 1", "Present"),
         ("audio_age_ms", "ms", "Age"),
         ("audio_surprise_nats", "nats", "Surprise"),
+        ("faces", "1", "Faces"),
+        ("person", "1", "Person"),
+        ("face_left", "0..1", "Left"),
+        ("face_top", "0..1", "Top"),
+        ("face_width", "0..1", "Width"),
+        ("face_height", "0..1", "Height"),
+        ("face_quality", "0..1", "Quality"),
     ]
     assert (marks.findtext("type"), marks.findtext("channel_format")) == ("Markers", "string")
     assert float(marks.findtext("nominal_srate")) == 0

@@ -24,11 +24,15 @@ UNITS = {
     **dict.fromkeys(("face_present", "audio_present"), "0 or 1"),
     **dict.fromkeys(("face_age_ms", "audio_age_ms"), "ms"),
     **dict.fromkeys(("face_surprise_nats", "audio_surprise_nats"), "nats"),
+    **dict.fromkeys(("faces", "person"), "1"),
+    **dict.fromkeys(("face_left", "face_top", "face_width", "face_height", "face_quality"), "0..1"),
+    "face_problem": None,
     **dict.fromkeys(("latency_step_ms", "latency_total_ms", "latency_tick_ms"), "ms"),
     **dict.fromkeys(("face_extract_ms", "face_wait_ms", "audio_extract_ms", "audio_wait_ms"), "ms"),
 }  # fmt: skip
 
 
+SIDES = ("face_left", "face_top", "face_width", "face_height")
 TIMING = re.compile("^latency|_(extract|wait)_ms$")
 
 
@@ -47,6 +51,20 @@ def estimate(tick: int) -> Estimate:
         {modality: None if x is None else round(abs(x), 1) for modality, x in drawn.items()},
         drawn,
         Latency(0.071, drawn["audio"], 21.25, extract, waits),
+        *view(there),
+    )
+
+
+def view(there: random.Random) -> tuple[object, ...]:
+    """Faces, person, box, quality and problem: no picture, nobody, a good face or a bad one."""
+    box = tuple(round(there.random(), 4) for _ in range(4))
+    return there.choice(
+        [
+            (None, None, None, None, None),
+            (0, 1, None, None, None),
+            (2, 1, box, 0.5, None),
+            (1, 2, box, 0.0, "partly out of view"),
+        ]
     )
 
 
@@ -72,6 +90,8 @@ def expected_table(folder) -> pd.DataFrame:
             | {f"{m}_present": here for m, here in e["present"].items()}
             | {f"{m}_age_ms": x for m, x in e["age_ms"].items()}
             | {f"{m}_surprise_nats": x for m, x in e["surprise"].items()}
+            | {name: e[name] for name in ("faces", "person", "face_quality", "face_problem")}
+            | dict(zip(SIDES, e["box"] or [None] * 4, strict=True))
             | {f"latency_{stage}_ms": x for stage, x in stages.items()}
             | ({f"{m}_extract_ms": extract.get(m) for m in e["present"]} if latency else {})
             | ({f"{m}_wait_ms": waits.get(m) for m in e["present"]} if latency else {})
@@ -104,7 +124,8 @@ def test_the_schema_has_units_and_types(tmp_path):
     schema = pq.read_schema(tmp_path / "out.parquet")
     assert {f.name: (f.metadata or {}).get(b"unit", b"").decode() or None for f in schema} == UNITS
     kinds = {f.name: str(f.type) for f in schema}
-    assert kinds.pop("tick") == "int64"
+    assert {kinds.pop(name) for name in ("tick", "faces", "person")} == {"int64"}
+    assert kinds.pop("face_problem") == "string"
     assert {kinds.pop("face_present"), kinds.pop("audio_present")} == {"bool"}
     assert set(kinds.values()) == {"double"}
     assert {f.name for f in schema if not f.nullable} == {
