@@ -10,7 +10,7 @@ from enrapt.contracts.schemas import AUDIO, FACE
 from enrapt.realtime.engine.estimate import Engagement, Estimate, Latency
 from enrapt.realtime.store.folder import SessionWriter
 from enrapt.realtime.store.reader import SessionReader
-from enrapt.realtime.streams.samples import SECOND, Observation, Sample
+from enrapt.realtime.streams.samples import SECOND, Observation, Sample, View
 
 DIMS = {"face": FACE.dim, "audio": AUDIO.dim}
 DESCRIPTION = {
@@ -20,6 +20,13 @@ DESCRIPTION = {
     "clock": "CLOCK_MONOTONIC",
 }
 TICK = SECOND // 25
+VIEWS = [
+    View(1, 1, (0.25, 0.1, 0.3333333, -0.125), 0.8125),
+    View(0, 1),
+    View(2, 1, (0.5, 0.25, 0.25, 0.3), 0.0, "partly out of view"),
+    None,
+    View(3),
+]
 ARROWS = [f"{name}.arrows" for name in ("face", "audio", "observations", "estimates", "marks")]
 
 
@@ -31,6 +38,8 @@ def tick(n: int) -> list[tuple]:
     """The calls of the writer at tick n; the face is missing at some ticks."""
     at = n * TICK
     face = None if n % 5 == 3 else vector("face", n)
+    view = VIEWS[n % len(VIEWS)]
+    seen = (None,) * 5 if view is None else (view.faces, view.person, view.box, view.quality, view.problem)
     audio = vector("audio", n)
     ages = {"face": None if face is None else 12_345_678, "audio": 0}
     latency = (
@@ -44,11 +53,12 @@ def tick(n: int) -> list[tuple]:
         {"face": None if face is None else 12.3, "audio": 0.0},
         {"face": None if face is None else -3.142, "audio": 0.1 + 0.2},
         latency,
+        *seen,
     )
     calls: list[tuple] = [
-        ("sample", Sample("face", at - 12_345_678, face, n), at + 5_000_000),
+        ("sample", Sample("face", at - 12_345_678, face, n, view), at + 5_000_000),
         ("sample", Sample("audio", at, audio, n), at + 7_000_000),
-        ("observation", Observation(n, at, {"face": face, "audio": audio}, ages)),
+        ("observation", Observation(n, at, {"face": face, "audio": audio}, ages, view=view)),
         ("estimate", estimate),
     ]
     return [*calls, ("mark", at, f"mark {n} äöü 🙂")] if n % 10 == 0 else calls
@@ -68,10 +78,10 @@ def plain(row: object) -> object:
             assert row.dtype == np.float32
             return row.shape, row.tobytes()
         case Sample():
-            return row.modality, row.originating_time, plain(row.values), row.sequence
+            return row.modality, row.originating_time, plain(row.values), row.sequence, row.view
         case Observation():
             values = [(name, plain(value)) for name, value in row.values.items()]
-            return row.tick, row.time, values, list(row.age.items())
+            return row.tick, row.time, values, list(row.age.items()), row.view
         case Estimate():
             return row, msgspec.json.encode(row)
         case tuple():

@@ -14,7 +14,7 @@ from enrapt.realtime.store.messages import END
 from enrapt.realtime.store.reader import SessionReader
 from enrapt.realtime.store.tables import Encoder, Tables
 from enrapt.realtime.streams.samples import Observation, Sample
-from tests.support.session_rows import DESCRIPTION, plain, record, tick
+from tests.support.session_rows import DESCRIPTION, plain, read, record, tick
 
 DIMS = {"pulse": 2, "gaze": 1, "left-hand.x": 5}
 DESCRIPTION_OF_ANY = {"schemas": {"pulse": "pulse/3", "gaze": None, "left-hand.x": "hand/1"}, "dims": DIMS}
@@ -101,14 +101,13 @@ def test_other_dims_in_session_json_are_reported_and_give_no_rows(tmp_path):
         list(SessionReader(tmp_path).samples("pulse"))
 
 
-def rewrite(folder, change) -> None:
-    """Replaces the estimates by the same rows with changed columns: a function of Arrow fields and rows."""
-    path = path_of(folder, "estimates")
+def rewrite(folder, change, name="estimates") -> None:
+    """Replaces a file by the same rows with changed columns: a function of Arrow fields and rows."""
+    path = path_of(folder, name)
     with pa.ipc.open_stream(path.read_bytes()) as stream:
         table = stream.read_all()
     fields, found = change(list(table.schema), table.to_pylist())
-    schemas = json.dumps(DESCRIPTION["schemas"])
-    encoder = Encoder(pa.schema(fields, {"schemas": schemas}))
+    encoder = Encoder(pa.schema(fields, table.schema.metadata))
     batch = encoder.batch([[row[field.name] for field in fields] for row in found])
     path.write_bytes(encoder.begin + batch + END)
 
@@ -175,3 +174,30 @@ def test_a_file_without_a_needed_column_is_not_of_the_session(tmp_path, change, 
 def test_tables_are_those_of_the_modalities():
     tables = Tables(DESCRIPTION_OF_ANY["schemas"], DIMS)
     assert [table.name for table in tables] == [*DIMS, "observations", "estimates", "marks"]
+
+
+def test_a_session_of_before_pictures_had_a_view_is_read(tmp_path):
+    calls = [call for n in range(10) for call in tick(n)]
+    record(tmp_path, calls)
+    whole = read(SessionReader(tmp_path))
+    new = ("view_", "faces", "person", "face_left", "face_top", "face_width", "face_height")
+    new += ("face_quality", "face_problem")
+
+    def change(fields, found):
+        for row in found:
+            row |= {m: np.float32(row[m]).tobytes() for m in ("values", "face", "audio") if row.get(m)}
+        return [field for field in fields if not field.name.startswith(new)], found
+
+    for name in ("face", "audio", "observations", "estimates"):
+        rewrite(tmp_path, change, name)
+    reader = SessionReader(tmp_path)
+    assert reader.lost == []
+    assert [sample.view for sample, _ in reader.samples("face")] == [None] * 10
+    assert [observation.view for observation in reader.observations()] == [None] * 10
+    assert {(e.faces, e.person, e.box, e.face_quality, e.face_problem) for e in reader.estimates()} == {
+        (None,) * 5
+    }
+    before = read(reader)
+    for name in ("face.arrows", "observations.arrows"):
+        assert len(before[name]) == len(whole[name]) == 10
+    assert before["audio.arrows"] == whole["audio.arrows"]
