@@ -20,6 +20,7 @@ MAX_MODALITIES: Final = 32  # in a file of estimates
 
 _TOO_LONG: Final = f"more than {MAX_TICKS:,} ticks"
 _MAX_LINE: Final = 2**16  # bytes; a line of two modalities has 300
+_MAX_TEXTS: Final = 2**12  # bytes of the different texts of a column, in a batch
 _MAX_SECONDS: Final = 1e9
 
 
@@ -112,16 +113,23 @@ def _lines(file: BinaryIO) -> Iterator[bytes]:
 def _parquet_rows(file: BinaryIO, path: Path) -> Iterator[Mapping[str, Any]]:
     from .arrow import pa, parquet
 
-    found = parquet().ParquetFile(file, thrift_string_size_limit=2**24, thrift_container_size_limit=2**20)
+    limits = {"thrift_string_size_limit": 2**24, "thrift_container_size_limit": 2**20}
+    found = parquet().ParquetFile(file, **limits)
     schema, rows = found.schema_arrow, found.metadata.num_rows
-    names = [c.name for c in columns(modalities_of(schema.names)[: MAX_MODALITIES + 1])]
-    names = [name for name in names if name in schema.names]
-    if not all(pa.types.is_primitive(schema.field(name).type) for name in names):
-        raise ValueError("a column is not of numbers")
+    wanted = [c for c in columns(modalities_of(schema.names)[: MAX_MODALITIES + 1]) if c.name in schema.names]
+    for column in wanted:
+        kind = schema.field(column.name).type
+        if not (pa.types.is_string(kind) if column.kind is str else pa.types.is_primitive(kind)):
+            raise ValueError("a column is of another kind")
+    names = [column.name for column in wanted]
+    if texts := [column.name for column in wanted if column.kind is str]:  # the same few in all rows
+        found = parquet().ParquetFile(file, read_dictionary=texts, **limits)
     if rows > MAX_TICKS:
         raise UserError(f"{path}: {_TOO_LONG}")
     for batch in found.iter_batches(4096, columns=names, use_threads=False):
         batch.validate(full=True)
+        if any(batch[name].dictionary.nbytes > _MAX_TEXTS for name in texts):
+            raise ValueError("a text is too long")
         yield from batch.to_pylist()
 
 

@@ -31,6 +31,11 @@ def estimate(tick: int, face: bool) -> Estimate:
         {"face": 12.5 if face else None, "audio": 0.0},
         {"face": -1.5 if face else None, "audio": 3.0},
         Latency(0.1, extract={"face": 5.0}),
+        *(
+            (2, 1, (0.25, 0.125, 0.5, 0.5), 0.75, None)
+            if face
+            else (1, 1, (0.1, 0.2, 0.3, 0.4), 0.0, "too dark")
+        ),
     )
 
 
@@ -199,3 +204,15 @@ def test_altered_files_are_estimates_or_one_line(tmp_path, kind):
         [sys.executable, "-c", code, str(path)], capture_output=True, text=True, timeout=100
     )
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_long_texts_of_parquet_are_refused(tmp_path):
+    with Outputs([f"parquet:{tmp_path / 'out'}"], live=False, warn=pytest.fail) as outputs:
+        for e in ESTIMATES:
+            outputs.write(e, Observation(0, 0, {}, {}))
+    table = pq.read_table(tmp_path / "out")
+    at = table.schema.get_field_index("face_problem")
+    for text in (["x" * 10_000] * 10, pa.array([b"dark"] * 10), [1.5] * 10):
+        pq.write_table(table.set_column(at, "face_problem", [text]), tmp_path / "long")
+        with pytest.raises(UserError, match="not estimates"):
+            read_estimates(tmp_path / "long")
