@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
 from ..realtime.streams.counts import Counts
+from ..realtime.streams.samples import SECOND
 
 if TYPE_CHECKING:
     from ..realtime.run import Run
@@ -20,6 +21,7 @@ def summary(run: "Run", wall: float) -> str:
         "",
         "present at",
         *(f"  {modality:<9}{share:7.1%} of ticks" for modality, share in run.statistics.presence.items()),
+        *_missing(run),
         "",
         f"{'latency, ms':<16}{'p50':>8}{'p95':>9}{'p99':>9}",
     ]
@@ -37,7 +39,16 @@ def summary(run: "Run", wall: float) -> str:
 
 def dropped_by_reason(count: Counts) -> list[str]:
     """`3 too late` and so on."""
-    return [f"{n} {reason.replace('_', ' ')}" for reason, n in count.dropped.items() if n]
+    return [f"{n} {reason.replace('_', ' ')}" for reason, n in count.dropped.copy().items() if n]
+
+
+def _missing(run: "Run") -> Iterator[str]:
+    lines = [
+        f"  {modality:<9}{' ' * (len(modality) > 8)}{ns / SECOND:6.1f} s: {text}"
+        for modality, absence in run.absences.items()
+        for text, ns in absence.lasted.values()
+    ]
+    yield from ["", "missing for", *lines] if lines else []
 
 
 def _counted(counts: Mapping[str, Counts]) -> Iterator[str]:

@@ -4,6 +4,7 @@ import time
 from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from rich.console import Console
@@ -79,9 +80,10 @@ class View:
     def _line(self, estimate: Estimate) -> str:
         engagement = estimate.engagement
         present = ", ".join(name for name, there in estimate.present.items() if there) or "nothing"
+        missing = "".join(f"; {name} missing: {why}" for name, why in self._run.missing.items())
         return (
             f"{self._progress(estimate)}: engagement {engagement.mean:.2f} "
-            f"({engagement.low:.2f}–{engagement.high:.2f}), present: {present}"
+            f"({engagement.low:.2f}–{engagement.high:.2f}), present: {present}{missing}"
         )
 
     def _progress(self, estimate: Estimate) -> str:
@@ -112,6 +114,8 @@ class View:
             nats = "" if surprise is None else f"   surprise {surprise:.1f} nats"
             state = f"[green]●[/] {age:.0f} ms old{nats}" if there else "[yellow]○[/] missing"
             picture.add_row(modality, state)
+            for line in wrap(self._run.missing.get(modality, ""), width):
+                picture.add_row("", Text(line, style="yellow"))
         seen = features(observation, self._schemas)
         picture.add_row("head, gaze", Text(_head(seen)))
         picture.add_row("expressions", Text(_expressions(seen)))
@@ -151,7 +155,7 @@ def _expressions(seen: dict[str, Any]) -> str:
 def _voice(seen: dict[str, Any]) -> str:
     if seen["voice"] is None:
         return "–"
-    filled = round(seen["voice"] * _METER)
+    filled = round(min(max(seen["voice"], 0.0), 1.0) * _METER)  # streams may send anything
     return f"{'■' * filled}{'□' * (_METER - filled)}   {seen['level_db']:.0f} dBFS"
 
 

@@ -40,6 +40,7 @@ def status(run: "Run") -> dict[str, Any]:
             {"name": name, "state": "lost" if device.lost else "open", "format": device.format}
             for name, device in run.source.devices.items()
         ],
+        "missing": dict(run.missing),
         "drops": {name: counts["dropped"] for name, counts in conservation(run.counts).items()},
         "latency_ms": run.statistics.percentiles(recent=True),
         "paused": run.paused,
@@ -54,6 +55,11 @@ def summary(run: "Run") -> dict[str, Any]:
     return {
         "ticks": run.statistics.ticks,
         "presence": {modality: round(x, 4) for modality, x in run.statistics.presence.items()},
+        "missing": {
+            modality: [{"reason": text, "s": round(ns / SECOND, 2)} for text, ns in absence.lasted.values()]
+            for modality, absence in run.absences.items()
+            if absence.lasted
+        },
         "latency_ms": run.statistics.percentiles(),
         "samples": conservation(run.counts),
         "outputs": conservation(run.outputs.counts),

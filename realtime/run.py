@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -27,8 +28,9 @@ from .outputs import Outputs
 from .sources.files import open_source
 from .sources.source import Source, match
 from .statistics import Statistics
+from .streams.absence import Absence
 from .streams.counts import Counts
-from .streams.samples import SECOND
+from .streams.samples import SECOND, Observation
 
 if TYPE_CHECKING:
     from .page.observed import Landmarks
@@ -57,6 +59,7 @@ class Run(Controls):
         rate: ticks per second; 0 before entering.
         wanted: the modalities that the bundle takes, and what each comes from.
         statistics: what was present, and latencies.
+        absences: by modality that has a source, whether it is missing, why, and for how long.
 
     Raises:
         UserError: on entering, in one line: what does not fit, exist or open. Later, from the iteration, what
@@ -98,6 +101,9 @@ class Run(Controls):
         self.rate = self._engine.rate
         self.context = context_values(self._context, self.source.context, metadata)
         self.wanted = match(self.source, metadata, self._offsets)
+        self.absences = {
+            w.name: Absence(SECOND // self.rate, w.max_age) for w in self.wanted if w.offer is not None
+        }
         with ExitStack() as stack:  # what was opened is closed again if the rest cannot be
             stack.push(self._end_recording)  # when the rest is closed
             self.source.open(self.wanted, self.rate)
@@ -149,6 +155,7 @@ class Run(Controls):
             latency = latency_of(observation.timing, began, time.monotonic_ns())
             estimate = estimate_of(self.observation, step, latency)
             self.statistics.add(estimate)
+            self._explain(self.observation)
             if self.recorder is not None:
                 self.recorder.record(self.observation, estimate)
             self.outputs.write(estimate if self.timing else estimate.without_timing(), self.observation)
@@ -186,6 +193,22 @@ class Run(Controls):
 
     # JSON values; see `describe`.
     summary, description, status = describe.summary, describe.description, describe.status
+
+    @property
+    def missing(self) -> Mapping[str, str]:
+        """By modality that has a source and has been missing for some seconds: why, in words."""
+        return {name: a.reason.text for name, a in self.absences.items() if a.reason is not None}
+
+    def _explain(self, observation: Observation) -> None:
+        for wanted in self.wanted:
+            if (absence := self.absences.get(wanted.name)) is None:
+                continue
+            if self.paused:
+                absence.reset()
+            else:
+                present = observation.values[wanted.name] is not None
+                counts = self.counts.get(wanted.name, Counts())
+                absence.update(observation.time, present, counts, partial(self.source.why_missing, wanted))
 
     def landmarks(self) -> "Landmarks | None":
         """Of the face in the newest picture, where a preview of it was asked for."""

@@ -21,7 +21,7 @@ from .sources.device import Device
 from .sources.live import LiveSource
 from .sources.lsl import LslStream
 from .sources.microphone import MicrophoneAudio
-from .streams.pacing import MAX_WAIT
+from .streams.pacing import LONGEST_WAIT, MAX_WAIT
 from .streams.samples import SECOND
 
 
@@ -66,7 +66,7 @@ class LiveSession(Run):
         preview: bool = False,
         **run: Any,
     ) -> None:
-        if face_every < 1 or camera_rate < 1 or not 0 <= max_wait <= 10:
+        if face_every < 1 or camera_rate < 1 or not 0 <= max_wait <= LONGEST_WAIT / SECOND:
             raise UserError("face_every and camera_rate must be at least 1, max_wait from 0 to 10 s")
         self.camera = self.microphone = None
         if camera is not None:

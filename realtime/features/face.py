@@ -37,6 +37,7 @@ class FaceFeatures:
     Attributes:
         landmarks: float32 `[478, 2]` of the last picture, x from its left and y from its top as fractions of
             its width and height; None without a face, or if they are not kept.
+        width: of the last face that was found, as a share of the picture's width; None before the first.
 
     Raises:
         UserError: MediaPipe is not installed, or cannot read the model.
@@ -70,6 +71,7 @@ class FaceFeatures:
         self._result = FaceLandmarkerResultC
         self._keeps_landmarks = landmarks
         self.landmarks: NDArray[np.float32] | None = None
+        self.width: float | None = None
         self._clock = LandmarkerClock()
         self._order: list[int] | None = None  # index of each blendshape of the schema in the network's output
 
@@ -94,8 +96,11 @@ class FaceFeatures:
         at = self._clock(time)
         library.MpFaceLandmarkerDetectForVideo(handle, image._image_ptr, None, at, ctypes.byref(result))
         try:
+            landmarks = _landmarks(result)
+            if landmarks is not None:
+                self.width = float(np.ptp(landmarks[:, 0]))
             if self._keeps_landmarks:
-                self.landmarks = _landmarks(result)
+                self.landmarks = landmarks
             return self._features(result)
         finally:
             library.MpFaceLandmarkerCloseResult(ctypes.byref(result))

@@ -15,6 +15,7 @@ from ...contracts.addresses import without_password
 from ..features.face import FaceFeatures
 from ..features.face_model import find_face_model
 from ..streams.cadence import Cadence
+from ..streams.counts import Counts
 from ..streams.samples import SECOND
 from .camera import Camera, Picture
 from .camera_diagnosis import camera_of, diagnose_camera
@@ -24,11 +25,19 @@ from .process import ProcessDevice
 
 OPENING: Final = 8.0  # s; the process starts, and OpenCV gives an address 5 s
 # s of waiting without a new picture, after which the camera is lost: so long, or twice the longest of its
-# last intervals if that is more; before there are enough intervals to know its rate, `FIRST`.
+# last intervals if that is more. Before there are enough intervals to know its rate: from the third picture
+# on `EARLY`, or ten times the longest interval; else `FIRST`.
 FROZEN: Final = 0.7
+EARLY: Final = 2.0
 FIRST: Final = 6.0
 ENOUGH: Final = 5
 SLOW: Final = 2  # intervals after which a camera is reported as slow
+
+# Of the picture's longer side: a narrower face is not found. MediaPipe's detector gets 128×128 pixels of it;
+# measured: 0.10 to 0.13 in pictures of 320×240 to 1280×720.
+SMALLEST: Final = 1 / 8
+DARK: Final = 24  # mean brightness of 255 below which no face is expected; video black is 16
+BLANK: Final = 6  # standard deviation of brightness below which there is nothing but noise
 
 
 class CameraFace(ProcessDevice):
@@ -79,6 +88,8 @@ class CameraFace(ProcessDevice):
         self._taken = 0  # pictures that could be extracted
         self._cadence = Cadence()  # of those that `face_every` leaves
         self._warned = False  # that it is slow
+        self._extract_ms = 0.0  # of the newest picture
+        self._without: NDArray[np.uint8] | None = None  # the newest picture without a face
 
     @property
     def format(self) -> str:
@@ -108,6 +119,41 @@ class CameraFace(ProcessDevice):
             if self._face is not None:
                 self._face.close()
                 self._face = None
+
+    def why_missing(self, kind: str, recent: Counts, span: int) -> str:
+        max_age = self._inlet.max_age / SECOND
+        rate = (recent.delivered + recent.dropped["skipped"]) * SECOND / span
+        if kind == "nothing":
+            return "the camera gives no pictures; check that it is plugged in and switched on"
+        if kind == "repeated":
+            return "the camera repeats its last picture; restart it"
+        if kind == "broken":
+            return "pictures arrive damaged; check the cable or the network"
+        if kind == "empty":
+            return self._why_no_face()
+        if kind == "skipped":
+            every = max(int(rate * max_age), 1)
+            return f"--face-every {self._face_every} leaves too few pictures; try --face-every {every}"
+        if kind == "late":
+            late = super().why_missing(kind, recent, span)
+            return f"{late} (analysing a picture takes {self._extract_ms:.0f} ms)"
+        if kind == "slow":
+            return f"only {rate:.2g} pictures/s come, each counts for {max_age:g} s; raise the camera's rate"
+        return super().why_missing(kind, recent, span)
+
+    def _why_no_face(self) -> str:
+        assert self._without is not None
+        height, width, _ = self._without.shape
+        pixels = self._without[::8, ::8]
+        if (brightness := pixels.mean()) < DARK:
+            return f"the picture is dark (brightness {brightness:.0f} of 255); add light, uncover the camera"
+        if pixels.std(axis=(0, 1)).max() < BLANK:
+            return "the picture is blank; uncover the camera"
+        none, smallest = f"no face found ({width}×{height})", SMALLEST * max(width, height)
+        last = None if self._face is None or self._face.width is None else self._face.width * width
+        if last is not None and last < 1.5 * smallest:
+            return f"{none}; it was {last:.0f} pixels wide when last seen: come closer"
+        return f"{none}; it has to be at least {smallest:.0f} pixels wide"
 
     def _diagnose(self, reason: str) -> str:
         return diagnose_camera(self._address, reason)
@@ -146,7 +192,9 @@ class CameraFace(ProcessDevice):
                 f"camera: {SECOND / fmean(intervals):.1f} frames/s: the face counts as present for "
                 f"{max_age / SECOND:g} s after each picture; let the camera send more"
             )
-        return max(FROZEN, 2 * max(intervals) / SECOND) if len(intervals) >= ENOUGH else FIRST
+        if len(intervals) >= ENOUGH:
+            return max(FROZEN, 2 * max(intervals) / SECOND)
+        return min(max(EARLY, 10 * max(intervals) / SECOND), FIRST) if len(intervals) >= SLOW else FIRST
 
     def _use(self, picture: Picture, superseded: bool) -> str | None:
         """Deliver the features of a picture, or return why it is dropped."""
@@ -171,6 +219,8 @@ class CameraFace(ProcessDevice):
         if (image := picture.image) is None:
             return "broken"
         values = self._face.extract(image, at)
-        extract_ms = (time.perf_counter_ns() - began) / 1e6
-        inlet.sample(values, at, at + self._cadence.quiet, extract_ms)
+        self._extract_ms = (time.perf_counter_ns() - began) / 1e6
+        if values is None:
+            self._without = image
+        inlet.sample(values, at, at + self._cadence.quiet, self._extract_ms)
         return None

@@ -4,7 +4,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
-from .inlet import Inlet
+from ..streams.absence import describe_late
+from ..streams.counts import Counts
+from ..streams.samples import SECOND
+from .inlet import OFFSET, Inlet
 from .offer import Offer
 
 
@@ -66,6 +69,34 @@ class Device(ABC):
     def notes(self) -> Sequence[str]:
         """What was mended, left out or unclear in its data, a line each."""
         return ()
+
+    def why_missing(self, kind: str, recent: Counts, span: int) -> str:
+        """One phrase for the user: why its modality has been missing, and what to do about it.
+
+        Args: see `Source.why_missing`.
+        """
+        inlet, source = self._inlet, self.source or self.name
+        if kind == "nothing":
+            return f"{source} gives nothing; check it, or start it again"
+        if kind == "empty":
+            return f"{source} gives no numbers (NaN): it has nothing to measure"
+        if kind == "late":
+            return describe_late(inlet.lateness, inlet.modality, inlet.max_wait, inlet.offset)
+        if kind == "slow":
+            return (
+                f"{recent.delivered * SECOND / span:.2g} a second come, each counts for "
+                f"{inlet.max_age / SECOND:g} s; send {SECOND / inlet.max_age:.2g} a second or more"
+            )
+        if kind == "breaks":
+            return f"{source} comes with breaks; check its connection"
+        return f"{recent.dropped[kind]} of {recent.captured} samples dropped: {kind.replace('_', ' ')}"
+
+    def why_wrong_time(self, ahead: int) -> str:
+        """The phrase for samples that are stamped `ahead` ns from now, without the offset."""
+        where = f"{abs(ahead) / SECOND:.2f} s {'ahead of' if ahead > 0 else 'behind'} this computer's clock"
+        if abs(ahead) > OFFSET:
+            return f"stamped {where}; stamp them by the clock that enrapt uses"
+        return f"stamped {where}; try --offset {self._inlet.modality}={-ahead / SECOND:.2f}"
 
     @abstractmethod
     def close(self) -> None:

@@ -1,5 +1,6 @@
 """Where a live device delivers its samples."""
 
+from collections import deque
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 # ns from now; an originating time later or earlier than that is of another clock.
 AHEAD: Final = SECOND // 10
 BEHIND: Final = 10 * SECOND
+OFFSET: Final = 60 * SECOND  # ns; samples wait for their ticks, and older ones than that are of no use
+
+RECENT: Final = 128  # samples; some seconds
 
 
 class Inlet:
@@ -25,12 +29,15 @@ class Inlet:
 
     Attributes:
         modality, schema, dim, max_age, offset: see `Wanted`.
+        max_wait: ns; the longest that a tick waits for late samples.
     """
 
     def __init__(self, source: "LiveSource", wanted: "Wanted") -> None:
         self._source, self.modality, self.offset = source, wanted.name, wanted.offset
         self.schema, self.dim, self.max_age = wanted.schema, wanted.dim, wanted.max_age
+        self.max_wait = source.max_wait
         self._sequence = 0
+        self._lateness: deque[int] = deque(maxlen=RECENT)
 
     @property
     def unwanted(self) -> str | None:
@@ -40,6 +47,18 @@ class Inlet:
         if source.zero is None:
             return "before_start"
         return "after_end" if source.stopped else "paused" if source.paused else None
+
+    @property
+    def lost_after(self) -> int:
+        """ns without a sample after which a stream is lost. One that sends in bursts is not between them, if
+        the run waits for it: ticks that wait are released when a source is lost."""
+        return self.max_wait + 2 * self.max_age
+
+    @property
+    def lateness(self) -> list[int]:
+        """ns from originating time to arrival, of the last samples with values."""
+        with self._source.changed:
+            return list(self._lateness)
 
     def clock(self) -> int:
         """The session's clock now."""
@@ -82,6 +101,8 @@ class Inlet:
         self._sequence += 1
         with source.changed:
             now = source.now()
+            if values is not None:
+                self._lateness.append(now - sample.originating_time)
             if source.arrivals is not None:
                 source.arrivals.append((sample, now))
             source.pacing.push(sample, (time if reached is None else reached) - start, now, extract_ms)

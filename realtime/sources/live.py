@@ -14,16 +14,16 @@ from typing import Final
 from ...bundle.metadata import ModalitySpec
 from ...contracts.errors import UserError, one_line
 from ..store.media import MediaWriter
+from ..streams.absence import Reason
 from ..streams.alignment import Aligner
+from ..streams.counts import Counts
 from ..streams.pacing import MAX_WAIT, Pacing
 from ..streams.samples import SECOND, Observation, Sound
 from .camera import Picture
 from .device import Device
-from .inlet import Inlet
+from .inlet import OFFSET, Inlet
 from .offer import Offer
 from .source import Source, SourceFailure, Wanted
-
-OFFSET: Final = 60 * SECOND  # ns; samples wait for their ticks, and older ones than that are of no use
 
 _LOOK: Final = 0.1  # s; how often devices are checked while nothing arrives
 
@@ -47,7 +47,7 @@ class LiveSource(Source):
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self.name = "live"
-        self._all, self._max_wait, self.session_clock = devices, round(max_wait * SECOND), clock
+        self._all, self.max_wait, self.session_clock = devices, round(max_wait * SECOND), clock
         self.clock = self.now
         self._media: MediaWriter | None = None
         self.changed = threading.Condition()  # guards what follows, and the pacing and aligner
@@ -70,7 +70,7 @@ class LiveSource(Source):
                 raise UserError(
                     f"--offset {w.name}={w.offset / SECOND:g}: live, at most {OFFSET // SECOND} s either way"
                 )
-        self.pacing = Pacing(self.aligner, list(running), self._max_wait)
+        self.pacing = Pacing(self.aligner, list(running), self.max_wait)
         offered = list(zip(self._offers, self._all, strict=True))
         self._running = {name: next(d for o, d in offered if o is w.offer) for name, w in running.items()}
         self.devices = {}
@@ -119,6 +119,11 @@ class LiveSource(Source):
     @property
     def notes(self) -> Sequence[str]:
         return [f"{name}: {note}" for name, device in self.devices.items() for note in device.notes]
+
+    def why_missing(self, wanted: Wanted, kind: str, recent: Counts, span: int) -> Reason:
+        if wanted.name in self._failed:
+            return Reason("failed", "its device was stopped by an error; start enrapt again")
+        return Reason(kind, self._running[wanted.name].why_missing(kind, recent, span))
 
     def fail(self, modality: str, error: BaseException) -> None:
         """The thread of that modality's device has ended; from any thread."""

@@ -12,13 +12,14 @@ from ...contracts.errors import UserError
 from ..features.downmix import Downmix
 from ..features.resampling import RATE
 from ..streams.cadence import Cadence
+from ..streams.counts import Counts
 from ..streams.lsl import pylsl
 from ..streams.samples import SECOND
 from .device import Device
 from .lsl_times import StreamTimes
 from .offer import Offer
 from .process import BACK_OFF
-from .sound import SoundDelivery
+from .sound import SILENCE, SoundDelivery
 from .stream_kind import Kind, Shape, accepted, full_scale, kind_of, vector
 
 FINDING: Final = 4  # s for a stream of that name to answer, and
@@ -63,6 +64,7 @@ class LslStream(Device):
         self._cadence = Cadence()
         self._arrived = 0  # ns; when the newest data came
         self._warned = False  # that stamps are wrong
+        self._ahead = 0  # ns; of the last wrong stamp, from now
         self._stepped_back = False  # likewise: that a clock stepped back
         self._rate = 0
         self._downmix = Downmix()
@@ -87,6 +89,17 @@ class LslStream(Device):
         self._stopped.set()
         if self._thread.ident is not None:
             self._thread.join(OPENING)
+
+    def why_missing(self, kind: str, recent: Counts, span: int) -> str:
+        if kind == "nothing":
+            return f"{self.source} sends nothing; start it again"
+        if kind == "empty" and self._sound is not None:
+            return SILENCE
+        if kind == "wrong_time":
+            return self.why_wrong_time(self._ahead)
+        if kind == "backward":
+            return "its stamps do not increase; push samples in order, each with a time of its own"
+        return super().why_missing(kind, recent, span)
 
     def _find_first(self) -> Any:
         """Resolve the stream and set `kind`; the error lists the streams there are."""
@@ -123,7 +136,7 @@ class LslStream(Device):
     def _follow(self) -> None:
         """Receive from the stream, and look for it again whenever it ends or is silent."""
         pause, longest = BACK_OFF
-        shortest_silence = silence = max(SILENT, 2 * self._inlet.max_age / SECOND)
+        shortest_silence = silence = max(SILENT, self._inlet.lost_after / SECOND)
         info = self._info
         while True:
             arrived, silent = self._arrived, info is not None and self._receive(info, silence)
@@ -166,7 +179,7 @@ class LslStream(Device):
                     self._tried.set()
                     continue
                 quiet = now - max(self._arrived, opened)
-                if quiet > 2 * self._inlet.max_age:
+                if quiet > self._inlet.lost_after:
                     self._lost = True
                     self._tried.set()
                 if quiet > silence * SECOND:
@@ -186,11 +199,12 @@ class LslStream(Device):
             self._stepped_back = True
             back = (self._times.shift - shift) / SECOND
             self._inlet.warn(f"{self.source}: its clock stepped back by {back:.1f} s; it goes on from there")
-        if "wrong_time" in placed and not self._warned:
-            self._warned = True
-            off = (int(stamps[-1]) - now) / SECOND
-            remedy = "push them without a stamp, or with LSL's local_clock()"
-            self._inlet.warn(f"{self.source}: its samples are stamped {off:+.0f} s from now; {remedy}")
+        if "wrong_time" in placed:
+            self._ahead = int(stamps[-1]) - now
+            if not self._warned:
+                self._warned = True
+                off, remedy = self._ahead / SECOND, "push them without a stamp, or with LSL's local_clock()"
+                self._inlet.warn(f"{self.source}: its samples are stamped {off:+.0f} s from now; {remedy}")
         if placed.count("wrong_time") < len(placed):
             self._arrived = now
             self._lost = False

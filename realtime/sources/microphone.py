@@ -8,10 +8,11 @@ from typing import IO, Any, Final
 import numpy as np
 
 from ..features.downmix import Downmix
+from ..streams.counts import Counts
 from .microphone_process import HEADER
 from .offer import SOUND
 from .process import ProcessDevice
-from .sound import SoundDelivery
+from .sound import SILENCE, SoundDelivery
 
 OPENING: Final = 10.0  # s; PortAudio queries every device, and some are slow to answer
 FIRST: Final = 5.0  # s; from the opened device to its first block: Bluetooth is slow
@@ -48,6 +49,13 @@ class MicrophoneAudio(ProcessDevice):
         self._shift = self._inlet.clock() - time.perf_counter_ns()
         self.sound = SoundDelivery(self._inlet, self.keep)
         super()._open()
+
+    def why_missing(self, kind: str, recent: Counts, span: int) -> str:
+        if kind == "nothing":
+            return "the microphone gives no sound; unplug it and plug it in again"
+        if kind == "empty":
+            return SILENCE
+        return super().why_missing(kind, recent, span)
 
     def _diagnose(self, reason: str) -> str:
         if reason == "silent":

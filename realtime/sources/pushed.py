@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 
 from ...contracts.errors import UserError
 from ..streams.cadence import Cadence
+from ..streams.counts import Counts
 from ..streams.samples import SECOND
 from .device import Device
 from .offer import Offer
 from .stream_kind import vector
 
-LOST: Final = SECOND  # ns without a sample, or twice `max_age` if that is more: the device is lost
+LOST: Final = SECOND  # ns without a sample, or the inlet's `lost_after` if that is more: the device is lost
 
 
 class Pushed(Device):
@@ -47,6 +48,7 @@ class Pushed(Device):
         self._pushed_at = 0  # ns; when the newest sample came
         self._cadence = Cadence()
         self._warned = False  # that times are wrong
+        self._ahead = 0  # ns; of the last wrong time, from now
 
     @property
     def lost(self) -> bool:
@@ -59,7 +61,7 @@ class Pushed(Device):
         self._format = self.offer.schema or f"{self._inlet.dim} numbers"
         with self._lock:
             self._shift = self._inlet.clock() - clocks.monotonic_ns()
-            self._lost_after = max(LOST, 2 * self._inlet.max_age)
+            self._lost_after = max(LOST, self._inlet.lost_after)
             self._opened = True
 
     def close(self) -> None:
@@ -86,6 +88,7 @@ class Pushed(Device):
             at = time + self._shift
             if not inlet.plausible(at):
                 inlet.drop("wrong_time")
+                self._ahead = time - now
                 if not self._warned:
                     self._warned = True
                     off = (time - now) / SECOND
@@ -98,6 +101,13 @@ class Pushed(Device):
                 return
             self._cadence.add(at)
             inlet.sample(features, at, at + self._cadence.quiet)
+
+    def why_missing(self, kind: str, recent: Counts, span: int) -> str:
+        if kind == "nothing":
+            return "nothing is pushed"
+        if kind == "wrong_time":
+            return self.why_wrong_time(self._ahead)
+        return super().why_missing(kind, recent, span)
 
     def _checked(self, values: Sequence[float] | NDArray[np.generic], dim: int) -> NDArray[np.float32] | None:
         try:

@@ -18,6 +18,9 @@ from .inlet import Inlet
 # ns after a sample in which no other comes: they come every 40 ms, by a clock that may be a little fast.
 _REACHED: Final = 39 * SECOND // 1000
 
+# Why sound has no features; for the user.
+SILENCE: Final = "the sound is digital silence; unmute the microphone, or choose another"
+
 
 class SoundDelivery:
     """Delivers the audio features of a device's sound, in the thread that pushes.

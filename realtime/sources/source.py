@@ -7,6 +7,8 @@ from typing import Final
 
 from ...bundle.metadata import Metadata, ModalitySpec
 from ...contracts.errors import UserError
+from ...contracts.schemas import AUDIO, FACE
+from ..streams.absence import Reason
 from ..streams.axis import Segment
 from ..streams.counts import Counts
 from ..streams.samples import SECOND, Observation, Sample
@@ -14,6 +16,16 @@ from .device import Device
 from .offer import Offer
 
 FARTHEST: Final = 1e10  # s; no two clocks of this world are farther apart
+
+_EMPTY: Final = {
+    FACE.name: "no face found in the picture",
+    AUDIO.name: "the sound is digital silence: the microphone was muted",
+}
+_REASONS: Final = {
+    "nothing": "the recording has nothing here",
+    "slow": "the recording has too few samples",
+    "breaks": "the recording has gaps",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +132,19 @@ class Source(ABC):
     def segments(self) -> Sequence[Segment]:
         """How the recording's own times became the axis of observations; empty where they are the same."""
         return ()
+
+    def why_missing(self, wanted: Wanted, kind: str, recent: Counts, span: int) -> Reason:
+        """Why a modality that it gives has been missing, for the user.
+
+        Args:
+            kind: of `absence.cause`.
+            recent: what became of its samples in the last `span` ns.
+        """
+        if wanted.name not in self.counts:
+            return Reason("recorded", "was missing when it was recorded")
+        if kind == "empty":
+            return Reason(kind, _EMPTY.get(wanted.schema or "", "there was nothing to measure"))
+        return Reason(kind, _REASONS.get(kind, kind.replace("_", " ")))
 
     def stop(self) -> None:
         """End the iteration soon; from any thread or signal handler. The run takes no further observation."""

@@ -36,6 +36,8 @@ class _Track:
         arrived = self.waiting.pop(tick, None)
         if arrived is None:
             return self.current
+        self.counts.delivered += len(arrived)
+        self.counts.empty += sum(sample.values is None for sample in arrived)
         # The newest wins, and of those with the same time the first captured. The current one comes first: it
         # wins over an exact copy of itself.
         best, *beaten = sorted(

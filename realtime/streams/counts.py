@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 
@@ -16,6 +16,8 @@ class Counts:
         dropped: samples that served none, by reason: `superseded` (a newer one served the first tick it
             could have served), `duplicate` (another had the same originating time), `expired` (too old for
             that tick), `after_end` (no tick came after it); sources add reasons of their own.
+        delivered: samples that reached a tick: not dropped by their source, and not waiting.
+        empty: of those delivered, samples without values.
         late: samples that came after their first tick had been released. They may still serve the next.
         reordered: samples that came after one with a later originating time.
     """
@@ -25,6 +27,8 @@ class Counts:
     dropped: Counter[str] = field(default_factory=Counter)
     late: int = 0
     reordered: int = 0
+    delivered: int = 0
+    empty: int = 0
 
     @property
     def waiting(self) -> int:
@@ -36,6 +40,24 @@ class Counts:
         self.captured += n
         self.dropped[reason] += n
 
+    def copy(self) -> "Counts":
+        """The counts as they are now; other threads may go on counting."""
+        return replace(self, dropped=self.dropped.copy())
+
+    def since(self, before: "Counts") -> "Counts":
+        """What was counted since an earlier copy."""
+        now = self.copy()
+        now.dropped.subtract(before.dropped)
+        return Counts(
+            now.captured - before.captured,
+            now.used - before.used,
+            now.dropped,
+            now.late - before.late,
+            now.reordered - before.reordered,
+            now.delivered - before.delivered,
+            now.empty - before.empty,
+        )
+
 
 def conservation(counts: Mapping[str, Counts]) -> dict[str, dict[str, Any]]:
     """The counts as JSON values."""
@@ -43,7 +65,7 @@ def conservation(counts: Mapping[str, Counts]) -> dict[str, dict[str, Any]]:
         name: {
             "captured": n.captured,
             "used": n.used,
-            "dropped": {reason: dropped for reason, dropped in n.dropped.items() if dropped},
+            "dropped": {reason: dropped for reason, dropped in n.dropped.copy().items() if dropped},
         }
         for name, n in counts.items()
     }

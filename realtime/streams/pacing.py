@@ -14,6 +14,7 @@ from .alignment import END, Aligner
 from .samples import Observation, Sample
 
 MAX_WAIT: Final = 50_000_000  # ns; a picture of a 30 Hz camera and its face, or 40 ms of sound
+LONGEST_WAIT: Final = 10_000_000_000  # ns; older samples are of another clock
 
 
 class Pacing:

@@ -4,16 +4,18 @@ from types import SimpleNamespace
 from enrapt.cli.summary import summary
 from enrapt.realtime.engine.estimate import Engagement, Estimate, Latency
 from enrapt.realtime.statistics import Statistics
+from enrapt.realtime.streams.absence import Absence
 from enrapt.realtime.streams.axis import Segment
 from enrapt.realtime.streams.counts import Counts
 from enrapt.realtime.streams.samples import SECOND
 
 
-def a_run(statistics, counts, outputs=None, segments=()):
+def a_run(statistics, counts, outputs=None, segments=(), absences=None):
     """Stands for a `Run`."""
     return SimpleNamespace(
         statistics=statistics,
         counts=counts,
+        absences=absences or {},
         outputs=SimpleNamespace(counts=outputs or {}),
         rate=25,
         source=SimpleNamespace(segments=segments),
@@ -65,6 +67,20 @@ samples
 outputs
   osc://127.0.0.1:9000/x 500 captured = 499 used + 1 full"""
     )
+
+
+def test_how_long_a_modality_was_missing_and_why():
+    absences = {"face": Absence(1, 1), "audio": Absence(1, 1)}
+    absences["audio"].lasted = {
+        "late": ("arrives 640 ms late; try --max-wait 700", 7_840_000_000),
+        "nothing": ("lsl:room sends nothing; start it again", 12 * SECOND),
+    }
+    text = summary(a_run(Statistics(), {}, absences=absences), wall=0.1)
+    assert text.split("missing for\n")[1].splitlines()[:3] == [
+        "  audio       7.8 s: arrives 640 ms late; try --max-wait 700",
+        "  audio      12.0 s: lsl:room sends nothing; start it again",
+        "",
+    ]
 
 
 def test_a_run_without_a_tick():

@@ -49,7 +49,15 @@ def picture(view: View, width: int) -> list[str]:
     return console.file.getvalue().splitlines()
 
 
-def a_run(end: float | None = 20.0, start=0.0, counts=None, devices=None, schemas=None, keeps_media=False):
+def a_run(
+    end: float | None = 20.0,
+    start=0.0,
+    counts=None,
+    devices=None,
+    schemas=None,
+    keeps_media=False,
+    missing=None,
+):
     """Stands for a `Run`."""
     schemas = {"face": FACE.name, "audio": AUDIO.name} if schemas is None else schemas
     return SimpleNamespace(
@@ -59,6 +67,7 @@ def a_run(end: float | None = 20.0, start=0.0, counts=None, devices=None, schema
         rate=25,
         wanted=[Wanted(name, None, schema, 1, 1) for name, schema in schemas.items()],
         counts=counts or {},
+        missing=missing or {},
     )
 
 
@@ -120,6 +129,25 @@ def test_open_devices_are_always_named_and_kept_media_too():
     assert "; SOUND IS KEPT" in picture(a_view(0.5, end=None, devices=devices, keeps_media=True), 150)[0]
 
 
+LATE = {"audio": "arrives 640 ms late; try --max-wait 700"}
+
+
+def test_it_says_why_a_modality_is_missing():
+    lines = picture(a_view(0.5, missing=LATE), 80)
+    row = next(i for i, line in enumerate(lines) if line.startswith("audio"))
+    assert lines[row].split() == ["audio", "○", "missing"]
+    assert lines[row + 1].strip() == LATE["audio"]
+    lines = picture(a_view(0.5, missing=LATE), 36)  # all of it in a narrow window, too
+    assert " ".join(line.strip() for line in lines[row + 1 : row + 3]) == LATE["audio"]
+
+
+def test_a_voice_beyond_its_scale_does_not_leave_its_meter():
+    loud = Observation(0, 0, {"face": None, "audio": vector(AUDIO, speech=538)}, {})
+    view = View(a_run())
+    view.update(estimate(0), loud)
+    assert "■" * 10 + "   0 dBFS" in "\n".join(picture(view, 80))
+
+
 @pytest.mark.parametrize("width", [20, 36, 60, 80, 250])
 def test_it_fits_any_window(width):
     lines = picture(a_view(*[0.61] * 2000), width)
@@ -155,6 +183,11 @@ def test_off_a_terminal_it_writes_a_line_now_and_then(capsys, monkeypatch):
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err == ("10.0 of 20.0 s, 2.0× real time: engagement 0.61 (0.47–0.74), present: face\n")
+
+
+def test_off_a_terminal_the_line_says_why_a_modality_is_missing():
+    line = View(a_run(missing=LATE))._line(estimate(0))
+    assert line.endswith("present: face; audio missing: arrives 640 ms late; try --max-wait 700")
 
 
 def test_drawing_is_rare_however_fast_the_estimates_come(monkeypatch):

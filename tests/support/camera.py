@@ -25,12 +25,15 @@ class StandIn:
     Attributes:
         made: all, since `install`.
         delay: s.
+        nothing: there is no face in any picture.
         times: ns; of the pictures that were extracted.
         image: the last of them.
     """
 
     made: ClassVar[list["StandIn"]] = []
     delay: ClassVar[float] = 0.0
+    nothing: ClassVar[bool] = False
+    width: ClassVar[float | None] = None  # of the last face
 
     def __init__(self, model: Path, landmarks: bool) -> None:
         self.landmarks = None
@@ -44,10 +47,12 @@ class StandIn:
         """Let every `CameraFace` use it."""
         patch.setattr(cls, "made", [])
         patch.setattr(cls, "delay", 0.0)
+        patch.setattr(cls, "nothing", False)
+        patch.setattr(cls, "width", None)
         patch.setattr(camera_face, "FaceFeatures", cls)
         return cls
 
-    def extract(self, picture, at) -> NDArray[np.float32]:
+    def extract(self, picture, at) -> NDArray[np.float32] | None:
         assert not self.closed
         values = np.zeros(FACE.dim, np.float32)
         values[0] = mjpeg.age(picture, time.monotonic_ns())
@@ -55,7 +60,7 @@ class StandIn:
         self.image = picture
         time.sleep(self.delay)
         assert not self.closed
-        return values
+        return None if self.nothing else values
 
     def close(self) -> None:
         self.closed = True

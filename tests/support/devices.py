@@ -14,15 +14,17 @@ MS = 1_000_000
 
 class FakeDevice(Device):
     """Delivers ones as features every `every_ms`, while it is not `unplugged`; extraction takes `extract_ms`.
+    `late_ms`: samples come so long after their time; `empty`: without values.
 
     Like a camera, it works on the newest material: what it had no time for is `superseded`.
     """
 
-    def __init__(self, schema=FACE, every_ms=33.0, extract_ms=0.0, name="camera", values=None):
+    def __init__(self, schema=FACE, every_ms=33.0, extract_ms=0.0, name="camera", values=None, late_ms=0.0):
         super().__init__()
         self.name = name
         self.offer = Offer(schema.name.partition("/")[0], schema.name, schema.dim)
-        self.unplugged, self.captured, self.failure = False, 0, None
+        self.unplugged, self.empty, self.captured, self.failure = False, False, 0, None
+        self._late = round(late_ms * MS)
         self.extracted = []  # ns; originating times
         self._values = np.ones(schema.dim, np.float32) if values is None else values
         self._every, self._extract = round(every_ms * MS), extract_ms / 1000
@@ -53,7 +55,7 @@ class FakeDevice(Device):
                 if self.unplugged or number == last:
                     last = max(last, number) if self.unplugged else last
                     continue
-                at = number * self._every
+                at = number * self._every - self._late
                 self.captured += number - last
                 if number - last > 1:
                     inlet.drop("superseded", number - last - 1)
@@ -66,7 +68,7 @@ class FakeDevice(Device):
                     raise self.failure
                 self.extracted.append(at)
                 time.sleep(self._extract)
-                inlet.sample(self._values, at, at, self._extract * 1000)
+                inlet.sample(None if self.empty else self._values, at, at, self._extract * 1000)
         except Exception as error:
             inlet.fail(error)
 

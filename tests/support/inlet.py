@@ -29,6 +29,7 @@ class FakeInlet:
         samples: those delivered, in order.
         dropped: by reason.
         reached: the latest watermark.
+        lateness: of the last samples, ns; set by a test.
         warnings, errors: given to `warn` and `fail`.
     """
 
@@ -37,6 +38,7 @@ class FakeInlet:
     ) -> None:
         self.modality, self.offset = "modality", 0
         self.dim, self.schema, self.max_age, self.unwanted = dim, schema, round(max_age * SECOND), unwanted
+        self.max_wait, self.lateness = 0, []
         self.shift = 5 * SECOND - time.monotonic_ns()
         self.tick = SECOND // 25
         self.samples: list[Delivered] = []
@@ -57,7 +59,7 @@ class FakeInlet:
     def next_tick(self, time: int) -> int:
         return -(-time // self.tick) * self.tick
 
-    plausible = Inlet.plausible
+    plausible, lost_after = Inlet.plausible, Inlet.lost_after
 
     def sample(
         self,

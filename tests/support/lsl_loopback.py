@@ -21,20 +21,23 @@ level = -2
 """
 
 # Sample k, stamped k / rate after its first one, is all k, unless the options change it; `restart=[a, b]`:
-# after a seconds its clock starts again, b seconds earlier.
+# after a seconds its clock starts again, b seconds earlier; `burst=n`: n samples at once; `off`: s added to
+# stamps.
 FEATURES: Final = """
 import json, math, sys, time
 import pylsl
 do = json.loads(sys.argv[1])
 rate = do.get("rate", 30)
 strings = do.get("strings", False)
+burst = do.get("burst", 1)
 format = pylsl.cf_string if strings else pylsl.cf_double64
 info = pylsl.StreamInfo(do["name"], "Features", do["channels"], rate, format, do.get("source", ""))
 outlet = pylsl.StreamOutlet(info)
 zero = pylsl.local_clock()
 print(json.dumps({"zero": zero}), flush=True)
 for k in range(100000):
-    time.sleep(max(zero + k / rate - pylsl.local_clock(), 0))
+    due = k - k % burst + burst - 1
+    time.sleep(max(zero + due / rate - pylsl.local_clock(), 0))
     sample = [float(k)] * do["channels"]
     if do.get("nan") and k % 3 == 1:
         sample[5] = math.nan

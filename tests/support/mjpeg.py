@@ -61,9 +61,10 @@ def with_exif(jpeg: bytes, more: bytes = b"") -> bytes:
 class Server:
     """The camera's process; a context manager.
 
-    `kind`: `moving`, `freezing` (after a second), `damaged` (bytes too many in each picture), `exif` (each
-    picture has an EXIF block), `exif later` (from the 20th on), `cut` (every third is cut in half), `locked`
-    (asks for a password), `html`, `missing`, `silent`. `rate`: pictures/s.
+    `kind`: `moving`, `freezing` (after a second), `still` (always the same picture), `stuck` (sends no more
+    after four pictures), `dark`, `blank` (nearly one colour), `damaged` (bytes too many in each picture),
+    `exif` (each picture has an EXIF block), `exif later` (from the 20th on), `cut` (every third is cut in
+    half), `locked` (asks for a password), `html`, `missing`, `silent`. `rate`: pictures/s.
     """
 
     def __init__(self, kind: str = "moving", port: int | None = None, rate: float = RATE) -> None:
@@ -107,9 +108,16 @@ def _pictures(kind: str, rate: float) -> Iterator[bytes]:
     for k in itertools.count():
         due = began + round(k * 1e9 / rate)
         time.sleep(max(0, due - time.monotonic_ns()) / 1e9)
-        still = kind == "freezing" and k > RATE
-        made = began if still else time.monotonic_ns()
-        data = cv2.imencode(".jpg", picture(made, 0 if still else k))[1].tobytes()
+        if kind == "stuck" and k == 4:
+            time.sleep(60)
+        still = kind == "still" or (kind == "freezing" and k > RATE)
+        made = time.monotonic_ns() if not still else 0 if kind == "still" else began
+        image = picture(made, 0 if still else k)
+        if kind == "dark":
+            image //= 32
+        elif kind == "blank":
+            image = image // 32 + 120
+        data = cv2.imencode(".jpg", image)[1].tobytes()
         if kind == "damaged":
             data = data[:-2] + b"excess" + data[-2:]
         elif kind == "exif" or (kind == "exif later" and k >= 20):

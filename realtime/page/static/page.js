@@ -100,10 +100,11 @@ function showDescription({ kind, name, bundle, recording, media_kept, can, durat
   link.mayBeSilent = kind === "replay";
 }
 
-function showStatus({ devices, drops, latency_ms, paused, calibrated, outputs }) {
+function showStatus({ devices, missing, drops, latency_ms, paused, calibrated, outputs }) {
   const shape = { lost: "✕ ", open: "● " };
   const device = ({ name, state, format }) => [name, (shape[state] ?? "◌ ") + state, format ?? ""];
   table($("devices"), devices.map(device));
+  showLines($("reasons"), Object.entries(missing ?? {}).map(([name, why]) => `${name}: ${why}`));
   const percentiles = ["p50", "p95", "p99"];
   const row = ([stage, ms]) => [stage, ...percentiles.map((p) => milliseconds(ms[p]))];
   table($("latency"), Object.entries(latency_ms).map(row), ["", ...percentiles]);
@@ -132,10 +133,11 @@ function alerts() {
   const stopped = now - (run.newest?.arrived ?? run.since) > STOPPED;
   if (stopped && run.hello?.kind !== "replay") return ["▲ No estimates", ...lines];
   for (const [name, present] of Object.entries(run.newest?.present ?? {})) {
-    if (present || run.hello?.sources?.includes(name) === false) continue;
+    const explained = name in (run.status?.missing ?? {}); // a tick that has it now and then does not count
+    if ((present && !explained) || run.hello?.sources?.includes(name) === false) continue;
     const kind = run.hello?.schemas?.[name]?.split("/")[0];
     const lost = devices.some((device) => device.name === DEVICE[kind] && device.state === "lost");
-    if (!lost && now - lastPresent[name] > MISSING) lines.push(`▲ ${ABSENCE[kind] ?? `No ${name}`}`);
+    if (!lost && (explained || now - lastPresent[name] > MISSING)) lines.push(`▲ ${ABSENCE[kind] ?? `No ${name}`}`);
   }
   return lines;
 }
@@ -145,15 +147,21 @@ function ended() {
   return link.state === "lost" && run.hello?.duration && run.newest?.t > run.hello.duration - 1;
 }
 
+/** Whether the lines are new: a screen reader would read the same ones again. */
+function showLines(list, lines) {
+  if (list.shown === lines.join()) return false;
+  list.shown = lines.join();
+  list.replaceChildren(...lines.map((line) => element("li", line)));
+  return true;
+}
+
 function capital(text) {
   return text[0].toUpperCase() + text.slice(1);
 }
 
 setInterval(() => {
   const lines = alerts();
-  if ($("alerts").shown === lines.join()) return; // a screen reader would read it again
-  $("alerts").shown = lines.join();
-  $("alerts").replaceChildren(...lines.map((line) => element("li", line)));
+  if (!showLines($("alerts"), lines)) return;
   document.title = lines.length ? `${lines[0]} – enrapt` : "enrapt";
   document.body.classList.toggle("old", (link.state !== "open" && !ended()) || Boolean(run.status?.paused));
 }, 100);
@@ -235,6 +243,7 @@ function send(command) {
 function following(on) {
   follow = on;
   chart.stale = true;
+  $("reasons").hidden = !on; // they are those of now
   $("follow").setAttribute("aria-pressed", on);
 }
 

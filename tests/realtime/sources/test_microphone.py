@@ -13,6 +13,9 @@ import pytest
 
 from enrapt.contracts.schemas import AUDIO
 from enrapt.realtime.features.resampling import RATE
+from enrapt.realtime.run import Run
+from enrapt.realtime.sources.live import LiveSource
+from enrapt.realtime.sources.microphone import MicrophoneAudio
 from enrapt.realtime.streams.samples import SECOND
 from tests.support.inlet import until
 from tests.support.microphone import Microphone, frequency, joined, processes, refusal
@@ -119,3 +122,20 @@ def test_unplugged_twenty_times_leaves_nothing_behind(pulse: Pulse) -> None:
     assert len(set(fds[1:])) == 1
     assert memory[-1] - memory[2] < 2 << 20
     assert max(child) - min(child) < 2 << 20
+
+
+def test_why_sound_is_missing(pulse: Pulse, tiny_bundle: Path) -> None:
+    missing = []
+    with Run(LiveSource([MicrophoneAudio(MICROPHONE)]), tiny_bundle) as run:
+        for estimate in run:
+            if estimate.tick == 80:
+                missing.append(dict(run.missing))
+                pulse.stop()
+            if estimate.tick == 260:
+                missing.append(dict(run.missing))
+                break
+    pulse.resume()
+    assert missing == [
+        {"audio": "the sound is digital silence; unmute the microphone, or choose another"},
+        {"audio": "the microphone gives no sound; unplug it and plug it in again"},
+    ]

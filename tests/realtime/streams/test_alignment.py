@@ -253,7 +253,7 @@ def test_of_duplicates_the_smaller_sequence_wins(order):
     *_, last = aligner.release_until(40 * MS)
     assert last.values["face"] is not None
     assert last.values["face"][0] == 0
-    assert aligner.counts["face"] == Counts(captured=2, used=1, dropped=Counter(duplicate=1))
+    assert aligner.counts["face"] == Counts(captured=2, used=1, dropped=Counter(duplicate=1), delivered=2)
 
 
 def test_a_late_sample_serves_the_next_tick_unless_a_newer_one_is_there():
@@ -266,7 +266,7 @@ def test_a_late_sample_serves_the_next_tick_unless_a_newer_one_is_there():
     (again,) = aligner.release_until(160 * MS)
     assert again.age == {"face": 110 * MS}
     assert aligner.counts["face"] == Counts(
-        captured=2, used=1, dropped=Counter(superseded=1), late=2, reordered=1
+        captured=2, used=1, dropped=Counter(superseded=1), late=2, reordered=1, delivered=2
     )
 
 
