@@ -71,7 +71,10 @@ def _run(args: argparse.Namespace, arguments: Sequence[str]) -> int:
         if sys.stdout is not None:
             sys.stdout.flush()  # here, where a closed pipe can be handled
     except UserError as error:
-        line = " ".join(without_passwords(str(error), arguments).split())
+        text = "".join(
+            c if c.isprintable() else " " for c in str(error)
+        )  # as names in files
+        line = " ".join(without_passwords(text, arguments).split())
         print(f"enrapt: {without_passwords(line, arguments)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

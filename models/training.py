@@ -126,14 +126,15 @@ class Trainer:
         stopping = self.config.training.early_stopping
         while self.round < self.config.training.rounds and not self.stopped():
             metrics = self.train_round()
+            if stopping and (self.round + 1) % stopping.every == 0:
+                metrics["validation"] = self.validate()
             if not all(map(math.isfinite, metrics.values())) or not _finite(self.model.state_dict()):
                 raise UserError(
-                    f"{self.folder}: round {self.round + 1}: the loss is not finite, so the round is not kept; "
-                    "lower learning_rate or clip, or look for extreme values in the data"
+                    f"{self.folder}: round {self.round + 1}: the loss is not finite, so the round is not "
+                    "kept; lower learning_rate or clip, or look for extreme values in the data"
                 )
             self.round += 1
-            if stopping and self.round % stopping.every == 0:
-                metrics["validation"] = self.validate()
+            if "validation" in metrics:
                 self.waited += 1
                 if metrics["validation"] < self.best:
                     self.best, self.waited = metrics["validation"], 0

@@ -69,8 +69,8 @@ def _read(archive: zipfile.ZipFile, member: str) -> NDArray[Any]:
         count = 1
         for n in shape:
             count *= int(n)
-            if not 0 <= n <= MAX_NUMBERS or count > MAX_NUMBERS:
-                raise ValueError(f"{member}: shape {shape} is of more than {MAX_NUMBERS} numbers")
+            if n < 0 or count > MAX_NUMBERS:
+                raise ValueError(f"{member}: its shape is {shape}; at most {MAX_NUMBERS} numbers are read")
     with archive.open(member) as stream:
         array: NDArray[Any] = npy.read_array(stream, allow_pickle=False)
         if stream.read(1):
