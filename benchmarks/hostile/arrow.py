@@ -17,7 +17,7 @@ from enrapt.realtime.store.messages import END, UNCHECKED, messages, sealed
 from tests.support.bundles import make_bundle
 from tests.support.session_rows import DESCRIPTION, tick
 
-from .changes import FLOATS, NUMBERS, TEXTS, changed_bytes, changed_tree, special
+from .changes import FLOATS, NUMBERS, TEXTS, changed_bytes, changed_tree, dumped, special
 from .trial import Trial
 
 COUNT: Final = 700
@@ -196,7 +196,8 @@ def _values(table: Any, column: int, rng: random.Random) -> tuple[str, Any]:
     kind = field.type
     what = rng.choice(("extreme", "backwards", "same", "one", "null", "random"))
     if pa.types.is_fixed_size_list(kind):
-        flat = np.full(n * kind.list_size, rng.choice(FLOATS[:-2]), np.float32)
+        with np.errstate(over="ignore"):
+            flat = np.full(n * kind.list_size, rng.choice(FLOATS[:-2]), np.float32)
         if what in ("one", "random"):
             flat[1:] = 0.5
         array = pa.FixedSizeListArray.from_arrays(pa.array(flat), kind.list_size)
@@ -282,16 +283,13 @@ def _description(session: Path, rng: random.Random) -> str:
         label, data = changed_bytes(path.read_bytes(), rng)
         path.write_bytes(data)
         return f"session.json {label}"
-    label, tree = changed_tree(json.loads(path.read_bytes()), rng)
-    path.write_text(_dumped(tree), encoding="utf-8", errors="surrogatepass")
-    return f"session.json {label}"
-
-
-def _dumped(tree: Any) -> str:
     try:
-        return json.dumps(tree)
-    except RecursionError:
-        return "[" * 100_000
+        tree = json.loads(path.read_bytes())
+    except (ValueError, RecursionError):  # by the change before
+        return "session.json"
+    label, tree = changed_tree(tree, rng)
+    path.write_text(dumped(tree), encoding="utf-8", errors="surrogatepass")
+    return f"session.json {label}"
 
 
 def _file(session: Path, rng: random.Random) -> str:

@@ -17,7 +17,7 @@ from tests.support import recordings
 from tests.support.bundles import make_bundle
 from tests.support.session_rows import DESCRIPTION, tick
 
-from .changes import FLOATS, TEXTS, changed_bytes, changed_tree, special
+from .changes import FLOATS, TEXTS, changed_bytes, changed_tree, dumped, special
 from .trial import Trial
 
 COUNT: Final = 200
@@ -86,7 +86,7 @@ def _sealed(model: Any, description: Any = None) -> bytes:
     tree = json.loads(_props(model)[KEY]) if description is None else description
     if isinstance(tree, dict):
         tree["sha256"] = digest(model.SerializeToString())
-    helper.set_model_props(model, {KEY: json.dumps(tree)})
+    helper.set_model_props(model, {KEY: dumped(tree)})
     return bytes(model.SerializeToString())
 
 

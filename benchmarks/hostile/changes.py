@@ -1,6 +1,7 @@
 """Changes that turn a valid file, or a tree of values, into a hostile one. All of them repeat by `rng`."""
 
 import copy
+import json
 import os
 import random
 import socket
@@ -121,6 +122,14 @@ def changed_tree(tree: Any, rng: random.Random, *, keep: frozenset[str] = frozen
         if what == "deep":
             break
     return ", ".join(labels), result
+
+
+def dumped(tree: Any) -> str:
+    """JSON; of a tree that is too deep for it, lists that are deeper."""
+    try:
+        return json.dumps(tree)
+    except RecursionError:
+        return "[" * 100_000
 
 
 def special(path: Path, rng: random.Random) -> str:
