@@ -64,7 +64,7 @@ def test_a_track_beyond_what_is_looked_at_is_named(tmp_path: Path) -> None:
     assert len(Recording(file).tracks) == 2
     nothing = tmp_path / "a.mpg"
     nothing.write_bytes(b"\0\0\1\xba" + bytes(5000))
-    with pytest.raises(UserError, match="--max-probe looks further|not a recording"):
+    with pytest.raises(UserError, match=r"--max-probe looks further|not a recording"):
         Recording(nothing, limits=Limits(max_probe=2000))
 
 
