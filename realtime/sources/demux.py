@@ -15,7 +15,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from ..features.resampling import RATE
-from ..store.muxer import jpeg_size
+from ..store.muxer import RECORDER, jpeg_size
 from ..streams.axis import MAX_GAP
 from ..streams.samples import SECOND, Frame, Sound
 from .container import beyond_probe, end_of, to_ns
@@ -251,6 +251,9 @@ class Pass:
         if self._bad.keys() - self._good.keys():
             return True
         if any(end > self._good[index] + _WELL_BEFORE for index, end in self._bad.items()):
+            return True
+        container, (tag, recorder) = self._packets.container, RECORDER
+        if container.metadata.get(tag) == recorder and container.duration is None:
             return True
         unreadable = self._packets.unreadable
         return self._ends_early(bool(unreadable) and unreadable[-1] >= self._packets.axis.reached)

@@ -47,7 +47,8 @@ class Recording:
         UserError: the file cannot be read or has no track, or an argument does not fit it. In the iteration,
             it ends before `start`.
         BrokenRecording: in the iteration, after all that could be read: what follows is damaged or missing
-            (of MP4, Matroska, FLV and FLAC: a second or more by the header), or damage is not allowed.
+            (of MP4, Matroska, FLV and FLAC: a second or more by the header; of `media.mkv`, if it was not
+            ended), or damage is not allowed.
     """
 
     def __init__(
