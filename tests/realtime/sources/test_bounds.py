@@ -1,5 +1,9 @@
 """Recordings that would take much memory, or name other files."""
 
+import contextlib
+import os
+import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +13,7 @@ import pytest
 from enrapt.contracts.errors import UserError
 from enrapt.realtime.features.audio import AudioFeatures
 from enrapt.realtime.sources.container import open_container
+from enrapt.realtime.sources.files import open_source
 from enrapt.realtime.sources.limits import Limits
 from enrapt.realtime.sources.recording import Recording
 from enrapt.realtime.streams.ahead import DEPTH, ahead
@@ -95,6 +100,27 @@ def test_files_that_name_others_are_refused(tmp_path: Path, name: str, text: str
     file.write_text(text)
     with pytest.raises(UserError, match=name):
         open_container(file)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pipes in folders")
+@pytest.mark.parametrize("name", ["media.mkv", "a.xdf", "a"])
+@pytest.mark.parametrize("kind", ["pipe", "device", "socket", "loop", "folder of it"])
+def test_what_is_no_file_is_refused_at_once(tmp_path: Path, name: str, kind: str) -> None:
+    file = tmp_path / name
+    if kind == "pipe":
+        os.mkfifo(file)
+    elif kind == "device":
+        file.symlink_to("/dev/zero")
+    elif kind == "loop":
+        file.symlink_to(file)
+    elif kind == "folder of it":
+        file.mkdir()
+        os.mkfifo(file / "session.json")
+    else:
+        with contextlib.chdir(tmp_path), socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(name)
+    with pytest.raises(UserError, match=name):
+        open_source(file)
 
 
 @pytest.mark.parametrize("value", [3e38, -3e38, np.inf, np.nan, 1e6])
