@@ -99,7 +99,7 @@ def _times(seed: Path, file: Path, rng: random.Random) -> str:
         "still": lambda n, t: min(t, 0.5),
         "random": lambda n, t: rng.uniform(-10, 1000),
         "negative": lambda n, t: t - away,
-        "sparse": lambda n, t: t * 1000,
+        "sparse": lambda n, t: t * 100,  # minutes, which have ticks: more would take longer, for no fault
         "one far": lambda n, t: t + away * (n == at),
     }
     try:
@@ -107,12 +107,14 @@ def _times(seed: Path, file: Path, rng: random.Random) -> str:
             streams = {s.index: written.add_stream_from_template(s) for s in container.streams}
             count = dict.fromkeys(streams, 0)
             for packet in container.demux():
-                if packet.dts is None:
+                if not packet.size:
                     continue
                 index, base = packet.stream.index, packet.time_base or Fraction(1, 1000)
-                moved = round(stamps[how](count[index], float(packet.dts * base)) / base) - packet.dts
+                own = packet.pts if packet.dts is None else packet.dts
+                moved = round(stamps[how](count[index], float((own or 0) * base)) / base) - (own or 0)
                 moved = max(-(2**62), min(moved, 2**62))
-                packet.pts, packet.dts = (packet.pts or 0) + moved, packet.dts + moved
+                packet.pts = None if packet.pts is None else packet.pts + moved
+                packet.dts = None if packet.dts is None else packet.dts + moved
                 count[index] += 1
                 packet.stream = streams[index]
                 written.mux(packet)

@@ -160,6 +160,8 @@ class Pass:
             time = self._time(frame.pts, stream, frame)
             if isinstance(frame, VideoFrame):
                 decoded = self._time(frame.dts, stream, frame)
+                if time is not None and decoded is not None and abs(decoded - time) > self._part.max_gap:
+                    decoded = None  # it is that of another packet, behind a gap
                 lasts = to_ns(frame.duration or 0, stream.time_base)
                 at = self._times[stream.index].next(time, decoded, lasts)
                 yield from self._picture(frame, at, stream, jpeg)

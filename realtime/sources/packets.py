@@ -205,6 +205,10 @@ class Packets:
             if index in flush:
                 yield flush.pop(index)
             before = self._last.get(index)
+            pts, dts = packet.pts, packet.dts
+            if pts is not None and dts is not None:
+                away = abs(to_ns(pts - dts, packet.time_base))
+                packet.pts = dts if away > self._max_gap else pts  # no order of decoding is so far away
             time = self._time(packet)
             lasts = to_ns(packet.duration or 0, packet.time_base)
             if not lasts and before is not None and 0 < time - before < SECOND:

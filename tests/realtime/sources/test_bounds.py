@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -17,9 +18,10 @@ from enrapt.realtime.sources.files import open_source
 from enrapt.realtime.sources.limits import Limits
 from enrapt.realtime.sources.recording import Recording
 from enrapt.realtime.streams.ahead import DEPTH, ahead
+from enrapt.realtime.streams.samples import SECOND
 from tests.support import hard_cases
 from tests.support.hard_cases import joined as byte_by_byte
-from tests.support.recordings import every, joined, read, write
+from tests.support.recordings import create, every, joined, read, times, write
 
 
 def test_pictures_that_are_too_large_are_refused_by_name(tmp_path: Path) -> None:
@@ -100,6 +102,29 @@ def test_files_that_name_others_are_refused(tmp_path: Path, name: str, text: str
     file.write_text(text)
     with pytest.raises(UserError, match=name):
         open_container(file)
+
+
+@pytest.mark.parametrize("at", range(20, 40, 3))
+def test_a_jump_between_decoding_and_presentation_is_a_gap(tmp_path: Path, at: int) -> None:
+    """Pictures that are decoded in another order than shown, of which some are on both sides of a gap."""
+    even = write(tmp_path / "even.mkv", pictures=every(0.04, 75), codec="libx264", sound=(0, 3))
+    file = tmp_path / "a.mkv"
+    day = 86_400_000  # ms
+    with av.open(str(even)) as container, create(file) as written:
+        streams = {s.index: written.add_stream_from_template(s) for s in container.streams}
+        for packet in container.demux():
+            if packet.size:
+                assert packet.pts is not None
+                packet.pts += day if packet.pts >= 40 * at else 0
+                if packet.dts is not None:
+                    packet.dts += day if packet.dts >= 40 * at else 0
+                packet.stream = streams[packet.stream.index]
+                written.mux(packet)
+    recording = Recording(file)
+    frames, _ = read(recording)
+    assert max(times(frames)) < 10 * SECOND
+    assert len(frames) > 65
+    assert [segment.reason for segment in recording.found.segments] == ["", "gap"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no pipes in folders")
