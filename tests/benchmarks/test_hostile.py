@@ -111,17 +111,17 @@ def test_outputs_are_whole(tmp_path: Path, name: str, whole: str | None, broken:
 
 def test_a_command_is_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A crash, a hang and a hog, each in a fork that does as a command might."""
-    monkeypatch.setattr(trial, "LONGEST", 0.5)
     monkeypatch.setattr(trial, "KILLED_AT", 300.0)
-    hog = "import time; data = bytearray(4 * 10**8); time.sleep(9)"
-    for code, expected in (
-        ("import os; os.abort()", "exit status -6"),
-        ("import time; time.sleep(9)", "runs for more"),
-        (hog, "300 MB"),
+    hog = "import time; data = bytearray(4 * 10**8); time.sleep(99)"
+    for code, longest, expected in (
+        ("import os; os.abort()", 20.0, "exit status -6"),
+        ("import time; time.sleep(99)", 0.5, "runs for more"),
+        (hog, 20.0, "300 MB"),
     ):
         monkeypatch.setattr(
             trial, "_enrapt", lambda *_, code=code: os.execv(sys.executable, [sys.executable, "-c", code])
         )
+        monkeypatch.setattr(trial, "LONGEST", longest)
         (tmp_path / LOG).touch()
         assert expected in trial.run(Trial("", []), tmp_path).failures[0]
 
