@@ -222,6 +222,7 @@ def main() -> int:
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep the runs that fail here")
     parser.add_argument("--face-model", type=Path)
     args = parser.parse_args()
+    signal.signal(signal.SIGHUP, lambda *_: None)  # children inherit what `nohup` leaves, to ignore it
     options = ["--face-model", str(find_face_model(args.face_model))]
     context = multiprocessing.get_context("spawn")
     port: multiprocessing.Queue[int] = context.Queue()
