@@ -8,9 +8,10 @@ structures that lie with right checksums: lengths, shapes, types, extreme number
 backwards or are far apart, duplicates, missing files, links, pipes, devices. Input N of a kind follows from
 the seed and N (and the encoders); `--part 2/10` makes every tenth, from the second on.
 
-Of each command: exit status 0, 1 or 2, the latter two with a line and no traceback; at most 60 s and 1 GB
-resident; its outputs whole under their names, with finite numbers, or absent. Prints each input of which this
-is not true, then a table; the exit status is 1 if there is one. `--only KIND:N` shows what was printed.
+Of each command: exit status 0, 1 or 2, the latter two with a line and no traceback; at most 60 s, without
+what it waited for a core, and 1 GB resident; its outputs whole under their names, with finite numbers, or
+absent. Prints each input of which this is not true, then a table; the exit status is 1 if there is one.
+`--only KIND:N` shows what was printed.
 
 A process is a fork of one that has imported what commands of its kind need, as starting Python takes most of
 a short command's time; the memory measured includes what was imported. Each twentieth is a new process: only

@@ -43,7 +43,7 @@ class Trial:
 class Result:
     """Attributes:
     status: exit status; minus the signal's number where one ended it.
-    wall: s.
+    wall: s; without the time that it waited for a core, which others had.
     resident: MB, at its highest; with what the process that it was forked from had.
     failures: what is not as it should be.
     """
@@ -64,12 +64,14 @@ def run(trial: Trial, folder: Path, *, new: bool = False) -> Result:
         return _enrapt(trial.command, folder, new)
 
     process = forked(child)
+    waited = 0.0
     while True:
         ended, state, usage = os.wait4(process, os.WNOHANG)
         if ended:
             break
+        waited = max(waited, _waited(process))
         if not failures:
-            if time.monotonic() - began > LONGEST:
+            if time.monotonic() - began - waited > LONGEST:
                 failures.append(f"runs for more than {LONGEST:.0f} s")
             elif _resident(process) > KILLED_AT:
                 failures.append(f"takes more than {KILLED_AT:.0f} MB")
@@ -78,7 +80,7 @@ def run(trial: Trial, folder: Path, *, new: bool = False) -> Result:
         time.sleep(0.01)
     _kill(process)  # what it may have left running
     peak = usage.ru_maxrss * 1024 / 1e6
-    result = Result(os.waitstatus_to_exitcode(state), time.monotonic() - began, peak, failures)
+    result = Result(os.waitstatus_to_exitcode(state), time.monotonic() - began - waited, peak, failures)
     if not failures:
         failures += wrong(result, trial, folder)
     return result
@@ -126,6 +128,15 @@ def _replace(command: list[str]) -> NoReturn:
 def _kill(group: int) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(group, signal.SIGKILL)
+
+
+def _waited(process: int) -> float:
+    """s that a process was ready to run and did not, as no core was free; of the thread that waited most."""
+    waits = [0]
+    with contextlib.suppress(OSError, IndexError, ValueError):  # it has ended
+        for thread in Path(f"/proc/{process}/task").iterdir():
+            waits.append(int((thread / "schedstat").read_text().split()[1]))
+    return max(waits) / 1e9
 
 
 def _resident(process: int) -> float:
