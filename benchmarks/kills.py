@@ -115,16 +115,12 @@ def judge(number: int, seed: int, folder: Path, camera: str, options: list[str])
     replayed = run("replay", session, "--no-timing", *outputs(folder), *options)
     media = run("replay", session / "media.mkv", *options) if (session / "media.mkv").exists() else None
     expect(outcome, replayed.returncode == int(killed), f"replay: exit status {replayed.returncode}")
-    if killed:
-        expect(
-            outcome, "was not ended" in replayed.stderr, "the replay does not say that the session was cut"
-        )
+    said = "was not ended" in replayed.stderr
+    expect(outcome, said == killed, f"of the session, the replay says: {replayed.stderr[-200:]}")
     if media is not None:
-        expect(outcome, media.returncode == int(killed), f"media: exit status {media.returncode}")
-        if killed:
-            expect(
-                outcome, "breaks off" in media.stderr, f"media is cut without a word: {media.stderr[-200:]}"
-            )
+        said = "breaks off" in media.stderr or "its beginning is damaged" in media.stderr
+        expect(outcome, bool(media.returncode) == killed, f"media: exit status {media.returncode}")
+        expect(outcome, said == killed, f"of the media, the replay says: {media.stderr[-200:]}")
     last = emitted[-1]["t"] if emitted else 0.0
     reader = SessionReader(session)
     recorded = list(reader.estimates())
@@ -143,11 +139,8 @@ def judge(number: int, seed: int, folder: Path, camera: str, options: list[str])
         times = times_of(first) if first.exists() else []
         outcome.lost[kind] = last - (times[-1] if times else 0.0)
         if kind in before:
-            expect(
-                outcome,
-                len(times) >= before[kind],
-                f"{first.name}: {before[kind]} estimates, now {len(times)}",
-            )
+            gone = f"{first.name}: {before[kind]} estimates, now {len(times)}"
+            expect(outcome, len(times) >= before[kind], gone)
     if media is not None:
         outcome.lost["media"] = last - last_picture(session / "media.mkv")
     most = MOST_LOST if killed else 0.1
