@@ -47,6 +47,7 @@ MOST_LOST = 1.0  # s
 STARTING = 0.1  # of the runs are ended before the first estimate
 LONGEST = 10.0  # s from the first estimate
 KINDS = ("jsonl", "csv", "parquet")
+CUT = ("breaks off", "its beginning is damaged", "the file is empty")  # after its header, in it, before it
 
 
 @dataclass
@@ -118,7 +119,7 @@ def judge(number: int, seed: int, folder: Path, camera: str, options: list[str])
     said = "was not ended" in replayed.stderr
     expect(outcome, said == killed, f"of the session, the replay says: {replayed.stderr[-200:]}")
     if media is not None:
-        said = "breaks off" in media.stderr or "its beginning is damaged" in media.stderr
+        said = any(words in media.stderr for words in CUT)
         expect(outcome, bool(media.returncode) == killed, f"media: exit status {media.returncode}")
         expect(outcome, said == killed, f"of the media, the replay says: {media.stderr[-200:]}")
     last = emitted[-1]["t"] if emitted else 0.0
@@ -129,9 +130,8 @@ def judge(number: int, seed: int, folder: Path, camera: str, options: list[str])
     lines = (folder / f"run{again}.jsonl").read_text().splitlines()
     estimates = [compared(estimate) for estimate in map(json.loads, lines)]
     kept = [compared(json.loads(text)) for text in map(msgspec.json.encode, recorded)]
-    # The input of one more tick may have been written than estimates.
+    # Of the last second, the model's input may have been written and the estimates not: it gives more.
     expect(outcome, estimates[: len(kept)] == kept, "the estimates of the replay differ")
-    expect(outcome, len(estimates) <= len(kept) + 1, f"{len(estimates)} estimates of {len(kept)} ticks")
     for kind in KINDS:
         first = folder / f"run{own}.{kind}"
         if kind == "parquet" and killed:
