@@ -284,10 +284,9 @@ def _description(session: Path, rng: random.Random) -> str:
         path.write_bytes(data)
         return f"session.json {label}"
     try:
-        tree = json.loads(path.read_bytes())
+        label, tree = changed_tree(json.loads(path.read_bytes()), rng)
     except (ValueError, RecursionError):  # by the change before
         return "session.json"
-    label, tree = changed_tree(tree, rng)
     path.write_text(dumped(tree), encoding="utf-8", errors="surrogatepass")
     return f"session.json {label}"
 
