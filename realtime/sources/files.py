@@ -15,7 +15,7 @@ _MEDIA: Final = {
         "end",
         "realtime",
         "max_gap",
-        "max_pixels",
+        "limits",
         "strict",
         "video_track",
         "audio_track",
@@ -53,6 +53,7 @@ def open_source(
         opened = partial(MediaSource, face_model=face_model)
         kind, possible = "a recording", _MEDIA
     if unknown := sorted(options.keys() - possible):
-        named = ", ".join(name.replace("_", "-") for name in unknown)
+        names = {"limits": "limits (--max-pixels and the like)"}
+        named = ", ".join(names.get(name, name.replace("_", "-")) for name in unknown)
         raise UserError(f"{path}: {kind} is replayed without {named}: leave that out")
     return opened(path, **options)

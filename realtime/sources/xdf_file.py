@@ -28,6 +28,8 @@ _GZIP_DAMAGED: Final = (EOFError, zlib.error, gzip.BadGzipFile)
 
 def is_xdf(path: Path) -> bool:
     """Whether the file, unpacked if it is gzipped, begins as XDF does."""
+    if not path.is_file():  # a pipe or a device, which may never answer
+        return False
     try:
         with open_regular(path) as file:
             if (begin := file.read(len(MAGIC)))[:2] != _GZIP:
