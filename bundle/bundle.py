@@ -1,7 +1,8 @@
 """Load a bundle: find the file, check it, open its graph in ONNX Runtime.
 
 Needs neither torch nor the onnx package. The description, its digest and the weights are checked before ONNX
-Runtime sees the graph, then the graph's inputs and outputs against the description, then a few random ticks.
+Runtime sees the graph, then the graph's inputs and outputs against the description, then what it gives for
+some hundred random ticks.
 """
 
 from importlib.resources import files
@@ -39,8 +40,8 @@ class Bundle:
             source: a file, or the name of a shipped bundle (`default`).
 
         Raises:
-            UserError: no such file, not a bundle, damaged, of another version, or different from its
-                description.
+            UserError: no such file, not a bundle, damaged, of another version, different from its
+                description, or with outputs that cannot be estimates.
         """
         path = find_bundle(source)
         try:
@@ -82,10 +83,18 @@ def _session(model: bytes, name: str) -> ort.InferenceSession:
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.use_env_allocators", "1")  # whose memory is bounded
     options.log_severity_level = 4
     try:
-        # The fallback would retry the same provider and print to standard output.
-        return ort.InferenceSession(model, options, ["CPUExecutionProvider"], enable_fallback=0)
+        # The fallback would retry the same provider and print to standard output. Folding constants would
+        # compute them now, with memory that is not bounded; the exporter has folded them.
+        return ort.InferenceSession(
+            model,
+            options,
+            ["CPUExecutionProvider"],
+            enable_fallback=0,
+            disabled_optimizers=["ConstantFolding"],
+        )
     except Exception as error:  # ONNX Runtime's exceptions derive directly from Exception
         raise UserError(
             f"{name}: ONNX Runtime {ort.__version__} cannot load it ({one_line(error)})"

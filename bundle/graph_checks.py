@@ -3,8 +3,8 @@
 The bytes are checked before ONNX Runtime reads them, so it never opens other files, nor allocates a shape
 that the weights do not fill. Field numbers are those of onnx.proto.
 
-Not covered: operators that make large tensors from small ones. The checks find damage and mistakes; they do
-not stop a bundle that was built to exhaust memory.
+Operators may still make large tensors from small ones, or run for long: `runtime` bounds the memory of all
+sessions, and `interface.check_ticks` the time of its ticks.
 """
 
 import math
@@ -22,6 +22,11 @@ _DOMAINS: Final = ("", "ai.onnx")  # two names of the same domain
 _TYPES: Final = {1: "<f4", 2: "u1", 3: "i1", 6: "<i4", 7: "<i8", 9: "?", 10: "<f2", 11: "<f8"}
 
 _MAX_DIMS: Final = 8  # the limit of ONNX Runtime's operators
+_MAX_NODES: Final = 5_000  # those of Scans included; the shipped bundles have 150
+_MAX_DEPTH: Final = 4  # of Scans in Scans
+_RANDOM: Final = (
+    "Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike",
+)  # fmt: skip
 
 # ModelProto
 _GRAPH, _OPSET_IMPORT, _TRAINING_INFO, _FUNCTIONS = 7, 8, 20, 25
@@ -53,32 +58,39 @@ def check_model(model: memoryview, name: str) -> None:
     for number, what in ((_FUNCTIONS, "functions"), (_TRAINING_INFO, "training steps")):
         if [*nested(model, number)]:
             raise UserError(f"{name}: its model has {what} of its own; a bundle has one plain graph")
-    for graph in nested(model, _GRAPH):
-        _check_graph(graph, name)
+    nodes = sum(_check_graph(graph, name, 0) for graph in nested(model, _GRAPH))
+    if nodes > _MAX_NODES:
+        raise UserError(f"{name}: its graph has {nodes} operators, more than {_MAX_NODES}")
 
 
-def _check_graph(graph: memoryview, name: str) -> None:
+def _check_graph(graph: memoryview, name: str, depth: int) -> int:
+    """Returns how many nodes it has, with those of its Scans."""
+    if depth > _MAX_DEPTH:
+        raise UserError(f"{name}: its graph has more than {_MAX_DEPTH} Scans in each other")
     if [*nested(graph, _SPARSE_INITIALIZER)]:
         raise UserError(f"{name}: its graph has sparse weights; a bundle's are all dense")
     for tensor in nested(graph, _INITIALIZER):
         _check_tensor(tensor, name)
-    for node in nested(graph, _NODE):
-        _check_node(node, name)
+    return sum(_check_node(node, name, depth) for node in nested(graph, _NODE))
 
 
-def _check_node(node: memoryview, name: str) -> None:
+def _check_node(node: memoryview, name: str, depth: int) -> int:
+    nodes = 1
     kind, domain = _text(node, _OP_TYPE), _text(node, _NODE_DOMAIN)
     if domain not in _DOMAINS:
         raise UserError(f"{name}: operator {kind!r} is of {domain!r}; only ONNX's own are allowed")
+    if kind in _RANDOM:
+        raise UserError(f"{name}: operator {kind!r} draws random numbers; a step must repeat exactly")
     for attribute in nested(node, _ATTRIBUTE):
         for body in (*nested(attribute, _SUBGRAPH), *nested(attribute, _SUBGRAPHS)):
             if kind != "Scan":  # a Scan ends with its input; a Loop need not end
                 raise UserError(f"{name}: operator {kind!r} contains a graph; only Scan may")
-            _check_graph(body, name)
+            nodes += _check_graph(body, name, depth + 1)
         if [*nested(attribute, _SPARSE), *nested(attribute, _SPARSES)]:
             raise UserError(f"{name}: operator {kind!r} has sparse weights; a bundle's are all dense")
         for tensor in (*nested(attribute, _TENSOR), *nested(attribute, _TENSORS)):
             _check_tensor(tensor, name)
+    return nodes
 
 
 def _check_tensor(tensor: memoryview, name: str) -> None:

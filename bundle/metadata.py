@@ -17,17 +17,21 @@ from .protobuf import fields, nested
 
 VERSION: Final = 1
 KEY: Final = "enrapt"
-MAX_NUMBERS: Final = 2**20  # in one state or one modality; far above what a model needs
+MAX_NUMBERS: Final = 2**20  # in all modalities, states and latents; far above what a model needs
+MAX_TEXT: Final = 2**20  # bytes of the description; the shipped ones have 2 KB
 ESTIMATES: Final = ("engagement_mean", "engagement_std", "engagement_low", "engagement_high")  # outputs
 _METADATA_PROPS: Final = 14  # field of onnx.ModelProto; its entries have key = 1, value = 2
 
 Role = Literal["observed", "target", "context"]
 Graph = Literal["step", "full", "block"]
-Name = Annotated[str, Meta(pattern=r"\A[\w./-]{1,64}\Z")]
-Text = Annotated[str, Meta(pattern=r"\A[^\x00-\x1f\x7f-\x9f]{0,10000}\Z")]  # without terminal escapes
+Name = Annotated[str, Meta(pattern=r"\A\w[\w.-]{0,63}\Z")]  # of tensors, and of files of a session
+SchemaName = Annotated[str, Meta(pattern=r"\A[\w./-]{1,64}\Z")]
+# Without terminal escapes, and characters that change the direction of a line.
+Text = Annotated[
+    str, Meta(pattern=r"\A[^\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f]{0,10000}\Z")
+]
 Count = Annotated[int, Meta(ge=0, le=10**15)]
 Size = Annotated[int, Meta(ge=1, le=MAX_NUMBERS)]
-Setting = Text | int | float | bool | list[Any] | dict[str, Any] | None
 
 
 class ModalitySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -44,7 +48,7 @@ class ModalitySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     role: Role
     dim: Size
     likelihood: Name
-    schema: Name | None = None
+    schema: SchemaName | None = None
     max_age: Annotated[float, Meta(gt=0, le=3600)] | None = None
 
     def max_age_at(self, rate: int) -> float:
@@ -63,10 +67,6 @@ class StateSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: Name
     shape: Annotated[tuple[Size, ...], Meta(max_length=4)]
     initial: Annotated[float, Meta(ge=-1e6, le=1e6)]
-
-    def __post_init__(self) -> None:
-        if math.prod(self.shape) > MAX_NUMBERS:
-            raise ValueError(f"a state of more than {MAX_NUMBERS} numbers")
 
 
 class LatentSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -105,7 +105,7 @@ class Metadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     version: Text
     model: Text
     graph: Graph = "step"
-    config: dict[Text, Setting]
+    config: dict[Text, Any]  # a union of Text and list corrupts memory in msgspec 0.22
     rate: Annotated[int, Meta(ge=1, le=1000)]
     modalities: Annotated[tuple[ModalitySpec, ...], Meta(max_length=64)]
     states: Annotated[tuple[StateSpec, ...], Meta(max_length=64)]
@@ -122,8 +122,13 @@ class Metadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             raise ValueError(f"two inputs or modalities are called {min(twice)!r}")
         if not self.inputs:
             raise ValueError("no modality is observed")
+        sizes = [m.dim for m in self.modalities] + [z.dim for z in self.latents]
+        if sum(sizes) + sum(math.prod(s.shape) for s in self.states) > MAX_NUMBERS:
+            raise ValueError(f"modalities, states and latents have more than {MAX_NUMBERS} numbers")
         if not self.name:
             raise ValueError("it has no name")
+        if not all(value.isprintable() for value in self.config.values() if isinstance(value, str)):
+            raise ValueError("config has text that cannot be printed")
 
     @property
     def inputs(self) -> tuple[ModalitySpec, ...]:
@@ -162,6 +167,8 @@ def read_metadata(model: bytes, name: str) -> Metadata:
         ) from None
     if len(texts) != 1:
         raise UserError(f"{name}: not an enrapt bundle (it has {len(texts) or 'no'} descriptions)")
+    if len(texts[0]) > MAX_TEXT:
+        raise UserError(f"{name}: its description is larger than {MAX_TEXT >> 20} MiB; export it again")
     try:
         version = msgspec.json.decode(texts[0], type=dict[str, Any]).get("bundle_version")
         if version != VERSION:

@@ -2,11 +2,14 @@
 
 import time
 from statistics import median
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .bundle import Bundle
+
+SEGMENT: Final = 100  # ticks that a block graph takes at once, in bounded memory
 
 Arrays = dict[str, NDArray[np.float32]]
 
@@ -18,7 +21,7 @@ def initial_states(bundle: Bundle, batch: int) -> Arrays:
 
 
 def run_sequence(bundle: Bundle, feed: Arrays, states: Arrays) -> tuple[Arrays, Arrays]:
-    """Run a block graph once over the sequence, any other graph tick by tick.
+    """Run a block graph over segments of the sequence, any other graph tick by tick.
 
     Args:
         feed: inputs, mask and noise, `[batch, T, ·]`; entries that the graph does not take are ignored.
@@ -35,13 +38,13 @@ def run_sequence(bundle: Bundle, feed: Arrays, states: Arrays) -> tuple[Arrays, 
         outputs = dict(zip(names, bundle.session.run(names, values | states), strict=True))
         return outputs, {k: outputs.pop(f"next_{k}") for k in states}
 
-    if bundle.metadata.graph == "block":
-        return run(feed, states)
-    columns = []
-    for t in range(feed["mask"].shape[1]):
-        outputs, states = run({k: v[:, t] for k, v in feed.items()}, states)
-        columns.append(outputs)
-    return {k: np.stack([c[k] for c in columns], 1) for k in columns[0]}, states
+    block, parts = bundle.metadata.graph == "block", []
+    for t in range(0, feed["mask"].shape[1], SEGMENT if block else 1):
+        piece = {k: v[:, t : t + SEGMENT] if block else v[:, t] for k, v in feed.items()}
+        outputs, states = run(piece, states)
+        parts.append(outputs)
+    join = np.concatenate if block else np.stack
+    return {k: join([part[k] for part in parts], axis=1) for k in parts[0]}, states
 
 
 def seconds_per_tick(bundle: Bundle, ticks: int = 50, rounds: int = 7) -> float:

@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from ..contracts.errors import UserError
 
 if TYPE_CHECKING:
     from ..realtime.features.face import FaceOptions
+    from ..realtime.sources.limits import Limits
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
@@ -99,6 +101,25 @@ def outputs_of(args: argparse.Namespace, default: Sequence[str] = ()) -> list[st
 def is_page(address: str) -> bool:
     """Whether an address of an output is the page's."""
     return address.partition("?")[0].partition(":")[0] in ("ui", "ws", "http")
+
+
+def add_limit_arguments(parser: argparse.ArgumentParser) -> None:
+    """The fields of `Limits`."""
+    limits = parser.add_argument_group("limits of a recording; larger ones may take much memory or time")
+    add = partial(limits.add_argument, type=at_least_one)
+    add("--max-pixels", metavar="N", help="of a picture (4096×4096)")
+    add("--max-channels", metavar="N", help="of sound (64)")
+    add("--max-sample-rate", metavar="HZ", help="of sound (1000000)")
+    add("--max-probe", metavar="BYTES", help="from the beginning, in which tracks are looked for (5000000)")
+
+
+def limits_of(args: argparse.Namespace) -> "Limits | None":
+    """The limits that were given; None if none was."""
+    from ..realtime.sources.limits import Limits
+
+    given = {field.name: getattr(args, field.name) for field in fields(Limits)}
+    given = {name: value for name, value in given.items() if value is not None}
+    return Limits(**given) if given else None
 
 
 def context_of(args: argparse.Namespace) -> dict[str, list[float]] | None:

@@ -7,15 +7,21 @@ import argparse
 from pathlib import Path
 
 from ..contracts.errors import UserError
-from .train import add_training, require_training, train, use_threads
+from .train import add_training, require_training, train, use_threads, whole
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("run_folder", metavar="RUN", type=Path, help="run folder of an MDVAE")
     add_training(parser)
-    add("--hidden", type=int, default=128, help="size of the recurrence (%(default)s)")
-    add("--rounds", type=int, default=240, help="training rounds (%(default)s)")
+    add(
+        "--hidden",
+        type=whole(1, 100_000),
+        default=128,
+        metavar="N",
+        help="size of the recurrence (%(default)s)",
+    )
+    add("--rounds", type=whole(1, 1_000_000), default=240, metavar="N", help="training rounds (%(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -30,11 +36,8 @@ def run(args: argparse.Namespace) -> int:
     config, smoother = load_model(args.run_folder)
     if not isinstance(smoother, MDVAE):
         raise UserError(f"{args.run_folder}: not an MDVAE, so it needs no forward filter; export it directly")
-    try:
-        model = ForwardFilterConfig(smoother.config, args.hidden)
-        training = msgspec.structs.replace(config.training, rounds=args.rounds)
-    except ValueError as error:
-        raise UserError(str(error)) from None
+    model = ForwardFilterConfig(smoother.config, args.hidden)
+    training = msgspec.structs.replace(config.training, rounds=args.rounds)
     config = msgspec.structs.replace(config, model=model, training=training)
     train(Trainer(config, args.seed, args.output, smoother))
     return 0

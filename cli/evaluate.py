@@ -5,6 +5,7 @@ Patterns: everything present, each modality alone, and bursts of missing data.
 
 import argparse
 import json
+import math
 from pathlib import Path
 
 from .train import require_training
@@ -28,7 +29,12 @@ def run(args: argparse.Namespace) -> int:
     from ..models.training import load_model, run_seed
 
     config, model = load_model(args.run_folder)
-    results = evaluate(model, config, run_seed(args.run_folder), args.people)
+    scores = evaluate(model, config, run_seed(args.run_folder), args.people)
+    # A score that is not finite, as the AUC of a constant target, is left out.
+    results = {
+        pattern: {name: x for name, x in found.items() if math.isfinite(x)}
+        for pattern, found in scores.items()
+    }
     if args.json:
         print(json.dumps(results, indent=2))
     else:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .arguments import add_limit_arguments, limits_of
 from .recordings import is_recording
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--bundle", metavar="B", default="default", help="of the replay of an XDF file (%(default)s)")
     add("--json", action="store_true", help="print JSON")
+    add_limit_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -35,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     if path.is_dir() or (path.suffix != ".onnx" and is_recording(path)):
         from .inspect_recording import inspect_recording
 
-        return inspect_recording(path, args.bundle, args.json)
+        return inspect_recording(path, args.bundle, args.json, limits_of(args))
     from ..bundle.bundle import Bundle
     from ..bundle.sequence import seconds_per_tick
 

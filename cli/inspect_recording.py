@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ..contracts.errors import UserError, one_line
+from ..realtime.sources.limits import LIMITS, Limits
 from ..realtime.streams.samples import SECOND
 from .tables import print_table
 
@@ -40,11 +41,13 @@ class Content:
     problems: Sequence[str] = ()
 
 
-def inspect_recording(path: Path, bundle: str, as_json: bool) -> int:
+def inspect_recording(path: Path, bundle: str, as_json: bool, limits: Limits | None = None) -> int:
     """Print what is in it, and what a replay with that bundle takes; 1 if some of it cannot be read."""
     from ..realtime.sources.xdf_file import is_xdf
 
-    content = _session(path) if path.is_dir() else _xdf(path, bundle) if is_xdf(path) else _media(path)
+    content = (
+        _session(path) if path.is_dir() else _xdf(path, bundle) if is_xdf(path) else _media(path, limits)
+    )
     if as_json:
         print(json.dumps(asdict(content), indent=2, ensure_ascii=False))
     else:
@@ -54,10 +57,10 @@ def inspect_recording(path: Path, bundle: str, as_json: bool) -> int:
     return int(bool(content.problems))
 
 
-def _media(path: Path) -> Content:
+def _media(path: Path, limits: Limits | None) -> Content:
     from ..realtime.sources.recording import Recording
 
-    recording = Recording(path)
+    recording = Recording(path, limits=limits or LIMITS)
     parts = []
     for track in recording.tracks:
         end = None if track.start is None or track.duration is None else track.start + track.duration

@@ -72,15 +72,21 @@ def _run(args: argparse.Namespace, arguments: Sequence[str]) -> int:
         if sys.stdout is not None:
             sys.stdout.flush()  # here, where a closed pipe can be handled
     except UserError as error:
-        line = " ".join(without_passwords(str(error), arguments).split())
+        # A name in a file may have any characters.
+        text = "".join(c if c.isprintable() else " " for c in str(error))
+        line = " ".join(without_passwords(text, arguments).split())
         print(f"enrapt: {without_passwords(line, arguments)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
+    except OSError as error:
         # Python flushes standard output again at exit: discard that output.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
+        with contextlib.suppress(OSError):  # it is closed
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            return 141
+        print(f"enrapt: {error.filename or 'the output'}: {error.strerror}", file=sys.stderr)
+        return 2
     return status
 
 

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 from ..contracts.console import say
 from .arguments import (
     add_face_arguments,
+    add_limit_arguments,
     add_run_arguments,
     at_least_one,
     context_of,
     faces_of,
+    limits_of,
     offsets_of,
     outputs_of,
     seconds,
@@ -44,7 +46,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--realtime", action="store_true", default=None, help="emit each estimate at its time, not before")
     add("--start", metavar="S", type=float, help="begin at S seconds")
     add("--end", metavar="S", type=float, help="stop at S seconds")
-    add("--max-pixels", metavar="N", type=at_least_one, help="largest picture to decode (4096×4096)")
     add("--max-gap", metavar="S", type=seconds, help="leave out gaps longer than this, or inf (60)")
     add("--strict", action="store_true", default=None, help="stop at the first damage")
     for track in ("--video-track", "--audio-track"):
@@ -64,6 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--record", metavar="FOLDER", type=Path, help="keep features and estimates in a new folder")
     add_face_arguments(parser)
+    add_limit_arguments(parser)
     several = parser.add_argument_group("several recordings")
     add = several.add_argument
     add("-o", "--output", metavar="FOLDER", type=Path, help=f"of results ({FOLDER})")
@@ -103,9 +105,10 @@ def run(args: argparse.Namespace) -> int:
 
 def options_of(args: argparse.Namespace) -> dict[str, Any]:
     """Options of the source that were given."""
-    names = ["realtime", "start", "end", "reassemble", "max_gap", "max_pixels", "strict"]
+    names = ["realtime", "start", "end", "reassemble", "max_gap", "strict"]
     names += ["video_track", "audio_track", "audio_channel"]
     given = {name: getattr(args, name) for name in names} | {"streams": streams_of(args) or None}
+    given["limits"] = limits_of(args)
     return {name: value for name, value in given.items() if value is not None}
 
 

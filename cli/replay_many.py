@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Final, Self
@@ -57,6 +58,8 @@ def replay_many(args: argparse.Namespace) -> int:
     context_values(context_of(args), {}, bundle)
     destination(f"{estimates}:{folder}")
     settings = options_of(args) | {"context": context_of(args), "offsets": offsets_of(args)}
+    if (limits := settings.get("limits")) is not None:
+        settings["limits"] = asdict(limits)
     if args.face_model is not None:
         find_face_model(args.face_model)
     items, left_out = find_recordings(args.sources, folder)

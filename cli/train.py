@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,8 +22,25 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     """Options of every training."""
     add = parser.add_argument
     add("-o", "--output", metavar="FOLDER", type=Path, required=True, help="run folder")
-    add("--seed", type=int, default=0, help="random seed (%(default)s)")
-    add("--threads", type=int, default=2, help="PyTorch threads; their number affects rounding (%(default)s)")
+    add("--seed", type=whole(0, 10**15), default=0, metavar="N", help="random seed (%(default)s)")
+    add(
+        "--threads",
+        type=whole(1, 1024),
+        default=2,
+        metavar="N",
+        help="PyTorch threads; their number affects rounding (%(default)s)",
+    )
+
+
+def whole(least: int, most: int) -> Callable[[str], int]:
+    """The type of an argument that is a whole number in that range."""
+
+    def parse(text: str) -> int:
+        if text.isascii() and text.isdecimal() and len(text) < 20 and least <= int(text) <= most:
+            return int(text)
+        raise argparse.ArgumentTypeError(f"{text}: give a whole number from {least} to {most}")
+
+    return parse
 
 
 def run(args: argparse.Namespace) -> int:
@@ -36,11 +54,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def use_threads(threads: int) -> None:
-    """Configure PyTorch for one thread or more: the same seed and number give the same weights."""
+    """Configure PyTorch for that many threads: the same seed and number give the same weights."""
     import torch
 
-    if threads < 1:
-        raise UserError(f"--threads {threads}: give 1 or more")
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
 

@@ -2,10 +2,10 @@
 
 from typing import Literal
 
-import msgspec
+from .checked import Checked, Count, Weight
 
 
-class Annealing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Annealing(Checked, frozen=True):
     """A schedule of β.
 
     Attributes:
@@ -15,12 +15,8 @@ class Annealing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     schedule: Literal["linear", "cyclical", "constant"] = "linear"
-    beta: float = 1.0
-    rounds: int = 60
-
-    def __post_init__(self) -> None:
-        if self.rounds < 1 or self.beta < 0:
-            raise ValueError("annealing: rounds must be at least 1 and beta at least 0")
+    beta: Weight = 1.0
+    rounds: Count = 60
 
     def at(self, round_: int) -> float:
         """β in a round; rounds count from 0."""

@@ -6,12 +6,16 @@ A configuration is a TOML file or preset, or the `config.json` of a run. Unknown
 import tomllib
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Final, Literal, overload
+from typing import Annotated, Any, Final, Literal, overload
 
 import msgspec
+import torch
+from msgspec import Meta
 
-from ..contracts.errors import UserError
+from ..contracts.errors import UserError, one_line
+from ..contracts.regular import open_regular
 from .annealing import Annealing
+from .checked import Checked, Count, Line, Positive, Rate, Seconds
 from .dmvae import DMVAE, DMVAEConfig
 from .forward_filter import ForwardFilter, ForwardFilterConfig
 from .mdvae import MDVAE, MDVAEConfig
@@ -23,10 +27,14 @@ from .vq_vae import VQVAE, VQVAEConfig
 ModelConfig = (  # distinguished by `model`
     MMVRNNConfig | MDVAEConfig | ForwardFilterConfig | MVAEConfig | DMVAEConfig
 )
+MAX_PARAMETERS: Final = 2**24  # 64 MiB in float32: no larger bundle is read
+MAX_NUMBERS: Final = 2**28  # of a round's sessions: a gigabyte
+MAX_BYTES: Final = 2**20  # of a file with a configuration
+
 Model = MMVRNN | MDVAE | ForwardFilter | MVAE | DMVAE
 
 
-class EarlyStopping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class EarlyStopping(Checked, frozen=True):
     """Training ends early when the loss on validation people stops improving.
 
     Attributes:
@@ -34,55 +42,55 @@ class EarlyStopping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         patience: validations without improvement; the weights of the best validation are kept.
     """
 
-    every: int = 5
-    patience: int = 8
-
-    def __post_init__(self) -> None:
-        if min(self.every, self.patience) < 1:
-            raise ValueError("every and patience must be at least 1")
+    every: Count = 5
+    patience: Count = 8
 
 
-class Training(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Training(Checked, frozen=True):
     """How a model is trained: truncated back-propagation through time over whole sessions.
 
     MDVAE takes each segment as a separate sequence; MM-VRNN and the forward filter carry their state from one
     to the next; MVAE and DMVAE take each tick as a sample.
     """
 
-    data: str = "conversation"  # the simulator, or a folder of recorded sessions
-    rounds: int = 240  # passes over `streams` sessions; the simulator draws new ones every round
-    streams: int = 32  # sessions in parallel
-    session_seconds: float = 100.0
-    segment_ticks: int = 125  # ticks per gradient step
-    learning_rate: float = 2e-3
-    warmup_rounds: int = 8
+    data: Line = "conversation"  # the simulator, or a folder of recorded sessions
+    rounds: Count = 240  # passes over `streams` sessions; the simulator draws new ones every round
+    streams: Count = 32  # sessions in parallel
+    session_seconds: Seconds = 100.0
+    segment_ticks: Count = 125  # ticks per gradient step
+    learning_rate: Annotated[float, Meta(gt=0, le=1)] = 2e-3
+    warmup_rounds: Annotated[int, Meta(ge=0, le=1_000_000)] = 8
     annealing: Annealing = Annealing()
-    clip: float = 200.0  # maximum gradient norm; typical norms are tens to hundreds
+    clip: Positive = 200.0  # maximum gradient norm; typical norms are tens to hundreds
     dropout: Dropout = Dropout()
     early_stopping: EarlyStopping | None = None  # the simulator draws new people every round: no need
 
-    def __post_init__(self) -> None:
-        if min(self.rounds, self.streams, self.segment_ticks) < 1:
-            raise ValueError("rounds, streams and segment_ticks must be at least 1")
-        if not min(self.session_seconds, self.learning_rate, self.clip) > 0 or self.warmup_rounds < 0:
-            raise ValueError(
-                "session_seconds, learning_rate and clip must be above 0, warmup_rounds at least 0"
-            )
 
-
-class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Config(Checked, frozen=True):
     """With a seed, this determines a trained model."""
 
     version: Literal[1]
-    name: str
-    description: str
-    rate: int
+    name: Line
+    description: Line
+    rate: Rate
     model: ModelConfig
     training: Training = Training()
 
     def __post_init__(self) -> None:
-        if self.rate < 1:
-            raise ValueError(f"rate must be at least 1 tick per second, found {self.rate}")
+        super().__post_init__()
+        if self.ticks < 1:
+            raise ValueError("session_seconds must be at least a tick")
+        numbers = self.training.streams * self.ticks * sum(m.dim for m in self.model.modalities)
+        if numbers > MAX_NUMBERS:
+            raise ValueError(
+                f"a round would have {numbers:.1e} numbers in memory, more than {MAX_NUMBERS:.0e}: lower "
+                "streams or session_seconds"
+            )
+
+    @property
+    def ticks(self) -> int:
+        """Of a session in training."""
+        return round(self.training.session_seconds * self.rate)
 
 
 @overload
@@ -90,7 +98,19 @@ def build(config: ModelConfig) -> Model: ...
 @overload
 def build(config: VQVAEConfig) -> VQVAE: ...
 def build(config: ModelConfig | VQVAEConfig) -> Model | VQVAE:
-    """An untrained model of that configuration."""
+    """An untrained model of that configuration.
+
+    Raises:
+        UserError: it would be larger than a bundle.
+    """
+    with torch.device("meta"):  # without memory
+        size = sum(p.numel() for p in _build(config).parameters())
+    if size > MAX_PARAMETERS:
+        raise UserError(f"{size:.1e} parameters, more than a bundle's {MAX_PARAMETERS:.1e}: lower the sizes")
+    return _build(config)
+
+
+def _build(config: ModelConfig | VQVAEConfig) -> Model | VQVAE:
     match config:
         case MMVRNNConfig():
             return MMVRNN(config)
@@ -118,14 +138,19 @@ def load_config(source: str | Path) -> Config:
     preset = PRESETS / f"{source}.toml"
     path = preset if preset.is_file() and not Path(source).exists() else Path(source)
     try:
-        text = path.read_text()
+        with open_regular(path) as file:
+            data = file.read(MAX_BYTES + 1)
     except OSError as error:
         names = ", ".join(sorted(p.stem for p in PRESETS.glob("*.toml")))
         raise UserError(f"{path}: {error.strerror}; give a .toml file or a preset ({names})") from None
+    if len(data) > MAX_BYTES:
+        raise UserError(f"{path}: larger than {MAX_BYTES >> 20} MiB, so not a configuration")
     try:
         if path.suffix == ".json":
-            return msgspec.json.decode(text, type=Config)
-        content: dict[str, Any] = tomllib.loads(text)
+            return msgspec.json.decode(data, type=Config)
+        content: dict[str, Any] = tomllib.loads(data.decode())
         return msgspec.convert(content, Config)
-    except (msgspec.DecodeError, tomllib.TOMLDecodeError) as error:
-        raise UserError(f"{path}: {error}") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: not UTF-8 text; give a .toml file") from None
+    except (ValueError, RecursionError) as error:  # msgspec's and tomllib's errors are ValueErrors
+        raise UserError(f"{path}: {one_line(error)}") from None

@@ -11,7 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .config import Config
+from ..contracts.errors import UserError
+from ..contracts.schemas import AUDIO, FACE
+from .config import MAX_NUMBERS, Config
 from .datasets import conversation, recordings
 
 People = Literal["validation", "test"]  # to choose between models; to report the chosen one
@@ -47,10 +49,21 @@ class Batch(NamedTuple):
 
 
 class Conversations:
-    """Simulated people, new ones every round."""
+    """Simulated people, new ones every round.
+
+    Raises:
+        UserError: the configuration has modalities that are not simulated, or long sessions.
+    """
 
     def __init__(self, config: Config) -> None:
-        self.ticks, self.rate = round(config.training.session_seconds * config.rate), config.rate
+        simulated = {"face": FACE.dim, "audio": AUDIO.dim, "engagement": 1}
+        for m in config.model.modalities:
+            if simulated.get(m.name) != m.dim:
+                known = ", ".join(f"{name} of {dim}" for name, dim in simulated.items())
+                raise UserError(f"{m.name}: conversations have {known}; for others name a folder in data")
+        if MOMENT_SESSIONS * config.ticks * sum(simulated.values()) > MAX_NUMBERS:
+            raise UserError(f"session_seconds {config.training.session_seconds:g}: give less")
+        self.ticks, self.rate = config.ticks, config.rate
 
     def people(self, seed: int, number: int, count: int) -> Batch:
         """`count` people, the same for the same seed and number."""
@@ -84,7 +97,7 @@ class Recordings:
 
     def __init__(self, config: Config) -> None:
         self.folder, self.modalities = Path(config.training.data), config.model.modalities
-        self.ticks = round(config.training.session_seconds * config.rate)
+        self.ticks = config.ticks
         self.sessions = recordings.read(self.folder, "train", self.modalities)
         if config.training.early_stopping:  # fail now rather than after some rounds
             recordings.read(self.folder, "validation", self.modalities)
@@ -92,6 +105,8 @@ class Recordings:
     def batch(self, sessions: list[recordings.Session]) -> Batch:
         """Sessions in parallel; the ends of shorter ones are not available."""
         length = max(len(v) for session in sessions for v in session.values())
+        if len(sessions) * length * sum(m.dim for m in self.modalities) > recordings.MAX_NUMBERS:
+            raise UserError(f"{self.folder}: one session is much longer than others; divide it")
         x, available = {}, {}
         for m in self.modalities:
             values = torch.full((len(sessions), length, m.dim), torch.nan)
@@ -112,8 +127,9 @@ class Recordings:
         return self.batch(excerpts)
 
     def moments(self, seed: int) -> Batch:
-        """All training sessions."""
-        return self.batch(self.sessions)
+        """All training sessions, one after the other."""
+        joined = {m.name: np.concatenate([s[m.name] for s in self.sessions]) for m in self.modalities}
+        return self.batch([joined])
 
     def held_out(self, seed: int, people: People, groups: int = 1) -> Iterator[tuple[int, Batch]]:
         """The folder's held-out sessions, as one group."""

@@ -21,22 +21,22 @@ The latents are concatenated in one z: shared, then private in the configuration
 
 from collections.abc import Mapping
 
-import msgspec
 import torch
 from torch import Tensor, nn
 
+from .checked import Checked, Layers, OptionalSize, Size
 from .engagement import Prediction, linear_logit, predictive
 from .experts import kl_divergence, precision, product
 from .importance import log_normal
 from .likelihoods import mean, nll, width
 from .losses import Losses, masked_mean
 from .mlp import he_initialise, mlp
-from .modality import Modality, check_target
+from .modality import Modalities, check_target
 from .normalised import Normalised
 from .subsets import Subset
 
 
-class DMVAEConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="model", tag="dmvae"):
+class DMVAEConfig(Checked, frozen=True, tag_field="model", tag="dmvae"):
     """Sizes of a DMVAE.
 
     Attributes:
@@ -44,26 +44,23 @@ class DMVAEConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_f
         hidden: widths of the encoders' hidden layers; the decoders' are the same in reverse.
     """
 
-    modalities: tuple[Modality, ...]
-    private: tuple[int, ...]
-    shared: int = 16
-    hidden: tuple[int, ...] = (512, 256)
+    modalities: Modalities
+    private: tuple[OptionalSize, ...]
+    shared: Size = 16
+    hidden: Layers = (512, 256)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         names = [m.name for m in self.modalities]
-        if not names or len(set(names)) != len(names):
-            raise ValueError(f"modalities must be at least one and have different names, found {names}")
-        if len(self.private) != len(names) or min(self.private) < 0:
-            raise ValueError(
-                f"private must be {len(names)} numbers, none below 0, one per modality, found {self.private}"
-            )
+        if len(set(names)) != len(names):
+            raise ValueError(f"modalities must have different names, found {names}")
+        if len(self.private) != len(names):
+            raise ValueError(f"private must be {len(names)} numbers, one per modality, found {self.private}")
         if roles := {m.name: m.role for m in self.modalities if m.role == "context"}:
             raise ValueError(f"a dmvae's modalities must be observed, or one the target, found {roles}")
         check_target(self.modalities)
         if any(m.role == "target" and size for m, size in zip(self.modalities, self.private, strict=True)):
             raise ValueError("private must be 0 for the target, which is predicted from the shared latent")
-        if min(self.shared, *self.hidden, *(m.dim for m in self.modalities)) < 1:
-            raise ValueError("shared, hidden and every dim must be at least 1")
 
 
 class DMVAE(Normalised):
@@ -93,7 +90,7 @@ class DMVAE(Normalised):
         experts = {}
         for m in self.modalities:
             if m.name in x:
-                value = self.normalised(m.name, x[m.name], mask[m.name])
+                value = self.encoder_input(m.name, x[m.name], mask[m.name])
                 means, raw = self.encoder[m.name](value).chunk(2, -1)
                 experts[m.name] = means, precision(raw)
         return experts

@@ -10,6 +10,7 @@ from scipy.special import logit, xlogy
 from scipy.stats import norm
 from torch import Tensor
 
+from ..contracts.errors import UserError
 from .config import Config, Model
 from .data import GROUPS, Batch, Data, People, load_data
 from .dmvae import DMVAE
@@ -116,7 +117,11 @@ def bernoulli_nll(y: Array, mean: Array) -> Array:
 def target_scores(target: Modality, groups: Iterator[Group], predict: Predict) -> Scores:
     """Scores where the target is known: negative log-likelihood in nats; CCC, Pearson, RMSE and coverage of
     the 90 % interval, or AUC and RMSE for a binary target. With everything present, also the 99th percentile
-    of each modality's surprise."""
+    of each modality's surprise.
+
+    Raises:
+        UserError: the target is not known at any tick.
+    """
     truths: list[Array] = []
     predicted: dict[str, list[tuple[Array, ...]]] = {}
     surprises: dict[str, list[Array]] = {}
@@ -130,6 +135,8 @@ def target_scores(target: Modality, groups: Iterator[Group], predict: Predict) -
                 for name, nats in found.surprise.items():
                     surprises.setdefault(name, []).append(nats[~np.isnan(nats)])
     truth = np.concatenate(truths)
+    if not truth.size:
+        raise UserError(f"{target.name}: no held-out session has a value of it, so there is nothing to score")
     results = {}
     for pattern, parts in predicted.items():
         mean, low, high = (np.concatenate(part) for part in zip(*parts, strict=True))
@@ -147,7 +154,8 @@ def target_scores(target: Modality, groups: Iterator[Group], predict: Predict) -
             }
         results[pattern] = scores
     for name, found_nats in surprises.items():
-        results["all"][f"surprise99_{name}"] = float(np.quantile(np.concatenate(found_nats), 0.99))
+        if (nats := np.concatenate(found_nats)).size:
+            results["all"][f"surprise99_{name}"] = float(np.quantile(nats, 0.99))
     return results
 
 

@@ -19,10 +19,10 @@ because the filter's latents are independent of each other and the smoother's ar
 from collections.abc import Mapping
 from typing import NamedTuple
 
-import msgspec
 import torch
 from torch import Tensor, nn
 
+from .checked import Checked, Size
 from .dynamic_latent import Latent, ahead
 from .engagement import Prediction, linear_logit, predictive
 from .experts import kl_divergence, precision
@@ -33,9 +33,7 @@ from .mlp import mlp
 from .modality import Modality
 
 
-class ForwardFilterConfig(
-    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="model", tag="forward_filter"
-):
+class ForwardFilterConfig(Checked, frozen=True, tag_field="model", tag="forward_filter"):
     """Sizes of a forward filter and of the MDVAE that it is distilled from.
 
     Attributes:
@@ -43,11 +41,7 @@ class ForwardFilterConfig(
     """
 
     smoother: MDVAEConfig
-    hidden: int = 128
-
-    def __post_init__(self) -> None:
-        if self.hidden < 1:
-            raise ValueError(f"hidden must be at least 1, found {self.hidden}")
+    hidden: Size = 128
 
     @property
     def modalities(self) -> tuple[Modality, ...]:

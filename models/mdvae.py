@@ -23,41 +23,36 @@ To swap w between sequences, or interpolate the shared latent:
 
 from collections.abc import Mapping
 
-import msgspec
 import torch
 from torch import Tensor, nn
 
+from .checked import Checked, OptionalSize, Size
 from .dynamic_latent import DynamicLatent, Latent, ahead, backwards
 from .experts import kl_divergence, precision, product
 from .likelihoods import mean, nll, width
 from .losses import Losses, masked_mean
 from .mlp import mlp
-from .modality import Modality, check_target
+from .modality import Modalities, Modality, check_target
 from .normalised import Normalised
 
-CLIP = 10.0  # standard deviations; encoder inputs beyond it are clipped
 
-
-class MDVAEConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="model", tag="mdvae"):
+class MDVAEConfig(Checked, frozen=True, tag_field="model", tag="mdvae"):
     """Sizes of an MDVAE; a static or private size of 0 leaves those latents out."""
 
-    modalities: tuple[Modality, ...]
-    hidden: int = 128
-    static: int = 16
-    shared: int = 16
-    private: int = 8
+    modalities: Modalities
+    hidden: Size = 128
+    static: OptionalSize = 16
+    shared: Size = 16
+    private: OptionalSize = 8
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         names = [m.name for m in self.modalities]
-        if not names or len({*names, "w", "shared"}) != len(names) + 2:
+        if len({*names, "w", "shared"}) != len(names) + 2:
             raise ValueError(f"modalities must have different names, none of them w or shared, found {names}")
         if roles := {m.name: m.role for m in self.modalities if m.role == "context"}:
             raise ValueError(f"an mdvae's modalities must be observed, or one the target, found {roles}")
         check_target(self.modalities)
-        if min(self.hidden, self.shared, *(m.dim for m in self.modalities)) < 1:
-            raise ValueError("hidden, shared and every dim must be at least 1")
-        if min(self.static, self.private) < 0:
-            raise ValueError("static and private must be at least 0")
 
     def sizes(self) -> dict[str, int]:
         """Size by latent, in order: `w`, `shared`, then the private ones under their modality's name."""
@@ -86,7 +81,7 @@ class Inputs(Normalised):
             seen = mask.get(m.name, torch.zeros_like(some))
             values = x.get(m.name, torch.zeros(*some.shape, m.dim))
             flag = seen.unsqueeze(-1).to(values.dtype)
-            phi = self.phi[m.name](self.normalised(m.name, values, seen).clamp(-CLIP, CLIP))
+            phi = self.phi[m.name](self.encoder_input(m.name, values, seen))
             features[m.name], present[m.name] = torch.cat([phi * flag, flag], -1), seen
         return features, present
 

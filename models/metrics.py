@@ -8,11 +8,12 @@ Array = NDArray[np.floating]
 
 
 def concordance(truth: Array, estimate: Array) -> float:
-    """Lin's (1989) concordance correlation coefficient, over all elements."""
+    """Lin's (1989) concordance correlation coefficient, over all elements; NaN where both are the
+    same constant."""
     truth, estimate = truth.ravel().astype(np.float64), estimate.ravel().astype(np.float64)
     covariance = ((truth - truth.mean()) * (estimate - estimate.mean())).mean()
     spread = truth.var() + estimate.var() + (truth.mean() - estimate.mean()) ** 2
-    return float(2 * covariance / spread)
+    return float(2 * covariance / spread) if spread > 0 else float("nan")
 
 
 def pearson(truth: Array, estimate: Array) -> float:

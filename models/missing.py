@@ -4,23 +4,29 @@ Bursts follow Gilbert's (1960) two-state channel: a Markov chain that leaves eit
 probability per tick, so the lengths of bursts and gaps are geometric.
 """
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from .checked import Checked, Seconds, Share
 
-class Dropout(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+
+class Dropout(Checked, frozen=True):
     """Which observed modalities are hidden from the encoders in training.
 
     The first three are shares of sequences, per modality, with a sum of at most 1; the rest stay complete.
     """
 
-    absent: float = 0.2  # hidden from the first tick to the last
-    bursts: float = 0.3  # hidden in bursts
-    frames: float = 0.15  # hidden tick by tick
-    burst_seconds: float = 2.0  # mean length of a burst; gaps between bursts are twice as long
-    frame_share: float = 0.3  # share of ticks hidden in a `frames` sequence
-    target: float = 0.9  # share of sequences in which the target is hidden from its encoder
+    absent: Share = 0.2  # hidden from the first tick to the last
+    bursts: Share = 0.3  # hidden in bursts
+    frames: Share = 0.15  # hidden tick by tick
+    burst_seconds: Seconds = 2.0  # mean length of a burst; gaps between bursts are twice as long
+    frame_share: Share = 0.3  # share of ticks hidden in a `frames` sequence
+    target: Share = 0.9  # share of sequences in which the target is hidden from its encoder
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.absent + self.bursts + self.frames > 1 + 1e-9:
+            raise ValueError("absent, bursts and frames must have a sum of at most 1")
 
 
 def bursts(

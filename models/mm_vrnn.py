@@ -21,26 +21,25 @@ at once; only the recurrence runs tick by tick.
 from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple
 
-import msgspec
 import torch
 from torch import Tensor, nn
 
 from .binary import BinaryHead
+from .checked import Checked, Size, Weight
 from .dynamic_latent import ahead
 from .engagement import EngagementHead, Prediction
 from .experts import kl_divergence, precision, product
 from .likelihoods import mean, nll, width
 from .losses import Losses, masked_mean
-from .modality import Modality, Role
+from .modality import Modalities, Modality, Role
 from .normalised import Normalised
 
 Head = type[EngagementHead] | type[BinaryHead]
 HEADS: Final[dict[str, Head]] = {"logit_normal": EngagementHead, "bernoulli": BinaryHead}  # of targets
-CLIP = 10.0  # standard deviations; encoder inputs beyond it are clipped
 Values = Mapping[str, Tensor]  # by modality
 
 
-class MMVRNNConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="model", tag="mm_vrnn"):
+class MMVRNNConfig(Checked, frozen=True, tag_field="model", tag="mm_vrnn"):
     """Sizes of an MM-VRNN.
 
     Attributes:
@@ -50,16 +49,17 @@ class MMVRNNConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_
             al. 2016).
     """
 
-    modalities: tuple[Modality, ...]
-    hidden: int = 128
-    latent: int = 32
+    modalities: Modalities
+    hidden: Size = 128
+    latent: Size = 32
     fusion: Literal["experts", "zeros", "token"] = "experts"
-    free_nats: float = 0.0
+    free_nats: Weight = 0.0
 
     def of_role(self, *roles: Role) -> tuple[Modality, ...]:
         return tuple(m for m in self.modalities if m.role in roles)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         names = [m.name for m in self.modalities]
         if len(set(names)) != len(names):
             raise ValueError(f"modalities must have different names, found {names}")
@@ -70,10 +70,6 @@ class MMVRNNConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_
             raise ValueError(
                 f"the target must be 1 {' or '.join(HEADS)}, found {target.dim} {target.likelihood}"
             )
-        if self.free_nats < 0:
-            raise ValueError(f"free_nats must be at least 0, found {self.free_nats}")
-        if min(self.hidden, self.latent, *(m.dim for m in self.modalities)) < 1:
-            raise ValueError("hidden, latent and every dim must be at least 1")
 
 
 class Evidence(NamedTuple):
@@ -141,7 +137,7 @@ class MMVRNN(Normalised):
 
     def encode(self, name: str, x: Tensor, mask: Tensor) -> Tensor:
         """φ_m(x), `[…, H]`."""
-        features: Tensor = self.phi[name](self.normalised(name, x, mask).clamp(-CLIP, CLIP))
+        features: Tensor = self.phi[name](self.encoder_input(name, x, mask))
         return features
 
     def initial_state(self, batch: int) -> Tensor:

@@ -1,14 +1,22 @@
 """Modalities of a model, with their roles and likelihoods."""
 
-from typing import Literal
+from typing import Annotated, Final, Literal
 
-import msgspec
+from msgspec import Meta
+from torch import nn
+
+from .checked import Checked, Name, SchemaName, Size, Weight
 
 Role = Literal["observed", "target", "context"]
 Likelihood = Literal["normal", "laplace", "bernoulli", "categorical", "logit_normal"]
 
+_MODULES: Final = nn.ModuleDict()  # whose attributes cannot be names of modules
+# Other tensors of a bundle's graph.
+_TAKEN: Final = ("mask", "noise", "surprise", "z_mean", "z_std")
+_PREFIXES: Final = ("engagement_", "state_", "next_state_", "reconstruction_")
 
-class Modality(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+
+class Modality(Checked, frozen=True):
     """A named vector per tick.
 
     Attributes:
@@ -20,18 +28,26 @@ class Modality(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         schema: name of its feature schema, which a bundle declares.
     """
 
-    name: str
-    dim: int
+    name: Name
+    dim: Size
     role: Role = "observed"
     likelihood: Likelihood = "laplace"
-    weight: float = 1.0
+    weight: Weight = 1.0
     per_dimension: bool = False
-    schema: str | None = None
+    schema: SchemaName | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.name in _TAKEN or self.name.startswith(_PREFIXES) or hasattr(_MODULES, self.name):
+            raise ValueError(f"a modality cannot be called {self.name!r}: that name has another meaning")
 
     @property
     def factor(self) -> float:
         """λ."""
         return self.weight / self.dim if self.per_dimension else self.weight
+
+
+Modalities = Annotated[tuple[Modality, ...], Meta(min_length=1, max_length=64)]
 
 
 def check_target(modalities: tuple[Modality, ...]) -> None:

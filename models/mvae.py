@@ -20,22 +20,22 @@ z.
 
 from collections.abc import Mapping, Sequence
 
-import msgspec
 import torch
 from torch import Tensor, nn
 
+from .checked import Checked, Layers, Size, Weight
 from .engagement import Prediction, linear_logit, predictive
 from .experts import kl_divergence, precision, product
 from .importance import log_normal
 from .likelihoods import mean, nll, width
 from .losses import Losses, masked_mean
 from .mlp import he_initialise, mlp
-from .modality import Modality, check_target
+from .modality import Modalities, check_target
 from .normalised import Normalised
 from .subsets import Subset
 
 
-class MVAEConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="model", tag="mvae"):
+class MVAEConfig(Checked, frozen=True, tag_field="model", tag="mvae"):
     """Sizes of an MVAE.
 
     Attributes:
@@ -45,25 +45,20 @@ class MVAEConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fi
             al. 2016).
     """
 
-    modalities: tuple[Modality, ...]
-    hidden: tuple[int, ...] = (512, 256)
-    latent: int = 64
-    cross: float = 0.0
-    free_nats: float = 0.0
+    modalities: Modalities
+    hidden: Layers = (512, 256)
+    latent: Size = 64
+    cross: Weight = 0.0
+    free_nats: Weight = 0.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         names = [m.name for m in self.modalities]
-        if not names or len(set(names)) != len(names):
-            raise ValueError(f"modalities must be at least one and have different names, found {names}")
-        if min(self.latent, *self.hidden, *(m.dim for m in self.modalities)) < 1:
-            raise ValueError("latent, hidden and every dim must be at least 1")
+        if len(set(names)) != len(names):
+            raise ValueError(f"modalities must have different names, found {names}")
         if roles := {m.name: m.role for m in self.modalities if m.role == "context"}:
             raise ValueError(f"an mvae's modalities must be observed, or one the target, found {roles}")
         check_target(self.modalities)
-        if self.cross < 0:
-            raise ValueError(f"cross must be at least 0, found {self.cross}")
-        if self.free_nats < 0:
-            raise ValueError(f"free_nats must be at least 0, found {self.free_nats}")
 
 
 class MVAE(Normalised):
@@ -98,7 +93,7 @@ class MVAE(Normalised):
     ) -> tuple[Subset, Tensor, Tensor, Tensor]:
         """Experts of the given modalities: names, means and precisions `[B, M, Z]`, presence `[B, M]`."""
         names = tuple(m.name for m in self.modalities if m.name in x)
-        raw = [self.encoder[name](self.normalised(name, x[name], mask[name])) for name in names]
+        raw = [self.encoder[name](self.encoder_input(name, x[name], mask[name])) for name in names]
         means, precisions = torch.stack(raw, 1).chunk(2, -1)  # [B, M, 2 Z]
         return names, means, precision(precisions), torch.stack([mask[name] for name in names], 1)
 

@@ -1,10 +1,14 @@
 """Normalisation of modalities by mean and standard deviation, stored with the weights."""
 
+from typing import Final
+
 import torch
 from torch import Tensor, nn
 
 from .likelihoods import LOCATION_SCALE
 from .modality import Modality
+
+CLIP: Final = 10.0  # standard deviations; encoders' inputs beyond it are clipped
 
 
 class Normalised(nn.Module):
@@ -32,6 +36,10 @@ class Normalised(nn.Module):
         """x `[…, D]` normalised, 0 where masked; mask bool `[…]`."""
         center, scale = self.moments(name)
         return (torch.where(mask.unsqueeze(-1), x, center) - center) / scale
+
+    def encoder_input(self, name: str, x: Tensor, mask: Tensor) -> Tensor:
+        """The same for an encoder, which sees no outliers beyond `CLIP`: its outputs stay finite."""
+        return self.normalised(name, x, mask).clamp(-CLIP, CLIP)
 
     def in_raw_units(self, modality: Modality, x: Tensor) -> Tensor:
         """A decoder's mean `[…, D]` in raw units; modalities without location and scale are unchanged."""

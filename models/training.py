@@ -4,13 +4,14 @@ Everything random in a round follows from (seed, round): a run repeats bit for b
 number of threads, and a run resumed from its checkpoint ends in the same weights as an uninterrupted one.
 """
 
+import contextlib
 import importlib.metadata
 import json
 import math
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Annotated, Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -19,8 +20,10 @@ from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from ..contracts.errors import UserError
+from ..contracts.errors import UserError, one_line
 from ..contracts.files import write_atomically
+from ..contracts.regular import open_regular
+from .checked import Seed
 from .config import Config, Model, build, load_config
 from .data import Batch, load_data
 from .forward_filter import ForwardFilter, ForwardFilterConfig
@@ -29,6 +32,7 @@ from .mdvae import MDVAE
 from .missing import modality_dropout
 from .objective import Cost, initial_state, objective
 
+MAX_BYTES: Final = 2**28  # of a file in a run's folder; a checkpoint has three numbers a parameter
 SCALE_FLOOR: Final = 0.01  # raw units; an almost constant dimension must not be amplified
 
 
@@ -46,7 +50,7 @@ def fit_normalisation(model: Model, config: Config, batch: Batch) -> None:
         if modality.likelihood not in LOCATION_SCALE:
             continue
         values = batch.x[modality.name][batch.available[modality.name]]
-        if len(values):
+        if len(values) > 1:
             model.normalise(modality.name, values.mean(0), values.std(0).clamp(min=SCALE_FLOOR))
 
 
@@ -74,8 +78,9 @@ class Trainer:
         smoother: for a forward filter: a trained MDVAE with its `smoother` configuration.
 
     Raises:
-        UserError: the folder contains a run of another configuration or seed, or is damaged; a forward filter
-            without a smoother.
+        UserError: the folder contains a run of another configuration or seed, is damaged or cannot be
+            written; the data are missing or invalid; the model is too large; a forward filter without a
+            smoother.
     """
 
     def __init__(self, config: Config, seed: int, folder: Path, smoother: MDVAE | None = None) -> None:
@@ -83,18 +88,18 @@ class Trainer:
             raise UserError(f"{config.name}: a forward filter learns from a trained MDVAE: use enrapt distil")
         self.config, self.seed, self.folder = config, seed, folder
         self.data = load_data(config)  # may fail, so before the folder is created
-        described = {"seed": seed, "config": json.loads(msgspec.json.encode(config))}
+        torch.manual_seed(seed)
+        self.model = build(config.model)
         if (folder / "config.json").exists():
-            if _described(folder) != described:
+            if (run_seed(folder), load_config(folder / "config.json")) != (seed, config):
                 raise UserError(
                     f"{folder}: contains a run of another configuration or seed; give another folder"
                 )
         else:
-            folder.mkdir(parents=True, exist_ok=True)
+            with _written(folder):
+                folder.mkdir(parents=True, exist_ok=True)
             _write_json({"seed": seed, "versions": versions()}, folder / "run.json")
-            _write_json(described["config"], folder / "config.json")
-        torch.manual_seed(seed)
-        self.model = build(config.model)
+            _write_json(json.loads(msgspec.json.encode(config)), folder / "config.json")
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=0.0, betas=(0.9, 0.99))
         self.round = 0
         self.skipped = 0
@@ -109,22 +114,32 @@ class Trainer:
             fit_normalisation(self.model, config, self.data.moments(seed))
 
     def run(self, progress: Callable[[Progress], None]) -> None:
-        """Train to the last round, or until early stopping, with a checkpoint after each round."""
+        """Train to the last round, or until early stopping, with a checkpoint after each round.
+
+        Raises:
+            UserError: a loss is not finite, after which no checkpoint is written; a file cannot be written.
+        """
         log = self.folder / "metrics.jsonl"
         # A run killed between writing its metrics and its checkpoint repeats that round.
-        done = log.read_text().splitlines()[: self.round] if log.exists() else []
-        log.write_text("".join(line + "\n" for line in done))
+        done = _content(log).splitlines()[: self.round] if log.exists() else []
+        write_atomically(log, b"".join(line + b"\n" for line in done))
         stopping = self.config.training.early_stopping
         while self.round < self.config.training.rounds and not self.stopped():
             metrics = self.train_round()
-            self.round += 1
-            if stopping and self.round % stopping.every == 0:
+            if stopping and (self.round + 1) % stopping.every == 0:
                 metrics["validation"] = self.validate()
+            if not all(map(math.isfinite, metrics.values())) or not _finite(self.model.state_dict()):
+                raise UserError(
+                    f"{self.folder}: round {self.round + 1}: the loss is not finite, so the round is not "
+                    "kept; lower learning_rate or clip, or look for extreme values in the data"
+                )
+            self.round += 1
+            if "validation" in metrics:
                 self.waited += 1
                 if metrics["validation"] < self.best:
                     self.best, self.waited = metrics["validation"], 0
                     save_model(self.model, self.folder / "best.safetensors")
-            with log.open("a") as file:
+            with _written(log), log.open("a") as file:
                 file.write(json.dumps({"round": self.round} | metrics) + "\n")
             self._save()
             progress(Progress(self.round, self.config.training.rounds, metrics))
@@ -207,9 +222,14 @@ class Trainer:
             prefix = f"optimizer.{name}."
             state = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
             if state:
+                if {k: _described(v) for k, v in state.items()} != _adam(parameter) or not _finite(state):
+                    raise UserError(f"{path}: damaged optimiser state of {name}; delete it to start again")
                 self.optimizer.state[parameter] = state
-        self.round, self.skipped = int(described["round"]), int(described["skipped"])
-        self.waited, self.best = int(described["waited"]), float(described["best"])
+        try:
+            counts = msgspec.convert(described, _Counts, strict=False)
+        except msgspec.ValidationError as error:
+            raise UserError(f"{path}: damaged ({error}); delete it to start again") from None
+        self.round, self.skipped, self.waited, self.best = msgspec.structs.astuple(counts)
 
 
 def learning_rate(round_: int, peak: float, warmup: int, rounds: int) -> float:
@@ -251,31 +271,82 @@ def load_model(folder: Path) -> tuple[Config, Model]:
 
 
 def run_seed(folder: Path) -> int:
-    """The seed that a run was started with."""
-    seed: int = json.loads((folder / "run.json").read_text())["seed"]
-    return seed
+    """The seed that a run was started with.
+
+    Raises:
+        UserError: the folder's `run.json` is missing or damaged.
+    """
+    path = folder / "run.json"
+    try:
+        return msgspec.json.decode(_content(path), type=_Run).seed
+    except (ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
+        raise UserError(f"{path}: damaged ({one_line(error)}); train again in another folder") from None
 
 
 def load_weights(model: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
     """Load the weights into a model.
 
     Raises:
-        UserError: a tensor is missing, unexpected, or of another shape.
+        UserError: a tensor is missing, unexpected, of another shape or type, or not finite.
     """
-    expected = {k: tuple(v.shape) for k, v in model.state_dict().items()}
-    found = {k: tuple(v.shape) for k, v in tensors.items()}
+    expected = {k: _described(v) for k, v in model.state_dict().items()}
+    found = {k: _described(v) for k, v in tensors.items()}
     for name in sorted(expected.keys() | found.keys()):
         if expected.get(name) != found.get(name):
             raise UserError(
                 f"{path}: weights of another model: {name} is {found.get(name, 'missing')}, "
                 f"expected {expected.get(name, 'none')}"
             )
+    if not _finite(tensors):
+        raise UserError(f"{path}: weights are NaN or infinite; train again in another folder")
     model.load_state_dict(dict(tensors))
 
 
-def _described(folder: Path) -> dict[str, Any]:
-    """Seed and configuration of a folder's run."""
-    return {"seed": run_seed(folder), "config": json.loads((folder / "config.json").read_text())}
+def _described(tensor: Tensor) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"
+
+
+def _finite(tensors: Mapping[str, Tensor]) -> bool:
+    return all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values())
+
+
+def _adam(parameter: nn.Parameter) -> dict[str, str]:
+    """An optimiser's state of a parameter, described."""
+    return {"step": "float32 []"} | dict.fromkeys(("exp_avg", "exp_avg_sq"), _described(parameter))
+
+
+class _Run(msgspec.Struct):
+    seed: Seed
+
+
+class _Counts(msgspec.Struct):
+    """Of a checkpoint."""
+
+    round: Annotated[int, msgspec.Meta(ge=0)]
+    skipped: Annotated[int, msgspec.Meta(ge=0)]
+    waited: Annotated[int, msgspec.Meta(ge=0)]
+    best: Annotated[float, msgspec.Meta(ge=-1e300)]  # not NaN
+
+
+@contextlib.contextmanager
+def _written(path: Path) -> Iterator[None]:
+    """Raises UserError for an OSError."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror}); give another folder") from None
+
+
+def _content(path: Path) -> bytes:
+    """Of a regular file that is not larger than a run's can be."""
+    try:
+        with open_regular(path) as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); train again in another folder") from None
+    if len(data) > MAX_BYTES:
+        raise UserError(f"{path}: larger than {MAX_BYTES >> 20} MiB, so not of a run")
+    return data
 
 
 def _write_json(content: object, path: Path) -> None:
@@ -288,7 +359,13 @@ def _write(tensors: dict[str, Tensor], path: Path, described: dict[str, str]) ->
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
+        with open_regular(path) as file:
+            if file.seek(0, 2) > MAX_BYTES:
+                raise UserError(f"{path}: larger than {MAX_BYTES >> 20} MiB, so not of a run")
         with safe_open(path, "pt") as file:
             return {k: file.get_tensor(k) for k in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except UserError:
+        raise
     except Exception as error:  # the library's own error derives directly from Exception
-        raise UserError(f"{path}: cannot be read ({error}); delete it to start again") from None
+        reason = one_line(error)
+        raise UserError(f"{path}: cannot be read ({reason}); delete it to start again") from None

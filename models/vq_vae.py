@@ -29,17 +29,17 @@ vectors are quantised:
 
 from math import prod
 
-import msgspec
 import torch
 from torch import Tensor, nn
 
+from .checked import Checked, Size
 from .losses import Losses
 
 COMMITMENT = 0.25  # the paper's β
 STRIDE = 8  # of the three layers together: values along an axis per position
 
 
-class VQVAEConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="model", tag="vq_vae"):
+class VQVAEConfig(Checked, frozen=True, tag_field="model", tag="vq_vae"):
     """Sizes of a VQ-VAE.
 
     Attributes:
@@ -49,16 +49,17 @@ class VQVAEConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_f
         hidden: channels of the networks; the outermost layer has half of them.
     """
 
-    shape: tuple[int, ...]
-    codes: int = 256
-    size: int = 8
-    hidden: int = 64
+    shape: tuple[Size, ...]
+    codes: Size = 256
+    size: Size = 8
+    hidden: Size = 64
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if len(self.shape) not in (1, 2) or any(n < STRIDE or n % STRIDE for n in self.shape):
             raise ValueError(f"shape must be one or two multiples of {STRIDE}, found {self.shape}")
-        if self.codes < 1 or self.size < 1 or self.hidden < 2:
-            raise ValueError("codes and size must be at least 1, hidden at least 2")
+        if self.hidden < 2:
+            raise ValueError("hidden must be at least 2")
 
 
 class Codebook(nn.Module):

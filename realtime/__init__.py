@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from .run import Run as Run
     from .session import LiveSession as LiveSession
     from .sources.camera_face import CameraFace as CameraFace
+    from .sources.limits import Limits as Limits
     from .sources.live import LiveSource as LiveSource
     from .sources.lsl import LslStream as LslStream
     from .sources.media import MediaSource as MediaSource
@@ -26,6 +27,7 @@ _MODULES: Final = {
     "MicrophoneAudio": "sources.microphone",
     "LslStream": "sources.lsl",
     "Pushed": "sources.pushed",
+    "Limits": "sources.limits",
     "MediaSource": "sources.media",
     "SessionSource": "sources.session",
     "XdfSource": "sources.xdf",

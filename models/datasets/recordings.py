@@ -4,20 +4,22 @@
 
 A file is one session with an array `[T, D]` per modality, one row per tick at the configuration's rate. A row
 of NaN is missing; a modality that a file does not have is missing throughout; all other values must be
-finite. A person must appear in one folder only, or the scores are too high.
+finite, and not beyond ±10⁹. A person must appear in one folder only, or the scores are too high.
 """
 
 from pathlib import Path
-from typing import Final
-from zipfile import BadZipFile
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...contracts.errors import UserError
 from ..modality import Modality
+from .npz import read_arrays
 
 PARTS: Final = ("train", "validation", "test")
+LARGEST: Final = 1e9  # of a value; no unit needs more
+MAX_NUMBERS: Final = 2**30  # in a part: 4 GiB
 
 Session = dict[str, NDArray[np.float32]]  # `[T, D]` by modality, NaN where missing
 
@@ -31,7 +33,13 @@ def read(folder: Path, part: str, modalities: tuple[Modality, ...]) -> list[Sess
     paths = sorted((folder / part).glob("*.npz"))
     if not paths:
         raise UserError(f"{folder / part}: no sessions; give .npz files, one per session")
-    return [read_session(path, modalities) for path in paths]
+    sessions, numbers = [], 0
+    for path in paths:
+        sessions.append(read_session(path, modalities))
+        numbers += sum(values.size for values in sessions[-1].values())
+        if numbers > MAX_NUMBERS:
+            raise UserError(f"{folder / part}: more than {MAX_NUMBERS:.0e} numbers; give fewer sessions")
+    return sessions
 
 
 def read_session(path: Path, modalities: tuple[Modality, ...]) -> Session:
@@ -40,36 +48,39 @@ def read_session(path: Path, modalities: tuple[Modality, ...]) -> Session:
     Raises:
         UserError: as `read`.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, BadZipFile) as error:
-        raise UserError(f"{path}: cannot be read as .npz ({error})") from None
     names = [m.name for m in modalities]
-    if wrong := sorted(arrays.keys() - set(names)):
-        raise UserError(f"{path}: {', '.join(wrong)}: no such modality, expected {', '.join(names)}")
+    arrays = read_arrays(path, names)
     if not arrays:
         raise UserError(f"{path}: empty; expected one or more of {', '.join(names)}")
-    length = len(next(iter(arrays.values())))
+    first = next(iter(arrays.values()))
+    length = max(len(first), 1) if first.ndim else 1
     session = {}
     for m in modalities:
-        values = arrays.get(m.name, np.full((length, m.dim), np.nan))
-        if values.shape != (length, m.dim) or length == 0:
-            raise UserError(f"{path}: {m.name}: expected {max(length, 1)} × {m.dim}, found {values.shape}")
-        if values.dtype.kind not in "biuf":
-            raise UserError(f"{path}: {m.name}: expected numbers, found {values.dtype}")
-        values = values.astype(np.float32)
-        missing = np.isnan(values)
-        partly = missing.any(1) & ~missing.all(1)
-        if partly.any() or np.isinf(values).any():
-            tick = int(np.argmax(partly | np.isinf(values).any(1)))
-            raise UserError(f"{path}: {m.name}: tick {tick} is neither finite nor all NaN (missing)")
-        if m.likelihood in ("logit_normal", "bernoulli", "categorical") and (
-            np.nanmin(values, initial=0) < 0 or np.nanmax(values, initial=1) > 1
-        ):
-            raise UserError(
-                f"{path}: {m.name}: expected values from 0 to 1 ({m.likelihood}), found "
-                f"{np.nanmin(values):g} to {np.nanmax(values):g}"
-            )
-        session[m.name] = values
+        if m.name not in arrays:
+            session[m.name] = np.full((length, m.dim), np.nan, np.float32)
+            continue
+        array = arrays.pop(m.name)
+        if array.shape != (length, m.dim):
+            raise UserError(f"{path}: {m.name}: expected {length} × {m.dim}, found {array.shape}")
+        session[m.name] = _values(array, m, path)
     return session
+
+
+def _values(array: NDArray[Any], m: Modality, path: Path) -> NDArray[np.float32]:
+    """The array of a modality, checked."""
+    with np.errstate(over="ignore"):
+        values = array.astype(np.float32)
+    missing = np.isnan(values)
+    wrong = missing.any(1) & ~missing.all(1) | np.isinf(values).any(1)
+    if wrong.any():
+        tick = int(np.argmax(wrong))
+        raise UserError(f"{path}: {m.name}: tick {tick} is neither finite nor all NaN (missing)")
+    lowest, highest = float(np.nanmin(values, initial=0)), float(np.nanmax(values, initial=0))
+    if max(-lowest, highest) > LARGEST:
+        raise UserError(f"{path}: {m.name}: values of {lowest:g} to {highest:g}, beyond ±{LARGEST:g}")
+    shares = m.likelihood in ("logit_normal", "bernoulli", "categorical")
+    if shares and not 0 <= lowest <= highest <= 1:
+        raise UserError(
+            f"{path}: {m.name}: expected values from 0 to 1 ({m.likelihood}), found {lowest:g} to {highest:g}"
+        )
+    return values

@@ -1,5 +1,6 @@
 """Steps a bundle, a tick a call, and carries its recurrent state."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -7,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...bundle.bundle import Bundle
+from ...bundle.interface import LARGEST, wrong_estimate
 from ...bundle.metadata import ESTIMATES
 from ...bundle.runtime import ort
-from ...contracts.errors import UserError
+from ...contracts.errors import UserError, one_line
 from .state import State
 
 Values = Mapping[str, NDArray[np.float32] | None]  # raw features `[dim]` by modality; None where missing
@@ -54,6 +56,7 @@ class Engine:
             raise UserError(f"{bundle.path}: its graph is a {graph!r} one; give a bundle with a 'step'")
         if streams < 1:
             raise ValueError(f"an engine needs at least one stream, not {streams}")
+        self._name = str(bundle.path)
         self.rate = metadata.rate
         self.inputs = tuple(m.name for m in metadata.inputs)
         self._sha256 = metadata.sha256
@@ -83,11 +86,12 @@ class Engine:
         return binding
 
     def step(self, values: Values) -> Step:
-        """Advance the only stream by one tick.
+        """Advance the only stream by one tick. Values beyond ±`LARGEST` are clipped.
 
         Raises:
             ValueError: there are several streams, a modality that the bundle does not know, or a vector of
                 another size; nothing has changed then.
+            UserError: the bundle's graph fails, or gives what cannot be an estimate.
         """
         if len(self._mask) > 1:
             raise ValueError(f"this engine has {len(self._mask)} streams; use step_streams")
@@ -107,13 +111,17 @@ class Engine:
 
         Raises:
             ValueError: as in `step`, or not one entry a stream; nothing has changed then.
+            UserError: as in `step`.
         """
         if len(streams) != len(self._mask):
             raise ValueError(f"{len(streams)} entries for {len(self._mask)} streams")
         out = [row for row, values in enumerate(streams) if values is None]
         for row, values in enumerate(streams):
             self._put(row, values or {})
-        self._session.run_with_iobinding(self._bindings[self._parity])
+        try:
+            self._session.run_with_iobinding(self._bindings[self._parity])
+        except Exception as error:  # ONNX Runtime's exceptions derive directly from Exception
+            raise UserError(f"{self._name}: its graph has failed ({one_line(error)})") from None
         self._parity ^= 1
         if out:
             now, before = self._states[self._parity], self._states[self._parity ^ 1]
@@ -131,13 +139,18 @@ class Engine:
             if value is not None:
                 if value.shape != (buffer := self._values[name][row]).shape:
                     raise ValueError(f"{name} has shape {value.shape}, expected {buffer.shape}")
-                buffer[:] = value
+                np.clip(value, -LARGEST, LARGEST, out=buffer)
 
     def _step(self, row: int) -> Step:
         """Read a stream's step from the buffers."""
         mean, std, low, high = (e.item(row) for e in self._estimates)
         columns = zip(self.inputs, self._mask[row].tolist(), self._surprise[row].tolist(), strict=True)
         surprise = {name: nats if present else None for name, present, nats in columns}
+        wrong = wrong_estimate(mean, std, low, high)
+        if not wrong and not all(nats is None or math.isfinite(nats) for nats in surprise.values()):
+            wrong = "'surprise' is NaN or infinite"
+        if wrong:
+            raise UserError(f"{self._name}: {wrong}; train or export the bundle again")
         return Step(mean, std, low, high, surprise)
 
     def reset(self, stream: int | None = None) -> None:

@@ -11,7 +11,7 @@ from typing import Final
 
 from ...contracts.addresses import without_password
 from ...contracts.errors import UserError
-from ..store.regular import open_regular
+from ...contracts.regular import open_regular
 
 TOKEN: Final = "ENRAPT_TOKEN"
 _TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/=-]{16,512}")  # RFC 6750, section 2.1

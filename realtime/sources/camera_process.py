@@ -36,6 +36,12 @@ _MS: Final = 1_000_000  # ns
 _JPEG: Final = b"\xff\xd8"  # its first bytes
 # FFmpeg buffers pictures for smooth playback; here low delay matters more.
 _LIVE: Final = "fflags;nobuffer|flags;low_delay|rtsp_flags;prefer_tcp"
+# Streams of one server: playlists (HLS, DASH), lists of files and SDP lead to other servers, or to files.
+_ALLOWED: Final = (
+    "protocol_whitelist;http,https,httpproxy,tcp,tls,udp,rtp,srtp|"
+    "format_whitelist;rtsp,mpjpeg,mjpeg,jpeg_pipe,mpegts,mpeg,flv,matroska,mov,asf,ogg,nut,ivf,"
+    "h261,h263,h264,hevc,vvc,m4v,mpegvideo,vc1,av1,obu"
+)
 
 
 class Captured(NamedTuple):
@@ -115,7 +121,9 @@ def originating(stamp: int, grabbed: int, last: int = -1) -> int:
 
 
 def _opened_address(cv2: Any, address: int | str) -> Any:
-    os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", _LIVE)
+    # Of an option that is given twice, the last counts.
+    wanted = os.environ.get("OPENCV_FFMPEG_CAPTURE_OPTIONS") or _LIVE
+    os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = f"{wanted}|{_ALLOWED}"
     options = {
         cv2.CAP_PROP_OPEN_TIMEOUT_MSEC: round(OPEN * 1000),
         cv2.CAP_PROP_READ_TIMEOUT_MSEC: round(_READ * 1000),

@@ -11,6 +11,7 @@ from av.stream import Stream
 
 from ...contracts.errors import UserError
 from ..streams.samples import SECOND
+from .limits import LIMITS, Limits
 
 # Recordings. FFmpeg's other formats list files or addresses, are devices, or read whatever they are given.
 _FORMATS: Final = (
@@ -31,8 +32,8 @@ _HEADERS: Final = {
 }
 
 
-def open_container(path: Path, begin: int = 0) -> InputContainer:
-    """Open a file, or the part of it from byte `begin` on.
+def open_container(path: Path, begin: int = 0, limits: Limits = LIMITS) -> InputContainer:
+    """Open a file, or the part of it from byte `begin` on; it is looked at up to `limits.max_probe`.
 
     Raises:
         UserError: it cannot be read.
@@ -52,6 +53,7 @@ def open_container(path: Path, begin: int = 0) -> InputContainer:
         name = f"subfile,,start,{begin},end,0,,:{path}" if begin else f"file:{path}"
         options = {
             "analyzeduration": str(_LOOK),
+            "probesize": str(max(limits.max_probe, 32)),  # FFmpeg's least
             "format_whitelist": _FORMATS,
             "protocol_whitelist": "file,subfile",
         }
@@ -66,6 +68,13 @@ def open_container(path: Path, begin: int = 0) -> InputContainer:
         container.close()
         raise UserError(f"{path}: this is text, not a recording; give another file")
     return container
+
+
+def beyond_probe(path: Path, limits: Limits) -> str:
+    """What to add to a message that no track was found, if the file was not looked at to its end."""
+    if path.stat().st_size <= limits.max_probe:
+        return ""
+    return f" up to byte {limits.max_probe}; a larger --max-probe looks further"
 
 
 def next_part(path: Path, container: InputContainer, after: int) -> int | None:

@@ -11,13 +11,14 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation
 from numpy.typing import NDArray
 
+from .limits import LIMITS
 from .upright import matrix_of, upright
 
 # The default conversion differs by up to 2 of 255 in most pixels between x86 and ARM. This one takes 0.3 ms
 # more for 640×480, and is the same on every machine.
 _EXACT: Final = Interpolation.BILINEAR | Interpolation.ACCURATE_RND
 MAX_ASPECT: Final = 8
-MAX_PIXELS: Final = 4096 * 4096  # of a picture: a decoder may keep 16 of them
+_MAX_PIXELS: Final = LIMITS.max_pixels
 
 # For JPEG: an error where a picture ends early or cannot be decoded. Otherwise FFmpeg gives
 # the rest in grey. A missing end marker, or bytes too many, are no errors.
@@ -37,7 +38,7 @@ def image_of(frame: VideoFrame, aspect: Fraction | None = None, jpeg: bytes = b"
         stretch = float(aspect)
         width, height = round(width * max(stretch, 1.0)), round(height / min(stretch, 1.0))
         if (
-            smaller := math.sqrt(MAX_PIXELS / (width * height))
+            smaller := math.sqrt(_MAX_PIXELS / (width * height))
         ) < 1 and width * height > frame.width * frame.height:
             width, height = max(1, round(width * smaller)), max(1, round(height * smaller))
     # One thread: by default there is one a core, and on a busy machine they wait for each other.
@@ -53,7 +54,7 @@ def decode_jpeg(data: bytes) -> NDArray[np.uint8] | None:
     one that was cut off or is damaged: part of a picture is no picture of the face."""
     decoder = av.CodecContext.create("mjpeg", "r")
     decoder.thread_count = 1
-    decoder.options = WHOLE | {"max_pixels": str(MAX_PIXELS)}
+    decoder.options = WHOLE | {"max_pixels": str(_MAX_PIXELS)}
     try:
         frames = decoder.decode(av.Packet(data.rstrip(b"\0")))  # padding would continue the picture
     except av.error.FFmpegError:

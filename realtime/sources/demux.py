@@ -15,15 +15,18 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from ..features.resampling import RATE
+from ..store.muxer import RECORDER, jpeg_size
 from ..streams.axis import MAX_GAP
 from ..streams.samples import SECOND, Frame, Sound
-from .container import end_of, to_ns
-from .decoded import MAX_PIXELS, image_of
+from .container import beyond_probe, end_of, to_ns
+from .decoded import image_of
 from .findings import Findings
+from .limits import LIMITS, Limits
 from .packets import PREROLL, Packets, shift_of
 from .picture_times import PictureTimes
 from .source import SourceFailure
-from .track_sound import MAX_CHANNELS, MAX_RATE, MIN_RATE, TrackSound
+from .track_sound import MIN_RATE, TrackSound
+from .tracks import unrecognised
 
 # Formats whose header declares the file's length. Of others, FFmpeg gives what it sees, or an estimate.
 _DECLARING: Final = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "flv", "flac"}
@@ -54,7 +57,7 @@ class Part:
         origin: ns on the file's own axis; the recording's time 0.
         start, end: ns; `end` is `alignment.END` for that of the file.
         max_gap: ns; see `streams.axis`.
-        max_pixels: see `Recording`.
+        limits: see `Recording`.
         strict: end at the first damage.
         channel: of the sound, from 1; None for a mix.
     """
@@ -64,7 +67,7 @@ class Part:
     start: int
     end: int
     max_gap: int = MAX_GAP
-    max_pixels: int = MAX_PIXELS
+    limits: Limits = LIMITS
     strict: bool = False
     channel: int | None = None
 
@@ -74,7 +77,7 @@ class Pass:
 
     def __init__(self, path: Path, part: Part, found: Findings) -> None:
         self._part, self._found = part, found
-        self._packets = Packets(path, part.streams, part.origin, part.start, part.max_gap, part.max_pixels)
+        self._packets = Packets(path, part.streams, part.origin, part.start, part.max_gap, part.limits)
         self._streams = self._packets.streams
         self._times: dict[int, PictureTimes] = {}
         for stream in self._streams:
@@ -88,6 +91,8 @@ class Pass:
         self._over: set[int] = set()  # streams that have reached the end
         self._position = part.start  # the end of what was yielded
         self._newest: int | None = None  # the time of the last picture
+        self._refused: dict[str, None] = {}  # lines on what exceeds a limit, in this order
+        self._path = path
         self._lasts = 0  # ns; what was decoded from the last packet of sound
 
     def __iter__(self) -> Iterator[Frame | Sound]:
@@ -123,6 +128,8 @@ class Pass:
         except av.error.FFmpegError:
             if packet.size:
                 self._damaged(stream, time, end)
+            if stream.codec_context.name == "mjpeg":
+                self._refused |= dict.fromkeys(self._part.limits.of_picture(*jpeg_size(bytes(packet))))
             return
         jpeg = bytes(packet) if stream.codec_context.name == "mjpeg" else b""
         yield from self._convert(frames, stream, jpeg)
@@ -153,6 +160,8 @@ class Pass:
             time = self._time(frame.pts, stream, frame)
             if isinstance(frame, VideoFrame):
                 decoded = self._time(frame.dts, stream, frame)
+                if time is not None and decoded is not None and abs(decoded - time) > self._part.max_gap:
+                    decoded = None  # it is that of another packet, behind a gap
                 lasts = to_ns(frame.duration or 0, stream.time_base)
                 at = self._times[stream.index].next(time, decoded, lasts)
                 yield from self._picture(frame, at, stream, jpeg)
@@ -185,7 +194,9 @@ class Pass:
     def _heard(self, frame: AudioFrame, time: int | None, index: int) -> Iterator[Sound]:
         lasts = self._lasts = frame.samples * SECOND // frame.sample_rate
         self._good[index] = (self._good.get(index, 0) if time is None else time) + lasts
-        if not (MIN_RATE <= frame.sample_rate <= MAX_RATE and len(frame.layout.channels) <= MAX_CHANNELS):
+        refused = list(self._part.limits.of_sound(len(frame.layout.channels), frame.sample_rate))
+        self._refused |= dict.fromkeys(refused)
+        if refused or frame.sample_rate < MIN_RATE:
             self._found.damaged("sound", self._position if time is None else time)
             self._found.sound["damaged"] += lasts * RATE // SECOND
             return
@@ -216,9 +227,14 @@ class Pass:
         found.segments = axis.segments if len(axis.segments) > 1 else []
         for time in self._packets.unreadable:
             found.damaged("data between packets", time)
-        found.notes += found.described_damage()
+        found.notes += [*found.described_damage(), *self._refused]
         if self._packets.late_track:
-            found.notes.append("a track that begins more than a minute after the others was not read")
+            most = self._part.limits.max_probe
+            where = f"more than a minute after the others, or after {most} bytes (--max-probe)"
+            found.notes.append(f"a track that begins {where}, was not read")
+        for kind in unrecognised(self._packets.container):
+            beyond = beyond_probe(self._path, self._part.limits)
+            found.notes.append(f"a track of {kind} is not read: it could not be recognised{beyond}")
         if axis.outliers:
             found.notes.append(f"the times of {axis.outliers} packets are far from all others: not used")
         if any(times.counting for times in self._times.values()):
@@ -237,6 +253,9 @@ class Pass:
         if self._bad.keys() - self._good.keys():
             return True
         if any(end > self._good[index] + _WELL_BEFORE for index, end in self._bad.items()):
+            return True
+        container, (tag, recorder) = self._packets.container, RECORDER
+        if container.metadata.get(tag) == recorder and container.duration is None:
             return True
         unreadable = self._packets.unreadable
         return self._ends_early(bool(unreadable) and unreadable[-1] >= self._packets.axis.reached)

@@ -15,7 +15,7 @@ _MEDIA: Final = {
         "end",
         "realtime",
         "max_gap",
-        "max_pixels",
+        "limits",
         "strict",
         "video_track",
         "audio_track",
@@ -51,6 +51,7 @@ def open_source(path: Path, *, faces: FaceOptions = FOLLOW_LARGEST, **options: A
         opened = partial(MediaSource, faces=faces)
         kind, possible = "a recording", _MEDIA
     if unknown := sorted(options.keys() - possible):
-        named = ", ".join(name.replace("_", "-") for name in unknown)
+        names = {"limits": "limits (--max-pixels and the like)"}
+        named = ", ".join(names.get(name, name.replace("_", "-")) for name in unknown)
         raise UserError(f"{path}: {kind} is replayed without {named}: leave that out")
     return opened(path, **options)

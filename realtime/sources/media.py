@@ -40,7 +40,7 @@ class MediaSource(Source):
         start, end: seconds on the recording's axis.
         realtime: give no observation before its time, as in a live run.
         faces: how to extract their features.
-        options: for `Recording`: `max_gap`, `max_pixels`, `strict`, `video_track`, `audio_track`,
+        options: for `Recording`: `max_gap`, `limits`, `strict`, `video_track`, `audio_track`,
             `audio_channel`.
 
     Raises:

@@ -21,6 +21,7 @@ from ..streams.axis import Axis
 from ..streams.samples import SECOND
 from .container import next_part, open_container, to_ns
 from .decoded import WHOLE
+from .limits import Limits
 
 PREROLL: Final = SECOND  # ns of sound before the start, in which codec and filter settle
 _HELD: Final = 64 * 2**20  # bytes of packets kept before the start; then pictures are decoded from there
@@ -48,7 +49,7 @@ class Packets:
         origin: ns on the file's own axis; time 0.
         start: ns.
         max_gap: ns; see `Axis`.
-        max_pixels: of a picture; larger ones are damage.
+        limits: pictures of more pixels are damage.
 
     Attributes:
         container: the file; of several that were joined the first.
@@ -66,9 +67,9 @@ class Packets:
         origin: int,
         start: int,
         max_gap: int,
-        max_pixels: int,
+        limits: Limits,
     ) -> None:
-        self._max_pixels = max_pixels
+        self._limits = limits
         self._path, self._offsets, self._origin, self._start = path, offsets, origin, start
         self._max_gap = max_gap
         self._open = ExitStack()
@@ -95,7 +96,7 @@ class Packets:
         self._open.close()
 
     def _begin(self) -> None:
-        self.container = self._open.enter_context(open_container(self._path))
+        self.container = self._open.enter_context(open_container(self._path, limits=self._limits))
         self.streams = self._prepared(self.container)
 
     def _seek(self) -> bool:
@@ -146,7 +147,9 @@ class Packets:
                     # Several threads decode damaged pictures differently from run to run, unmarked.
                     stream.thread_type = "NONE"
                     jpeg = stream.codec_context.name == "mjpeg"
-                    limit = {"max_pixels": str(2 * self._max_pixels)}  # of what is coded, with its padding
+                    limit = {
+                        "max_pixels": str(2 * self._limits.max_pixels)
+                    }  # of what is coded, with its padding
                     stream.codec_context.options = limit | (WHOLE if jpeg else {})
                 streams.append(stream)
         return streams
@@ -164,7 +167,7 @@ class Packets:
             if following is None:
                 return
             try:
-                container = self._open.enter_context(open_container(self._path, following))
+                container = self._open.enter_context(open_container(self._path, following, self._limits))
             except UserError:
                 return
             streams, begin, after = self._prepared(container), following, following + 1
@@ -202,6 +205,10 @@ class Packets:
             if index in flush:
                 yield flush.pop(index)
             before = self._last.get(index)
+            pts, dts = packet.pts, packet.dts
+            if pts is not None and dts is not None:
+                away = abs(to_ns(pts - dts, packet.time_base))
+                packet.pts = dts if away > self._max_gap else pts  # no order of decoding is so far away
             time = self._time(packet)
             lasts = to_ns(packet.duration or 0, packet.time_base)
             if not lasts and before is not None and 0 < time - before < SECOND:

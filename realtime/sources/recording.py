@@ -12,11 +12,11 @@ from ...contracts.errors import UserError
 from ..streams.alignment import END
 from ..streams.axis import MAX_GAP
 from ..streams.samples import SECOND, Frame, Sound
-from .container import end_of, open_container
-from .decoded import MAX_PIXELS
+from .container import beyond_probe, end_of, open_container
 from .demux import Part, Pass
 from .findings import Findings
-from .track_sound import MAX_RATE, MIN_RATE
+from .limits import LIMITS, Limits
+from .track_sound import MIN_RATE
 from .tracks import choose, tracks_of
 
 
@@ -31,7 +31,7 @@ class Recording:
         start: seconds; earlier pictures and sound are left out, sound to the sample.
         end: seconds; pictures and sound from there on are left out. None for the end of the file.
         max_gap: seconds; longer gaps are closed.
-        max_pixels: of a picture; a file with larger ones is refused.
+        limits: what the file may hold.
         strict: end at the first damage.
         video_track, audio_track: numbers from 1; None chooses (see `tracks.choose`).
         audio_channel: the only one to take, from 1; None for a mix of all.
@@ -47,7 +47,8 @@ class Recording:
         UserError: the file cannot be read or has no track, or an argument does not fit it. In the iteration,
             it ends before `start`.
         BrokenRecording: in the iteration, after all that could be read: what follows is damaged or missing
-            (of MP4, Matroska, FLV and FLAC: a second or more by the header), or damage is not allowed.
+            (of MP4, Matroska, FLV and FLAC: a second or more by the header; of `media.mkv`, if it was not
+            ended), or damage is not allowed.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class Recording:
         end: float | None = None,
         *,
         max_gap: float = MAX_GAP / SECOND,
-        max_pixels: int = MAX_PIXELS,
+        limits: Limits = LIMITS,
         strict: bool = False,
         video_track: int | None = None,
         audio_track: int | None = None,
@@ -66,19 +67,20 @@ class Recording:
         self.path = Path(path)
         self.start, self.end = start, end
         self.found = Findings()
-        self._strict, self._channel, self._max_pixels = strict, audio_channel, max_pixels
+        self._strict, self._channel, self._limits = strict, audio_channel, limits
         self._max_gap = round(max_gap * SECOND) if max_gap < math.inf else END
         if not 0 <= start < math.inf:
             raise UserError(f"start {start:g} s: give seconds from the recording's beginning, 0 or more")
         if end is not None and not end > start:
             raise UserError(f"end {end:g} s: give one after the start, {start:g} s")
-        with open_container(self.path) as container:
+        with open_container(self.path, limits=limits) as container:
             self.tracks = tracks_of(container)
             self.video = choose(self.path, self.tracks, "video", video_track)
             self.audio = choose(self.path, self.tracks, "audio", audio_track)
             chosen = [track for track in (self.video, self.audio) if track is not None]
             if not chosen:
-                raise UserError(f"{self.path}: there is no video and no sound in it; give another file")
+                beyond = beyond_probe(self.path, limits) or "; give another file"
+                raise UserError(f"{self.path}: there is no video and no sound in it{beyond}")
             for track in chosen:
                 self._check(container.streams[track.index])
             self._origin = min(round((track.start or 0) * SECOND) for track in chosen)
@@ -87,15 +89,15 @@ class Recording:
         self._offsets = {track.index: 0 for track in chosen}
 
     def _check(self, stream: Stream) -> None:
-        if isinstance(stream, VideoStream) and stream.width * stream.height > self._max_pixels:
-            size = f"{stream.width}×{stream.height}"
-            raise UserError(
-                f"{self.path}: pictures of {size} pixels need much memory; --max-pixels "
-                f"{stream.width * stream.height} allows them"
-            )
-        if isinstance(stream, AudioStream) and not MIN_RATE <= stream.sample_rate <= MAX_RATE:
-            rates = f"{MIN_RATE} to {MAX_RATE} Hz"
-            raise UserError(f"{self.path}: sound at {stream.sample_rate} Hz; it can be {rates}")
+        lines: Iterator[str] = iter(())
+        if isinstance(stream, VideoStream):
+            lines = self._limits.of_picture(stream.width, stream.height)
+        elif isinstance(stream, AudioStream):
+            if stream.sample_rate < MIN_RATE:
+                raise UserError(f"{self.path}: sound at {stream.sample_rate} Hz; give {MIN_RATE} Hz or more")
+            lines = self._limits.of_sound(stream.channels, stream.sample_rate)
+        for line in lines:
+            raise UserError(f"{self.path}: {line}")
 
     def select(self, video: int | None, audio: int | None) -> None:
         """Read only what has an offset: ns to add to the times of the track.
@@ -131,7 +133,7 @@ class Recording:
             start,
             end,
             self._max_gap,
-            self._max_pixels,
+            self._limits,
             self._strict,
             self._channel,
         )

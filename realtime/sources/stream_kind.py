@@ -45,7 +45,7 @@ def kind_of(shape: Shape, dim: int, schema: str | None) -> Kind | None:
 def accepted(dim: int, schema: str | None) -> str:
     """What `kind_of` accepts, for messages."""
     features = f"{_channels(dim)} of numbers{f' ({schema})' if schema else ''}"
-    sound = f", or sound: 1 or 2 channels at {MIN_RATE} Hz or more"
+    sound = f", or sound: 1 or 2 channels at {MIN_RATE} to {MAX_RATE} Hz"
     return features + (sound if schema == AUDIO.name else "")
 
 

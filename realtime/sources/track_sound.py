@@ -14,9 +14,7 @@ from ..streams.fitted import FittedClock, Placed
 from ..streams.samples import SECOND, Sound
 from .decoded import channels_of
 
-MIN_RATE: Final = 2_000  # Hz; what is not within these is no sound
-MAX_RATE: Final = 1_000_000
-MAX_CHANNELS: Final = 64
+MIN_RATE: Final = 2_000  # Hz; below, there is no speech in it
 PAUSE: Final = 30 * SECOND  # ns; sound that is so far behind the pictures has ended, or pauses
 _PERIOD: Final = SECOND // RATE  # ns a sample, exactly
 

@@ -101,6 +101,16 @@ def choose(path: Path, tracks: Sequence[Track], kind: Kind, number: int | None) 
     )
 
 
+def unrecognised(container: InputContainer) -> list[str]:
+    """The kinds of tracks of which not even size or rate is known."""
+    return [
+        stream.type
+        for stream in container.streams
+        if (isinstance(stream, VideoStream) and not stream.width)
+        or (isinstance(stream, AudioStream) and not stream.sample_rate)
+    ]
+
+
 def _decodable(stream: object) -> bool:
     if isinstance(stream, VideoStream):
         cover = Disposition.attached_pic in stream.disposition

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
+from ...contracts.errors import one_line
 from .stream_kind import Shape
 
 MAGIC: Final = b"XDF:"
@@ -140,7 +141,7 @@ def _look_at(data: mmap.mmap, at: int, end: int, reads: dict[int, StreamRead], e
 
 def _header(number: int, header: bytes) -> StreamRead:
     info = ElementTree.fromstring(header.decode("utf-8", "replace"))
-    name, channels = info.findtext("name"), int(info.findtext("channel_count", ""))
+    name, channels = one_line(info.findtext("name", "")), int(info.findtext("channel_count", ""))
     rate, kind = float(info.findtext("nominal_srate", "")), info.findtext("channel_format", "")
     if info.tag != "info" or not name or channels < 0 or not 0 <= rate < math.inf:
         raise ValueError("not a stream's header")

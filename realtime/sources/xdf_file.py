@@ -15,8 +15,11 @@ from typing import Any, BinaryIO, Final
 
 import numpy as np
 
-from ...contracts.errors import UserError
+from ...contracts.errors import UserError, one_line
+from ...contracts.regular import open_regular
 from .xdf_chunks import MAGIC, StreamRead, XdfStream, stretches
+
+MAX_UNPACKED: Final = 2**32  # bytes of a gzipped file, in a temporary file
 
 _GZIP: Final = b"\x1f\x8b"
 _PIECE: Final = 1 << 20  # bytes unpacked at once
@@ -25,13 +28,16 @@ _GZIP_DAMAGED: Final = (EOFError, zlib.error, gzip.BadGzipFile)
 
 def is_xdf(path: Path) -> bool:
     """Whether the file, unpacked if it is gzipped, begins as XDF does."""
+    if not path.is_file():  # a pipe or a device, which may never answer
+        return False
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             if (begin := file.read(len(MAGIC)))[:2] != _GZIP:
                 return begin == MAGIC
-        with gzip.open(path) as file:
-            return file.read(len(MAGIC)) == MAGIC
-    except (OSError, *_GZIP_DAMAGED):
+            file.seek(0)
+            with gzip.GzipFile(fileobj=file) as unpacked:
+                return unpacked.read(len(MAGIC)) == MAGIC
+    except (OSError, UserError, *_GZIP_DAMAGED):
         return False
 
 
@@ -96,10 +102,10 @@ def _opened(path: Path) -> Iterator[tuple[BinaryIO, list[str]]]:
     """The file, unpacked if it is gzipped, at its begin, and what of it could not be unpacked.
 
     Raises:
-        UserError: it is not XDF.
+        UserError: it is not XDF, not a regular file, or too large when it is unpacked.
     """
     with contextlib.ExitStack() as stack:
-        file: BinaryIO = stack.enter_context(path.open("rb"))
+        file: BinaryIO = stack.enter_context(open_regular(path))
         problems = []
         if file.read(len(_GZIP)) == _GZIP:
             file.seek(0)
@@ -107,7 +113,10 @@ def _opened(path: Path) -> Iterator[tuple[BinaryIO, list[str]]]:
             file = stack.enter_context(_temporary())
             try:
                 while piece := packed.read1(_PIECE):
-                    file.write(piece)
+                    if file.write(piece) and file.tell() > MAX_UNPACKED:
+                        raise UserError(
+                            f"{path}: more than {MAX_UNPACKED >> 30} GiB when unpacked; unpack it"
+                        )
             except _GZIP_DAMAGED:
                 problems.append(f"gzip data are damaged or cut off after {file.tell()} bytes of XDF")
         file.seek(0)
@@ -145,7 +154,7 @@ def load_streams(path: Path, contents: XdfContents, numbers: Sequence[int]) -> d
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     except Exception as error:  # whatever it meets in bytes that are not as they should be
-        raise UserError(f"{path}: damaged: pyxdf cannot read it ({error})") from None
+        raise UserError(f"{path}: damaged: pyxdf cannot read it ({one_line(error)})") from None
     finally:
         logger.removeHandler(complaints)
     if complaints.buffer and not contents.notes:

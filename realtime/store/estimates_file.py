@@ -11,9 +11,9 @@ from typing import Any, BinaryIO, Final
 import msgspec
 
 from ...contracts.errors import UserError, one_line
+from ...contracts.regular import open_regular
 from ..engine.columns import columns, estimate_reader, modalities_of
 from ..engine.estimate import Estimate
-from .regular import open_regular
 
 MAX_TICKS: Final = 500_000  # more than five hours at 25 ticks/s; that many take half a gigabyte
 MAX_MODALITIES: Final = 32  # in a file of estimates

@@ -34,6 +34,8 @@ _MUXER: Final = {
     "write_crc32": "0",
 }
 _DURATION: Final = b"\x44\x89\x88"  # the element's id, and that eight bytes follow
+# A tag. A file that has it and no duration was not ended; many of other programs never have a duration.
+RECORDER: Final = ("RECORDER", "enrapt")
 _BUFFER: Final = 4 * 2**20  # bytes; larger than a cluster, which is then one call of `write`
 _TICK: Final = Fraction(1, 1000)  # s
 _QUALITY: Final = {"qmin": "2", "qmax": "2", "huffman": "default"}  # FFmpeg's MJPEG gives no better usually
@@ -96,6 +98,7 @@ class Muxer:
 
     def __init__(self, container: OutputContainer, size: tuple[int, int] | None, sound: bool) -> None:
         self._container = container
+        container.metadata.update([RECORDER])
         self._encoder: VideoCodecContext | None = None
         self.start: int | None = None  # ms; the earliest time written
         if size is not None:

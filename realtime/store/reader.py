@@ -9,13 +9,13 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from ...contracts.errors import UserError, one_line
+from ...contracts.regular import open_regular
 from ...contracts.schemas import SCHEMAS
 from ..engine.estimate import Estimate
 from ..streams.samples import SECOND, Observation, Sample
 from .decoder import Decoder
 from .folder import JSON, VERSION, Session, path_of
 from .messages import END, messages
-from .regular import open_regular
 from .tables import MAX_TIME, Row, Table, Tables
 
 _MAX_JSON: Final = 2**24  # bytes; a session.json is some thousand

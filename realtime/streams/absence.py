@@ -58,6 +58,7 @@ class Absence:
         self.lasted: dict[str, tuple[str, int]] = {}
         self._period, self._max_age = period, max_age
         self._level = 0  # ns
+        self._unexplained = 0  # ns missing since the bucket began to fill, without a reason
         self._marks: deque[tuple[int, Counts]] = deque()  # time, and the counts then
         self._looked = self._since = 0  # ns; when the reason was looked for, and when it was new
 
@@ -78,20 +79,23 @@ class Absence:
             self._marks.append((at, counts.copy()))
             while len(self._marks) > 1 and at - self._marks[1][0] >= WINDOW:
                 self._marks.popleft()
-        if self.reason is None and self._level == MISSING:
-            self._look(at, counts, why)
-            self._add(MISSING)
-        elif self._level <= MISSING - RETURNED:
+        if self._level <= MISSING - RETURNED:
             self.reason = None
-        elif self.reason is not None and not present:
-            if at - self._looked >= LOOK:
-                self._look(at, counts, why)
-            self._add(self._period)
+        if present:
+            return
+        self._unexplained += self._period
+        due = self._level == MISSING if self.reason is None else at - self._looked >= LOOK
+        if due:
+            self._look(at, counts, why)
+        if self.reason is not None:
+            _, before = self.lasted.get(self.reason.kind, ("", 0))
+            self.lasted[self.reason.kind] = self.reason.text, before + self._unexplained
+            self._unexplained = 0
 
     def reset(self) -> None:
         """The modality is present, or not wanted."""
         self.reason = None
-        self._level = 0
+        self._level = self._unexplained = 0
         self._marks.clear()
 
     def _look(self, at: int, counts: Counts, why: Why) -> None:
@@ -101,11 +105,6 @@ class Absence:
         reason = why(cause(recent, span, self._max_age), recent, span)
         if self.reason is None or reason.kind != self.reason.kind or at - self._since >= STAYS:
             self.reason, self._since = reason, at
-
-    def _add(self, ns: int) -> None:
-        if self.reason is not None:
-            _, before = self.lasted.get(self.reason.kind, ("", 0))
-            self.lasted[self.reason.kind] = self.reason.text, before + ns
 
 
 def cause(recent: Counts, span: int, max_age: int) -> str:
@@ -147,6 +146,8 @@ def describe_late(lateness: Sequence[int], modality: str, max_wait: int, offset:
     usual, most = in_order[len(in_order) // 2], in_order[int(0.95 * len(in_order))]
     wait = -(-(most + _MARGIN) // _STEP) * _STEP
     phrase = f"arrives {round(usual / 1e7) * 10} ms late"
+    if offset < 0 and most + offset <= max_wait:
+        return f"{phrase} by --offset {modality}={offset / SECOND:g}; leave that out"
     if wait > LONGEST_WAIT:
         return f"{phrase}; if its clock is behind, try --offset {modality}={(most + offset) / SECOND:.2f}"
     return f"{phrase}; try --max-wait {wait // 1_000_000}" if wait > max_wait else phrase

@@ -81,6 +81,6 @@ def test_a_run_that_cannot_be_distilled_is_refused(enrapt, folder):
     for option in ("--hidden", "--rounds"):
         done = enrapt("distil", "smoother", "-o", "run", option, 0)
         assert done.returncode == 2
-        assert "must be at least 1" in done.stderr
-        assert len(done.stderr.splitlines()) == 1
+        assert "give a whole number from 1 to" in done.stderr
+        assert "Traceback" not in done.stderr
     assert not (folder / "run").exists()

@@ -1,3 +1,7 @@
+import subprocess
+import sys
+from pathlib import Path
+
 import msgspec
 import pytest
 
@@ -37,3 +41,17 @@ def test_json_has_all_metadata_with_size_and_speed(tiny_bundle, capsys):
 def test_no_such_bundle(capsys):
     assert main(["inspect", "nowhere.onnx"]) == 2
     assert "nowhere.onnx" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_output_that_cannot_be_written_is_one_line(tmp_path):
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "enrapt.cli.main", "inspect", "default"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=tmp_path,
+        )
+    assert done.returncode == 2
+    assert done.stderr == "enrapt: the output: No space left on device\n"

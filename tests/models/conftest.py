@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from enrapt.realtime.features.audio import AudioFeatures
-from enrapt.realtime.features.face import FaceFeatures
+from enrapt.realtime.features.face import FaceOptions
 from enrapt.realtime.sources.recording import Recording
 from enrapt.realtime.streams.samples import Frame
 
@@ -16,12 +16,12 @@ def clip_features(shared, face_model):
     clips = []
     for path in sorted((shared / "clips").iterdir()):
         faces, sounds, audio = [], [], AudioFeatures("audio")
-        with FaceFeatures(face_model) as face:
-            for piece in Recording(path, end=3.0):
-                if isinstance(piece, Frame):
-                    faces.append(face.extract(piece.image, piece.originating_time))
-                else:
-                    sounds += [sample.values for sample in audio.push(piece)]
+        face = FaceOptions(face_model).open()
+        for piece in Recording(path, end=3.0):
+            if isinstance(piece, Frame):
+                faces.append(face.extract(piece.image, piece.originating_time)[0])
+            else:
+                sounds += [sample.values for sample in audio.push(piece)]
         clip = {
             "face": np.array([v for v in faces if v is not None]),
             "audio": np.array([v for v in sounds if v is not None]),

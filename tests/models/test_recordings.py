@@ -41,7 +41,7 @@ GOOD = np.zeros((4, 3))
         ({"face": GOOD, "role": np.zeros((5, 1))}, r"role: expected 4 × 1, found \(5, 1\)"),
         ({"face": np.array([[0, 1, np.nan]])}, "face: tick 0 is neither finite nor all NaN"),
         ({"face": np.array([[0, 0, 0], [0, 1, np.inf]])}, "face: tick 1 is neither finite nor all NaN"),
-        ({"face": np.full((4, 3), "a")}, "face: expected numbers"),
+        ({"face": np.full((4, 3), "a")}, r"face\.npy: expected numbers"),
         ({"face": GOOD, "engagement": np.full((4, 1), 55.0)}, "engagement: expected values from 0 to 1"),
     ],
 )

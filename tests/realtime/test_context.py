@@ -42,19 +42,21 @@ role (float[batch, 57] face, float[batch, 2] role, float[batch, 2] mask, float[b
         float[batch, 1] z_mean, float[batch, 1] z_std,
         float[batch, 2] surprise, float[batch, 1] next_state_sum)
     <float[2, 1] of_role = {0.25, 0.1}, float[2, 1] of_face = {0.1, 0.0}, float[2, 1] there = {0.0, 1.0},
-     float[1] hundredth = {0.01}>
+     float[1] hundredth = {0.01}, float zero = {0.0}, float half = {0.5}>
 {
     seen = MatMul(mask, of_face)
-    said = MatMul(role, of_role)
+    any = MatMul(role, of_role)
+    said = Clip(any, zero, half)
     is_there = MatMul(mask, there)
     added = Mul(said, is_there)
     engagement_mean = Add(seen, added)
     next_state_sum = Add(state_sum, added)
-    engagement_std = Mul(next_state_sum, hundredth)
+    spread = Mul(next_state_sum, hundredth)
+    engagement_std = Clip(spread, zero, half)
     engagement_low = Identity(engagement_mean)
     engagement_high = Identity(engagement_mean)
     z_mean = Identity(engagement_mean)
-    z_std = Identity(engagement_std)
+    z_std = Exp(engagement_mean)
     mean_face = ReduceMean <axes = [1]> (face)
     mean_role = ReduceMean <axes = [1]> (role)
     surprise = Concat <axis = 1> (mean_face, mean_role)

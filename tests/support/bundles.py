@@ -32,9 +32,9 @@ def make_bundle(
 ) -> Path:
     """Write a bundle that observes `modalities` and predicts engagement by arithmetic.
 
-    The mean is 0.2 plus the weights of the modalities that are present; the interval is 0.1 to either side;
-    the standard deviation is a thousandth of the ticks since the start; surprise is the mean of each
-    modality's values.
+    The mean is 0.2 plus the weights of the modalities that are present; the interval is 0.1 to either side,
+    at most 1; the standard deviation is a thousandth of the ticks since the start, at most 0.5; surprise is
+    the mean of each modality's values.
 
     Args:
         weights: by modality; by default 0.4, 0.2, 0.1, …: any set of present modalities has its own mean.
@@ -58,10 +58,12 @@ def make_bundle(
             node("MatMul", ["mask", "weights"], ["seen"]),
             node("Add", ["seen", "bias"], ["engagement_mean"]),
             node("Sub", ["engagement_mean", "half"], ["engagement_low"]),
-            node("Add", ["engagement_mean", "half"], ["engagement_high"]),
+            node("Add", ["engagement_mean", "half"], ["above"]),
             node("Add", ["state_ticks", "one"], ["next_state_ticks"]),
-            node("Mul", ["next_state_ticks", "thousandth"], ["engagement_std"]),
+            node("Mul", ["next_state_ticks", "thousandth"], ["age"]),
             *(node("ReduceMean", [modality], [f"mean_{modality}"], axes=[1]) for modality in dims),
+            node("Min", ["above", "one"], ["engagement_high"]),
+            node("Min", ["age", "most"], ["engagement_std"]),
             node("Identity", ["engagement_mean"], ["z_mean"]),
             node("Identity", ["engagement_std"], ["z_std"]),
             node("Concat", [f"mean_{modality}" for modality in dims], ["surprise"], axis=1),
@@ -73,6 +75,7 @@ def make_bundle(
             constant("weights", [[weight] for weight in weights]),
             constant("bias", [[0.2]]),
             constant("half", [[0.1]]),
+            constant("most", [[0.5]]),
             constant("one", [[1]]),
             constant("thousandth", [[0.001]]),
         ],

@@ -1,4 +1,4 @@
-"""How large a face is, and how large it has to be."""
+"""How large a face has to be."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from enrapt.realtime.features.face import FaceFeatures
+from enrapt.realtime.features.face import FaceOptions
 from enrapt.realtime.sources.camera_face import SMALLEST
 
 
@@ -28,22 +28,8 @@ def scaled(picture: NDArray[np.uint8], zoom: float, size: tuple[int, int]) -> ND
 
 def width(model: Path, picture: NDArray[np.uint8]) -> float | None:
     """Of the face in it, pixels."""
-    with FaceFeatures(model) as features:
-        features.extract(picture, 0)
-        assert features.landmarks is None
-        return None if features.width is None else features.width * picture.shape[1]
-
-
-def test_the_width_is_that_of_the_last_face(face_model: Path, portrait: NDArray[np.uint8]) -> None:
-    whole = width(face_model, portrait)
-    assert whole is not None
-    half = scaled(portrait, 0.5, (480, 640))
-    assert width(face_model, half) == pytest.approx(0.5 * whole, rel=0.05)
-    with FaceFeatures(face_model) as features:
-        assert features.width is None
-        features.extract(portrait, 0)
-        assert features.extract(np.zeros_like(portrait), 40_000_000) is None
-        assert features.width == pytest.approx(whole / portrait.shape[1])
+    _, view = FaceOptions(model).open().extract(picture, 0)
+    return None if view.box is None else view.box[2] * picture.shape[1]
 
 
 @pytest.mark.parametrize("size", [(480, 640), (640, 480), (720, 1280)])

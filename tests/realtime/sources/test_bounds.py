@@ -1,33 +1,89 @@
 """Recordings that would take much memory, or name other files."""
 
+import contextlib
+import os
+import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
 from enrapt.contracts.errors import UserError
 from enrapt.realtime.features.audio import AudioFeatures
 from enrapt.realtime.sources.container import open_container
+from enrapt.realtime.sources.files import open_source
+from enrapt.realtime.sources.limits import Limits
 from enrapt.realtime.sources.recording import Recording
 from enrapt.realtime.streams.ahead import DEPTH, ahead
+from enrapt.realtime.streams.samples import SECOND
 from tests.support import hard_cases
-from tests.support.recordings import every, joined, read, write
+from tests.support.hard_cases import joined as byte_by_byte
+from tests.support.recordings import create, every, joined, read, times, write
 
 
 def test_pictures_that_are_too_large_are_refused_by_name(tmp_path: Path) -> None:
     file = write(tmp_path / "a.mkv", pictures=every(0.04, 5), size=(320, 240))
     with pytest.raises(UserError, match=r"pictures of 320×240 pixels .* --max-pixels 76800 allows them"):
-        Recording(file, max_pixels=76_799)
-    assert len(read(Recording(file, max_pixels=76_800))[0]) == 5
+        Recording(file, limits=Limits(max_pixels=76_799))
+    assert len(read(Recording(file, limits=Limits(max_pixels=76_800)))[0]) == 5
+
+
+def test_sound_beyond_a_limit_is_refused_by_name(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.wav", sound=(0, 0.5), rate=44_100, layout="stereo")
+    for refused, option in (
+        (Limits(max_channels=1), "sound of 2 channels .* --max-channels 2 allows it"),
+        (Limits(max_sample_rate=44_099), "sound at 44100 Hz .* --max-sample-rate 44100 allows it"),
+    ):
+        with pytest.raises(UserError, match=option):
+            Recording(file, limits=refused)
+    allowed = Recording(file, limits=Limits(max_channels=2, max_sample_rate=44_100))
+    assert joined(read(allowed)[1])[1].size == 8_000
+
+
+def test_sound_that_turns_out_beyond_a_limit_is_dropped_and_named(tmp_path: Path) -> None:
+    parts = [
+        write(tmp_path / f"{rate}.mp3", sound=(0, 1), sound_codec="libmp3lame", rate=rate)
+        for rate in (16_000, 48_000)
+    ]
+    recording = Recording(
+        byte_by_byte(tmp_path / "a.mp3", parts), limits=Limits(max_sample_rate=16_000, max_probe=2000)
+    )
+    _, sounds = read(recording)
+    assert 0.9 < sum(sound.samples.size for sound in sounds) / 16_000 < 1.3
+    assert recording.found.sound["damaged"] > 10_000
+    assert "sound at 48000 Hz needs much memory; --max-sample-rate 48000 allows it" in recording.found.notes
+
+
+def test_a_track_beyond_what_is_looked_at_is_named(tmp_path: Path) -> None:
+    file = write(
+        tmp_path / "a.ts", pictures=every(0.04, 50), codec="mpeg2video", sound=(0, 2), sound_codec="mp2"
+    )
+    for recording, described in (
+        (Recording(file, limits=Limits(max_probe=2000)), "recognised up to byte 2000; a larger --max-probe"),
+        (Recording(hard_cases.late_sound(tmp_path / "a.flv"), limits=Limits(max_probe=2000)), "2000 bytes"),
+    ):
+        read(recording)
+        assert len(recording.tracks) == 1
+        assert any(described in note for note in recording.found.notes)
+    assert len(Recording(file).tracks) == 2
+    nothing = tmp_path / "a.mpg"
+    nothing.write_bytes(b"\0\0\1\xba" + bytes(5000))
+    with pytest.raises(UserError, match=r"--max-probe looks further|not a recording"):
+        Recording(nothing, limits=Limits(max_probe=2000))
 
 
 def test_a_picture_that_turns_out_too_large_is_dropped_and_counted(tmp_path: Path) -> None:
     pictures = hard_cases.jpegs(6)
     pictures[3] = hard_cases.jpegs(1, (640, 480))[0]
-    recording = Recording(hard_cases.jpeg_video(tmp_path / "a.avi", pictures), max_pixels=160 * 120)
+    recording = Recording(
+        hard_cases.jpeg_video(tmp_path / "a.avi", pictures), limits=Limits(max_pixels=160 * 120)
+    )
     assert len(read(recording)[0]) == 5
     assert recording.found.pictures == {"corrupt": 1}
+    assert any("--max-pixels 307200" in note for note in recording.found.notes)
 
 
 @pytest.mark.parametrize(
@@ -46,6 +102,50 @@ def test_files_that_name_others_are_refused(tmp_path: Path, name: str, text: str
     file.write_text(text)
     with pytest.raises(UserError, match=name):
         open_container(file)
+
+
+@pytest.mark.parametrize("at", range(20, 40, 3))
+def test_a_jump_between_decoding_and_presentation_is_a_gap(tmp_path: Path, at: int) -> None:
+    """Pictures that are decoded in another order than shown, of which some are on both sides of a gap."""
+    even = write(tmp_path / "even.mkv", pictures=every(0.04, 75), codec="libx264", sound=(0, 3))
+    file = tmp_path / "a.mkv"
+    day = 86_400_000  # ms
+    with av.open(str(even)) as container, create(file) as written:
+        streams = {s.index: written.add_stream_from_template(s) for s in container.streams}
+        for packet in container.demux():
+            if packet.size:
+                assert packet.pts is not None
+                packet.pts += day if packet.pts >= 40 * at else 0
+                if packet.dts is not None:
+                    packet.dts += day if packet.dts >= 40 * at else 0
+                packet.stream = streams[packet.stream.index]
+                written.mux(packet)
+    recording = Recording(file)
+    frames, _ = read(recording)
+    assert max(times(frames)) < 10 * SECOND
+    assert len(frames) > 65
+    assert [segment.reason for segment in recording.found.segments] == ["", "gap"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pipes in folders")
+@pytest.mark.parametrize("name", ["media.mkv", "a.xdf", "a"])
+@pytest.mark.parametrize("kind", ["pipe", "device", "socket", "loop", "folder of it"])
+def test_what_is_no_file_is_refused_at_once(tmp_path: Path, name: str, kind: str) -> None:
+    file = tmp_path / name
+    if kind == "pipe":
+        os.mkfifo(file)
+    elif kind == "device":
+        file.symlink_to("/dev/zero")
+    elif kind == "loop":
+        file.symlink_to(file)
+    elif kind == "folder of it":
+        file.mkdir()
+        os.mkfifo(file / "session.json")
+    else:
+        with contextlib.chdir(tmp_path), socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(name)
+    with pytest.raises(UserError, match=name):
+        open_source(file)
 
 
 @pytest.mark.parametrize("value", [3e38, -3e38, np.inf, np.nan, 1e6])

@@ -344,6 +344,8 @@ def test_a_killed_process_loses_at_most_the_last_second(tmp_path: Path) -> None:
         child.send_signal(signal.SIGKILL)
         blocks_given += map(int, child.stdout.read().split())
     for i, (pictures, sounds) in enumerate(ENDS):
+        with pytest.raises(BrokenRecording):
+            read(Recording(tmp_path / f"{i}.mkv"))
         frames, heard = shown_and_heard(tmp_path / f"{i}.mkv")
         for k, frame in enumerate(frames):
             assert frame.originating_time == k * 40 * MS

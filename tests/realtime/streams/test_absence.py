@@ -96,6 +96,20 @@ def test_numbers_in_a_reason_do_not_flicker():
     assert 1 < len(set(texts)) <= 5
 
 
+@given(st.lists(st.tuples(st.integers(1, 90), st.booleans()), max_size=30))
+def test_no_more_is_explained_than_was_missing_and_all_of_a_long_absence(stretches):
+    ticks, missing = Ticks(), 0
+    for n, present in stretches:
+        ticks.go(n * TICK / SECOND, present)
+        missing += 0 if present else n * TICK
+    explained = sum(ns for _, ns in ticks.absence.lasted.values())
+    assert explained <= missing
+    ticks.go(10, True)
+    assert ticks.absence.reason is None
+    ticks.go(3, False)
+    assert sum(ns for _, ns in ticks.absence.lasted.values()) == explained + 3 * SECOND
+
+
 def test_a_pause_forgets_the_reason():
     ticks = Ticks()
     ticks.go(5, False)
@@ -166,6 +180,8 @@ def test_the_phrase_for_what_comes_late():
     assert text(640) == "arrives 640 ms late; try --max-wait 700"
     assert text(172) == "arrives 170 ms late; try --max-wait 200"
     assert text(172, max_wait=200) == "arrives 170 ms late"
+    assert text(5010, offset=-5000) == "arrives 5010 ms late by --offset audio=-5; leave that out"
+    assert text(5640, offset=-5000) == "arrives 5640 ms late; try --max-wait 5700"
     behind = "arrives 9990 ms late; if its clock is behind, try --offset audio="
     assert text(9990) == f"{behind}9.99"
     assert text(9990, offset=2000) == f"{behind}11.99"

@@ -5,7 +5,7 @@ import stat
 from pathlib import Path
 from typing import BinaryIO
 
-from ...contracts.errors import UserError
+from .errors import UserError
 
 
 def open_regular(path: Path) -> BinaryIO:

@@ -1,0 +1,1 @@
+"""Inputs that are damaged, or made to harm: see `__main__`."""
