@@ -42,7 +42,7 @@ def opened(monkeypatch):
     """The sources that a command opens."""
     sources = []
 
-    def open_source(path, *, face_model, **options):
+    def open_source(path, *, faces, **options):
         sources.append(Stub(path, **options))
         return sources[-1]
 
