@@ -110,8 +110,10 @@ class Controls(ABC):
         person = None if observation.view is None else observation.view.person
         if person is None or person == self._person:
             return
-        if self._person is not None and self._forgotten != observation.time:  # not by a mark already
-            self._forget(observation.time)
+        if self._person is not None:
+            if self._forgotten != observation.time:  # not by a mark already
+                self._forget(observation.time)
+            self._levels = self.calibrated = None  # that person's usual level
         self._person = person
 
     def _forget(self, time: int) -> None:
