@@ -104,10 +104,7 @@ def test_who_comes_back_elsewhere_has_the_same_id(networks):
     assert near(found[-1], RIGHT) == near(found[0], LEFT) == 1
 
 
-AT_ONCE = pytest.mark.xfail(strict=True, reason="the region of the one leads to the other")
-
-
-@pytest.mark.parametrize(("away", "who"), [(13, THIRD), (40, OTHER), pytest.param(0, THIRD, marks=AT_ONCE)])
+@pytest.mark.parametrize(("away", "who"), [(13, THIRD), (40, OTHER), (0, THIRD)])
 def test_another_person_at_the_same_place_gets_a_new_id(networks, away, who):
     """After a second of nobody, after longer, and by a cut."""
     stream = [scene((ONE, LEFT))] * 15 + [EMPTY] * away + [scene((who, LEFT))] * (CERTAIN + 5)
