@@ -92,12 +92,13 @@ function received(message) {
     const known = people.ids;
     people.set(message.ids, run);
     message.ids.filter((id) => !known.includes(id)).forEach(loadOther);
-    showPerson(message.followed);
+    if (message.followed !== people.followed || !message.ids.includes(people.shown)) showPerson(message.followed);
+    people.followed = message.followed;
   } else if (message.type === "hello") {
     run.hello = message;
     if (!(message.people > 1)) {
       people.set([], run);
-      people.shown = null;
+      people.shown = people.followed = null;
     }
     showDescription(message);
   } else if (message.type === "status") {
@@ -222,9 +223,9 @@ setInterval(() => {
 function show(row) {
   const { mean, low, high } = row.engagement;
   const { person = null, faces = null } = row;
-  $("who").hidden = faces === null;
-  const who = person === null ? [] : [`person ${person}`];
-  setText($("who"), [...who, `${faces === 0 ? "no" : faces} face${faces === 1 ? "" : "s"} in view`].join(" · "));
+  $("who").hidden = faces === null; // of the history
+  const who = person === null ? "" : `person ${person} · `;
+  setText($("who"), faces === null ? "" : `${who}${faces || "no"} face${faces === 1 ? "" : "s"} in view`);
   setText($("mean"), mean.toFixed(2));
   setText($("bounds"), `${low.toFixed(2)} – ${high.toFixed(2)}`);
   Object.assign($("now").dataset, { tick: row.tick ?? "", t: row.t, mean, low, high });

@@ -9,6 +9,7 @@ export class People {
   constructor(section, choose) {
     Object.assign(this, { section, choose });
     this.shown = null; // id of the one who is shown large
+    this.followed = null; // id of the one who is followed
     this.byId = new Map(); // run, chart, button
   }
 

@@ -187,3 +187,17 @@ def test_several_people_have_a_strip_each(browser, server):
     assert page.driver.get_log("browser") == []
     observed(server)  # of one person
     page.until(lambda: page.js("document.getElementById('people').hidden"))
+
+
+def test_of_people_who_cannot_be_followed_one_is_shown_large(browser, server):
+    run = observed(server, kind="replay", people=2, can=[])
+    write(server, range(50))
+    page = Page(browser, server.address)
+    page.until(lambda: page.text("#mean") == "0.25")
+    page.js("document.querySelectorAll('.person button')[1].click()")
+    page.until(lambda: page.text("#mean") == "0.75")
+    write(server, range(50, 55), [(1, 0.25), (2, 0.75), (3, 0.5)])
+    page.until(lambda: len(shown(page)[1]) == 3)
+    assert page.text("#mean") == "0.75"
+    assert page.text("#who") == "person 2 · 2 faces in view"
+    assert run.commands == []
