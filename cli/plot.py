@@ -1,4 +1,4 @@
-"""Draws estimates as a PNG picture, or as a self-contained HTML page.
+"""Draws estimates as a PNG picture, or as a self-contained HTML page; several people in a strip each.
 
 The page needs no network; it can be zoomed, and shows every value.
 """
@@ -41,7 +41,8 @@ def run(args: argparse.Namespace) -> int:
         write_report(estimates, out, source.name, marks)
     for line in lost:
         print(f"{source}: {line}")
-    print(f"{out}: {len(estimates)} ticks, {estimates[-1].t - estimates[0].t:.1f} s")
+    ticks = len({estimate.tick for estimate in estimates})
+    print(f"{out}: {ticks} ticks, {estimates[-1].t - estimates[0].t:.1f} s")
     return 1 if lost else 0
 
 

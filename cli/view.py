@@ -15,6 +15,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from ..contracts.schemas import FACE
 from ..realtime.engine.estimate import Engagement, Estimate, Latency, stages
 from ..realtime.features.face.model_file import fetch_face_model, find_face_model
 from ..realtime.page.messages import features
@@ -47,7 +48,8 @@ class View:
         self._live = bool(run.source.devices)
         self._schemas = {w.name: w.schema for w in run.wanted}
         self._means: deque[float] = deque(maxlen=HISTORY * run.rate)
-        self._latest: tuple[Estimate, Observation] | None = None
+        self._latest: tuple[Estimate, Observation] | None = None  # of the first person of a tick
+        self._people: dict[int, Estimate] = {}  # the newest of each person, of several
         self._console = Console(stderr=True, highlight=False)
         self._screen = Live(console=self._console, auto_refresh=False) if self._console.is_terminal else None
         self._began = time.perf_counter()
@@ -66,6 +68,12 @@ class View:
 
     def update(self, estimate: Estimate, observation: Observation) -> None:
         """Take the next estimate and its observation, and show it if it is time."""
+        if self._run.source.people > 1:
+            first = self._latest is None or self._latest[0].tick != estimate.tick
+            people = self._people | ({} if estimate.person is None else {estimate.person: estimate})
+            self._people = {p: e for p, e in sorted(people.items()) if e.tick >= estimate.tick - 1}
+            if not first:
+                return
         self._latest = estimate, observation
         self._means.append(estimate.engagement.mean)
         now = time.perf_counter()
@@ -79,13 +87,11 @@ class View:
             self._due = now + REPORT
 
     def _line(self, estimate: Estimate) -> str:
-        engagement = estimate.engagement
-        present = ", ".join(name for name, there in estimate.present.items() if there) or "nothing"
+        if self._people:
+            people = "; ".join(f"person {p} {_short(e)}" for p, e in self._people.items())
+            return f"{self._progress(estimate)}: {people}"
         missing = "".join(f"; {name} missing: {why}" for name, why in self._run.missing.items())
-        return (
-            f"{self._progress(estimate)}: engagement {engagement.mean:.2f} "
-            f"({engagement.low:.2f}–{engagement.high:.2f}), present: {present}{missing}"
-        )
+        return f"{self._progress(estimate)}: engagement {_short(estimate)}{missing}"
 
     def _progress(self, estimate: Estimate) -> str:
         end = self._run.source.duration
@@ -108,19 +114,12 @@ class View:
         if source.duration is not None:
             length, done = source.duration - source.start, estimate.t - source.start
             picture.add_row("", ProgressBar(length, done, width=width))
-        picture.add_row("[bold]engagement", _interval(estimate.engagement, width))
-        picture.add_row("last minute", Text(self._sparkline(width), style="blue"))
-        for modality, there in estimate.present.items():
-            age, surprise = estimate.age_ms[modality], estimate.surprise[modality]
-            nats = "" if surprise is None else f"   surprise {surprise:.1f} nats"
-            state = f"[green]●[/] {age:.0f} ms old{nats}" if there else "[yellow]○[/] missing"
-            picture.add_row(modality, state)
-            for line in wrap(self._run.missing.get(modality, ""), width):
-                picture.add_row("", Text(line, style="yellow"))
-        seen = features(observation, self._schemas)
-        picture.add_row("head, gaze", Text(_head(seen)))
-        picture.add_row("expressions", Text(_expressions(seen)))
-        picture.add_row("voice", Text(_voice(seen)))
+        if self._people:
+            for person, one in self._people.items():
+                picture.add_row(f"[bold]person {person}", _interval(one.engagement, width))
+                picture.add_row("", _present(one))
+        else:
+            self._add_one(picture, estimate, observation, width)
         if isinstance(latency := estimate.latency_ms, Latency):
             shown = [f"{stage} {ms:.{1 if ms >= 1 else 2}f} ms" for stage, ms in stages(latency)]
             picture.add_row("latency", Text("   ".join(shown)))
@@ -128,12 +127,52 @@ class View:
             picture.add_row("dropped", Text(dropped))
         return picture
 
+    def _add_one(self, picture: Table, estimate: Estimate, observation: Observation, width: int) -> None:
+        """The rows of a single person."""
+        picture.add_row("[bold]engagement", _interval(estimate.engagement, width))
+        picture.add_row("last minute", Text(self._sparkline(width), style="blue"))
+        for modality, there in estimate.present.items():
+            age, surprise = estimate.age_ms[modality], estimate.surprise[modality]
+            nats = "" if surprise is None else f"   surprise {surprise:.1f} nats"
+            state = f"[green]●[/] {age:.0f} ms old{nats}" if there else "[yellow]○[/] missing"
+            if self._schemas.get(modality) == FACE.name:
+                state += _in_view(estimate)
+            picture.add_row(modality, state)
+            for line in wrap(self._run.missing.get(modality, ""), width):
+                picture.add_row("", Text(line, style="yellow"))
+        seen = features(observation, self._schemas)
+        picture.add_row("head, gaze", Text(_head(seen)))
+        picture.add_row("expressions", Text(_expressions(seen)))
+        picture.add_row("voice", Text(_voice(seen)))
+
     def _sparkline(self, width: int) -> str:
         """Means of the last minute, `width` columns for all of it, the newest last."""
         ticks = (self._means.maxlen or 1) / width
         means = list(self._means)
         columns = [means[int(k * ticks) : int((k + 1) * ticks)] for k in range(width)]
         return "".join(_LEVELS[round(sum(c) / len(c) * (len(_LEVELS) - 1))] for c in columns if c)
+
+
+def _short(estimate: Estimate) -> str:
+    engagement = estimate.engagement
+    present = ", ".join(name for name, there in estimate.present.items() if there) or "nothing"
+    return f"{engagement.mean:.2f} ({engagement.low:.2f}–{engagement.high:.2f}), present: {present}"
+
+
+def _present(estimate: Estimate) -> Text:
+    """Which modalities one of several people has, and why the face is not used."""
+    text = Text()
+    for modality, there in estimate.present.items():
+        text.append("● " if there else "○ ", "green" if there else "yellow").append(f"{modality}   ")
+    return text.append(estimate.face_problem or "", "yellow")
+
+
+def _in_view(estimate: Estimate) -> str:
+    """Who is followed, and how many faces there are, where that is no matter of course."""
+    if estimate.faces is None or (estimate.faces <= 1 and estimate.person in (None, 1)):
+        return ""
+    who = "nobody" if estimate.person is None else f"person {estimate.person}"
+    return f"   {who}, {estimate.faces} face{'' if estimate.faces == 1 else 's'} in view"
 
 
 def _head(seen: dict[str, Any]) -> str:

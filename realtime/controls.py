@@ -83,6 +83,12 @@ class Controls(ABC):
         self.source.follow(person)
         self.mark(f"follow person {person}")
 
+    @property
+    def person(self) -> int | None:
+        """Id of the person that is followed at the latest tick; None if nobody is, or it is not known."""
+        view = None if self.observation is None else self.observation.view
+        return None if view is None or self.source.apart else view.person
+
     def calibrate(self) -> None:
         """Average the estimates of the next ten seconds in which any modality is present.
 

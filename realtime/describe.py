@@ -26,11 +26,16 @@ def description(run: "Run") -> dict[str, Any]:
         "modalities": [w.name for w in run.wanted],  # the bundle's
         "schemas": {w.name: w.schema for w in run.wanted},
         "sources": [w.name for w in run.wanted if w.offer is not None],  # modalities that have one
-        "can": ["pause", "mark", "reset", "calibrate"] if live else [],  # methods; `pause` includes `resume`
+        "can": _controls(run) if live else [],  # methods; `pause` includes `resume`
+        "people": run.source.people,  # with estimates of their own
         "recording": None if run.record is None else str(run.record),
         "media_kept": run.source.keeps_media,
         "duration": run.source.duration,  # s, or None
     }
+
+
+def _controls(run: "Run") -> list[str]:
+    return ["pause", "mark", "reset", "calibrate", *(["follow"] if run.source.chooses else [])]
 
 
 def status(run: "Run") -> dict[str, Any]:

@@ -6,13 +6,14 @@ import html
 import json
 import re
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
 from ..contracts.errors import one_line
 from ..contracts.files import write_atomically
 from .engine.estimate import Estimate
-from .timeline import Mark
+from .timeline import UNUSED, Mark, by_person, stretches, unused
 
 _PAGE: Final = Path(__file__).with_name("report.html")
 
@@ -22,15 +23,11 @@ def write_report(estimates: Sequence[Estimate], path: Path, title: str, marks: S
 
     Arguments and errors are those of `draw_timeline`.
     """
-    modalities = list(estimates[0].present)
-    data: dict[str, Any] = {
-        "t": [e.t for e in estimates],
-        "mean": [e.engagement.mean for e in estimates],
-        "low": [e.engagement.low for e in estimates],
-        "high": [e.engagement.high for e in estimates],
-        "present": {m: [int(e.present[m]) for e in estimates] for m in modalities},
-        "surprise": {m: [e.surprise[m] for e in estimates] for m in modalities},
+    people = by_person(estimates)
+    data = {
+        "people": [_columns(own, person, len(people) == 1) for person, own in people.items()],
         "marks": [(at, one_line(label)) for at, label in marks],
+        "unused": UNUSED,
     }
     # Nothing within the data can end their element, and nothing in them or the title is substituted again.
     parts = {
@@ -40,6 +37,33 @@ def write_report(estimates: Sequence[Estimate], path: Path, title: str, marks: S
     }
     page = re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], template)
     write_atomically(path, page.encode())
+
+
+def _columns(estimates: Sequence[Estimate], person: int | None, alone: bool) -> dict[str, Any]:
+    """What the page shows of one person, by column."""
+    modalities = list(estimates[0].present)
+    return {
+        "person": person,
+        "t": [e.t for e in estimates],
+        "mean": [e.engagement.mean for e in estimates],
+        "low": [e.engagement.low for e in estimates],
+        "high": [e.engagement.high for e in estimates],
+        "present": {m: [int(e.present[m]) for e in estimates] for m in modalities},
+        "surprise": {m: [e.surprise[m] for e in estimates] for m in modalities},
+        "followed": [(at, one_line(label)) for at, label in stretches(estimates)],
+        "unused": _unbroken([unused(e, alone) for e in estimates]),
+    }
+
+
+def _unbroken(texts: Sequence[str | None]) -> list[tuple[int, int, str]]:
+    """First index, index after the last one, and text of each stretch of the same text."""
+    found, at = [], 0
+    for text, group in groupby(texts):
+        end = at + sum(1 for _ in group)
+        if text is not None:
+            found.append((at, end, one_line(text)))
+        at = end
+    return found
 
 
 def _policy(page: str) -> str:

@@ -87,4 +87,5 @@ class LiveSession(Run):
         if self.camera is None or not self.camera.preview:
             return None
         width, height = self.camera.size
-        return self.camera.landmarks, width / height if height else 4 / 3
+        aspect = width / height if height else 4 / 3
+        return self.camera.landmarks, self.camera.others, aspect

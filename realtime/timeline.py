@@ -2,12 +2,14 @@
 
 import io
 import warnings
-from collections.abc import Sequence
-from itertools import cycle
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from itertools import cycle, pairwise
 from pathlib import Path
 from typing import Final
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -20,60 +22,85 @@ from .engine.estimate import Estimate
 _BLUE: Final = "#0072B2"
 _COLOURS: Final = ("#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 
+_GREY: Final = "0.6"
+
 _LABELS: Final = 200  # of marks; more cannot be read
 _FAR: Final = 1e12  # nats; what is drawn of more
+PEOPLE: Final = 12  # drawn; those with the most estimates
+UNUSED: Final = "unused face"  # in view, but another person's, or not good enough
 
 Mark = tuple[float, str]  # seconds, label
+
+
+def by_person(estimates: Sequence[Estimate]) -> dict[int | None, Sequence[Estimate]]:
+    """The estimates of each person, by id, where a tick has some of several; else all of them, by None."""
+    known = [estimate for estimate in estimates if estimate.person is not None]
+    if not any(one.tick == next.tick and one.person != next.person for one, next in pairwise(known)):
+        return {None: estimates}
+    people: defaultdict[int, list[Estimate]] = defaultdict(list)
+    for estimate in known:
+        people[estimate.person or 0].append(estimate)
+    return {p: people[p] for p in sorted(sorted(people, key=lambda p: -len(people[p]))[:PEOPLE])}
+
+
+def stretches(estimates: Sequence[Estimate]) -> list[Mark]:
+    """From when on each person was followed; empty if it was one only."""
+    found: list[tuple[float, int]] = []
+    for estimate in estimates:
+        if estimate.person is not None and (not found or found[-1][1] != estimate.person):
+            found.append((estimate.t, estimate.person))
+    return [(t, f"person {person}") for t, person in found] if len(found) > 1 else []
+
+
+def unused(estimate: Estimate, alone: bool) -> str | None:
+    """Why no face is taken although one is in view.
+
+    Args:
+        alone: whether this is the only person with estimates.
+    """
+    if alone and estimate.faces and estimate.box is None:
+        return "another person's is in view"
+    return estimate.face_problem
 
 
 def draw_timeline(estimates: Sequence[Estimate], path: Path, title: str, marks: Sequence[Mark] = ()) -> None:
     """Draw a run of one estimate or more as a PNG picture, which is written atomically.
 
+    Several people have a strip each, without surprise.
+
     Raises:
         UserError: the picture cannot be written.
     """
     t = np.array([e.t for e in estimates])
-    tick = (float(np.median(np.diff(t))) if len(t) > 1 else 0.0) or 0.04  # s
+    tick = (float(np.median(np.diff(np.unique(t)))) if t[0] < t[-1] else 0.0) or 0.04  # s
+    people = by_person(estimates)
     modalities = dict(zip(estimates[0].present, cycle(_COLOURS), strict=False))
-    figure = Figure(figsize=(10, 5.2), dpi=120, layout="constrained")
+    alone = len(people) == 1
+    height = 5.2 if alone else 0.7 + 2.2 * len(people)
+    figure = Figure(figsize=(10, height), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
-    heights = {"height_ratios": (10, 1 + len(modalities), 4)}
-    top, strips, bottom = figure.subplots(3, 1, sharex=True, gridspec_kw=heights)
+    each = [10, 1 + len(modalities), 4] if alone else [10, 1 + 1.3 * len(modalities)]
+    ratios = {"height_ratios": each * len(people)}
+    axes = figure.subplots(len(each) * len(people), 1, sharex=True, gridspec_kw=ratios)
 
-    low, high = [e.engagement.low for e in estimates], [e.engagement.high for e in estimates]
-    top.fill_between(t, low, high, color=_BLUE, alpha=0.22, linewidth=0, label="90 % interval")
-    top.plot(t, [e.engagement.mean for e in estimates], color=_BLUE, linewidth=1.6, label="mean")
-    top.vlines([at for at, _ in marks], 0, 1, color="0.3", linewidth=0.9, linestyle="--")
-    for at, label in marks[:_LABELS]:
-        style = {"rotation": 90, "va": "bottom", "ha": "right", "fontsize": 8, "color": "0.3"}
-        top.text(at, 0.02, f" {one_line(label):.80}", parse_math=False, **style)
-    top.set(ylim=(0, 1), ylabel="engagement")
-    top.set_title(one_line(title), parse_math=False, loc="left", fontsize=12)
-    top.legend(loc="upper right", ncols=2, frameon=False, bbox_to_anchor=(1, 1.11), borderaxespad=0)
-
-    seen: list[float] = []
-    for row, (modality, colour) in enumerate(modalities.items()):
-        runs = _runs([e.present[modality] for e in estimates])
-        bars = [(t[first], t[last] - t[first] + tick) for first, last in runs]
-        strips.broken_barh(bars, (row - 0.32, 0.64), color=colour)
-        nats = np.array([e.surprise[modality] for e in estimates], float)  # None: NaN
-        surprise = np.clip(nats, -_FAR, _FAR)
-        bottom.plot(t, surprise, color=colour, linewidth=0.9)
-        seen += surprise[~np.isnan(surprise)].tolist()
-    strips.set_yticks(range(len(modalities)), [one_line(m)[:30] for m in modalities], parse_math=False)
-    strips.set(ylim=(len(modalities) - 0.4, -0.6), ylabel="present")
-    strips.tick_params(axis="y", length=0)
-    bottom.set(xlabel="time, s", ylabel="surprise, nats", xlim=(t[0], t[-1] + tick))
-    if seen:  # a single outlier would flatten the others
-        lowest, highest = np.percentile(seen, (0.5, 99.5))
-        margin = 0.1 * (highest - lowest) + 1
-        bottom.set_ylim(lowest - margin, highest + margin)
-    bottom.yaxis.set_major_locator(MaxNLocator(4))
-    for axes in (top, strips, bottom):
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(axis="x", color="0.9", linewidth=0.8)
-        axes.set_axisbelow(True)
-    top.grid(axis="y", color="0.9", linewidth=0.8)
+    for row, (person, own) in enumerate(people.items()):
+        top, strips, *rest = axes[row * len(each) : (row + 1) * len(each)]
+        _draw_engagement(top, own, marks)
+        top.set(ylim=(0, 1), ylabel="engagement" if person is None else f"person {person}")
+        _draw_presence(strips, own, modalities, tick, alone)
+        strips.set(ylabel="present" if alone else "")
+        for bottom in rest:
+            _draw_surprise(bottom, own, modalities)
+    axes[0].set_title(one_line(title), parse_math=False, loc="left", fontsize=12)
+    above = (1, 1.11 if alone else 1.19)
+    axes[0].legend(loc="upper right", ncols=2, frameon=False, bbox_to_anchor=above, borderaxespad=0)
+    axes[-1].set(xlabel="time, s", xlim=(t[0], t[-1] + tick))
+    for one in axes:
+        one.spines[["top", "right"]].set_visible(False)
+        one.grid(axis="x", color="0.9", linewidth=0.8)
+        one.set_axisbelow(True)
+    for top in axes[:: len(each)]:
+        top.grid(axis="y", color="0.9", linewidth=0.8)
     figure.align_ylabels()
 
     picture = io.BytesIO()
@@ -81,6 +108,59 @@ def draw_timeline(estimates: Sequence[Estimate], path: Path, title: str, marks: 
         warnings.simplefilter("ignore")
         figure.savefig(picture, format="png")
     write_atomically(path, picture.getvalue())
+
+
+def _draw_engagement(axes: Axes, estimates: Sequence[Estimate], marks: Sequence[Mark]) -> None:
+    t = [e.t for e in estimates]
+    low, high = [e.engagement.low for e in estimates], [e.engagement.high for e in estimates]
+    axes.fill_between(t, low, high, color=_BLUE, alpha=0.22, linewidth=0, label="90 % interval")
+    axes.plot(t, [e.engagement.mean for e in estimates], color=_BLUE, linewidth=1.6, label="mean")
+    for y, va, ha, drawn in (0.02, "bottom", "right", marks), (0.98, "top", "left", stretches(estimates)):
+        axes.vlines([at for at, _ in drawn], 0, 1, color="0.3", linewidth=0.9, linestyle="--")
+        for at, label in drawn[:_LABELS]:
+            axes.text(
+                at,
+                y,
+                f" {one_line(label):.80}",
+                parse_math=False,
+                rotation=90,
+                va=va,
+                ha=ha,
+                fontsize=8,
+                color="0.3",
+            )
+
+
+def _draw_presence(
+    axes: Axes, estimates: Sequence[Estimate], modalities: Mapping[str, str], tick: float, alone: bool
+) -> None:
+    rows = [(one_line(m)[:30], [e.present[m] for e in estimates], colour) for m, colour in modalities.items()]
+    if any(faces := [unused(e, alone) is not None for e in estimates]):
+        rows.append((UNUSED, faces, _GREY))
+    for row, (_, there, colour) in enumerate(rows):
+        bars = [
+            (estimates[first].t, estimates[last].t - estimates[first].t + tick)
+            for first, last in _runs(there)
+        ]
+        axes.broken_barh(bars, (row - 0.32, 0.64), color=colour)
+    axes.set_yticks(range(len(rows)), [name for name, _, _ in rows], parse_math=False)
+    axes.set(ylim=(len(rows) - 0.4, -0.6))
+    axes.tick_params(axis="y", length=0)
+
+
+def _draw_surprise(axes: Axes, estimates: Sequence[Estimate], modalities: Mapping[str, str]) -> None:
+    seen: list[float] = []
+    for modality, colour in modalities.items():
+        nats = np.array([e.surprise[modality] for e in estimates], float)  # None: NaN
+        surprise = np.clip(nats, -_FAR, _FAR)
+        axes.plot([e.t for e in estimates], surprise, color=colour, linewidth=0.9)
+        seen += surprise[~np.isnan(surprise)].tolist()
+    axes.set(ylabel="surprise, nats")
+    if seen:  # a single outlier would flatten the others
+        lowest, highest = np.percentile(seen, (0.5, 99.5))
+        margin = 0.1 * (highest - lowest) + 1
+        axes.set_ylim(lowest - margin, highest + margin)
+    axes.yaxis.set_major_locator(MaxNLocator(4))
 
 
 def _runs(present: Sequence[bool]) -> list[tuple[int, int]]:

@@ -49,12 +49,13 @@ def app_of(
         return _json(content, 200 if status == "ok" else 503)
 
     async def estimate(request: Request) -> Response:
-        if latest.estimate is None:
-            return _json(Problem("there is no estimate yet"), 404)
-        return Response(latest.text, media_type="application/json")
+        if (past := latest.past(request.query_params.get("person"))) is None:
+            return _missing(request)
+        return Response(past.text, media_type="application/json")
 
     async def history(request: Request) -> Response:
-        return _json(latest.history())
+        past = latest.history(request.query_params.get("person"))
+        return _missing(request) if past is None else _json(past)
 
     async def metrics(request: Request) -> Response:
         return Response(prometheus(latest, clients), headers={"content-type": CONTENT_TYPE})
@@ -71,7 +72,8 @@ def app_of(
         await clients.serve("/page", websocket, handle, first)
 
     def first() -> list[str]:
-        contents = (("hello", latest.description), ("status", latest.status))
+        people = latest.people if latest.several else None
+        contents = (("hello", latest.description), ("status", latest.status), ("people", people))
         return [typed(kind, content) for kind, content in contents if content is not None]
 
     app = Starlette(
@@ -117,6 +119,11 @@ def in_parts(send: Send) -> Send:
             await send({**message, "body": body[start : start + PART], "more_body": more})
 
     return send_in_parts
+
+
+def _missing(request: Request) -> Response:
+    whose = " of this person" if "person" in request.query_params else " yet"
+    return _json(Problem(f"there is no estimate{whose}"), 404)
 
 
 def _json(content: msgspec.Struct, status: int = 200) -> Response:

@@ -15,7 +15,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from .connections import Connections, cut
 from .messages import Command, command
 
-QUEUE: Final = 50  # messages that wait for a client
+QUEUE: Final = 50  # messages that wait for a client, for each person with estimates
 MESSAGES: Final = 20  # a second that a client may send
 BYTES: Final = 4096  # of a message that a client sends
 CLOSE_TIMEOUT: Final = 2.0  # s for a client to read the reason, and again to close; then it is cut off
@@ -44,7 +44,7 @@ class Client:
 
     def __init__(self, websocket: WebSocket, clients: "Clients", connection: socket.socket | None) -> None:
         self._websocket, self._clients, self._connection = websocket, clients, connection
-        self._queue: asyncio.Queue[str] = asyncio.Queue(QUEUE)
+        self._queue: asyncio.Queue[str] = asyncio.Queue(clients.queue)
         self._end: asyncio.Future[tuple[int, str] | None] = asyncio.get_running_loop().create_future()
         self._received = RateLimit(MESSAGES)
 
@@ -119,13 +119,14 @@ class Clients:
 
     Attributes:
         disconnected: number by reason: `slow`, `rate`, `invalid`.
+        queue: messages that wait for a client.
         drop_oldest: whether a slow client misses messages instead of being disconnected.
     """
 
     def __init__(self, limit: int, connections: Connections) -> None:
         self.limit, self._connections = limit, connections
         self.disconnected: Counter[str] = Counter()
-        self.drop_oldest = False
+        self.queue, self.drop_oldest = QUEUE, False
         self._by_path: dict[str, set[Client]] = {"/ws": set(), "/page": set()}
 
     @property

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ...contracts.schemas import AUDIO, BLENDSHAPES, FACE, Schema
 from ..engine.estimate import Estimate
 from ..streams.samples import Observation
+from .observed import Landmarks
 
 EXPRESSIONS: Final = 5  # how many of the strongest are sent
 
@@ -40,8 +41,13 @@ _GAZE: Final = np.stack(
 class Command(msgspec.Struct, forbid_unknown_fields=True):
     """A client's request to the run."""
 
-    do: Literal["pause", "resume", "mark", "reset", "calibrate"]
+    do: Literal["pause", "resume", "mark", "reset", "calibrate", "follow"]
     label: Annotated[str, msgspec.Meta(max_length=200)] = ""
+    person: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] | None = None
+
+    def __post_init__(self) -> None:
+        if (self.do == "follow") != (self.person is not None):
+            raise ValueError("`follow` needs a person, and nothing else takes one")
 
 
 command: Final = msgspec.json.Decoder(Command)
@@ -59,8 +65,35 @@ def page_estimate(estimate: str, observation: Observation, schemas: Mapping[str,
 
 
 def typed(kind: str, content: Mapping[str, Any]) -> str:
-    """A message of type `hello`, `status`, `landmarks` or `mark`."""
+    """A message of type `hello`, `status`, `people`, `landmarks` or `mark`."""
     return _encoder.encode({"type": kind, **content}).decode()
+
+
+def landmarks_of(landmarks: Landmarks, person: int | None) -> dict[str, Any]:
+    """Landmarks as JSON values.
+
+    Args:
+        person: the one that is followed.
+
+    Returns:
+        person: as given.
+        points: of that one, x and y alternating, in thousandths of the picture's width and height; None if
+            not in view.
+        others: of the other people in view: each with `person` and `points`.
+        aspect: the picture's width / height.
+    """
+    own, others, aspect = landmarks
+
+    def thousandths(points: NDArray[np.float32]) -> list[int]:
+        shown: list[int] = (points.ravel() * 1000).round().astype(int).tolist()
+        return shown
+
+    return {
+        "person": person,
+        "points": None if own is None else thousandths(own),
+        "others": [{"person": one, "points": thousandths(points)} for one, points in others.items()],
+        "aspect": round(aspect, 3),
+    }
 
 
 def features(observation: Observation, schemas: Mapping[str, str | None]) -> dict[str, Any]:

@@ -17,21 +17,26 @@ _QUANTILES: Final = {"p50": "0.5", "p95": "0.95", "p99": "0.99"}
 def prometheus(latest: Latest, clients: Clients) -> str:
     """All metrics; a family without samples is left out."""
     text = _Text()
-    estimate, status = latest.estimate, latest.status or {}
-    if estimate is not None:
-        for name in ("mean", "low", "high"):
-            text.family(f"engagement_{name}", "gauge", f"{name} of the newest engagement, 0 to 1")
-            text.sample(getattr(estimate.engagement, name))
-    text.family("ticks_total", "counter", "estimates so far")
+    status = latest.status or {}
+    newest = [
+        ({} if person is None else {"person": str(person)}, past.estimate)
+        for person, past in latest.pasts.items()
+    ]
+    for name in ("mean", "low", "high"):
+        text.family(f"engagement_{name}", "gauge", f"{name} of the newest engagement, 0 to 1")
+        for person, estimate in newest:
+            text.sample(getattr(estimate.engagement, name), **person)
+    text.family("ticks_total", "counter", "ticks so far")
     text.sample(latest.ticks)
     text.family("estimate_age_seconds", "gauge", "since the newest estimate")
     text.sample(latest.age)
-    if estimate is not None:
-        text.family("present", "gauge", "1 if the modality was present at the newest tick")
-        text.samples("modality", estimate.present)
-        text.family("value_age_seconds", "gauge", "of the modality's value at the newest tick")
+    text.family("present", "gauge", "1 if the modality was present at the newest tick")
+    for person, estimate in newest:
+        text.samples("modality", estimate.present, **person)
+    text.family("value_age_seconds", "gauge", "of the modality's value at the newest tick")
+    for person, estimate in newest:
         for modality, ms in estimate.age_ms.items():
-            text.sample(None if ms is None else ms / 1000, modality=modality)
+            text.sample(None if ms is None else ms / 1000, **person, modality=modality)
     text.family("latency_seconds", "summary", "of ticks, by stage")
     for stage, n in latest.latency_count.items():
         for percentile, ms in status.get("latency_ms", {}).get(stage, {}).items():

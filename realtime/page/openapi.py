@@ -45,8 +45,16 @@ def openapi(version: str, token: bool) -> dict[str, Any]:
             "query": {"type": "apiKey", "in": "query", "name": "token"},
         }
 
-    def get(summary: str, responses: dict[str, Any]) -> dict[str, Any]:
-        return {"get": {"summary": summary, "responses": common | responses}}
+    def get(summary: str, responses: dict[str, Any], *parameters: dict[str, Any]) -> dict[str, Any]:
+        taken = {"parameters": list(parameters)} if parameters else {}
+        return {"get": {"summary": summary, **taken, "responses": common | responses}}
+
+    person = {
+        "name": "person",
+        "in": "query",
+        "description": "id of the person whose estimates are asked for; else of the one who is followed",
+        "schema": {"type": "integer", "minimum": 1, "maximum": 1_000_000},
+    }
 
     return security | {
         "openapi": "3.1.0",
@@ -71,10 +79,15 @@ def openapi(version: str, token: bool) -> dict[str, Any]:
                     "200": _response("as in a line of JSON Lines", json=estimate),
                     "404": _response("there is none yet", json=problem),
                 },
+                person,
             ),
             "/history": get(
                 f"the estimates of the last {RECENT:g} s, or of a whole replay",
-                {"200": _response("by column", json=history)},
+                {
+                    "200": _response("by column", json=history),
+                    "404": _response("there is none of this person", json=problem),
+                },
+                person,
             ),
             "/metrics": get("for Prometheus", {"200": _response("text format 0.0.4", text=_TEXT)}),
             "/openapi.json": get("this description", {"200": _response("OpenAPI", json={"type": "object"})}),

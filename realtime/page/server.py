@@ -22,12 +22,12 @@ from ..engine.estimate import Estimate
 from ..streams.mailbox import Mailbox
 from ..streams.samples import Observation
 from .app import app_of
-from .clients import BYTES, Clients, RateLimit
+from .clients import BYTES, QUEUE, Clients, RateLimit
 from .connections import Connections, cut
 from .hosts import is_loopback, reachable
 from .latest import Latest
 from .listener import ACCEPTED, Listener
-from .messages import Command, estimate_json, page_estimate, typed
+from .messages import Command, estimate_json, landmarks_of, page_estimate, typed
 from .observed import Landmarks, Observed
 
 CONNECTIONS: Final = 200  # half of them may be WebSockets
@@ -79,6 +79,8 @@ class PageServer:
         self._mailbox: Mailbox[Callable[[], None]] = Mailbox(WAITING)
         self.counts = self._mailbox.counts
         self._run: Observed | None = None
+        self._tick: int | None = None  # of the last estimate
+        self._person: int | None = None  # who is followed
         self._latest = Latest()
         self._clients = Clients(max(1, limit // 2), self._connections)
         self._commands = RateLimit(COMMANDS)
@@ -124,10 +126,13 @@ class PageServer:
     def write(self, estimate: Estimate, observation: Observation) -> None:
         """Send an estimate and, of the observed run, its landmarks and once a second its status."""
         run, status, landmarks = self._run, None, None
-        if run is not None:
+        if run is not None and estimate.tick != self._tick:  # once a tick, however many people there are
             status = run.status() if estimate.tick % run.rate == 0 else None
             landmarks = run.landmarks()
-        self._post(partial(self._send, estimate, observation, status, landmarks))
+        self._tick = estimate.tick
+        if run is not None:
+            self._person = run.person or self._person  # also at a tick without a picture
+        self._post(partial(self._send, estimate, observation, self._person, status, landmarks))
 
     def mark(self, t: float, label: str) -> None:
         self._post(partial(self._send_page, "mark", {"t": t, "label": label}))
@@ -190,24 +195,26 @@ class PageServer:
         self._latest.description = description
         replay = description["kind"] == "replay"  # may run faster than a client reads
         self._latest.whole = self._clients.drop_oldest = replay
+        people = description.get("people", 1)
+        self._latest.several, self._clients.queue = people > 1, QUEUE * people
         self._send_page("hello", description)
 
     def _send(
         self,
         estimate: Estimate,
         observation: Observation,
+        person: int | None,
         status: dict[str, Any] | None,
         landmarks: Landmarks | None,
     ) -> None:
         text = estimate_json(estimate)
-        self._latest.add(estimate, text)
+        if self._latest.add(estimate, text, person):
+            self._send_page("people", self._latest.people)
         self._clients.send("/ws", lambda: text)
         schemas = (self._latest.description or {}).get("schemas", {})
         self._clients.send("/page", lambda: page_estimate(text, observation, schemas))
         if landmarks is not None:
-            points, aspect = landmarks
-            shown = None if points is None else (points.ravel() * 1000).round().astype(int).tolist()
-            self._send_page("landmarks", {"points": shown, "aspect": round(aspect, 3)})
+            self._send_page("landmarks", landmarks_of(landmarks, person))
         if status is not None:
             self._latest.status = status
             self._send_page("status", status)
@@ -223,6 +230,8 @@ class PageServer:
             return
         if command.do == "mark":
             run.mark(command.label)
+        elif command.person is not None:
+            run.follow(command.person)
         else:
             getattr(run, command.do)()
 

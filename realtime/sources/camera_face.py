@@ -3,6 +3,7 @@
 import math
 import threading
 import time
+from collections.abc import Mapping
 from statistics import fmean
 from typing import IO, Any, Final
 
@@ -113,6 +114,17 @@ class CameraFace(ProcessDevice):
         """Of the newest picture, see `FaceFeatures`."""
         face = self._face
         return None if face is None else face.landmarks
+
+    @property
+    def others(self) -> Mapping[int, NDArray[np.float32]]:
+        """Likewise of the other people, by id."""
+        face = self._face
+        return {} if face is None else face.others
+
+    @property
+    def chooses(self) -> bool:
+        """See `Source.chooses`."""
+        return self._faces.chooses
 
     def follow(self, person: int) -> None:
         """See `Source.follow`."""

@@ -163,6 +163,10 @@ class LiveSource(Source):
                 self.changed.wait(min(max(left, 0), _LOOK))
         return None
 
+    @property
+    def chooses(self) -> bool:
+        return any(isinstance(d, CameraFace) and d.chooses for d in self._running.values())
+
     def follow(self, person: int) -> None:
         cameras = [device for device in self._running.values() if isinstance(device, CameraFace)]
         if not cameras:

@@ -96,6 +96,10 @@ class MediaSource(Source):
         pictures, first_tick = self._face is not None, self._aligner.first_tick
         self._read = partial(read, self._recording, self._audio, pictures, first_tick, self._realtime)
 
+    @property
+    def chooses(self) -> bool:
+        return self._face is not None and self._faces.chooses
+
     def follow(self, person: int) -> None:
         if self._face is None:
             super().follow(person)

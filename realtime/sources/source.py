@@ -137,6 +137,11 @@ class Source(ABC):
         """How the recording's own times became the axis of observations; empty where they are the same."""
         return ()
 
+    @property
+    def chooses(self) -> bool:
+        """Whether `follow` chooses between people; after `open`."""
+        return False
+
     def follow(self, person: int) -> None:
         """Take the features of the person with this id from the next picture on; from any thread.
 

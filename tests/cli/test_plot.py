@@ -33,7 +33,7 @@ def test_a_page_has_every_value_in_it_and_asks_for_nothing(enrapt, estimates, tm
     assert not re.search(r"(?:src|href)=|https?:", text)
     assert text.count("</script>") == 2
     (data,) = re.findall(r'<script id="data" type="application/json">(.*?)</script>', text)
-    run = json.loads(data)
+    (run,) = json.loads(data)["people"]
     assert run["mean"] == [0.5] * 50
     assert run["surprise"] == {"face": [2.5] * 50}
     assert run["t"][-1] == 1.96
@@ -56,3 +56,19 @@ def test_what_cannot_be_drawn_is_one_line(enrapt, estimates, tmp_path, arguments
     assert done.returncode == 2
     assert complaint in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_several_people_have_a_strip_each(enrapt, tmp_path):
+    path, page = tmp_path / "two.jsonl", tmp_path / "two.html"
+    person = '}},"faces":2,"person":{}}}\n'
+    lines = [LINE.rstrip("}\n").replace('"face":2.5', '"face":2.5') % (k, k / 25) for k in range(50)]
+    path.write_text("".join(line + person.format(p) for line in lines for p in (1, 2)))
+    done = enrapt("plot", path)
+    assert done.returncode == 0, done.stderr
+    assert "2.0 s" in done.stdout
+    assert enrapt("plot", path, "-o", page).returncode == 0
+    (data,) = re.findall(r'type="application/json">(.*?)</script>', page.read_text())
+    people = json.loads(data)["people"]
+    assert [(one["person"], len(one["t"])) for one in people] == [(1, 50), (2, 50)]
+    picture = imread(path.with_suffix(".png"))
+    assert picture.shape[1] == 1200

@@ -29,7 +29,7 @@ SEEN = Observation(0, 0, {"face": FACE_SEEN, "audio": vector(AUDIO, speech=0.8, 
 NOTHING = Observation(0, 0, {"face": None, "audio": None}, {})
 
 
-def estimate(tick: int, mean: float = 0.61) -> Estimate:
+def estimate(tick: int, mean: float = 0.61, **view) -> Estimate:
     return Estimate(
         tick=tick,
         t=tick / 25,
@@ -38,6 +38,7 @@ def estimate(tick: int, mean: float = 0.61) -> Estimate:
         age_ms={"face": 12.1, "audio": None},
         surprise={"face": 3.1, "audio": None},
         latency_ms=Latency(0.07, 21.4, extract={"face": 5.2}),
+        **view,
     )
 
 
@@ -57,12 +58,18 @@ def a_run(
     schemas=None,
     keeps_media=False,
     missing=None,
+    people=1,
 ):
     """Stands for a `Run`."""
     schemas = {"face": FACE.name, "audio": AUDIO.name} if schemas is None else schemas
     return SimpleNamespace(
         source=SimpleNamespace(
-            name="clip.mp4", start=start, duration=end, devices=devices or {}, keeps_media=keeps_media
+            name="clip.mp4",
+            start=start,
+            duration=end,
+            devices=devices or {},
+            keeps_media=keeps_media,
+            people=people,
         ),
         rate=25,
         wanted=[Wanted(name, None, schema, 1, 1) for name, schema in schemas.items()],
@@ -207,3 +214,41 @@ def test_drawing_is_rare_however_fast_the_estimates_come(monkeypatch):
             now = tick / 1000  # ten seconds
             view.update(estimate(tick), SEEN)
     assert 90 <= drawn <= 101
+
+
+def test_it_says_who_is_followed_where_there_is_a_choice():
+    for view, said in (
+        ({"faces": 2, "person": 1}, "● 12 ms old   surprise 3.1 nats   person 1, 2 faces in view"),
+        ({"faces": 1, "person": 3}, "nats   person 3, 1 face in view"),
+        ({"faces": 2, "person": None}, "nats   nobody, 2 faces in view"),
+        ({"faces": 1, "person": 1}, "surprise 3.1 nats"),
+        ({"faces": 0, "person": None}, "surprise 3.1 nats"),
+        ({}, "surprise 3.1 nats"),
+    ):
+        shown = View(a_run())
+        shown.update(estimate(0, **view), SEEN)
+        lines = [line.rstrip() for line in picture(shown, 80)]
+        assert len(lines) == 10
+        assert next(line for line in lines if line.startswith("face")).endswith(said)
+
+
+def test_several_people_have_two_lines_each():
+    view = View(a_run(people=2))
+    view.update(estimate(0), SEEN)  # nobody yet
+    for tick in (1, 2):
+        view.update(estimate(tick, 0.25, faces=2, person=2), SEEN)
+        view.update(estimate(tick, 0.75, faces=2, person=1, face_problem="too small"), SEEN)
+    lines = picture(view, 60)
+    assert all(len(line) <= 60 for line in lines)
+    assert [line.split()[:3] for line in lines[2:6]] == [
+        ["person", "1", "0.75"],
+        ["●", "face", "○"],
+        ["person", "2", "0.25"],
+        ["●", "face", "○"],
+    ]
+    assert lines[3].rstrip().endswith("too small")
+    assert view._line(view._latest[0]).endswith(
+        "person 1 0.75 (0.47–0.74), present: face; person 2 0.25 (0.47–0.74), present: face"
+    )
+    view.update(estimate(4, 0.5, faces=1, person=1), SEEN)  # nothing of the other one any more
+    assert "person 2" not in "\n".join(picture(view, 60))

@@ -5,6 +5,7 @@ import hashlib
 import json
 import re
 
+import msgspec
 import pytest
 
 from enrapt.contracts.errors import UserError
@@ -59,3 +60,13 @@ def test_the_policy_allows_the_own_script_and_style_only(tmp_path):
 def test_a_page_that_cannot_be_written_is_a_user_error(tmp_path):
     with pytest.raises(UserError, match="No such file"):
         write_report(RUN, tmp_path / "nowhere" / "page.html", "a run")
+
+
+def test_stretches_with_a_face_that_is_not_taken_have_its_reason(tmp_path):
+    page = tmp_path / "page.html"
+    poor = msgspec.structs.replace(RUN[0], faces=1, person=1, box=(0, 0, 1, 1), face_problem="too small")
+    gone = msgspec.structs.replace(RUN[0], faces=1, person=1)
+    write_report([RUN[0], poor, poor, gone, RUN[0]], page, "a run")
+    (data,) = re.findall(r'type="application/json">(.*?)</script>', page.read_text())
+    (one,) = json.loads(data)["people"]
+    assert one["unused"] == [[1, 3, "too small"], [3, 4, "another person's is in view"]]

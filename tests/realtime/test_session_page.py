@@ -8,6 +8,8 @@ from websockets.sync.client import connect
 from enrapt.realtime import LiveSession
 from enrapt.realtime.controls import RESET
 from enrapt.realtime.features.face import FaceOptions
+from enrapt.realtime.sources.camera_face import CameraFace
+from enrapt.realtime.sources.live import LiveSource
 from enrapt.realtime.store.reader import SessionReader
 from tests.support.mjpeg import Server
 
@@ -40,6 +42,7 @@ def test_commands_of_the_page_take_effect_and_are_recorded(server, face_model, t
     hello = received[0]
     assert hello["type"] == "hello"
     assert (hello["kind"], hello["sources"], hello["recording"]) == ("live", ["face"], str(folder))
+    assert (hello["can"][-1], hello["people"]) == ("follow", 1)
     assert "no human" in hello["bundle"]["not_for"]
     statuses = [message for message in received if message["type"] == "status"]
     assert {message["paused"] for message in statuses} == {False, True}
@@ -57,3 +60,12 @@ def test_commands_of_the_page_take_effect_and_are_recorded(server, face_model, t
         RESET,
     ]
     assert session.counts["face"].dropped["paused"] > 10
+
+
+@pytest.mark.parametrize(("backend", "can"), [("litert", True), ("mediapipe", False)])
+def test_a_person_can_be_chosen_where_the_source_chooses(backend, can):
+    camera = CameraFace(0, faces=FaceOptions(backend=backend))
+    source = LiveSource([camera])
+    assert not source.chooses  # it is not open
+    source._running = {"face": camera}
+    assert source.chooses == can

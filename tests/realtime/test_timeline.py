@@ -1,5 +1,6 @@
 from itertools import groupby
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,7 +10,16 @@ from matplotlib.image import imread
 
 from enrapt.contracts.errors import UserError
 from enrapt.realtime.engine.estimate import Engagement, Estimate
-from enrapt.realtime.timeline import _BLUE, _COLOURS, _runs, draw_timeline
+from enrapt.realtime.timeline import (
+    _BLUE,
+    _COLOURS,
+    PEOPLE,
+    _runs,
+    by_person,
+    draw_timeline,
+    stretches,
+    unused,
+)
 
 
 def run(ticks: int, face: range, audio: range, mean: float = 0.5) -> list[Estimate]:
@@ -103,3 +113,65 @@ def test_ticks_at_the_same_time_and_many_marks_are_drawn(tmp_path):
     estimates = [*run(1, range(1), range(1)) * 5]
     draw_timeline(estimates, tmp_path / "a.png", "", [(k / 1000, "a mark") for k in range(20_000)])
     assert imread(tmp_path / "a.png").shape[1] == 1200
+
+
+def of(person: int | None, estimates: list[Estimate], **view) -> list[Estimate]:
+    return [msgspec.structs.replace(e, faces=2, person=person, **view) for e in estimates]
+
+
+def at_each_tick(*people: list[Estimate]) -> list[Estimate]:
+    return [estimate for tick in zip(*people, strict=True) for estimate in tick]
+
+
+def test_several_people_have_a_strip_each(tmp_path):
+    one, two = of(1, run(500, range(500), range(500))), of(2, run(500, range(250), range(0)))
+    path = tmp_path / "a.png"
+    draw_timeline(at_each_tick(one, two), path, "two")
+    picture = imread(path)
+    halves = np.split(picture[: len(picture) // 2 * 2], 2)
+    first, second = (columns(half, _COLOURS[0]) for half in halves)
+    assert second == pytest.approx(first / 2, rel=0.02)
+    assert columns(halves[0], _COLOURS[1]) > 0
+    assert columns(halves[1], _COLOURS[1]) == 0
+
+
+def test_estimates_are_of_several_people_only_where_a_tick_has_several():
+    one, two = of(1, run(4, range(4), range(4))), of(2, run(4, range(4), range(4)))
+    nobody = of(None, run(2, range(0), range(0)))
+    assert by_person(one[:2] + two[2:]) == {None: one[:2] + two[2:]}
+    assert by_person(nobody) == {None: nobody}
+    assert by_person([*nobody, *at_each_tick(two, one)]) == {1: one, 2: two}
+
+
+def test_of_very_many_people_those_with_the_most_estimates_are_drawn(tmp_path):
+    people = [of(p + 1, run(2 + p % 3, range(9), range(9))) for p in range(3 * PEOPLE)]
+    estimates = sorted((e for person in people for e in person), key=lambda e: e.tick)
+    drawn = by_person(estimates)
+    assert len(drawn) == PEOPLE
+    assert {len(own) for own in drawn.values()} == {4}
+    draw_timeline(estimates, tmp_path / "many.png", "a crowd")
+
+
+def test_a_change_of_the_followed_person_is_marked(tmp_path):
+    estimates = run(500, range(500), range(500))
+    same, changed = tmp_path / "same.png", tmp_path / "changed.png"
+    draw_timeline(of(1, estimates, box=(0, 0, 1, 1)), same, "a run")
+    two = of(None, estimates[:10]) + of(1, estimates[10:250]) + of(2, estimates[250:])
+    draw_timeline([msgspec.structs.replace(e, box=(0, 0, 1, 1)) for e in two], changed, "a run")
+    assert stretches(two) == [(0.4, "person 1"), (10.0, "person 2")]
+    assert stretches(of(1, estimates)) == []
+    different = np.any(imread(same) != imread(changed), axis=(0, 2))
+    assert 10 < different.sum() < 60
+
+
+def test_it_says_that_a_face_is_in_view_that_is_not_taken(tmp_path):
+    estimates = run(500, range(250), range(500))
+    box, path = (0.1, 0.1, 0.2, 0.2), tmp_path / "a.png"
+    draw_timeline(of(1, estimates[:250], box=box) + of(1, estimates[250:]), path, "a run")
+    grey = columns(imread(path), "0.6")
+    draw_timeline(of(1, estimates, box=box), path, "a run")
+    assert columns(imread(path), "0.6") < 100 < 300 < grey
+    (gone,), (poor,) = of(1, estimates[:1]), of(1, estimates[:1], box=box, face_problem="too small")
+    assert unused(gone, alone=True) == "another person's is in view"
+    assert unused(gone, alone=False) is None
+    assert unused(poor, alone=True) == unused(poor, alone=False) == "too small"

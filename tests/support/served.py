@@ -14,6 +14,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from enrapt.contracts.schemas import AUDIO, FACE, Schema
 from enrapt.realtime.engine.estimate import Engagement, Estimate, Latency
+from enrapt.realtime.page.observed import Landmarks
 from enrapt.realtime.page.server import PageServer
 from enrapt.realtime.streams.samples import SECOND, Observation
 
@@ -49,7 +50,8 @@ class FakeRun:
             "modalities": ["face", "audio"],
             "schemas": SCHEMAS,
             "sources": ["face", "audio"],
-            "can": ["pause", "mark", "reset", "calibrate"],
+            "can": ["pause", "mark", "reset", "calibrate", "follow"],
+            "people": 1,
             "recording": None,
             "media_kept": False,
             "duration": None,
@@ -63,7 +65,8 @@ class FakeRun:
             "calibrated": None,
             "outputs": {},
         }
-        self.shown: tuple[NDArray[np.float32] | None, float] | None = None
+        self.shown: Landmarks | None = None
+        self.person: int | None = None
         self.commands: list[tuple[str, str]] = []
 
     def description(self) -> dict[str, Any]:
@@ -72,7 +75,7 @@ class FakeRun:
     def status(self) -> dict[str, Any]:
         return self.state
 
-    def landmarks(self) -> tuple[NDArray[np.float32] | None, float] | None:
+    def landmarks(self) -> Landmarks | None:
         return self.shown
 
     def pause(self) -> None:
@@ -89,6 +92,9 @@ class FakeRun:
 
     def calibrate(self) -> None:
         self.commands.append(("calibrate", ""))
+
+    def follow(self, person: int) -> None:
+        self.commands.append(("follow", str(person)))
 
 
 def observed(server: PageServer, **description: Any) -> FakeRun:

@@ -5,7 +5,7 @@ picture ─ detector ─ region ─ networks (landmarks) ─ smoothing ─┬─
                                               person, quality ──┘
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, Protocol
@@ -25,6 +25,7 @@ class Extractor(Protocol):
     """Extracts the features of a face from a stream of pictures; see `extractor.FaceFeatures`."""
 
     landmarks: NDArray[np.float32] | None
+    others: Mapping[int, NDArray[np.float32]]
 
     def extract(self, picture: NDArray[np.uint8], time: int) -> tuple[NDArray[np.float32] | None, View]: ...
     def follow(self, person: int) -> None: ...
@@ -47,6 +48,11 @@ class FaceOptions:
     handover: float | None = None
     people: int = 1
     backend: Backend = "litert"
+
+    @property
+    def chooses(self) -> bool:
+        """Whether a person can be chosen."""
+        return self.backend == "litert"
 
     def open(self) -> Extractor:
         """An extractor, of one stream of pictures.

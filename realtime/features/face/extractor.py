@@ -1,5 +1,6 @@
 """Face features, schema `face/1`: blendshapes, head rotation and position of the person that is followed."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,6 +33,7 @@ class FaceFeatures:
     Attributes:
         landmarks: float32 `[478, 2]` of the person in the last picture, x from its left and y from its top as
             fractions of its width and height; None if the person is not in view.
+        others: likewise of the other people in that picture, by id.
 
     Raises:
         UserError: LiteRT is not installed, or cannot load the model.
@@ -50,6 +52,7 @@ class FaceFeatures:
         self._clock = StreamClock()
         self._follower, self._people = Follower(person, handover), people
         self.landmarks: NDArray[np.float32] | None = None
+        self.others: Mapping[int, NDArray[np.float32]] = {}
 
     def extract(self, picture: NDArray[np.uint8], time: int) -> tuple[NDArray[np.float32] | None, View]:
         """Features of the person's face in the next picture of the stream, and who is in view.
@@ -66,12 +69,14 @@ class FaceFeatures:
         at = self._clock(time) * MILLISECOND
         faces = self._tracker.track(picture, at)
         face = self._follower.choose(faces, width, at)
-        rest = [one for one in faces if one is not face and one.id][: self._people - 1]
-        others = tuple(self._view(one, len(faces), width, height) for one in rest)
+        rest = [one for one in faces if one is not face and one.id]
+        self.others = {one.id: _shares(one, width, height) for one in rest}
+        wanted = rest[: self._people - 1]
+        others = tuple(self._view(one, len(faces), width, height) for one in wanted)
         if face is None:
             self.landmarks = None
             return None, View(len(faces), self._follower.person, others=others)
-        self.landmarks = np.divide(face.landmarks[:, :2], (width, height), dtype=np.float32)
+        self.landmarks = _shares(face, width, height)
         view = self._view(face, len(faces), width, height)
         return view.values, replace(view, values=None, others=others)
 
@@ -96,6 +101,10 @@ class FaceFeatures:
 
     def close(self) -> None:
         """Does nothing: the memory is freed with the object."""
+
+
+def _shares(face: Face, width: int, height: int) -> NDArray[np.float32]:
+    return np.divide(face.landmarks[:, :2], (width, height), dtype=np.float32)
 
 
 def box_of(landmarks: NDArray[np.floating]) -> tuple[float, float, float, float]:

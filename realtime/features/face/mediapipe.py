@@ -6,6 +6,7 @@ It follows whichever face it found first, and takes any other one once that is l
 import ctypes
 import importlib
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -29,7 +30,7 @@ class MediaPipeFaceFeatures:
         model: `face_landmarker.task`; see `model_file.find_face_model`.
 
     Attributes:
-        landmarks: see `extractor.FaceFeatures`.
+        landmarks, others: see `extractor.FaceFeatures`; there are no others.
 
     Raises:
         UserError: MediaPipe is not installed, or cannot read the model.
@@ -62,6 +63,7 @@ class MediaPipeFaceFeatures:
         self._mediapipe = mediapipe
         self._result = FaceLandmarkerResultC
         self.landmarks: NDArray[np.float32] | None = None
+        self.others: Mapping[int, NDArray[np.float32]] = {}
         self._clock = StreamClock()
 
     def extract(self, picture: NDArray[np.uint8], time: int) -> tuple[NDArray[np.float32] | None, View]:

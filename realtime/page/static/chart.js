@@ -1,11 +1,15 @@
 // The last minute: engagement as a line in its interval, and below it a strip per modality, on one time axis.
 
 const STALE = 250; // ms; age at which a strip is lowest: the largest max_age of the schemas
-const LEFT = 46, TOP = 8, STRIP = 20, SPACE = 6, AXIS = 20; // px
+const LEFT = 46, TOP = 8, AXIS = 20; // px
+const LARGE = { strip: 20, space: 6, values: [0, 0.5, 1] };
+const SMALL = { strip: 8, space: 3, values: [0, 1] }; // without names of the modalities
 
 export class Chart {
-  constructor(canvas) {
+  constructor(canvas, small = false) {
     this.canvas = canvas;
+    this.small = small;
+    Object.assign(this, small ? SMALL : LARGE);
     this.context = canvas.getContext("2d");
     // Sizes and colours are read when they change, never in a frame: reading them forces layout.
     new ResizeObserver(() => this.resize()).observe(canvas);
@@ -48,7 +52,7 @@ export class Chart {
     const { context, width, height, ink } = this;
     this.stale = false;
     context.clearRect(0, 0, width, height);
-    const bottom = height - AXIS - modalities.length * (STRIP + SPACE);
+    const bottom = height - AXIS - modalities.length * (this.strip + this.space);
     const x = (t) => width - ((end - t) / run.span) * (width - LEFT);
     const y = (value) => bottom - value * (bottom - TOP);
 
@@ -56,12 +60,12 @@ export class Chart {
     context.fillStyle = ink.soft;
     context.strokeStyle = ink.line;
     context.textAlign = "right";
-    for (const value of [0, 0.5, 1]) {
+    for (const value of this.values) {
       context.fillText(value, LEFT - 8, y(value));
       stroke(context, [[LEFT, y(value)], [width, y(value)]]);
     }
-    for (const [i, name] of modalities.entries()) {
-      context.fillText(name, LEFT - 8, this.strip(bottom, i) + STRIP / 2, LEFT - 10);
+    for (const [i, name] of this.small ? [] : modalities.entries()) {
+      context.fillText(name, LEFT - 8, this.stripAt(bottom, i) + this.strip / 2, LEFT - 10);
     }
 
     context.save();
@@ -80,13 +84,13 @@ export class Chart {
       context.lineWidth = 2;
       stroke(context, segment.map((row) => [x(row.t), y(row.engagement.mean)]));
     }
-    modalities.forEach((name, i) => this.presence(name, rows, x, this.strip(bottom, i), run.step));
+    modalities.forEach((name, i) => this.presence(name, rows, x, this.stripAt(bottom, i), run.step));
     this.drawMarks(run.marks, x, bottom);
     context.restore();
   }
 
-  strip(bottom, i) {
-    return bottom + SPACE + i * (STRIP + SPACE);
+  stripAt(bottom, i) {
+    return bottom + this.space + i * (this.strip + this.space);
   }
 
   times(x, start, end) {
@@ -102,28 +106,28 @@ export class Chart {
 
   /** Filled while present, higher for fresher values; hatched while missing. */
   presence(name, rows, x, top, step) {
-    const { context, ink } = this;
+    const { context, ink, strip } = this;
     for (const segment of segments(rows, (row) => row.present[name] === true, 3 * step)) {
       const from = x(segment[0].t), to = x(segment.at(-1).t + step);
       context.beginPath();
       if (segment[0].present[name]) {
-        context.moveTo(from, top + STRIP);
+        context.moveTo(from, top + strip);
         for (const row of segment) {
-          const level = top + STRIP * 0.8 * Math.min(1, (row.age_ms?.[name] ?? 0) / STALE);
+          const level = top + strip * 0.8 * Math.min(1, (row.age_ms?.[name] ?? 0) / STALE);
           context.lineTo(x(row.t), level);
           context.lineTo(x(row.t + step), level);
         }
-        context.lineTo(to, top + STRIP);
+        context.lineTo(to, top + strip);
         context.fillStyle = ink.blue;
         context.fill();
       } else {
-        context.rect(from, top, to - from, STRIP);
+        context.rect(from, top, to - from, strip);
         this.hatch.setTransform(new DOMMatrix().translate(from, top)); // it moves with time
         context.fillStyle = this.hatch;
         context.fill();
         context.strokeStyle = ink.orange;
         context.lineWidth = 1;
-        context.strokeRect(from, top + 0.5, to - from, STRIP - 1);
+        context.strokeRect(from, top + 0.5, to - from, strip - 1);
       }
     }
   }
@@ -137,6 +141,7 @@ export class Chart {
       context.setLineDash([3, 3]);
       stroke(context, [[at, TOP], [at, bottom]]);
       context.setLineDash([]);
+      if (this.small) continue;
       context.fillText("▼", at, TOP);
       context.textAlign = left ? "right" : "left";
       context.fillText(label, at + (left ? -7 : 7), TOP + 2);

@@ -3,6 +3,7 @@
 import { Chart, clock } from "./chart.js";
 import { Link } from "./link.js";
 import { element, leaves, Meter, setText, table } from "./meters.js";
+import { People } from "./people.js";
 import { Preview } from "./preview.js";
 import { Run } from "./run.js";
 
@@ -17,7 +18,8 @@ const DEVICE = { face: "camera", audio: "microphone" };
 const $ = (id) => document.getElementById(id);
 const run = new Run();
 const chart = new Chart($("chart"));
-const preview = new Preview($("landmarks"), $("preview"));
+const preview = new Preview($("landmarks"), $("preview"), choose);
+const people = new People($("people"), choose);
 const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
 const lastPresent = {}; // s, by modality
 let shown = null; // the row on the page
@@ -45,19 +47,36 @@ const link = new Link(address, received, opened);
 
 async function opened() {
   run.since = performance.now() / 1000;
+  for (const { run: own } of people.byId.values()) own.since = run.since;
   if (!(await loadHistory())) run.clear(); // it may be another run
 }
 
 /** Load the estimates made while this page was not connected; whether that worked. */
 async function loadHistory() {
-  const response = await fetch("history" + location.search).catch(() => null);
-  if (response?.ok) run.remember(await response.json());
+  const loaded = await Promise.all([loadPast(run, people.shown), ...people.ids.map(loadOther)]);
+  return loaded[0];
+}
+
+function loadOther(person) {
+  return loadPast(people.byId.get(person).run, person);
+}
+
+async function loadPast(own, person) {
+  const search = new URLSearchParams(location.search);
+  if (person !== null) search.set("person", person);
+  const response = await fetch(search.size ? `history?${search}` : "history").catch(() => null);
+  if (!response?.ok) return false;
+  const past = await response.json();
+  if (own !== run || person === people.shown) own.remember(past);
+  if (own !== run && person === people.shown) run.rows = [...own.rows];
   chart.stale = true;
-  return response?.ok;
+  return true;
 }
 
 function received(message) {
   if (message.type === "estimate") {
+    people.byId.get(message.person)?.run.add(message);
+    if (people.shown !== null && message.person !== people.shown) return;
     if (run.hello?.kind === "replay" && message.t - run.newest?.t > 3 * run.step) missed = true;
     run.add(message);
     for (const [name, present] of Object.entries(message.present)) {
@@ -69,8 +88,18 @@ function received(message) {
     run.marks.push({ ...message, arrived: performance.now() / 1000 });
     setText($("message"), `Marked ${clock(message.t)} ${message.label}`);
     chart.stale = true;
+  } else if (message.type === "people") {
+    const known = people.ids;
+    people.set(message.ids, run);
+    message.ids.filter((id) => !known.includes(id)).forEach(loadOther);
+    if (message.followed !== people.followed || !message.ids.includes(people.shown)) showPerson(message.followed);
+    people.followed = message.followed;
   } else if (message.type === "hello") {
     run.hello = message;
+    if (!(message.people > 1)) {
+      people.set([], run);
+      people.shown = people.followed = null;
+    }
     showDescription(message);
   } else if (message.type === "status") {
     run.status = message;
@@ -84,6 +113,28 @@ setInterval(() => {
   missed = false;
 }, 2000);
 
+/** Show this one of several people large. */
+function showPerson(id) {
+  if (id === people.shown) return people.show(id);
+  people.show(id);
+  run.rows = [...(people.byId.get(id)?.run.rows ?? [])];
+  for (const name of Object.keys(lastPresent)) delete lastPresent[name];
+  chart.stale = true;
+}
+
+/** Follow this person; of recorded people, show this one large. */
+function choose(person) {
+  if (people.byId.has(person)) showPerson(person);
+  if (!run.hello?.can.includes("follow")) return;
+  const inView = $("landmarks").dataset.people?.split(" ") ?? [String(person)];
+  if (!inView.includes(String(person)) && !people.byId.has(person)) {
+    setText($("message"), `Person ${person} is not in view`);
+  } else {
+    const sent = link.send({ do: "follow", person });
+    setText($("message"), sent ? `Person ${person} requested` : "Not connected: not sent");
+  }
+}
+
 function showDescription({ kind, name, bundle, recording, media_kept, can, duration }) {
   setText($("run"), kind === "live" ? "live" : `replay of ${name}${duration ? `, ${clock(duration)}` : ""}`);
   const stored = [recording && `recording to ${recording}`, media_kept && "video and audio are kept"];
@@ -95,6 +146,7 @@ function showDescription({ kind, name, bundle, recording, media_kept, can, durat
     element("b", bundle.not_for),
   );
   for (const part of document.querySelectorAll("[data-needs]")) part.hidden = !can.includes(part.dataset.needs);
+  $("landmarks").classList.toggle("choice", can.includes("follow"));
   $("scrub").hidden = kind !== "replay";
   if (kind !== "replay") follow = true;
   link.mayBeSilent = kind === "replay";
@@ -170,6 +222,10 @@ setInterval(() => {
 
 function show(row) {
   const { mean, low, high } = row.engagement;
+  const { person = null, faces = null } = row;
+  $("who").hidden = faces === null; // of the history
+  const who = person === null ? "" : `person ${person} · `;
+  setText($("who"), faces === null ? "" : `${who}${faces || "no"} face${faces === 1 ? "" : "s"} in view`);
   setText($("mean"), mean.toFixed(2));
   setText($("bounds"), `${low.toFixed(2)} – ${high.toFixed(2)}`);
   Object.assign($("now").dataset, { tick: row.tick ?? "", t: row.t, mean, low, high });
@@ -208,7 +264,9 @@ function frame(milliseconds) {
   if (row !== shown) show(row);
   if (chart.stale || end !== chart.end) {
     chart.end = end;
-    chart.draw(run, end, run.hello?.modalities ?? Object.keys(row.present));
+    const modalities = run.hello?.modalities ?? Object.keys(row.present);
+    chart.draw(run, end, modalities);
+    people.draw(run, end, modalities);
     if (MEASURED) performance.mark("frame", { detail: performance.now() / 1000 - now });
   }
   if (scrubbed.newest !== run.newest || row !== shown) scrubbed(row);
@@ -262,7 +320,8 @@ $("commands").onsubmit = (event) => {
 $("scrub").onsubmit = (event) => event.preventDefault();
 $("at").oninput = () => following(false);
 document.onkeydown = (event) => {
-  const action = actions[event.key.toLowerCase()];
+  const digit = /^[1-9]$/.test(event.key) && (run.hello?.can.includes("follow") || people.byId.size > 0);
+  const action = digit ? ["keys", () => choose(Number(event.key))] : actions[event.key.toLowerCase()];
   if (!action || !$("keys").checked || event.repeat || event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.target.id === "label" || !$(action[0]).checkVisibility()) return; // letters of a label
   event.preventDefault();

@@ -64,8 +64,8 @@ def test_page_contacts_this_server_only_and_logs_no_errors(browser, server, run)
     requested = {m["params"]["request"]["url"] for m in sent if m["method"] == "Network.requestWillBeSent"}
     sockets = {m["params"]["url"] for m in sent if m["method"] == "Network.webSocketCreated"}
     assert {address.removeprefix(server.address) for address in requested} == {
-        "", "page.css", "page.js", "chart.js", "link.js", "meters.js", "preview.js", "run.js", "icon.svg",
-        "history",
+        "", "page.css", "page.js", "chart.js", "link.js", "meters.js", "people.js", "preview.js", "run.js",
+        "icon.svg", "history",
     }  # fmt: skip
     assert sockets == {server.address.replace("http", "ws") + "page"}
 

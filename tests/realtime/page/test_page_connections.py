@@ -128,7 +128,7 @@ def test_deadlines_are_not_for_websockets(server, quick):
 
 def test_response_that_is_taken_slowly_has_a_deadline(server, quick, monkeypatch):
     monkeypatch.setattr(connections_module, "RESPONSE", 0.8)
-    server._latest.history = lambda: "x" * 20_000_000
+    server._latest.history = lambda *_: "x" * 20_000_000
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.connect(("127.0.0.1", port_of(server)))
@@ -149,7 +149,7 @@ def _received(client):
 
 
 def test_large_response_arrives_complete_however_long_it_takes(server, quick):
-    server._latest.history = lambda: "x" * 5_000_000
+    server._latest.history = lambda *_: "x" * 5_000_000
     with socket.socket() as client:
         client.connect(("127.0.0.1", port_of(server)))
         client.sendall(b"GET /history HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n")

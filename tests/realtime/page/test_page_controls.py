@@ -142,12 +142,12 @@ def test_landmarks_are_shown_only_if_sent(browser, server, run):
         return [painted(0.25, 0.5), painted(0.75, 0.5), Math.round(100 * canvas.width / canvas.height)];
     })(document.getElementById("landmarks"))"""
     assert not page.js(shown)
-    run.shown = np.array([[0.25, 0.5], [0.5, 0.25]], np.float32), 1.6
+    run.shown = np.array([[0.25, 0.5], [0.5, 0.25]], np.float32), {}, 1.6
     feed(server, [5])
     page.until(lambda: page.js(shown) and page.js(painted)[0])
     assert page.js(painted)[1] is False
     assert page.js(painted)[2] == pytest.approx(160, abs=2)
-    run.shown = None, 1.6
+    run.shown = None, {}, 1.6
     feed(server, [6])
     page.until(lambda: not page.js(painted)[0])
 

@@ -52,10 +52,16 @@ def test_page_receives_description_then_estimates_status_landmarks_and_marks(ser
         assert receive(page) == {"type": "status", **run.state}
         server.mark(1.5, "a „mark“")
         assert receive(page) == {"type": "mark", "t": 1.5, "label": "a „mark“"}
-        run.shown = None, 1.5
+        run.shown = None, {}, 1.5
         server.write(*tick(1))
         assert receive(page)["type"] == "estimate"
-        assert receive(page) == {"type": "landmarks", "points": None, "aspect": 1.5}
+        assert receive(page) == {
+            "type": "landmarks",
+            "person": None,
+            "points": None,
+            "others": [],
+            "aspect": 1.5,
+        }
     with websocket(server, "/page") as late:
         assert [receive(late)["type"] for _ in range(2)] == ["hello", "status"]
     assert server.counts.captured == server.counts.used == 3
