@@ -133,7 +133,6 @@ class Tracker:
         self._absent: list[Face] = []
         self._ids = 0
         self._look_at = -1 << 62  # ns
-        self._shape: tuple[int, ...] = ()  # of the last picture
 
     def track(self, picture: NDArray[np.uint8], time: int) -> Sequence[Face]:
         """The faces in the next picture.
@@ -142,10 +141,6 @@ class Tracker:
             picture: uint8 `[height, width, 3]`, RGB.
             time: ns; later than that of the picture before.
         """
-        if picture.shape != self._shape:  # everything moves
-            self._shape = picture.shape
-            for face in self.faces:
-                face.pictures = 0
         found = {}
         for face in self.faces:
             one = self._find(face, picture, time)
