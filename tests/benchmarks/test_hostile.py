@@ -3,6 +3,7 @@ import random
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from benchmarks.hostile import __main__ as command
@@ -111,12 +112,13 @@ def test_outputs_are_whole(tmp_path: Path, name: str, whole: str | None, broken:
 
 def test_a_command_is_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A crash, a hang and a hog, each in a fork that does as a command might."""
-    monkeypatch.setattr(trial, "KILLED_AT", 300.0)
-    hog = "import time; data = bytearray(4 * 10**8); time.sleep(99)"
+    most = psutil.Process().memory_info().rss / 1e6 + 300  # MB; a fork begins with what this process has
+    monkeypatch.setattr(trial, "KILLED_AT", most)
+    hog = f"import time; data = bytearray({round((most + 100) * 1e6)}); time.sleep(99)"
     for code, longest, expected in (
         ("import os; os.abort()", 20.0, "exit status -6"),
         ("import time; time.sleep(99)", 0.5, "runs for more"),
-        (hog, 20.0, "300 MB"),
+        (hog, 20.0, f"{most:.0f} MB"),
     ):
         monkeypatch.setattr(
             trial, "_enrapt", lambda *_, code=code: os.execv(sys.executable, [sys.executable, "-c", code])

@@ -3,13 +3,14 @@ import numpy as np
 
 from enrapt.realtime.engine.engine import Step
 from enrapt.realtime.engine.estimate import Estimate, Latency, estimate_of, stages
-from enrapt.realtime.streams.samples import Observation
+from enrapt.realtime.streams.samples import Observation, View
 
 OBSERVATION = Observation(
     tick=308,
     time=12_320_000_000,
     values={"face": np.zeros(57, np.float32), "audio": None},
     age={"face": 12_149_999, "audio": None},
+    view=View(2, 1, (0.1, 0.2, 1 / 3, 0.4), 0.91234),
 )
 STEP = Step(0.61234567, 0.0812345, 0.47, 0.74, {"face": 3.14159, "audio": None})
 LATENCY = Latency(step=0.071234, extract={"face": 5.23456})
@@ -20,7 +21,8 @@ def test_a_line_is_as_documented():
     assert line == (
         b'{"tick":308,"t":12.32,"engagement":{"mean":0.6123,"std":0.0812,"low":0.47,"high":0.74},'
         b'"present":{"face":true,"audio":false},"age_ms":{"face":12.1,"audio":null},'
-        b'"surprise":{"face":3.142,"audio":null},"latency_ms":{"step":0.071,"extract":{"face":5.235}}}'
+        b'"surprise":{"face":3.142,"audio":null},"latency_ms":{"step":0.071,"extract":{"face":5.235}},'
+        b'"faces":2,"person":1,"box":[0.1,0.2,0.3333,0.4],"face_quality":0.912,"face_problem":null}'
     )
 
 

@@ -116,9 +116,12 @@ def test_no_face_is_none(features: Extractor, size: tuple[int, int]) -> None:
 
 def test_a_face_may_come_and_go_and_pictures_may_change_size(features: Extractor) -> None:
     black = np.zeros_like(portrait())
-    stream = [portrait(), black, portrait(), portrait()[:, 100:-100], portrait()]
+    cut = portrait()[:, 100:-100]  # in which it is elsewhere: known again after three pictures at most
+    stream = [portrait(), black, portrait(), cut, cut, cut, portrait(), portrait(), portrait()]
     found = [features.extract(picture, k * FRAME)[0] is not None for k, picture in enumerate(stream)]
-    assert found == [True, False, True, True, True]
+    assert found[:3] == [True, False, True]
+    assert found[5]
+    assert found[8]
 
 
 def test_strides_do_not_matter(options: FaceOptions) -> None:
