@@ -120,7 +120,8 @@ def test_vectors_that_are_not_finite_are_one_line(copy):
     def change(columns):
         kind = columns[3].type
         values = np.full(len(columns[0]) * kind.list_size, np.inf, np.float32)
-        return [*columns[:3], pa.FixedSizeListArray.from_arrays(pa.array(values), kind.list_size)]
+        infinite = pa.FixedSizeListArray.from_arrays(pa.array(values), kind.list_size)
+        return [*columns[:3], infinite, *columns[4:]]
 
     rewrite(copy / "audio.arrows", change)
     assert "(values is not finite)" in outcome(copy)

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from av.codec.context import CodecContext
 from av.packet import Packet
+from av.video.reformatter import Interpolation
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -55,7 +56,8 @@ def jpeg(k: int, size: tuple[int, int] = (64, 48)) -> bytes:
 def decoded(data: bytes) -> NDArray[np.uint8]:
     codec = CodecContext.create("mjpeg", "r")
     [frame] = codec.decode(Packet(data)) + codec.decode(None)
-    return frame.to_ndarray(format="rgb24")
+    same_everywhere = Interpolation.BILINEAR | Interpolation.ACCURATE_RND
+    return frame.to_ndarray(format="rgb24", interpolation=same_everywhere)
 
 
 def sound(at: int, n: int = BLOCK) -> Sound:
