@@ -32,6 +32,7 @@ ARGUMENTS = {
     "evaluate": ["nothing"],
     "export": ["nothing", "-o", "b.onnx"],
     "inspect": ["default"],
+    "face-model": ["--from=nothing"],
     "doctor": [],
 }
 LOADS_IT = {"replay", "inspect", "doctor", "demo"}  # at least
