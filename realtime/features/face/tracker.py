@@ -35,6 +35,7 @@ ENOUGH, CERTAIN, RECENT, KNOWN = 3, 25, 8, 250
 # Largest difference of shapes that counts as the same person, and how soon a face is back where it was.
 IN_PLACE, BRIEF = 0.04, 2 * SECOND
 ELSEWHERE: Final = 0.016
+OTHER: Final = 0.022  # in one picture; the 95th percentile of the same person
 
 # Shares of a face's width.
 JUMP: Final = 0.5  # from where it was expected; a face that is farther is not taken for the same
@@ -104,6 +105,12 @@ class Face:
         moved = math.hypot(x - self.speed[0] * ahead, y - self.speed[1] * ahead)
         return min(math.hypot(x, y), moved) / self.width
 
+    def differs(self, shape: NDArray[np.float32]) -> bool:
+        """Whether the shape in one picture is rather another person's."""
+        now = Shape(RECENT)
+        now.add(shape)
+        return self.shape.difference(now) > OTHER
+
     def update(self, found: _Found, time: int) -> None:
         if self.landmarks.size:
             interval = (time - self.seen) / SECOND
@@ -145,7 +152,7 @@ class Tracker:
         for face in self.faces:
             one = self._find(face, picture, time)
             if one is not None:
-                face.cut = one.likeness < ALIKE
+                face.cut = one.likeness < ALIKE and face.differs(one.shape)
                 if one.jump < JUMP and not face.cut:
                     found[face] = one
         # Two regions may lead to one face, where a person passes in front of another.
