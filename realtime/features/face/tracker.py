@@ -35,6 +35,7 @@ ENOUGH, CERTAIN, RECENT, KNOWN = 3, 25, 8, 250
 # Largest difference of shapes that counts as the same person, and how soon a face is back where it was.
 IN_PLACE, BRIEF = 0.04, 2 * SECOND
 ELSEWHERE: Final = 0.016
+WELL_KNOWN: Final = 12  # pictures; while a face enters the view, its shape is wrong
 OTHER: Final = 0.022  # in one picture; the 95th percentile of the same person
 
 # Shares of a face's width.
@@ -106,7 +107,9 @@ class Face:
         return min(math.hypot(x, y), moved) / self.width
 
     def differs(self, shape: NDArray[np.float32]) -> bool:
-        """Whether the shape in one picture is rather another person's."""
+        """Whether the shape in one picture is rather another person's, where its own is known well."""
+        if self.shape.n < WELL_KNOWN:
+            return False
         now = Shape(RECENT)
         now.add(shape)
         return self.shape.difference(now) > OTHER
