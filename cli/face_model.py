@@ -19,5 +19,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from .view import fetch_face_model_visibly, find_face_model_visibly
 
-    print(fetch_face_model_visibly(args.source) if args.source else find_face_model_visibly(None, False))
+    given = args.source is not None
+    print(fetch_face_model_visibly(args.source) if given else find_face_model_visibly(None, False))
     return 0
