@@ -27,6 +27,7 @@ _GREY: Final = "0.6"
 _LABELS: Final = 200  # of marks; more cannot be read
 _FAR: Final = 1e12  # nats; what is drawn of more
 PEOPLE: Final = 12  # drawn; those with the most estimates
+_WORTH: Final = 0.5  # s; a face that comes back is recognised within some pictures: no strip for these
 UNUSED: Final = "unused face"  # in view, but another person's, or not good enough
 
 Mark = tuple[float, str]  # seconds, label
@@ -135,7 +136,8 @@ def _draw_presence(
     axes: Axes, estimates: Sequence[Estimate], modalities: Mapping[str, str], tick: float, alone: bool
 ) -> None:
     rows = [(one_line(m)[:30], [e.present[m] for e in estimates], colour) for m, colour in modalities.items()]
-    if any(faces := [unused(e, alone) is not None for e in estimates]):
+    faces = [unused(e, alone) is not None for e in estimates]
+    if sum(faces) * tick >= _WORTH:
         rows.append((UNUSED, faces, _GREY))
     for row, (_, there, colour) in enumerate(rows):
         bars = [
