@@ -10,11 +10,10 @@ PYTHON ?= python3
 VENV ?= .venv
 
 BIN := $(VENV)/bin
-PARALLEL := -n 2 --dist loadgroup
 PIP = { test -d $(VENV) || $(PYTHON) -m venv $(VENV); } && $(BIN)/pip install --quiet
 SOURCES := pyproject.toml LICENSE $(shell find contracts bundle realtime models export cli -type f -not -name '*.pyc')
 
-.PHONY: demo test test-all check bundle
+.PHONY: demo test test-all live others check bundle
 
 demo: $(VENV)/.installed
 	@$(BIN)/enrapt face-model > /dev/null 2>&1 || \
@@ -22,10 +21,17 @@ demo: $(VENV)/.installed
 	$(BIN)/enrapt demo
 
 test: check
-	$(BIN)/pytest $(PARALLEL)
+	@$(MAKE) --no-print-directory -j 2 live others AND="and not long"
 
 test-all: check
-	$(BIN)/pytest $(PARALLEL) -m ""
+	@$(MAKE) --no-print-directory -j 2 live others
+
+# Tests in real time, one after the other; all others fill what these leave of the processor.
+live:
+	$(BIN)/pytest -m "live $(AND)"
+
+others:
+	nice -n 19 $(BIN)/pytest -n 2 --dist loadfile -m "not live $(AND)"
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -17,14 +17,6 @@ settings.load_profile("shared machine")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Distribute tests file by file, so that fixtures are made once; all live files go to one process."""
-    for item in items:
-        group = "live" if item.get_closest_marker("live") else item.nodeid.partition("::")[0]
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """Recordings of real people, which may not be redistributed."""

@@ -48,7 +48,7 @@ def test_the_page_of_a_replay_shows_the_estimates_of_its_file(browser, face_mode
             time.sleep(0.05)
         lines = {(e := json.loads(line))["tick"]: e for line in path.read_text().splitlines()}
         shown = {int(row["tick"]): row for row in seen if row.get("tick")}
-        assert len(shown) > 30
+        assert len(shown) > 10
         for tick, row in shown.items():
             assert float(row["t"]) == lines[tick]["t"]
             for name in ("mean", "low", "high"):

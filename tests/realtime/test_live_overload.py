@@ -1,4 +1,4 @@
-"""A machine ten times too slow for its camera: pictures are dropped, nothing queues, no tick is late."""
+"""A machine far too slow for its camera: pictures are dropped, nothing queues, no tick is late."""
 
 import itertools
 import time
@@ -16,37 +16,38 @@ from tests.support.mjpeg import Server
 
 pytestmark = pytest.mark.live
 
-SLOWER = 10
+SLOWER = 20
 SECONDS = 20
 
 
 class SlowFace(FaceFeatures):
-    """Extracts the demo's face from every picture, and takes ten times as long.
+    """Extracts the demo's face from every picture, and takes twenty times as long.
 
     Attributes:
         took: s, for each picture.
         begun: s; the age of each picture when its extraction began.
+        found: whether the face was found in each.
     """
 
     def __init__(self, model):
         super().__init__(model)
         pictures = (item for item in Recording(CLIP) if isinstance(item, Frame))
         self.faces = [picture.image for picture in itertools.islice(pictures, 50)]
-        self.took, self.begun = [], []
+        self.took, self.begun, self.found = [], [], []
 
     def extract(self, picture, at):
         began = time.monotonic()
         self.begun.append(began - at / 1e9)
         face = self.faces[len(self.took) % len(self.faces)]
         values, view = super().extract(face, at)
-        assert values is not None
+        self.found.append(values is not None)
         time.sleep((SLOWER - 1) * (time.monotonic() - began))
         self.took.append(time.monotonic() - began)
         return values, view
 
 
 @pytest.mark.long
-def test_extraction_ten_times_slower_delays_no_tick_and_every_picture_is_counted(face_model):
+def test_extraction_twenty_times_slower_delays_no_tick_and_every_picture_is_counted(face_model):
     face = SlowFace(face_model)
     ticks, latency = [], []
     with (
@@ -62,6 +63,7 @@ def test_extraction_ten_times_slower_delays_no_tick_and_every_picture_is_counted
         wall = time.monotonic() - began
     assert ticks == list(range(SECONDS * session.rate))
     assert wall < SECONDS + 1
+    assert np.mean(face.found) > 0.9
     extraction = np.mean(face.took)
     assert extraction > 1.5 / 30  # s; too slow for 30 pictures a second
     assert np.percentile(latency, 99) <= 2 * extraction

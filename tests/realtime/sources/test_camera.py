@@ -77,14 +77,15 @@ def test_pictures_that_no_tick_would_use_are_not_extracted(server):
 
 
 def test_a_slow_extraction_always_gets_the_newest_picture(server, stand_in):
-    """Ten times too slow: the age of each is at most one period and what the transfer takes."""
+    """Three periods long: each picture is at most one period old, and what the transfer takes."""
     stand_in.delay = 0.1
     with Opened(server.address) as (camera, inlet):
         time.sleep(3)
         assert not camera.lost
         description = camera.format
     assert 25 <= len(inlet.samples) <= 30
-    assert np.percentile(ages(inlet), 90) < 1 / 30 + 0.01
+    assert np.median(ages(inlet)) < 1 / 30 + 0.01  # the one before it would be older
+    assert np.percentile(ages(inlet), 90) < 2 / 30
     assert np.median([sample.extract_ms for sample in inlet.samples]) == pytest.approx(100, abs=10)
     assert inlet.captured == pytest.approx(90, abs=6)
     assert inlet.dropped == {"superseded": inlet.captured - len(inlet.samples)}
@@ -124,7 +125,8 @@ def test_every_picture_is_kept_and_the_newest_extracted(server, stand_in):
     assert times.min() > 0
     assert np.median(np.diff(times)) < 0.04 * SECOND  # none is left out
     assert {sample.time for sample in inlet.samples} <= set(times.tolist())
-    assert np.percentile(ages(inlet), 90) < 1 / 30 + 0.01
+    assert np.median(ages(inlet)) < 1 / 30 + 0.01  # the one before it would be older
+    assert np.percentile(ages(inlet), 90) < 2 / 30
     assert all(isinstance(picture.data, bytes) for picture in kept)  # as they came
     assert mjpeg.age(kept[-1].image, moment) < 0.2
 

@@ -15,7 +15,7 @@ from enrapt.realtime.sources.lsl import LslStream
 from enrapt.realtime.sources.microphone import MicrophoneAudio
 from enrapt.realtime.sources.pushed import Pushed
 from enrapt.realtime.streams.counts import Counts
-from enrapt.realtime.streams.samples import SECOND
+from enrapt.realtime.streams.samples import SECOND, View
 from tests.support.camera import NO_MODEL
 from tests.support.devices import MS, camera, microphone
 from tests.support.inlet import FakeInlet
@@ -79,7 +79,7 @@ KINDS = ["nothing", "empty", "late", "slow", "skipped", "breaks", *FAULTS]
 def test_every_kind_of_reason_has_a_phrase(device, kind):
     device._inlet = FakeInlet(FACE.dim, FACE.name)
     device._inlet.lateness = [640 * MS]
-    device._without = np.full((480, 640, 3), 128, np.uint8)
+    device._without = np.full((480, 640, 3), 128, np.uint8), View(faces=0)
     text = device.why_missing(kind, Counts(captured=20, delivered=5, dropped=Counter({kind: 15})), 5 * SECOND)
     assert 10 < len(text) < 100
     assert "\n" not in text
