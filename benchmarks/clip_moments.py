@@ -7,8 +7,8 @@ spectra relative to the level of the same tick; every clip has the same weight. 
 clips are kept.
 """
 
+import argparse
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -129,8 +129,11 @@ def rounded(value: Any) -> Any:
 
 
 if __name__ == "__main__":
-    folder, model = map(Path, sys.argv[1:])
-    table = rounded(moments([features(clip, model) for clip in sorted(folder.iterdir())]))
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("folder", type=Path, metavar="CLIPS_FOLDER")
+    parser.add_argument("model", type=Path, metavar="FACE_MODEL")
+    args = parser.parse_args()
+    table = rounded(moments([features(clip, args.model) for clip in sorted(args.folder.iterdir())]))
     target = Path(__file__).parents[1] / "models" / "datasets" / "moments.json"
     target.write_text(json.dumps(table).replace('}, "', '},\n"').replace('], "', '],\n "') + "\n")
     print(f"{target}: moments of {table['clips']} clips")

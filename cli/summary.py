@@ -61,7 +61,8 @@ def _people(people: Mapping[str, Any] | None) -> Iterator[str]:
     if followed:
         yield f"  in view: {followed}"
     if people["several"]:
-        yield f"  more than one face in view at {people['several']:.1%} of ticks"
+        chosen = f"in {people['ambiguous']} of {people['choices']} choices of whom to follow"
+        yield f"  more than one face in view at {people['several']:.1%} of ticks, {chosen}"
     for problem, n in people["problems"].items():
         yield f"  the face was {problem} at {n} ticks"
 

@@ -45,6 +45,8 @@ class Statistics:
         self.ticks = self._estimates = 0
         self._tick: int | None = None  # of the last estimate
         self._looked = self._several = 0  # ticks with a picture, and with more than one face in it
+        self._person: int | None = None  # the one that was followed last
+        self._choices = self._ambiguous = 0
         self._people: Counter[int] = Counter()
         self._problems: Counter[str] = Counter()
         self._present: Counter[str] = Counter()
@@ -57,6 +59,10 @@ class Statistics:
             if estimate.faces is not None:
                 self._looked += 1
                 self._several += estimate.faces > 1
+                if estimate.person is not None and estimate.person != self._person:
+                    self._person = estimate.person
+                    self._choices += 1
+                    self._ambiguous += estimate.faces > 1
         if estimate.person is not None and estimate.box is not None:
             self._people[estimate.person] += 1
         if estimate.face_problem is not None:
@@ -77,14 +83,20 @@ class Statistics:
     def people(self) -> dict[str, Any] | None:
         """Who was followed, as JSON values; None without pictures.
 
-        `ticks`: in view, by the person's id. `several`: share of ticks with more than one face in view, in
-        which the choice was not a matter of course. `problems`: ticks at which the face was not good enough.
+        `ticks`: in view, by the person's id. `several`: share of ticks with more than one face in view.
+        `choices`: how often a person was chosen, `ambiguous`: how often of them another face was in view.
+        `problems`: ticks at which the face was not good enough.
         """
         if not self._looked:
             return None
         ticks = {str(person): n for person, n in sorted(self._people.items())}
-        several = round(self._several / self._looked, 4)
-        return {"ticks": ticks, "several": several, "problems": dict(self._problems)}
+        return {
+            "ticks": ticks,
+            "several": round(self._several / self._looked, 4),
+            "choices": self._choices,
+            "ambiguous": self._ambiguous,
+            "problems": dict(self._problems),
+        }
 
     def latency(self, recent: bool = False) -> Mapping[str, tuple[float, float, float]]:
         """50th, 95th, 99th percentile, ms, by stage, of ticks that had it; `recent`: of the last minute."""

@@ -25,6 +25,8 @@ _COLOURS: Final = ("#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 _GREY: Final = "0.6"
 
 _LABELS: Final = 200  # of marks; more cannot be read
+_LONG: Final = 80  # characters of a label
+_HEIGHT: Final = 0.012  # of a label, as a share of the axis that it stands across
 _FAR: Final = 1e12  # nats; what is drawn of more
 PEOPLE: Final = 12  # drawn; those with the most estimates
 _WORTH: Final = 0.5  # s; a face that comes back is recognised within some pictures: no strip for these
@@ -51,6 +53,18 @@ def stretches(estimates: Sequence[Estimate]) -> list[Mark]:
         if estimate.person is not None and (not found or found[-1][1] != estimate.person):
             found.append((estimate.t, estimate.person))
     return [(t, f"person {person}") for t, person in found] if len(found) > 1 else []
+
+
+def together(marks: Sequence[Mark], near: float) -> list[Mark]:
+    """Marks of which those less than `near` seconds after another share its label's place."""
+    found: list[Mark] = []
+    for at, label in sorted(marks, key=lambda mark: mark[0]):
+        if found and at - found[-1][0] <= near:
+            if len(found[-1][1]) < _LONG:
+                found[-1] = found[-1][0], f"{found[-1][1]}, {label}"
+        else:
+            found.append((at, label))
+    return found
 
 
 def unused(estimate: Estimate, alone: bool) -> str | None:
@@ -118,11 +132,11 @@ def _draw_engagement(axes: Axes, estimates: Sequence[Estimate], marks: Sequence[
     axes.plot(t, [e.engagement.mean for e in estimates], color=_BLUE, linewidth=1.6, label="mean")
     for y, va, ha, drawn in (0.02, "bottom", "right", marks), (0.98, "top", "left", stretches(estimates)):
         axes.vlines([at for at, _ in drawn], 0, 1, color="0.3", linewidth=0.9, linestyle="--")
-        for at, label in drawn[:_LABELS]:
+        for at, label in together(drawn, _HEIGHT * (t[-1] - t[0]))[:_LABELS]:
             axes.text(
                 at,
                 y,
-                f" {one_line(label):.80}",
+                f" {one_line(label):.{_LONG}}",
                 parse_math=False,
                 rotation=90,
                 va=va,

@@ -1,3 +1,4 @@
+import msgspec
 import numpy as np
 import pytest
 
@@ -25,6 +26,23 @@ def test_presence_is_the_share_of_ticks():
         statistics.add(estimate(tick, face=tick < 6))
     assert statistics.ticks == 8
     assert statistics.presence == {"face": 0.75, "audio": 0.0}
+
+
+def test_a_choice_is_ambiguous_where_another_face_is_in_view():
+    statistics = Statistics()
+    assert statistics.people is None  # without pictures
+    seen = [(0, None), (1, 1), (2, 1), (2, 2), (1, 2), (0, 2), (2, 1)]  # faces, person
+    for tick, (faces, person) in enumerate(seen):
+        box = (0.1, 0.1, 0.2, 0.2) if faces else None
+        one = estimate(tick, face=faces > 0)
+        statistics.add(msgspec.structs.replace(one, faces=faces, person=person, box=box))
+    assert statistics.people == {
+        "ticks": {"1": 3, "2": 2},
+        "several": round(3 / 7, 4),
+        "choices": 3,
+        "ambiguous": 2,
+        "problems": {},
+    }
 
 
 def test_percentiles_are_over_the_ticks_that_had_the_stage():

@@ -18,6 +18,7 @@ from enrapt.realtime.timeline import (
     by_person,
     draw_timeline,
     stretches,
+    together,
     unused,
 )
 
@@ -87,6 +88,13 @@ def test_marks_are_drawn(tmp_path):
     draw_timeline(run(500, face=range(500), audio=range(500)), marked, "a run", marks)
     changed = np.any(imread(plain) != imread(marked), axis=(0, 2))
     assert 10 < changed.sum() < 60  # two lines and their words, upright
+
+
+def test_marks_at_the_same_time_share_a_label():
+    marks = [(5.0, "b"), (2.0, "a"), (5.01, "c"), (5.05, "d"), (7.0, "e")]
+    assert together(marks, 0.02) == [(2.0, "a"), (5.0, "b, c"), (5.05, "d"), (7.0, "e")]
+    ((_, label),) = together([(0.0, "word")] * 100_000, 0.0)
+    assert len(label) < 100
 
 
 TEXTS = [

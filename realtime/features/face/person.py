@@ -26,8 +26,6 @@ class Follower:
 
     Attributes:
         person: id of the one that is followed; None before the first choice.
-        choices: how often one was chosen.
-        ambiguous: how often of them another face was in view.
     """
 
     def __init__(self, person: Policy | int = "largest", handover: float | None = None) -> None:
@@ -38,7 +36,6 @@ class Follower:
         self._policy: Policy = "largest" if isinstance(person, int) else person
         self.person = person if isinstance(person, int) else None
         self._handover = None if handover is None else round(handover * SECOND)
-        self.choices = self.ambiguous = 0
         self._settled = 0  # ns; until then the choice may change
         self._seen: int | None = None  # ns; when the person was last in view
 
@@ -66,8 +63,6 @@ class Follower:
             if followed is None:
                 self._settled = time + SETTLE
             self.person, self._seen = chosen.id, time
-            self.choices += 1
-            self.ambiguous += len(faces) > 1
         return chosen
 
     def _rank(self, face: "Face", width: int) -> float:

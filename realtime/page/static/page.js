@@ -189,7 +189,8 @@ function alerts() {
     if ((present && !explained) || run.hello?.sources?.includes(name) === false) continue;
     const kind = run.hello?.schemas?.[name]?.split("/")[0];
     const lost = devices.some((device) => device.name === DEVICE[kind] && device.state === "lost");
-    if (!lost && (explained || now - lastPresent[name] > MISSING)) lines.push(`▲ ${ABSENCE[kind] ?? `No ${name}`}`);
+    const own = kind === "face" || !(run.hello?.people > 1); // of several people not all are heard
+    if (!lost && (explained || (own && now - lastPresent[name] > MISSING))) lines.push(`▲ ${ABSENCE[kind] ?? `No ${name}`}`);
   }
   return lines;
 }
