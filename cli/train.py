@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..contracts.console import say
 from ..contracts.errors import UserError
 
 if TYPE_CHECKING:
@@ -71,6 +72,8 @@ def train(trainer: "Trainer") -> None:
     from ..models.mdvae import MDVAE
     from ..models.training import Progress
 
+    for note in trainer.config.notes:
+        say(f"enrapt: {note}")
     console, folder = Console(file=sys.stderr), trainer.folder
     # Hides what an interrupted run logged of rounds that are repeated.
     board = SummaryWriter(str(folder / "tensorboard"), purge_step=trainer.round + 1)

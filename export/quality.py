@@ -14,7 +14,7 @@ from ..models.evaluation import Predictions, Scores, held_out, target_scores
 
 def measure(bundle: Bundle, config: Config, seed: int, people: People = "test") -> Scores:
     """Scores by pattern of missing modalities, as `models.evaluation.evaluate` computes them for a run."""
-    groups = held_out(config, load_data(config), seed, people)
+    groups = held_out(config, load_data(config, training=False), seed, people)
     (target,) = (m for m in config.model.modalities if m.role == "target")
     return target_scores(target, groups, partial(_predict, bundle))
 

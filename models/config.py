@@ -30,6 +30,7 @@ ModelConfig = (  # distinguished by `model`
 MAX_PARAMETERS: Final = 2**24  # 64 MiB in float32: no larger bundle is read
 MAX_NUMBERS: Final = 2**28  # of a round's sessions: a gigabyte
 MAX_BYTES: Final = 2**20  # of a file with a configuration
+SIMULATED: Final = "conversation"  # data of the simulator
 
 Model = MMVRNN | MDVAE | ForwardFilter | MVAE | DMVAE
 
@@ -53,7 +54,7 @@ class Training(Checked, frozen=True):
     to the next; MVAE and DMVAE take each tick as a sample.
     """
 
-    data: Line = "conversation"  # the simulator, or a folder of recorded sessions
+    data: Line = SIMULATED  # the simulator, or a folder of sessions, from where the configuration is
     rounds: Count = 240  # passes over `streams` sessions; the simulator draws new ones every round
     streams: Count = 32  # sessions in parallel
     session_seconds: Seconds = 100.0
@@ -86,6 +87,23 @@ class Config(Checked, frozen=True):
                 f"a round would have {numbers:.1e} numbers in memory, more than {MAX_NUMBERS:.0e}: lower "
                 "streams or session_seconds"
             )
+        if isinstance(self.model, MVAEConfig | DMVAEConfig) and self.training.dropout != Dropout():
+            raise ValueError(
+                "training.dropout: is for sequence models; an mvae or dmvae learns from subsets of its "
+                "modalities as they are, so leave it out"
+            )
+
+    @property
+    def notes(self) -> list[str]:
+        """What is allowed and hardly meant, a line each."""
+        annealing, rounds = self.training.annealing, self.training.rounds
+        if annealing.schedule == "constant" or annealing.rounds <= rounds:
+            return []
+        last = annealing.at(rounds - 1)
+        return [
+            f"annealing takes {annealing.rounds} rounds and training {rounds}: β ends at {last:.2g} instead of "
+            f"{annealing.beta:g}; lower annealing.rounds, or train longer"
+        ]
 
     @property
     def ticks(self) -> int:
@@ -126,6 +144,11 @@ def _build(config: ModelConfig | VQVAEConfig) -> Model | VQVAE:
             return VQVAE(config)
 
 
+def _with_data_from(folder: Path, config: Config) -> Config:
+    data = str((folder / config.training.data).absolute())
+    return msgspec.structs.replace(config, training=msgspec.structs.replace(config.training, data=data))
+
+
 PRESETS: Final = Path(str(files(__package__) / "presets"))
 
 
@@ -149,7 +172,8 @@ def load_config(source: str | Path) -> Config:
         if path.suffix == ".json":
             return msgspec.json.decode(data, type=Config)
         content: dict[str, Any] = tomllib.loads(data.decode())
-        return msgspec.convert(content, Config)
+        config = msgspec.convert(content, Config)
+        return config if config.training.data == SIMULATED else _with_data_from(path.parent, config)
     except UnicodeDecodeError:
         raise UserError(f"{path}: not UTF-8 text; give a .toml file") from None
     except (ValueError, RecursionError) as error:  # msgspec's and tomllib's errors are ValueErrors

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..contracts.errors import UserError
 from ..contracts.schemas import AUDIO, FACE
-from .config import MAX_NUMBERS, Config
+from .config import MAX_NUMBERS, SIMULATED, Config
 from .datasets import conversation, recordings
 
 People = Literal["validation", "test"]  # to choose between models; to report the chosen one
@@ -91,15 +91,18 @@ class Conversations:
 class Recordings:
     """Recorded sessions of a folder, see `datasets.recordings`; a round takes random excerpts.
 
+    Args:
+        training: whether sessions for training are read, and for validation checked.
+
     Raises:
         UserError: no sessions for training or validation, or an invalid one.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, training: bool) -> None:
         self.folder, self.modalities = Path(config.training.data), config.model.modalities
         self.ticks = config.ticks
-        self.sessions = recordings.read(self.folder, "train", self.modalities)
-        if config.training.early_stopping:  # fail now rather than after some rounds
+        self.sessions = recordings.read(self.folder, "train", self.modalities) if training else []
+        if training and config.training.early_stopping:  # fail now rather than after some rounds
             recordings.read(self.folder, "validation", self.modalities)
 
     def batch(self, sessions: list[recordings.Session]) -> Batch:
@@ -139,10 +142,11 @@ class Recordings:
 Data = Conversations | Recordings
 
 
-def load_data(config: Config) -> Data:
-    """The data that a configuration names.
+def load_data(config: Config, training: bool = True) -> Data:
+    """The data that a configuration names; without `training`, those of held-out people only.
 
     Raises:
         UserError: as `Recordings`.
     """
-    return Conversations(config) if config.training.data == "conversation" else Recordings(config)
+    simulated = config.training.data == SIMULATED
+    return Conversations(config) if simulated else Recordings(config, training)

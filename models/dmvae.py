@@ -1,7 +1,8 @@
 """DMVAE: one latent shared by all modalities, one private latent each (Lee & Pavlovic 2021).
 
     prior      p(z_s) = N(0, I),  p(z_m) = N(0, I)                      every modality m
-    posterior  q(z_s | X) ∝ p(z_s) · Π_m q_m(z_s | x_m)   m in X,   q(z_m | x_m)
+    posterior  q(z_s | X) ∝ p(z_s) · Π_m q_m(z_s | x_m)   m in X, of several,   q(z_m | x_m)
+               q(z_s | x_m) = q_m(z_s | x_m)              of one alone
     decoders   p(x_m | z_s, z_m)
     ELBO(X)    Σ_m [E λ_m log p(x_m | z_s, z_m) − βγ KL(q(z_m | x_m) ‖ p)] − β KL(q(z_s | X) ‖ p)
     loss       −ELBO(all) − Σ_j ELBO(x_j)
@@ -9,7 +10,8 @@
 Every ELBO reconstructs all modalities, each with its own private latent: jointly, with z_s from the product
 of experts, and across, with z_s from one modality alone, so that information that other modalities need
 cannot stay in a private latent. A sample counts for ELBO(x_j) where x_j is present. The private posterior of
-a missing modality is the prior.
+a missing modality is the prior. With `prior_expert = "always"`, which is not in the paper, the prior is an expert
+of q(z_s | x_m) as well.
 
 The paper has β = γ = 1. Here γ may raise the cost of a private nat: a private latent can encode all of its
 modality, and if it learns to do so first, z_s stays empty. A large γ at the start prevents that.
@@ -20,6 +22,7 @@ The latents are concatenated in one z: shared, then private in the configuration
 """
 
 from collections.abc import Mapping
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -42,12 +45,15 @@ class DMVAEConfig(Checked, frozen=True, tag_field="model", tag="dmvae"):
     Attributes:
         private: size of each modality's private latent, in order; 0 for none.
         hidden: widths of the encoders' hidden layers; the decoders' are the same in reverse.
+        prior_expert: whether the prior is an expert of q(z_s | X) only where X has several modalities, or
+            always.
     """
 
     modalities: Modalities
     private: tuple[OptionalSize, ...]
     shared: Size = 16
     hidden: Layers = (512, 256)
+    prior_expert: Literal["several", "always"] = "several"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -102,12 +108,16 @@ class DMVAE(Normalised):
         modality."""
         size = self.config.shared
         batch = next(iter(experts.values()))[0].shape[0]
+        present = torch.stack([mask[name] & (name in source) for name in experts], 1)  # [B, M]
+        prior_precision = torch.ones(batch, 1)
+        if self.config.prior_expert == "several":
+            prior_precision = torch.where(present.sum(1, keepdim=True) == 1, 0.0, prior_precision)
         shared_mean, shared_precision = product(
             torch.zeros(size),
-            torch.ones(size),
+            prior_precision,
             torch.stack([mu[:, :size] for mu, _ in experts.values()], 1),  # [B, M, S]
             torch.stack([lam[:, :size] for _, lam in experts.values()], 1),
-            torch.stack([mask[name] & (name in source) for name in experts], 1),
+            present,
         )
         means, precisions = [shared_mean], [shared_precision]
         for m, private in zip(self.modalities, self.config.private, strict=True):
@@ -202,15 +212,16 @@ class DMVAE(Normalised):
         return torch.cat([z[..., :shared], other[..., shared:]], -1)
 
     def nll(self, name: str, x: Tensor, mask: Tensor, z: Tensor) -> Tensor:
-        """−log p(x_m | z), nats, 0 where masked; x `[B, D]`, z `[…, B, Z]`, gives `[…, B]`."""
+        """−log p(x_m | z), nats, of the normalised x, 0 where masked; x `[B, D]`, z `[…, B, Z]`, gives `[…, B]`."""
         (likelihood,) = (m.likelihood for m in self.modalities if m.name == name)
         value = self.normalised(name, x, mask)
         return nll(likelihood, self.parameters_of(name, z), value) * mask
 
     def log_joint(self, x: Mapping[str, Tensor], mask: Mapping[str, Tensor], z: Tensor) -> Tensor:
-        """log p(z) + Σ_m log p(x_m | z) of the modalities present, `[…, B]`; z `[…, B, Z]`."""
+        """log p(z) + Σ_m log p(x_m | z) of the modalities present, nats in raw units, `[…, B]`; z `[…, B, Z]`."""
         total = log_normal(z, torch.zeros(self.latent), torch.ones(self.latent))
         for m in self.modalities:
             if m.name in x:
                 total = total - self.nll(m.name, x[m.name], mask[m.name], z)
+                total = total - self.log_volume(m) * mask[m.name]
         return total

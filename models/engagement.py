@@ -71,7 +71,7 @@ def linear_logit(decoder: nn.Module, z_mean: Tensor, z_variance: Tensor) -> tupl
 
 def predictive(location: Tensor, scale: Tensor) -> Prediction:
     """The distribution of y on [0, 1] whose logit is N(location, scale²), `[…, 1]` each."""
-    # Mean and variance of sigmoid(u) by Gauss–Hermite quadrature, 9 nodes.
+    # Mean and variance of sigmoid(u) by quadrature.
     weights = WEIGHTS.unsqueeze(-1)
     y = torch.sigmoid(location + scale * NODES)
     mean = y @ weights

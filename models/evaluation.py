@@ -72,7 +72,7 @@ def held_out(config: Config, data: Data, seed: int, people: People, groups: int 
 def evaluate(model: Model, config: Config, seed: int, people: People = "test") -> Scores:
     """Scores by pattern on held-out people: of the target if the model predicts it causally, else of every
     modality."""
-    groups = held_out(config, load_data(config), seed, people)
+    groups = held_out(config, load_data(config, training=False), seed, people)
     target = next((m for m in config.model.modalities if m.role == "target"), None)
     if target is None or isinstance(model, MDVAE):  # not causal
         return modality_scores(model, config, groups)

@@ -48,13 +48,15 @@ def generate(model: MMVRNN, batch: int, ticks: int, generator: torch.Generator) 
     nothing = {some.name: torch.zeros(batch, 1, some.dim)}, {some.name: torch.zeros_like(here)}
     for _ in range(ticks):
         noise = torch.randn(batch, 1, model.config.latent, generator=generator)
-        prior = model.infer(*nothing, state, noise)
+        prior = model.infer(*nothing, state)
+        # Not `prior.z`: with nothing present only a product of experts is the prior.
+        z = prior.prior_mean + noise * torch.rsqrt(prior.prior_precision)
         drawn = {}
         for m in model.decoded:
-            value = sample(m.likelihood, model.decode(m.name, prior.z, prior.h), generator)
+            value = sample(m.likelihood, model.decode(m.name, z, prior.h), generator)
             drawn[m.name] = model.in_raw_units(m, value)
             columns[m.name].append(drawn[m.name])
-        y = model.head.predict(prior.z, torch.zeros_like(prior.z), prior.h).mean
+        y = model.head.predict(z, torch.zeros_like(z), prior.h).mean
         columns[model.target.name].append(y)
         # `infer` would sample a posterior given x; the recurrence takes the z that x was drawn from.
         gates = sum(
@@ -62,7 +64,7 @@ def generate(model: MMVRNN, batch: int, ticks: int, generator: torch.Generator) 
             torch.zeros(batch, 1, 3 * model.config.hidden),
         )
         gates_h = model.from_h(state)[:, -3 * model.config.hidden :]
-        state = model.advance(gates[:, 0], prior.z[:, 0], gates_h, state)
+        state = model.advance(gates[:, 0], z[:, 0], gates_h, state)
     return {name: torch.cat(column, 1) for name, column in columns.items()}
 
 
@@ -74,7 +76,7 @@ def log_likelihood(
     samples: int,
     generator: torch.Generator,
 ) -> Tensor:
-    """log p of all present values, `[B]`, nats in normalised units, by importance sampling (Burda et al.
+    """log p of all present values, `[B]`, nats in raw units, by importance sampling (Burda et al.
     2016, equation 8) with whole sequences of z drawn from the posterior.
 
     With the target y in `x` this is log p(x, y); subtract log p(y) for log p(x | y). In expectation it is a
@@ -90,6 +92,7 @@ def log_likelihood(
         for m in model.decoded:
             if m.name in x:
                 weight = weight - model.surprise(m.name, x[m.name], mask[m.name], latents.z, latents.h)
+                weight = weight - model.log_volume(m) * mask[m.name]
         y = model.target.name
         if y in x:
             seen = mask[y]

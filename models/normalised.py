@@ -41,6 +41,12 @@ class Normalised(nn.Module):
         """The same for an encoder, which sees no outliers beyond `CLIP`: its outputs stay finite."""
         return self.normalised(name, x, mask).clamp(-CLIP, CLIP)
 
+    def log_volume(self, modality: Modality) -> Tensor:
+        """log of the determinant of the normalisation, nats: log p(x) of raw values is that of normalised
+        ones minus this. Modalities without location and scale are not normalised."""
+        _, scale = self.moments(modality.name)
+        return torch.log(scale).sum() if modality.likelihood in LOCATION_SCALE else scale.new_zeros(())
+
     def in_raw_units(self, modality: Modality, x: Tensor) -> Tensor:
         """A decoder's mean `[…, D]` in raw units; modalities without location and scale are unchanged."""
         if modality.likelihood not in LOCATION_SCALE:

@@ -74,7 +74,8 @@ class Trainer:
     stopping `best.safetensors`, and at the end `model.safetensors`.
 
     Args:
-        folder: created if missing; an unfinished run in it is resumed.
+        folder: created if missing; an unfinished run in it is resumed, and one of fewer rounds continued. The
+            learning rate then follows the schedule of the longer run from there on.
         smoother: for a forward filter: a trained MDVAE with its `smoother` configuration.
 
     Raises:
@@ -91,10 +92,18 @@ class Trainer:
         torch.manual_seed(seed)
         self.model = build(config.model)
         if (folder / "config.json").exists():
-            if (run_seed(folder), load_config(folder / "config.json")) != (seed, config):
+            stored = load_config(folder / "config.json")
+            if run_seed(folder) != seed or _with_rounds(stored, config.training.rounds) != config:
                 raise UserError(
                     f"{folder}: contains a run of another configuration or seed; give another folder"
                 )
+            if stored.training.rounds > config.training.rounds:
+                raise UserError(
+                    f"{folder}: contains a run of {stored.training.rounds} rounds; give as many or more"
+                )
+            if stored != config:
+                (folder / "model.safetensors").unlink(missing_ok=True)  # it is not that of the longer run
+                _write_json(json.loads(msgspec.json.encode(config)), folder / "config.json")
         else:
             with _written(folder):
                 folder.mkdir(parents=True, exist_ok=True)
@@ -230,6 +239,11 @@ class Trainer:
         except msgspec.ValidationError as error:
             raise UserError(f"{path}: damaged ({error}); delete it to start again") from None
         self.round, self.skipped, self.waited, self.best = msgspec.structs.astuple(counts)
+
+
+def _with_rounds(config: Config, rounds: int) -> Config:
+    training = msgspec.structs.replace(config.training, rounds=rounds)
+    return msgspec.structs.replace(config, training=training)
 
 
 def learning_rate(round_: int, peak: float, warmup: int, rounds: int) -> float:

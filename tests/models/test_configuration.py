@@ -154,3 +154,33 @@ def test_only_a_small_regular_file_is_read(tmp_path):
     (tmp_path / "b.toml").write_text("#" * 2**21)
     for path in (tmp_path, tmp_path / "a.toml", tmp_path / "b.toml", "/dev/zero", tmp_path / "none.toml"):
         assert not outcome(path)
+
+
+def test_data_are_where_the_configuration_is(tmp_path, monkeypatch):
+    path = tmp_path / "study" / "mine.toml"
+    path.parent.mkdir()
+    path.write_text(
+        'version = 1\nname = "a"\ndescription = "b"\nrate = 25\ntraining.data = "sessions"\n'
+        '[model]\nmodel = "mvae"\nmodalities = [{name = "face", dim = 3}]\n'
+    )
+    monkeypatch.chdir("/")
+    assert load_config(path).training.data == str(path.parent / "sessions")
+
+
+def test_simulated_data_are_in_no_folder():
+    assert load_config("default").training.data == "conversation"
+
+
+@pytest.mark.parametrize("model", MODELS[2:4], ids=lambda model: type(model).__name__)
+def test_dropout_is_an_error_where_it_would_have_no_effect(model):
+    with pytest.raises(ValueError, match=r"training\.dropout: is for sequence models"):
+        Config(1, "a", "b", 25, model, Training(dropout=Dropout(absent=0.5)))
+
+
+def test_annealing_that_does_not_end_is_noted():
+    def notes(**keys):
+        return Config(1, "a", "b", 25, MODELS[0], Training(rounds=24, annealing=Annealing(**keys))).notes
+
+    assert notes(rounds=24) == notes(rounds=100, schedule="constant") == []
+    (note,) = notes(rounds=60)
+    assert "β ends at 0.4 instead of 1" in note

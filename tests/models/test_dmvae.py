@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 
@@ -55,7 +57,9 @@ def test_the_shared_latent_is_a_product_and_the_private_ones_are_their_own(model
     mean, precision = model.posterior(x, mask)
     experts = model.experts(x, mask)
     weights = [lam[:, :S] * mask[name].unsqueeze(-1) for name, (_, lam) in experts.items()]
-    total = 1 + sum(weights)
+    alone = torch.stack(list(mask.values())).sum(0) == 1
+    assert 0 < alone.sum() < B
+    total = (~alone).float().unsqueeze(-1) + sum(weights)
     torch.testing.assert_close(precision[:, :S], total)
     weighted = sum(w * mu[:, :S] for w, (mu, _) in zip(weights, experts.values(), strict=True))
     torch.testing.assert_close(mean[:, :S], weighted / total)
@@ -64,6 +68,33 @@ def test_the_shared_latent_is_a_product_and_the_private_ones_are_their_own(model
         assert torch.equal(mean[seen, part], experts[name][0][seen, S:])
         assert torch.equal(mean[~seen, part], torch.zeros_like(mean[~seen, part]))
         assert torch.equal(precision[~seen, part], torch.ones_like(mean[~seen, part]))
+
+
+@torch.no_grad()
+def test_one_modality_alone_is_its_own_posterior_or_a_product_with_the_prior(model):
+    x, _ = values()
+    seen = torch.ones(B, dtype=torch.bool)
+    ((own, lam),) = model.experts({"a": x["a"]}, {"a": seen}).values()
+    mean, precision = model.posterior({"a": x["a"]}, {"a": seen})
+    torch.testing.assert_close((mean[:, :S], precision[:, :S]), (own[:, :S], lam[:, :S]))
+    config = DMVAEConfig(MODALITIES, private=(2, 1, 0), shared=S, hidden=(8,), prior_expert="always")
+    other = DMVAE(config)
+    other.load_state_dict(model.state_dict())
+    mean, precision = other.posterior({"a": x["a"]}, {"a": seen})
+    torch.testing.assert_close(precision[:, :S], 1 + lam[:, :S])
+    torch.testing.assert_close(mean[:, :S], own[:, :S] * lam[:, :S] / (1 + lam[:, :S]))
+
+
+@torch.no_grad()
+def test_the_joint_density_is_of_raw_values(model):
+    """In a unit a tenth as large, values are ten times as far apart and their density is a tenth."""
+    x, mask = values()
+    z = torch.randn(2, B, Z)
+    one = model.log_joint(x, mask, z)
+    center, scale = model.moments("a")
+    model.normalise("a", 10 * center, 10 * scale)
+    other = model.log_joint(x | {"a": 10 * x["a"]}, mask, z)
+    torch.testing.assert_close(other, one - 5 * math.log(10) * mask["a"])
 
 
 @torch.no_grad()

@@ -1,3 +1,4 @@
+import copy
 import math
 
 import pytest
@@ -42,6 +43,44 @@ def test_new_sequences_are_in_each_modalitys_own_range(model):
     assert (x["a"][..., 0] - 5).abs().max() < 1.5  # its spread is 0.1
     again = generate(model, B, T, torch.Generator().manual_seed(0))
     assert all(torch.equal(x[k], again[k]) for k in x)
+
+
+@pytest.mark.parametrize("fusion", ["experts", "zeros", "token"])
+@torch.no_grad()
+def test_new_sequences_begin_with_draws_from_the_prior(fusion):
+    """Whatever the posterior of nothing is: a decoder that gives back z shows z's distribution."""
+    torch.manual_seed(0)
+    modalities = (
+        Modality("a", 1, likelihood="normal"),
+        Modality("y", 1, role="target", likelihood="bernoulli"),
+    )
+    model = MMVRNN(MMVRNNConfig(modalities, hidden=2, latent=1, fusion=fusion))
+    model.phi_z[0].weight.copy_(torch.tensor([[1.0], [-1.0]]))  # z as relu(z) and relu(-z)
+    model.phi_z[0].bias.zero_()
+    decoder = model.decoder["a"]
+    decoder[0].weight.copy_(torch.tensor([[1.0, 0, 0, 0], [0, 1.0, 0, 0]]))
+    decoder[0].bias.zero_()
+    decoder[2].weight.copy_(torch.tensor([[1.0, -1.0], [0, 0]]))
+    decoder[2].bias.copy_(torch.tensor([0.0, -9.0]))
+    some = {"a": torch.zeros(1, 1, 1)}, {"a": torch.zeros(1, 1, dtype=torch.bool)}
+    prior = model.infer(*some, model.initial_state(1))
+    x = generate(model, 20_000, 1, torch.Generator().manual_seed(0))["a"]
+    scale = prior.prior_precision.rsqrt().item()
+    assert x.std().item() == pytest.approx(scale, rel=0.03)
+    assert x.mean().item() == pytest.approx(prior.prior_mean.item(), abs=0.03 * scale)
+
+
+@torch.no_grad()
+def test_log_p_is_of_raw_values(model):
+    """In a unit a tenth as large, values are ten times as far apart and their density is a tenth."""
+    x = {"a": torch.randn(B, T, 3)}
+    seen = {"a": torch.rand(B, T) < 0.7}
+    raw = copy.deepcopy(model)
+    center, scale = model.moments("a")
+    raw.normalise("a", 10 * center, 10 * scale)
+    one = log_likelihood(model, x, seen, 3, torch.Generator().manual_seed(0))
+    other = log_likelihood(raw, {"a": 10 * x["a"]}, seen, 3, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(other, one - 3 * math.log(10) * seen["a"].sum(1))
 
 
 def test_any_modality_is_predicted_from_what_is_present(model):

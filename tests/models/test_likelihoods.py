@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from torch.distributions import (
@@ -52,6 +54,18 @@ def test_logit_normal_has_the_librarys_density_and_mean():
     torch.testing.assert_close(mean("logit_normal", parameters), drawn, atol=3e-3, rtol=0)
     edges = nll("logit_normal", parameters, (x > 0.5).float())
     assert torch.isfinite(edges).all()
+
+
+@pytest.mark.parametrize("spread", [0.02, 0.5, 2.0, 5.0])
+def test_the_mean_of_a_logit_normal_is_the_integral(spread):
+    """Also where the scale is at its cap."""
+    locations = torch.linspace(-12, 12, 25)
+    raw = torch.full_like(locations, math.log(math.expm1(max(spread - FLOOR, 1e-9))))
+    found = mean("logit_normal", torch.stack([locations, raw], -1))[:, 0]
+    u = torch.linspace(-9, 9, 200_001, dtype=torch.float64)
+    density = torch.exp(-(u**2) / 2) / math.sqrt(2 * math.pi)
+    y = torch.sigmoid(locations[:, None].double() + spread * u)
+    torch.testing.assert_close(found.double(), torch.trapezoid(y * density, u), atol=1e-4, rtol=0)
 
 
 def test_an_unknown_likelihood_is_rejected():

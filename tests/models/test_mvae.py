@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -133,6 +135,18 @@ def test_free_nats_are_the_minimum_kl_of_a_dimension():
     x, mask = values()
     free = MVAE(MVAEConfig(MODALITIES, hidden=(8,), latent=Z, free_nats=50.0))
     assert free.loss(x, mask, [NAMES], noise([0])).kl == 50 * Z
+
+
+@torch.no_grad()
+def test_the_log_joint_is_of_raw_values(model):
+    """In a unit a tenth as large, values are ten times as far apart and their density is a tenth."""
+    x, mask = values()
+    z = torch.randn(2, B, Z)
+    one = model.log_joint(x, mask, z)
+    center, scale = model.moments("a")
+    model.normalise("a", 10 * center, 10 * scale)
+    other = model.log_joint(x | {"a": 10 * x["a"]}, mask, z)
+    torch.testing.assert_close(other, one - 5 * math.log(10) * mask["a"])
 
 
 @torch.no_grad()

@@ -64,6 +64,20 @@ def test_steps_with_a_gradient_that_is_not_finite_are_skipped_and_counted(config
     assert all(torch.equal(a, b) for a, b in zip(before, trainer.model.parameters(), strict=True))
 
 
+def test_a_finished_run_is_given_more_rounds(config, weights, tmp_path):
+    train(config, 0, tmp_path / "run")
+    longer = msgspec.structs.replace(config, training=msgspec.structs.replace(config.training, rounds=5))
+    trainer = Trainer(longer, 0, tmp_path / "run")
+    assert trainer.round == 3
+    with pytest.raises(UserError, match="not finished"):
+        load_model(tmp_path / "run")
+    assert train(longer, 0, tmp_path / "run") != weights
+    assert load_model(tmp_path / "run")[0] == longer
+    assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 5
+    with pytest.raises(UserError, match="a run of 5 rounds; give as many or more"):
+        Trainer(config, 0, tmp_path / "run")
+
+
 def test_a_folder_with_another_run_is_not_changed(config, tmp_path):
     Trainer(config, 0, tmp_path / "run")
     with pytest.raises(UserError, match="another configuration or seed"):
