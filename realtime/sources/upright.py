@@ -40,7 +40,7 @@ def matrix_of(frame: VideoFrame, jpeg: bytes = b"") -> tuple[int, int, int, int]
     try:
         # `frame.side_data` would keep this object and be kept by it: pictures would wait for the next garbage
         # collection, some hundred at a time.
-        matrix = SideDataContainer(frame).get("DISPLAYMATRIX")
+        matrix = SideDataContainer(frame).get("DISPLAYMATRIX")  # type: ignore[call-arg]  # the stub has none
     except (
         ValueError
     ):  # PyAV does not know the type of some other side data, such as EXIF, and then gives none
@@ -48,7 +48,7 @@ def matrix_of(frame: VideoFrame, jpeg: bytes = b"") -> tuple[int, int, int, int]
         return _EXIF[exif_orientation(jpeg) or (1, 8, 3, 6)[turned]]
     if matrix is None:
         return _EXIF[1]
-    a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].tolist()  # type: ignore[call-overload]
+    a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].tolist()
     return a, b, c, d
 
 

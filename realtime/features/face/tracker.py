@@ -256,9 +256,11 @@ class Tracker:
 
 
 def _pattern(grey: NDArray[np.uint8]) -> NDArray[np.float32]:
-    small = cv2.resize(grey, (32, 32), interpolation=cv2.INTER_AREA)[_FACE, _FACE].astype(np.float32).ravel()
-    small -= small.mean()
-    return small / np.float32(math.sqrt(float(small @ small)) + 1e-3)
+    small = cv2.resize(grey, (32, 32), interpolation=cv2.INTER_AREA)
+    face: NDArray[np.float32] = small[_FACE, _FACE].astype(np.float32).ravel()
+    face -= face.mean()
+    face /= math.sqrt(float(face @ face)) + 1e-3
+    return face
 
 
 def _coincide(one: _Found, other: _Found) -> bool:
