@@ -8,14 +8,15 @@ enrapt[mediapipe].
 """
 
 import argparse
+import contextlib
 import os
-import resource
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 from face import mediapipes
 
 from enrapt.cli.demo import CLIP
@@ -53,9 +54,15 @@ def replay(model: Path, source: Path) -> float:
 def peak_memory(model: Path, source: Path) -> float:
     """Resident memory of `enrapt replay` at its highest, MB."""
     command = [sys.executable, "-m", "enrapt.cli.main", "replay", str(source), "--face-model", str(model)]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit / 1e6
+    peak = 0.0
+    # Not of `getrusage`: that counts what this process had when it started the other.
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        while process.poll() is None:
+            with contextlib.suppress(psutil.Error):
+                peak = max(peak, psutil.Process(process.pid).memory_info().rss / 1e6)
+            time.sleep(0.02)
+    assert process.returncode == 0
+    return peak
 
 
 def imported() -> set[str]:

@@ -15,6 +15,7 @@ from typing import Any, Final, NoReturn
 from ..contracts.addresses import without_passwords
 from ..contracts.console import Lenient, reserve_standard_descriptors
 from ..contracts.errors import UserError
+from .show import interrupts_kept
 
 # Each is a module of this package with `add_arguments(parser)` and `run(args) -> int`, and imports quickly.
 # Its docstring is the command's description.
@@ -62,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         subparser.set_defaults(run=command.run)
     args = parser.parse_args(arguments)
     reserve_standard_descriptors()
-    with contextlib.redirect_stderr(Lenient(sys.stderr)):
+    with contextlib.redirect_stderr(Lenient(sys.stderr)), interrupts_kept():
         return _run(args, arguments)
 
 

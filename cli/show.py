@@ -157,6 +157,27 @@ def signals(end_with: Callable[[], None]) -> Iterator[list[int]]:
 
 
 @contextlib.contextmanager
+def interrupts_kept() -> Iterator[None]:
+    """Ctrl-C within a callback of the interpreter, a weak reference's for instance, comes again after it.
+
+    Python would only report it there.
+    """
+    before = sys.unraisablehook
+
+    def report(unraisable: Any) -> None:
+        if unraisable.exc_type is KeyboardInterrupt:
+            threading.Timer(0.01, signal.raise_signal, [signal.SIGINT]).start()
+        else:
+            before(unraisable)
+
+    sys.unraisablehook = report
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
+
+
+@contextlib.contextmanager
 def closing() -> Iterator[None]:
     """While files are being finished, a terminal that is closed does not end the program."""
     if _HANGUP is None:

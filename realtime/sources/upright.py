@@ -1,6 +1,7 @@
 """Which way a picture is to be shown, and the picture turned so."""
 
 import numpy as np
+from av.sidedata.sidedata import SideDataContainer
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
@@ -37,7 +38,9 @@ def upright(image: NDArray[np.uint8], matrix: tuple[int, int, int, int]) -> NDAr
 def matrix_of(frame: VideoFrame, jpeg: bytes = b"") -> tuple[int, int, int, int]:
     """The display matrix of a picture; `jpeg`: what it was decoded from, if it was one."""
     try:
-        matrix = frame.side_data.get("DISPLAYMATRIX")
+        # `frame.side_data` would keep this object and be kept by it: pictures would wait for the next garbage
+        # collection, some hundred at a time.
+        matrix = SideDataContainer(frame).get("DISPLAYMATRIX")  # type: ignore[call-arg]  # the stub has none
     except (
         ValueError
     ):  # PyAV does not know the type of some other side data, such as EXIF, and then gives none
@@ -45,7 +48,7 @@ def matrix_of(frame: VideoFrame, jpeg: bytes = b"") -> tuple[int, int, int, int]
         return _EXIF[exif_orientation(jpeg) or (1, 8, 3, 6)[turned]]
     if matrix is None:
         return _EXIF[1]
-    a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].tolist()  # type: ignore[call-overload]
+    a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].tolist()
     return a, b, c, d
 
 

@@ -1,10 +1,12 @@
 import subprocess
 import sys
+import time
 
 import pytest
 
 from enrapt.cli import main as module
 from enrapt.cli.main import COMMANDS, main
+from enrapt.cli.show import interrupts_kept
 from enrapt.contracts.errors import UserError
 
 
@@ -77,3 +79,20 @@ def test_help_imports_no_heavy_library():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_ctrl_c_in_a_callback_of_the_interpreter_is_not_lost(capfd):
+    """As a second one may come while the run is being closed."""
+
+    class Closed:
+        def __del__(self):
+            raise KeyboardInterrupt
+
+    def close():
+        Closed()
+        time.sleep(5)
+
+    with pytest.raises(KeyboardInterrupt), interrupts_kept():
+        close()
+    assert tuple(capfd.readouterr()) == ("", "")
+    assert sys.unraisablehook.__module__ != interrupts_kept.__module__

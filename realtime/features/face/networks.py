@@ -65,7 +65,8 @@ class Networks:
 
     def detector(self, pixels: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Boxes `[896, 16]` and logits `[896]` of anchors in pixels `[128, 128, 3]`, -1..1."""
-        boxes, logits = self._detector(pixels)
+        self._detector.input[:] = pixels
+        boxes, logits = self._detector()
         return boxes.reshape(-1, 16), logits.ravel()
 
     def landmarks(self, crop: NDArray[np.uint8]) -> tuple[NDArray[np.float32], float]:
@@ -74,25 +75,33 @@ class Networks:
         Args:
             crop: uint8 `[256, 256, 3]`, RGB.
         """
-        points, presence, _ = self._landmarks(crop * np.float32(1 / 255))
+        np.multiply(crop, np.float32(1 / 255), out=self._landmarks.input)
+        points, presence, _ = self._landmarks()
         return points.reshape(LANDMARKS, 3) / np.float32(CROP), float(presence.item())
 
     def blendshapes(self, landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
         """Scores `[52]` of landmarks `[478, ≥2]` in pixels; the first is `_neutral`."""
-        (scores,) = self._blendshapes(landmarks[_BLENDSHAPE_LANDMARKS, :2])
+        self._blendshapes.input[:] = landmarks[_BLENDSHAPE_LANDMARKS, :2]
+        (scores,) = self._blendshapes()
         return scores
 
 
 class _Network:
-    """One network, batch 1, its input and outputs by index."""
+    """One network, batch 1: fill `input`, then call it."""
 
     def __init__(self, interpreter: Any) -> None:
         interpreter.allocate_tensors()
         self._interpreter = interpreter
-        self._input = interpreter.get_input_details()[0]["index"]
+        self._input = interpreter.tensor(interpreter.get_input_details()[0]["index"])
         self._outputs = [detail["index"] for detail in interpreter.get_output_details()]
 
-    def __call__(self, values: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-        self._interpreter.set_tensor(self._input, values[None])
+    @property
+    def input(self) -> NDArray[np.float32]:
+        """LiteRT's own memory; not to be kept beyond the call."""
+        values: NDArray[np.float32] = self._input()[0]
+        return values
+
+    def __call__(self) -> list[NDArray[np.float32]]:
+        """The outputs."""
         self._interpreter.invoke()
         return [self._interpreter.get_tensor(index) for index in self._outputs]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ....contracts.schemas import FACE
 from .region import EXPANSION, extent
-from .tracker import Face
+from .tracker import GREY, Face
 
 # Good from here on, and useless.
 WIDTH: Final = (64.0, 20.0)  # pixels
@@ -24,8 +24,7 @@ OUTSIDE: Final = (0.1, 0.4)  # share of the face beyond the edge of the picture
 YAW: Final = (math.radians(25), math.radians(55))
 PITCH: Final = (math.radians(20), math.radians(45))
 
-_CROP: Final = 128  # pixels of the region, 85 of the face
-_INNER: Final = slice(round(_CROP * (1 - 1 / EXPANSION) / 2), round(_CROP * (1 + 1 / EXPANSION) / 2))
+_INNER: Final = slice(round(GREY * (1 - 1 / EXPANSION) / 2), round(GREY * (1 + 1 / EXPANSION) / 2))
 _YAW, _PITCH = FACE.index("yaw"), FACE.index("pitch")
 
 
@@ -36,8 +35,7 @@ def quality_of(face: Face, values: NDArray[np.float32], width: int, height: int)
         values: float32 `[57]`, its features.
         width, height: of the picture, pixels.
     """
-    smaller = cv2.resize(face.pixels, (_CROP, _CROP), interpolation=cv2.INTER_AREA)
-    inner = cv2.cvtColor(smaller, cv2.COLOR_RGB2GRAY)[_INNER, _INNER]
+    inner = face.grey[_INNER, _INNER]
     (brightness,), (contrast,) = cv2.meanStdDev(inner)
     _, (detail,) = cv2.meanStdDev(cv2.Laplacian(inner, cv2.CV_16S))
     sharpness = float(detail[0]) / (float(contrast[0]) + 1)

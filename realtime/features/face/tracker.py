@@ -43,6 +43,7 @@ JUMP: Final = 0.5  # from where it was expected; a face that is farther is not t
 # Correlation of a face with itself in the next picture; on real clips 0.82 (1st percentile, the same person),
 # 0.74 (99th percentile, two people): less is a cut to another one.
 ALIKE: Final = 0.78
+GREY: Final = 128  # pixels of the region, 85 of the face
 _FACE: Final = slice(5, 27)  # of 32, the face within its region
 COINCIDE: Final = 0.2  # between the landmarks of two faces, on average; nearer ones are of one face
 
@@ -54,7 +55,8 @@ class _Found(NamedTuple):
         shape: `[478, 3]`, pixels, all axes on one scale.
         landmarks: the same with MediaPipe's depth.
         jump: from where it was expected, in its widths.
-        pixels: uint8 `[256, 256, 3]`, RGB; of the region in which it was found.
+        grey: uint8 `[128, 128]`, of the region in which it was found.
+        pattern: float32, of its grey values, of mean 0 and length 1: the product of two is their correlation.
         likeness: correlation with the face before; 1 where that is not comparable.
     """
 
@@ -63,7 +65,8 @@ class _Found(NamedTuple):
     presence: float
     region: Region
     jump: float
-    pixels: NDArray[np.uint8]
+    grey: NDArray[np.uint8]
+    pattern: NDArray[np.float32]
     likeness: float
 
 
@@ -77,7 +80,8 @@ class Face:
         seen: ns; time of the last picture that it was found in.
         landmarks: float32 `[478, 3]`, smoothed; pixels of that picture.
         presence: 0..1, that there is a face.
-        pixels: uint8 `[256, 256, 3]`, RGB; of the region in which it was found, the face in the middle.
+        grey: uint8 `[128, 128]`, of the region in which it was found, the face in the middle.
+        pattern: see `_Found`.
         cut: whether it ended by a picture of somebody else at its place.
     """
 
@@ -86,7 +90,8 @@ class Face:
     seen: int
     landmarks: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 3), np.float32))
     presence: float = 0.0
-    pixels: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((0, 0, 3), np.uint8))
+    grey: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((0, 0), np.uint8))
+    pattern: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
     shape: Shape = field(default_factory=lambda: Shape(RECENT))
     smoothing: OneEuro = field(default_factory=OneEuro)
     speed: tuple[float, float] = (0.0, 0.0)  # pixels a second
@@ -120,7 +125,7 @@ class Face:
             x, y = (found.region.x - self.region.x) / interval, (found.region.y - self.region.y) / interval
             self.speed = (self.speed[0] + x) / 2, (self.speed[1] + y) / 2
         self.region, self.presence, self.seen = found.region, found.presence, time
-        self.pixels = found.pixels
+        self.grey, self.pattern = found.grey, found.pattern
         self.pictures += 1
         self.shape.add(found.shape)
         self.landmarks = self.smoothing(found.landmarks, time)
@@ -204,8 +209,10 @@ class Tracker:
         now = Region.around(shape)
         jump = face.jump(now, time) if face.landmarks.size else 0.0
         # The region of the first picture is the detector's, of another size.
-        likeness = _likeness(crop, face.pixels) if face.pictures > 1 else 1.0
-        return _Found(shape, landmarks, presence, now, jump, crop, likeness)
+        grey = cv2.resize(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY), (GREY, GREY), interpolation=cv2.INTER_AREA)
+        pattern = _pattern(grey)
+        likeness = float(pattern @ face.pattern) if face.pictures > 1 else 1.0
+        return _Found(shape, landmarks, presence, now, jump, grey, pattern, likeness)
 
     def _search(self, picture: NDArray[np.uint8], time: int) -> None:
         """Begin to track the faces that are not tracked yet."""
@@ -248,15 +255,12 @@ class Tracker:
         return ELSEWHERE if face.shape.n >= ENOUGH else 0.0
 
 
-def _likeness(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
-    """Correlation of the grey values of two faces, -1..1."""
-    vectors = []
-    for pixels in (one, other):
-        small = cv2.cvtColor(cv2.resize(pixels, (32, 32), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
-        grey = small[_FACE, _FACE].astype(np.float32).ravel()
-        vectors.append(grey - grey.mean())
-    a, b = vectors
-    return float(a @ b / (math.sqrt(float(a @ a) * float(b @ b)) + 1e-6))
+def _pattern(grey: NDArray[np.uint8]) -> NDArray[np.float32]:
+    small = cv2.resize(grey, (32, 32), interpolation=cv2.INTER_AREA)
+    face: NDArray[np.float32] = small[_FACE, _FACE].astype(np.float32).ravel()
+    face -= face.mean()
+    face /= math.sqrt(float(face @ face)) + 1e-3
+    return face
 
 
 def _coincide(one: _Found, other: _Found) -> bool:

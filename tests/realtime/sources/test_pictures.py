@@ -1,5 +1,6 @@
 """The pictures of a recording."""
 
+import gc
 from fractions import Fraction
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from enrapt.realtime.sources.decoded import decode_jpeg
 from enrapt.realtime.sources.recording import Recording
 from enrapt.realtime.sources.upright import upright
 from enrapt.realtime.streams.samples import SECOND
@@ -91,6 +93,20 @@ def test_the_display_matrix_is_applied(tmp_path: Path, suffix: str) -> None:
     frames, _ = read(Recording(file))
     assert [frame.image.shape for frame in frames] == [(48, 32, 3)] * 2
     assert all(frame.image.flags.c_contiguous for frame in frames)
+
+
+def test_a_picture_is_freed_with_its_last_use() -> None:
+    """Nothing is left for the garbage collector, which would let some hundred of them wait."""
+    jpeg = cv2.imencode(".jpg", np.full((48, 64, 3), 100, np.uint8))[1].tobytes()
+    assert decode_jpeg(jpeg) is not None
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(5):
+            decode_jpeg(jpeg)
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 def test_duplicate_and_backward_pictures_are_dropped_and_counted(tmp_path: Path) -> None:

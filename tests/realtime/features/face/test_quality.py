@@ -12,22 +12,22 @@ from enrapt.contracts.schemas import FACE
 from enrapt.realtime.features.face import FaceOptions
 from enrapt.realtime.features.face.quality import OUTSIDE, PITCH, YAW, quality_of
 from enrapt.realtime.features.face.region import Region
-from enrapt.realtime.features.face.tracker import Face
+from enrapt.realtime.features.face.tracker import GREY, Face
 from tests.support.faces import FRAME, moved, portrait
 
 RNG = np.random.default_rng(0)
 WIDTH, HEIGHT = 640, 480
 
 
-def made(width=150.0, x=320.0, y=240.0, pixels=None) -> Face:
-    """A face of sharp pixels, as wide as high."""
+def made(width=150.0, x=320.0, y=240.0, grey=None) -> Face:
+    """A face of sharp detail, as wide as high."""
     landmarks = np.zeros((478, 3), np.float32)
     landmarks[:, :2] = RNG.uniform((x - width / 2, y - width / 2), (x + width / 2, y + width / 2), (478, 2))
     landmarks[0, :2], landmarks[1, :2] = (x - width / 2, y - width / 2), (x + width / 2, y + width / 2)
     region = Region(x, y, 1.5 * width, 1.5 * width, 0.0)
-    if pixels is None:
-        pixels = RNG.integers(60, 200, (256, 256, 3)).astype(np.uint8)
-    return Face(1, region, 0, landmarks, 1.0, pixels)
+    if grey is None:
+        grey = RNG.integers(60, 200, (GREY, GREY)).astype(np.uint8)
+    return Face(1, region, 0, landmarks, 1.0, grey)
 
 
 def values(yaw=0.0, pitch=0.0):
@@ -44,13 +44,13 @@ def test_a_good_face_is_1_without_a_problem():
     assert of(made()) == (1.0, None)
 
 
-FLAT = np.full((256, 256, 3), 120, np.uint8)
-NIGHT = RNG.integers(0, 3, (256, 256, 3)).astype(np.uint8)
+FLAT = np.full((GREY, GREY), 120, np.uint8)
+NIGHT = RNG.integers(0, 3, (GREY, GREY)).astype(np.uint8)
 BAD = {
     "too small": made(width=15),
     "partly out of view": made(x=5),
-    "too dark": made(pixels=NIGHT),
-    "blurred": made(pixels=FLAT),
+    "too dark": made(grey=NIGHT),
+    "blurred": made(grey=FLAT),
 }
 
 
