@@ -101,8 +101,8 @@ class Config(Checked, frozen=True):
             return []
         last = annealing.at(rounds - 1)
         return [
-            f"annealing takes {annealing.rounds} rounds and training {rounds}: β ends at {last:.2g} instead of "
-            f"{annealing.beta:g}; lower annealing.rounds, or train longer"
+            f"annealing takes {annealing.rounds} rounds and training {rounds}: β ends at {last:.2g} instead "
+            f"of {annealing.beta:g}; lower annealing.rounds, or train longer"
         ]
 
     @property

@@ -10,8 +10,8 @@
 Every ELBO reconstructs all modalities, each with its own private latent: jointly, with z_s from the product
 of experts, and across, with z_s from one modality alone, so that information that other modalities need
 cannot stay in a private latent. A sample counts for ELBO(x_j) where x_j is present. The private posterior of
-a missing modality is the prior. With `prior_expert = "always"`, which is not in the paper, the prior is an expert
-of q(z_s | x_m) as well.
+a missing modality is the prior. With `prior_expert = "always"`, which is not in the paper, the prior is an
+expert of q(z_s | x_m) as well.
 
 The paper has β = γ = 1. Here γ may raise the cost of a private nat: a private latent can encode all of its
 modality, and if it learns to do so first, z_s stays empty. A large γ at the start prevents that.
@@ -212,13 +212,16 @@ class DMVAE(Normalised):
         return torch.cat([z[..., :shared], other[..., shared:]], -1)
 
     def nll(self, name: str, x: Tensor, mask: Tensor, z: Tensor) -> Tensor:
-        """−log p(x_m | z), nats, of the normalised x, 0 where masked; x `[B, D]`, z `[…, B, Z]`, gives `[…, B]`."""
+        """−log p(x_m | z), nats, of the normalised x; 0 where masked. x `[B, D]`, z `[…, B, Z]`, gives
+        `[…, B]`."""
         (likelihood,) = (m.likelihood for m in self.modalities if m.name == name)
         value = self.normalised(name, x, mask)
         return nll(likelihood, self.parameters_of(name, z), value) * mask
 
     def log_joint(self, x: Mapping[str, Tensor], mask: Mapping[str, Tensor], z: Tensor) -> Tensor:
-        """log p(z) + Σ_m log p(x_m | z) of the modalities present, nats in raw units, `[…, B]`; z `[…, B, Z]`."""
+        """log p(z) + Σ_m log p(x_m | z) of the modalities present, nats in raw units, `[…, B]`.
+
+        z is `[…, B, Z]`."""
         total = log_normal(z, torch.zeros(self.latent), torch.ones(self.latent))
         for m in self.modalities:
             if m.name in x:

@@ -169,13 +169,16 @@ class MVAE(Normalised):
         return {m.name: self.in_raw_units(m, means[m.name]) for m in self.modalities}
 
     def nll(self, name: str, x: Tensor, mask: Tensor, z: Tensor) -> Tensor:
-        """−log p(x_m | z), nats, of the normalised x, 0 where masked; x `[B, D]`, z `[…, B, Z]`, gives `[…, B]`."""
+        """−log p(x_m | z), nats, of the normalised x; 0 where masked. x `[B, D]`, z `[…, B, Z]`, gives
+        `[…, B]`."""
         (likelihood,) = (m.likelihood for m in self.modalities if m.name == name)
         value = self.normalised(name, x, mask)
         return nll(likelihood, self.decoder[name](z), value) * mask
 
     def log_joint(self, x: Mapping[str, Tensor], mask: Mapping[str, Tensor], z: Tensor) -> Tensor:
-        """log p(z) + Σ_m log p(x_m | z) of the modalities present, nats in raw units, `[…, B]`; z `[…, B, Z]`."""
+        """log p(z) + Σ_m log p(x_m | z) of the modalities present, nats in raw units, `[…, B]`.
+
+        z is `[…, B, Z]`."""
         total = log_normal(z, self.prior_mean, self.prior_precision)
         for m in self.modalities:
             if m.name in x:
