@@ -37,7 +37,13 @@ _HEADER: Final = 1 << 14  # bytes of a request's header
 PING_INTERVAL: Final = 5.0  # s between pings of a WebSocket
 PING_TIMEOUT: Final = 10.0  # s that a client has to reply
 _PAUSE: Final = 0.001  # s
+_THREAD: Final = "enrapt page"
 _CLOSE_TIMEOUT: Final = 0.3  # s that clients have at the end of the run
+
+
+def _of_others(record: logging.LogRecord) -> bool:
+    """asyncio warns of writes to clients that have gone: as many lines as they like."""
+    return record.threadName != _THREAD
 
 
 class PageServer:
@@ -115,7 +121,8 @@ class PageServer:
         self._put = asyncio.Event()
         self._failed = False
         self.warn: Callable[[str], None] = print
-        self._thread = threading.Thread(target=self._serve, args=[listener], name="enrapt page", daemon=True)
+        logging.getLogger("asyncio").addFilter(_of_others)
+        self._thread = threading.Thread(target=self._serve, args=[listener], name=_THREAD, daemon=True)
         self._thread.start()
 
     def observe(self, run: Observed) -> None:

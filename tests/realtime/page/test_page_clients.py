@@ -1,4 +1,5 @@
 import json
+import logging
 import socket
 import time
 
@@ -42,6 +43,14 @@ def test_slow_client_is_disconnected_and_others_miss_nothing(server):
     assert [message["tick"] for message in texts] == list(range(len(texts)))
     assert sent - 200 < len(texts) < sent
     assert frames[-1] == (8, (1013).to_bytes(2, "big") + b"too slow")
+
+
+def test_clients_that_have_gone_leave_no_lines_in_the_terminal(server, caplog):
+    logger = logging.getLogger("asyncio")
+    server._loop.call_soon_threadsafe(logger.warning, "socket.send() raised exception.")
+    request(server, "/estimate")
+    logger.warning("of another loop")
+    assert caplog.messages == ["of another loop"]
 
 
 def test_client_that_never_reads_again_is_cut_off(server, monkeypatch):
