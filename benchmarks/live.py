@@ -1,18 +1,22 @@
 """A live session on a real face, 30 pictures a second: latencies, rate, memory, processor time.
 
     python benchmarks/live.py [--seconds 60] [--rate 30] [--slow MS] [--face-model FILE] [--mic NAME]
+    python benchmarks/live.py --rate 15 --core 0 --share 0.5 --face-every 2    # a small computer
 
 A process serves pictures of the demo clip with the face in sight, 640×480, as MJPEG over HTTP; a live session
 uses it as its camera. `--slow` adds that much to every face extraction, as an overloaded machine would.
 Afterwards the tracker alone analyses as many pictures as the camera gave (for a minute at most), decoded
 already, in the camera's rhythm. The session's processor time includes its devices' processes. Memory is
-sampled every ten seconds, from the sixth minute on.
+sampled every ten seconds, from the sixth minute on. `--core` keeps all but the pictures' process on one core,
+`--share` gives them that much of it (a cgroup; needs root).
 """
 
 import argparse
+import contextlib
 import multiprocessing
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -74,6 +78,33 @@ def processor_time(*others: int) -> float:
     return own.user + own.system + ended + sum(sum(child.cpu_times()[:2]) for child in devices(*others))
 
 
+@contextlib.contextmanager
+def limited(core: int | None, share: float) -> Iterator[None]:
+    """This process and those it starts on one core, or on a share of it."""
+    if core is None:
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    first = Path("/sys/fs/cgroup/cpu")  # of cgroups version 1
+    root = first if first.is_dir() else Path("/sys/fs/cgroup")
+    group = root / f"enrapt-{os.getpid()}"
+    group.mkdir()
+    period, quota = 20_000, round(20_000 * share)  # µs
+    if root == first:
+        (group / "cpu.cfs_period_us").write_text(str(period))
+        (group / "cpu.cfs_quota_us").write_text(str(quota))
+    else:
+        (group / "cpu.max").write_text(f"{quota} {period}")
+    (group / "cgroup.procs").write_text(str(os.getpid()))
+    try:
+        yield
+    finally:
+        (root / "cgroup.procs").write_text(str(os.getpid()))
+        os.sched_setaffinity(0, before)
+        group.rmdir()
+
+
 class Slow(FaceFeatures):
     extra = 0.0
 
@@ -110,6 +141,9 @@ def main() -> None:
     parser.add_argument("--rate", type=int, default=30)
     parser.add_argument("--slow", type=float, default=0.0)
     parser.add_argument("--mic")
+    parser.add_argument("--face-every", type=int, default=1)
+    parser.add_argument("--core", type=int)
+    parser.add_argument("--share", type=float, default=1.0, help="of that core")
     parser.add_argument("--face-model", type=Path)
     args = parser.parse_args()
     model = find_face_model(args.face_model)
@@ -131,8 +165,14 @@ def main() -> None:
     waits = {modality: Kept(most) for modality in ("face", "audio")}
     memory: list[tuple[float, float, int, int]] = []  # s, MB, threads, open files
     me = psutil.Process()
-    session = LiveSession(address, args.mic, faces=FaceOptions(model), camera_rate=args.rate)
-    with session:
+    session = LiveSession(
+        address,
+        args.mic,
+        faces=FaceOptions(model),
+        camera_rate=args.rate,
+        face_every=args.face_every,
+    )
+    with limited(args.core, args.share), session:
         loaded = processor_time(server.pid)
         began = time.monotonic()
         newest = -1.0
