@@ -128,7 +128,7 @@ def test_every_picture_is_kept_and_the_newest_extracted(server, stand_in):
     assert np.median(ages(inlet)) < 1 / 30 + 0.01  # the one before it would be older
     assert np.percentile(ages(inlet), 90) < 2 / 30
     assert all(isinstance(picture.data, bytes) for picture in kept)  # as they came
-    assert mjpeg.age(kept[-1].image, moment) < 0.2
+    assert mjpeg.age(kept[-1].image, moment) < 0.5  # s; a queue of them would make it grow
 
 
 @pytest.mark.parametrize("reason", ["before_start", "paused", "after_end"])
