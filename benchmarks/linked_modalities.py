@@ -84,7 +84,9 @@ class Sequential:
 
     def __init__(self, variant: str) -> None:
         fusion = "experts" if variant.startswith("experts") else "zeros"
-        self.model = MMVRNN(MMVRNNConfig((*MODALITIES, TARGET), hidden=HIDDEN, latent=LATENT, fusion=fusion))
+        modalities = *MODALITIES, TARGET
+        config = MMVRNNConfig(modalities, hidden=HIDDEN, latent=LATENT, fusion=fusion, reweight=True)
+        self.model = MMVRNN(config)
 
     def loss(self, x: Values, available: Values, fed: Values, noise: Tensor, beta: float) -> Tensor:
         streams, ticks = noise.shape[:2]

@@ -112,7 +112,7 @@ def mm_vrnn(settings: Settings, people: Batch) -> MMVRNN:
     """An untrained model, normalised on these people."""
     observed = (Modality(m, dim) for m, dim in DIMS.items())
     target = Modality(TARGET, 1, "target", "bernoulli", weight=settings.label)
-    model = MMVRNN(MMVRNNConfig((*observed, target), hidden=HIDDEN, latent=LATENT))
+    model = MMVRNN(MMVRNNConfig((*observed, target), hidden=HIDDEN, latent=LATENT, reweight=True))
     for m in DIMS:
         values = people.x[m][people.available[m]]
         model.normalise(m, values.mean(0), values.std(0).clamp(min=1e-3))

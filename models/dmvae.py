@@ -32,7 +32,7 @@ from .engagement import Prediction, linear_logit, predictive
 from .experts import kl_divergence, precision, product
 from .importance import log_normal
 from .likelihoods import mean, nll, width
-from .losses import Losses, masked_mean
+from .losses import Losses, averaged
 from .mlp import he_initialise, mlp
 from .modality import Modalities, check_target
 from .normalised import Normalised
@@ -47,6 +47,8 @@ class DMVAEConfig(Checked, frozen=True, tag_field="model", tag="dmvae"):
         hidden: widths of the encoders' hidden layers; the decoders' are the same in reverse.
         prior_expert: whether the prior is an expert of q(z_s | X) only where X has several modalities, or
             always.
+        reweight: average each likelihood over the samples that have its modality, rather than over all; see
+            `losses.averaged`.
     """
 
     modalities: Modalities
@@ -54,6 +56,7 @@ class DMVAEConfig(Checked, frozen=True, tag_field="model", tag="dmvae"):
     shared: Size = 16
     hidden: Layers = (512, 256)
     prior_expert: Literal["several", "always"] = "several"
+    reweight: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -144,7 +147,7 @@ class DMVAE(Normalised):
     ) -> Losses:
         """The sum of the negative joint and cross ELBOs.
 
-        Means are over the samples with source and modality present, so that no weight depends on batch size.
+        All is averaged over the samples with the source present; see `reweight`.
 
         Args:
             noise: `[E, B, Z]` from N(0, 1), one draw for each of `sources`.
@@ -161,7 +164,8 @@ class DMVAE(Normalised):
             z = q_mean + draw * torch.rsqrt(q_precision)
             for name in experts:
                 both = seen & mask[name]
-                costs[name] = costs[name] + masked_mean(self.nll(name, x[name], both, z), both, 0)
+                nats = self.nll(name, x[name], both, z)
+                costs[name] = costs[name] + averaged(nats, both, seen, self.config.reweight)
         total = beta * (shared + gamma * private)
         for m in self.modalities:
             if m.name in costs:
@@ -171,14 +175,14 @@ class DMVAE(Normalised):
     def kl(
         self, q_mean: Tensor, q_precision: Tensor, seen: Tensor, mask: Mapping[str, Tensor]
     ) -> tuple[Tensor, Tensor]:
-        """KL(q ‖ N(0, I)): of z_s over the samples seen; of all z_m, each over those with m present too."""
+        """KL(q ‖ N(0, I)) of z_s, and of all z_m: where m is not present it is 0."""
         means = q_mean.split(self.widths, -1)
         precisions = q_precision.split(self.widths, -1)
         kl = []
         counted = [seen, *(seen & mask.get(m.name, torch.zeros_like(seen)) for m in self.modalities)]
         for mu, lam, where in zip(means, precisions, counted, strict=True):
             nats = kl_divergence(mu, lam, torch.zeros_like(mu), torch.ones_like(lam))
-            kl.append(masked_mean(nats, where, 0))
+            kl.append(averaged(nats, where, seen, self.config.reweight))
         return kl[0], torch.stack(kl[1:]).sum()
 
     def predict(

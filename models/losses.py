@@ -1,4 +1,4 @@
-"""What every model's loss returns, and the mean that all losses share."""
+"""What every model's loss returns, and the means that all losses share."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 class Losses(NamedTuple):
-    """Means over what is available, nats; summed over a model's ELBOs where it has several.
+    """Means, nats; summed over a model's ELBOs where it has several.
 
     Attributes:
         total: what training minimises.
@@ -26,3 +26,18 @@ def masked_mean(values: Tensor, mask: Tensor, dim: int | None = None) -> Tensor:
     A masked value may be NaN. Where an axis is given, the mask broadcasts over the others.
     """
     return torch.where(mask, values, 0.0).sum(dim) / mask.sum(dim).clamp(min=1)
+
+
+def averaged(nats: Tensor, present: Tensor, counted: Tensor, reweight: bool) -> Tensor:
+    """Mean of what a modality contributes to the ELBO.
+
+    The ELBO of a sample is a sum over what is present, and is averaged over the samples that count. A
+    modality that few of them have then counts little: 1 % of labels, a hundredth of all labels. `reweight`
+    takes the mean over the samples that have it, as if all had.
+
+    Args:
+        nats: anything where not present.
+        present, counted: bool, of the same shape; present is part of counted.
+    """
+    total = torch.where(present, nats, 0.0).sum()
+    return total / (present if reweight else counted).sum().clamp(min=1)

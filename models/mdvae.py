@@ -30,20 +30,26 @@ from .checked import Checked, OptionalSize, Size
 from .dynamic_latent import DynamicLatent, Latent, ahead, backwards
 from .experts import kl_divergence, precision, product
 from .likelihoods import mean, nll, width
-from .losses import Losses, masked_mean
+from .losses import Losses, averaged
 from .mlp import mlp
 from .modality import Modalities, Modality, check_target
 from .normalised import Normalised
 
 
 class MDVAEConfig(Checked, frozen=True, tag_field="model", tag="mdvae"):
-    """Sizes of an MDVAE; a static or private size of 0 leaves those latents out."""
+    """Sizes of an MDVAE; a static or private size of 0 leaves those latents out.
+
+    Attributes:
+        reweight: average each likelihood over the ticks that have its modality, rather than over all; see
+            `losses.averaged`.
+    """
 
     modalities: Modalities
     hidden: Size = 128
     static: OptionalSize = 16
     shared: Size = 16
     private: OptionalSize = 8
+    reweight: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -206,9 +212,8 @@ class MDVAE(nn.Module):
         """The negative ELBO per tick.
 
         A value that is available but not fed is still reconstructed, which teaches prediction across
-        modalities. Each likelihood is averaged over the ticks at which its modality is available, each KL
-        (that of w counts once per sequence) over the ticks up to a sequence's last available one, so that no
-        weight depends on batch size, length or padding.
+        modalities. All is averaged over the ticks up to a sequence's last available one (the KL of w counts
+        once per sequence), so that no weight depends on batch size, length or padding; see `reweight`.
 
         Args:
             x: raw values by modality.
@@ -228,6 +233,7 @@ class MDVAE(nn.Module):
         z = {name: latent.sample for name, latent in latents.items()}
         kl = torch.stack(list(self.kl(latents, available).values())).sum()
         total, costs = beta * kl, {}
+        counted = ahead(torch.stack(list(available.values())).any(0))
         for m in self.config.modalities:
             if m.name not in available:
                 continue
@@ -235,7 +241,7 @@ class MDVAE(nn.Module):
             cost = nll(
                 m.likelihood, self.parameters_of(m.name, z), self.inputs.normalised(m.name, x[m.name], seen)
             )
-            costs[m.name] = masked_mean(cost, seen)
+            costs[m.name] = averaged(cost, seen, counted, self.config.reweight)
             total = total + m.factor * costs[m.name]
         return Losses(total, kl, costs)
 

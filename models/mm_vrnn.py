@@ -30,7 +30,7 @@ from .dynamic_latent import ahead
 from .engagement import EngagementHead, Prediction
 from .experts import kl_divergence, precision, product
 from .likelihoods import mean, nll, width
-from .losses import Losses, masked_mean
+from .losses import Losses, averaged, masked_mean
 from .modality import Modalities, Modality, Role
 from .normalised import Normalised
 
@@ -47,6 +47,8 @@ class MMVRNNConfig(Checked, frozen=True, tag_field="model", tag="mm_vrnn"):
             `zeros` or a learned `token`.
         free_nats: nats of each latent dimension's KL, averaged over a segment, that cost nothing (Kingma et
             al. 2016).
+        reweight: average each likelihood over the ticks that have its modality, rather than over all; see
+            `losses.averaged`.
     """
 
     modalities: Modalities
@@ -54,6 +56,7 @@ class MMVRNNConfig(Checked, frozen=True, tag_field="model", tag="mm_vrnn"):
     latent: Size = 32
     fusion: Literal["experts", "zeros", "token"] = "experts"
     free_nats: Weight = 0.0
+    reweight: bool = False
 
     def of_role(self, *roles: Role) -> tuple[Modality, ...]:
         return tuple(m for m in self.modalities if m.role in roles)
@@ -245,9 +248,8 @@ class MMVRNN(Normalised):
         """The negative ELBO of a segment, and the state after it.
 
         A value that is available but not fed is still reconstructed, which teaches prediction across
-        modalities. Each likelihood is summed over its dimensions and averaged over the ticks at which its
-        modality is available, the KL over the ticks up to a sequence's last available one, so that no weight
-        depends on batch size, length or padding.
+        modalities. All is averaged over the ticks up to a sequence's last available one, so that no weight
+        depends on batch size, length or padding; see `reweight`.
 
         Args:
             x: raw values by modality.
@@ -255,7 +257,8 @@ class MMVRNN(Normalised):
             fed: where the encoders see it; a subset of `available`.
         """
         latents = self.infer(x, fed, state, noise)
-        kl = self.kl(latents, ahead(torch.stack(list(available.values())).any(0)))
+        counted = ahead(torch.stack(list(available.values())).any(0))
+        kl = self.kl(latents, counted)
         nats = {
             m.name: self.surprise(m.name, x[m.name], available[m.name], latents.z, latents.h)
             for m in self.decoded
@@ -263,7 +266,8 @@ class MMVRNN(Normalised):
         y = self.target.name
         known = torch.where(available[y].unsqueeze(-1), x[y], torch.tensor(0.5))
         nats[y] = self.head.nll(known, latents.z, latents.h)
-        costs = {name: masked_mean(value, available[name]) for name, value in nats.items()}
+        reweight = self.config.reweight
+        costs = {name: averaged(value, available[name], counted, reweight) for name, value in nats.items()}
         total = beta * kl
         for m in (*self.decoded, self.target):
             total = total + m.factor * costs[m.name]

@@ -28,7 +28,7 @@ from .engagement import Prediction, linear_logit, predictive
 from .experts import kl_divergence, precision, product
 from .importance import log_normal
 from .likelihoods import mean, nll, width
-from .losses import Losses, masked_mean
+from .losses import Losses, averaged, masked_mean
 from .mlp import he_initialise, mlp
 from .modality import Modalities, check_target
 from .normalised import Normalised
@@ -43,6 +43,8 @@ class MVAEConfig(Checked, frozen=True, tag_field="model", tag="mvae"):
         cross: c, the factor on λ of a modality that is reconstructed from a subset without it.
         free_nats: nats of each latent dimension's KL, averaged over the batch, that cost nothing (Kingma et
             al. 2016).
+        reweight: average each likelihood over the samples that have its modality, rather than over all; see
+            `losses.averaged`.
     """
 
     modalities: Modalities
@@ -50,6 +52,7 @@ class MVAEConfig(Checked, frozen=True, tag_field="model", tag="mvae"):
     latent: Size = 64
     cross: Weight = 0.0
     free_nats: Weight = 0.0
+    reweight: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -112,8 +115,8 @@ class MVAE(Normalised):
     ) -> Losses:
         """The sum of the subsets' negative ELBOs.
 
-        The KL is averaged over samples with something present, a likelihood over samples with its modality
-        present, so that no weight depends on batch size. `nll` includes what `cross` adds.
+        All is averaged over the samples with something present; see `reweight`. `nll` includes what `cross`
+        adds.
 
         Args:
             subsets: S subsets, see `training_subsets`.
@@ -133,7 +136,7 @@ class MVAE(Normalised):
                 if share:
                     both = seen & mask[name]
                     nats = self.nll(name, x[name], both, z)
-                    costs[name] = costs[name] + share * masked_mean(nats, both, 0)
+                    costs[name] = costs[name] + share * averaged(nats, both, seen, self.config.reweight)
         total = beta * kl
         for m in self.modalities:
             if m.name in costs:

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from ..contracts.errors import UserError, one_line
 from ..contracts.files import write_atomically
 from ..contracts.regular import open_regular
+from ..contracts.schemas import SCHEMAS
 from .checked import Seed
 from .config import Config, Model, build, load_config
 from .data import Batch, load_data
@@ -30,10 +31,13 @@ from .forward_filter import ForwardFilter, ForwardFilterConfig
 from .likelihoods import LOCATION_SCALE
 from .mdvae import MDVAE
 from .missing import modality_dropout
+from .modality import Modality
 from .objective import Cost, initial_state, objective
 
 MAX_BYTES: Final = 2**28  # of a file in a run's folder; a checkpoint has three numbers a parameter
-SCALE_FLOOR: Final = 0.01  # raw units; an almost constant dimension must not be amplified
+# Least standard deviation of a dimension: one that is almost constant must not be amplified. Of a schema
+# in its units, 0.01 of a blendshape or radian; of other data as a share of what is usual for the modality.
+SCALE_FLOOR: Final = 0.01
 
 
 class Progress(NamedTuple):
@@ -51,7 +55,13 @@ def fit_normalisation(model: Model, config: Config, batch: Batch) -> None:
             continue
         values = batch.x[modality.name][batch.available[modality.name]]
         if len(values) > 1:
-            model.normalise(modality.name, values.mean(0), values.std(0).clamp(min=SCALE_FLOOR))
+            model.normalise(modality.name, values.mean(0), _scales(values.std(0), modality))
+
+
+def _scales(std: Tensor, modality: Modality) -> Tensor:
+    """The standard deviations `[D]` by which a modality is divided."""
+    usual = 1.0 if modality.schema in SCHEMAS or not std.any() else std[std > 0].median().item()
+    return std.clamp(min=SCALE_FLOOR * usual)
 
 
 def hide(rng: np.random.Generator, batch: Batch, config: Config) -> dict[str, Tensor]:

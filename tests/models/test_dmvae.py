@@ -1,5 +1,6 @@
 import math
 
+import msgspec
 import pytest
 import torch
 
@@ -83,6 +84,33 @@ def test_one_modality_alone_is_its_own_posterior_or_a_product_with_the_prior(mod
     mean, precision = other.posterior({"a": x["a"]}, {"a": seen})
     torch.testing.assert_close(precision[:, :S], 1 + lam[:, :S])
     torch.testing.assert_close(mean[:, :S], own[:, :S] * lam[:, :S] / (1 + lam[:, :S]))
+
+
+@torch.no_grad()
+def test_the_loss_is_the_mean_over_minibatches_where_all_have_the_sources(model):
+    x, mask = values()
+    mask = {"a": torch.ones(B, dtype=torch.bool), "b": torch.ones(B, dtype=torch.bool)}
+    x = {name: x[name] for name in mask}
+    whole = model.loss(x, mask, noise())
+    parts = [
+        model.loss({k: v[i] for k, v in x.items()}, {k: v[i] for k, v in mask.items()}, noise()[:, i])
+        for i in torch.arange(B).split(2)
+    ]
+    torch.testing.assert_close(torch.stack([part.total for part in parts]).mean(), whole.total)
+
+
+@torch.no_grad()
+def test_a_rare_modality_counts_little_unless_reweighted(model):
+    x, mask = values()
+    mask = {"a": torch.ones(B, dtype=torch.bool), "c": torch.arange(B) == 1}
+    x = {name: x[name] for name in mask}
+    (joint,) = model.sources[:1]
+    model.sources = (joint,)
+    rare = model.loss(x, mask, noise()[:1])
+    again = DMVAE(msgspec.structs.replace(model.config, reweight=True))
+    again.load_state_dict(model.state_dict())
+    again.sources = (joint,)
+    torch.testing.assert_close(again.loss(x, mask, noise()[:1]).nll["c"], B * rare.nll["c"])
 
 
 @torch.no_grad()

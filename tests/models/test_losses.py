@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from enrapt.models.losses import masked_mean
+from enrapt.models.losses import averaged, masked_mean
 
 
 def test_a_masked_mean_ignores_masked_values_even_nan():
@@ -19,3 +19,12 @@ def test_a_mean_of_nothing_is_0_and_has_a_finite_gradient(dim):
     assert not mean.any()
     mean.sum().backward()
     assert not values.grad.any()
+
+
+def test_a_part_of_the_elbo_is_averaged_over_what_counts_or_over_what_has_it():
+    nats = torch.tensor([1.0, 2.0, torch.nan, torch.inf])
+    present, counted = torch.tensor([True, True, False, False]), torch.tensor([True, True, True, False])
+    assert averaged(nats, present, counted, reweight=False) == 1.0
+    assert averaged(nats, present, counted, reweight=True) == 1.5
+    nothing = torch.zeros(4, dtype=torch.bool)
+    assert averaged(nats, nothing, counted, reweight=True) == 0.0

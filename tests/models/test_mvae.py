@@ -1,5 +1,6 @@
 import math
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -135,6 +136,26 @@ def test_free_nats_are_the_minimum_kl_of_a_dimension():
     x, mask = values()
     free = MVAE(MVAEConfig(MODALITIES, hidden=(8,), latent=Z, free_nats=50.0))
     assert free.loss(x, mask, [NAMES], noise([0])).kl == 50 * Z
+
+
+@torch.no_grad()
+def test_the_loss_is_the_mean_over_minibatches_however_rare_a_modality_is(model):
+    x, mask = values()
+    mask = {
+        "a": torch.ones(B, dtype=torch.bool),
+        "b": torch.ones(B, dtype=torch.bool),
+        "c": torch.arange(B) == 1,
+    }
+    subsets, draws = [NAMES], noise([NAMES])
+    whole = model.loss(x, mask, subsets, draws)
+    parts = [
+        model.loss({k: v[i] for k, v in x.items()}, {k: v[i] for k, v in mask.items()}, subsets, draws[:, i])
+        for i in torch.arange(B).split(2)
+    ]
+    torch.testing.assert_close(torch.stack([part.total for part in parts]).mean(), whole.total)
+    again = MVAE(msgspec.structs.replace(model.config, reweight=True))
+    again.load_state_dict(model.state_dict())
+    torch.testing.assert_close(again.loss(x, mask, subsets, draws).nll["c"], B * whole.nll["c"])
 
 
 @torch.no_grad()

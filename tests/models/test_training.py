@@ -3,8 +3,11 @@ import pytest
 import torch
 
 from enrapt.contracts.errors import UserError
-from enrapt.models.config import load_config
-from enrapt.models.training import Trainer, load_model
+from enrapt.models.config import Config, load_config
+from enrapt.models.data import Batch
+from enrapt.models.modality import Modality
+from enrapt.models.mvae import MVAE, MVAEConfig
+from enrapt.models.training import Trainer, fit_normalisation, load_model
 
 torch.set_num_threads(1)
 
@@ -62,6 +65,29 @@ def test_steps_with_a_gradient_that_is_not_finite_are_skipped_and_counted(config
     metrics = trainer.train_round()
     assert metrics["skipped"] == 4
     assert all(torch.equal(a, b) for a, b in zip(before, trainer.model.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1e-3, 1.0, 1e6])
+def test_normalisation_does_not_depend_on_the_unit(unit):
+    modality = Modality("sensor", 4, likelihood="normal")
+    model = MVAE(MVAEConfig((modality,), hidden=(4,), latent=2))
+    config = Config(1, "a", "b", 25, model.config)
+    values = torch.randn(500, 1, 4) * torch.tensor([3.0, 0.5, 1e-5, 0.0]) + 7  # the last two are constant
+    seen = torch.ones(500, 1, dtype=torch.bool)
+    fit_normalisation(model, config, Batch({"sensor": unit * values}, {"sensor": seen}))
+    normalised = model.normalised("sensor", unit * values, seen).flatten(0, 1)
+    torch.testing.assert_close(normalised.std(0)[:2], torch.ones(2), atol=1e-3, rtol=0)
+    assert (normalised.std(0)[2:] < 0.01).all()  # rounding is not amplified
+
+
+def test_normalisation_of_a_schema_is_in_its_unit():
+    """A blendshape that the simulator hardly moves must not be amplified on a real face."""
+    modality = Modality("face", 57, schema="face/1")
+    model = MVAE(MVAEConfig((modality,), hidden=(4,), latent=2))
+    config = Config(1, "a", "b", 25, model.config)
+    seen = torch.ones(500, 1, dtype=torch.bool)
+    fit_normalisation(model, config, Batch({"face": 1e-4 * torch.randn(500, 1, 57)}, {"face": seen}))
+    assert (model.moments("face")[1] == 0.01).all()
 
 
 def test_a_finished_run_is_given_more_rounds(config, weights, tmp_path):
