@@ -15,6 +15,7 @@ import numpy as np
 from enrapt.bundle.bundle import Bundle
 from enrapt.realtime import MediaSource, Run
 from enrapt.realtime.features.face import FaceOptions
+from enrapt.realtime.features.face.model_file import find_face_model
 
 
 def main() -> None:
@@ -28,7 +29,7 @@ def main() -> None:
     shares: dict[str, list[np.ndarray]] = {name: [] for name in limits}
     print(f"{'clip':40s} {'face found':>10s} " + " ".join(f"{n + ' < p99':>12s}" for n in limits))
     for clip in sorted(args.clips.iterdir()):
-        with Run(MediaSource(clip, faces=FaceOptions(args.face_model)), args.bundle) as run:
+        with Run(MediaSource(clip, faces=FaceOptions(find_face_model(args.face_model))), args.bundle) as run:
             estimates = list(run)
         line = f"{clip.name:40s} {np.mean([e.present['face'] for e in estimates]):10.1%} "
         for name, limit in limits.items():

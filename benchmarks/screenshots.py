@@ -31,6 +31,7 @@ from mjpeg_camera import mjpeg_camera
 from enrapt.cli.demo import CLIP
 from enrapt.realtime import LiveSession
 from enrapt.realtime.features.face import FaceOptions
+from enrapt.realtime.features.face.model_file import find_face_model
 
 SAMPLES = 16_000  # a second
 CHUNK = 320  # samples sent at once
@@ -124,7 +125,7 @@ def devices() -> Iterator[Devices]:
         opened.close()
 
 
-def live(take: Callable[[LiveSession, Devices], None], face_model: Path | None, **options: Any) -> None:
+def live(take: Callable[[LiveSession, Devices], None], face_model: Path, **options: Any) -> None:
     """Run a live session until `take`, in another thread, has taken its pictures."""
     with devices() as opened, ThreadPoolExecutor(1) as thread:
         audio = f"lsl:{SOUND}"
@@ -155,7 +156,7 @@ def main() -> None:
     parser.add_argument("--face-model", metavar="FILE", type=Path)
     args = parser.parse_args()
     args.folder.mkdir(parents=True, exist_ok=True)
-    folder, face_model = args.folder.resolve(), args.face_model and args.face_model.resolve()
+    folder, face_model = args.folder.resolve(), find_face_model(args.face_model).resolve()
     with tempfile.TemporaryDirectory() as temporary, browser(*DESKTOP) as driver:
         os.chdir(temporary)  # for the recording
         Path("sessions").mkdir()
@@ -202,8 +203,7 @@ def main() -> None:
 
         port = free_port()
         command = [sys.executable, "-m", "enrapt.cli.main", "replay", str(CLIP), "--realtime"]
-        command += ["--to", f"ui:{port}"]
-        command += [] if face_model is None else ["--face-model", str(face_model)]
+        command += ["--to", f"ui:{port}", "--face-model", str(face_model)]
         replay = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         while b"page:" not in (line := replay.stderr.readline()):
             assert line, "the replay has failed"
