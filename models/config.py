@@ -97,9 +97,9 @@ class Config(Checked, frozen=True):
     def notes(self) -> list[str]:
         """What is allowed and hardly meant, a line each."""
         annealing, rounds = self.training.annealing, self.training.rounds
-        if annealing.schedule == "constant" or annealing.rounds <= rounds:
-            return []
         last = annealing.at(rounds - 1)
+        if annealing.rounds <= rounds or last >= annealing.beta:
+            return []
         return [
             f"annealing takes {annealing.rounds} rounds and training {rounds}: β ends at {last:.2g} instead "
             f"of {annealing.beta:g}; lower annealing.rounds, or train longer"

@@ -112,7 +112,8 @@ class Trainer:
                     f"{folder}: contains a run of {stored.training.rounds} rounds; give as many or more"
                 )
             if stored != config:
-                (folder / "model.safetensors").unlink(missing_ok=True)  # it is not that of the longer run
+                if (model := folder / "model.safetensors").exists():  # it is not that of the longer run
+                    model.rename(folder / f"model_{stored.training.rounds}_rounds.safetensors")
                 _write_json(json.loads(msgspec.json.encode(config)), folder / "config.json")
         else:
             with _written(folder):

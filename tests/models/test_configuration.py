@@ -182,5 +182,6 @@ def test_annealing_that_does_not_end_is_noted():
         return Config(1, "a", "b", 25, MODELS[0], Training(rounds=24, annealing=Annealing(**keys))).notes
 
     assert notes(rounds=24) == notes(rounds=100, schedule="constant") == []
+    assert notes(rounds=48, schedule="cyclical") == []  # its first rise takes half of a cycle
     (note,) = notes(rounds=60)
     assert "β ends at 0.4 instead of 1" in note

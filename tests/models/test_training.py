@@ -97,6 +97,7 @@ def test_a_finished_run_is_given_more_rounds(config, weights, tmp_path):
     assert trainer.round == 3
     with pytest.raises(UserError, match="not finished"):
         load_model(tmp_path / "run")
+    assert (tmp_path / "run" / "model_3_rounds.safetensors").read_bytes() == weights
     assert train(longer, 0, tmp_path / "run") != weights
     assert load_model(tmp_path / "run")[0] == longer
     assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 5
