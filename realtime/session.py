@@ -18,7 +18,6 @@ from .run import Run
 from .sources.camera_face import CameraFace
 from .sources.device import Device
 from .sources.live import LiveSource
-from .sources.lsl import LslStream
 from .sources.microphone import MicrophoneAudio
 from .streams.pacing import LONGEST_WAIT, MAX_WAIT
 from .streams.samples import SECOND
@@ -79,7 +78,11 @@ class LiveSession(Run):
             )
         if mic is not None:
             self.microphone = MicrophoneAudio(None if mic == "default" else mic, audio_channel)
-        named = [LslStream(address, modality) for modality, address in (streams or {}).items()]
+        named: list[Device] = []
+        if streams:
+            from .sources.lsl import LslStream  # which needs pylsl
+
+            named = [LslStream(address, modality) for modality, address in streams.items()]
         given = [*named, *devices, self.camera, self.microphone]
         super().__init__(LiveSource([d for d in given if d is not None], max_wait), **run)
 

@@ -76,3 +76,11 @@ def test_the_import_contract_reports_each_kind_of_forbidden_import(tmp_path):
         "enrapt.realtime.newcomer",
     ):
         assert expected in report
+
+
+@pytest.mark.parametrize("name", ["Run", "LiveSession", "LiveSource", "MediaSource", "Pushed"])
+def test_a_base_install_needs_no_extra(name):
+    extras = ("pylsl", "pyarrow", "pythonosc", "paho", "pyxdf", "mediapipe", "torch", "matplotlib.pyplot")
+    program = f"import sys; sys.modules |= dict.fromkeys({extras}); from enrapt.realtime import {name}"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
