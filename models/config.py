@@ -6,7 +6,7 @@ A configuration is a TOML file or preset, or the `config.json` of a run. Unknown
 import tomllib
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, overload
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 import torch
@@ -21,18 +21,19 @@ from .forward_filter import ForwardFilter, ForwardFilterConfig
 from .mdvae import MDVAE, MDVAEConfig
 from .missing import Dropout
 from .mm_vrnn import MMVRNN, MMVRNNConfig
+from .model import Model
 from .mvae import MVAE, MVAEConfig
+from .networks import described
 from .vq_vae import VQVAE, VQVAEConfig
 
-ModelConfig = (  # distinguished by `model`
-    MMVRNNConfig | MDVAEConfig | ForwardFilterConfig | MVAEConfig | DMVAEConfig
-)
+# The models. A new one is its file and its name in these two lines.
+MODELS: Final[tuple[type[Model], ...]] = (MMVRNN, MDVAE, ForwardFilter, MVAE, DMVAE, VQVAE)
+AnyConfig = MMVRNNConfig | MDVAEConfig | ForwardFilterConfig | MVAEConfig | DMVAEConfig | VQVAEConfig
 MAX_PARAMETERS: Final = 2**24  # 64 MiB in float32: no larger bundle is read
 MAX_NUMBERS: Final = 2**28  # of a round's sessions: a gigabyte
 MAX_BYTES: Final = 2**20  # of a file with a configuration
 SIMULATED: Final = "conversation"  # data of the simulator
-
-Model = MMVRNN | MDVAE | ForwardFilter | MVAE | DMVAE
+ARRAYS: Final = "arrays"  # data that were given in Python, so not to be read again
 
 
 class EarlyStopping(Checked, frozen=True):
@@ -48,23 +49,47 @@ class EarlyStopping(Checked, frozen=True):
 
 
 class Training(Checked, frozen=True):
-    """How a model is trained: truncated back-propagation through time over whole sessions.
+    """How a model is trained.
 
-    MDVAE takes each segment as a separate sequence; MM-VRNN and the forward filter carry their state from one
-    to the next; MVAE and DMVAE take each tick as a sample.
+    A gradient step takes a segment of sessions in parallel, `streams` of them: truncated back-propagation
+    through time. Causal models of sequences carry their state from one segment to the next, an MDVAE takes each
+    segment as a separate sequence, and models of samples take each tick as a sample.
+
+    Attributes:
+        data: the simulator, or a folder of sessions, from where the configuration is.
+        initial: run folder of another training, from where the configuration is, whose weights are the first
+            ones; those that have another shape here start anew.
+        rounds: passes over `streams` sessions; the simulator draws new ones every round.
+        epochs: a round takes every recorded session once, instead of random excerpts of `streams` sessions.
+        segment_ticks: ticks per gradient step.
+        clip: maximum gradient norm; typical norms are tens to hundreds.
+        dropout: what is hidden from the encoders of models of sequences.
+        early_stopping: the simulator draws new people every round: no need.
+        device: `auto` is a GPU where there is one.
+        precision: of the arithmetic; `bfloat16` is autocast, with weights in float32.
     """
 
-    data: Line = SIMULATED  # the simulator, or a folder of sessions, from where the configuration is
-    rounds: Count = 240  # passes over `streams` sessions; the simulator draws new ones every round
-    streams: Count = 32  # sessions in parallel
+    data: Line = SIMULATED
+    initial: Line | None = None
+    rounds: Count = 240
+    streams: Count = 32
+    epochs: bool = False
     session_seconds: Seconds = 100.0
-    segment_ticks: Count = 125  # ticks per gradient step
+    segment_ticks: Count = 125
     learning_rate: Annotated[float, Meta(gt=0, le=1)] = 2e-3
     warmup_rounds: Annotated[int, Meta(ge=0, le=1_000_000)] = 8
     annealing: Annealing = Annealing()
-    clip: Positive = 200.0  # maximum gradient norm; typical norms are tens to hundreds
+    clip: Positive = 200.0
     dropout: Dropout = Dropout()
-    early_stopping: EarlyStopping | None = None  # the simulator draws new people every round: no need
+    early_stopping: EarlyStopping | None = None
+    device: Literal["auto", "cpu", "cuda"] = "cpu"
+    precision: Literal["float32", "bfloat16", "float64"] = "float32"
+
+    @property
+    def torch_device(self) -> torch.device:
+        """The device to train on."""
+        gpu = self.device == "cuda" or (self.device == "auto" and torch.cuda.is_available())
+        return torch.device("cuda" if gpu else "cpu")
 
 
 class Config(Checked, frozen=True):
@@ -74,7 +99,7 @@ class Config(Checked, frozen=True):
     name: Line
     description: Line
     rate: Rate
-    model: ModelConfig
+    model: AnyConfig
     training: Training = Training()
 
     def __post_init__(self) -> None:
@@ -87,10 +112,10 @@ class Config(Checked, frozen=True):
                 f"a round would have {numbers:.1e} numbers in memory, more than {MAX_NUMBERS:.0e}: lower "
                 "streams or session_seconds"
             )
-        if isinstance(self.model, MVAEConfig | DMVAEConfig) and self.training.dropout != Dropout():
+        if model_class(self.model).axes == 1 and self.training.dropout != Dropout():
             raise ValueError(
-                "training.dropout: is for sequence models; an mvae or dmvae learns from subsets of its "
-                "modalities as they are, so leave it out"
+                "training.dropout: is for models of sequences; others learn from subsets of their modalities as "
+                "they are, so leave it out"
             )
 
     @property
@@ -111,42 +136,42 @@ class Config(Checked, frozen=True):
         return round(self.training.session_seconds * self.rate)
 
 
-@overload
-def build(config: ModelConfig) -> Model: ...
-@overload
-def build(config: VQVAEConfig) -> VQVAE: ...
-def build(config: ModelConfig | VQVAEConfig) -> Model | VQVAE:
+def model_class(config: AnyConfig) -> type[Model]:
+    """The model that a configuration is of."""
+    (found,) = (model for model in MODELS if isinstance(config, model.Config))
+    return found
+
+
+def build(config: AnyConfig) -> Model:
     """An untrained model of that configuration.
 
     Raises:
-        UserError: it would be larger than a bundle.
+        UserError: it would be larger than a bundle; a network of a modality does not fit.
     """
-    with torch.device("meta"):  # without memory
-        size = sum(p.numel() for p in _build(config).parameters())
-    if size > MAX_PARAMETERS:
-        raise UserError(f"{size:.1e} parameters, more than a bundle's {MAX_PARAMETERS:.1e}: lower the sizes")
-    return _build(config)
+    kind = model_class(config)
+    try:
+        with torch.device("meta"):  # without memory
+            size = sum(p.numel() for p in kind(config).parameters())
+        if size <= MAX_PARAMETERS:
+            return kind(config)
+    except ValueError as error:
+        raise UserError(one_line(error)) from None
+    raise UserError(f"{size:.1e} parameters, more than a bundle's {MAX_PARAMETERS:.1e}: lower the sizes")
 
 
-def _build(config: ModelConfig | VQVAEConfig) -> Model | VQVAE:
-    match config:
-        case MMVRNNConfig():
-            return MMVRNN(config)
-        case MDVAEConfig():
-            return MDVAE(config)
-        case MVAEConfig():
-            return MVAE(config)
-        case DMVAEConfig():
-            return DMVAE(config)
-        case ForwardFilterConfig():
-            return ForwardFilter(MDVAE(config.smoother), config.hidden)
-        case VQVAEConfig():
-            return VQVAE(config)
+def encode(config: Config) -> bytes:
+    """A configuration as JSON; networks as their text, see `networks`."""
+    return msgspec.json.encode(config, enc_hook=described)
 
 
-def _with_data_from(folder: Path, config: Config) -> Config:
-    data = str((folder / config.training.data).absolute())
-    return msgspec.structs.replace(config, training=msgspec.structs.replace(config.training, data=data))
+def _paths_from(folder: Path, config: Config) -> Config:
+    """The configuration with its paths as seen from here."""
+    training = config.training
+    if training.data != SIMULATED:
+        training = msgspec.structs.replace(training, data=str((folder / training.data).absolute()))
+    if training.initial is not None:
+        training = msgspec.structs.replace(training, initial=str((folder / training.initial).absolute()))
+    return msgspec.structs.replace(config, training=training)
 
 
 PRESETS: Final = Path(str(files(__package__) / "presets"))
@@ -172,8 +197,7 @@ def load_config(source: str | Path) -> Config:
         if path.suffix == ".json":
             return msgspec.json.decode(data, type=Config)
         content: dict[str, Any] = tomllib.loads(data.decode())
-        config = msgspec.convert(content, Config)
-        return config if config.training.data == SIMULATED else _with_data_from(path.parent, config)
+        return _paths_from(path.parent, msgspec.convert(content, Config))
     except UnicodeDecodeError:
         raise UserError(f"{path}: not UTF-8 text; give a .toml file") from None
     except (ValueError, RecursionError) as error:  # msgspec's and tomllib's errors are ValueErrors

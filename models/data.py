@@ -5,15 +5,15 @@ Everything random follows from a seed and a number, so a run repeats bit for bit
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from ..contracts.errors import UserError
 from ..contracts.schemas import AUDIO, FACE
-from .config import MAX_NUMBERS, SIMULATED, Config
+from .batch import Batch
+from .config import ARRAYS, MAX_NUMBERS, SIMULATED, Config
 from .datasets import conversation, recordings
 
 People = Literal["validation", "test"]  # to choose between models; to report the chosen one
@@ -24,28 +24,6 @@ MOMENTS: Final = 2**31 - 1
 MOMENT_SESSIONS: Final = 256  # sessions for the normalisation
 GROUPS: Final = 6  # of held-out people; engagement is slow, so with fewer the CCC varies by 0.05
 PEOPLE: Final = 128  # per group
-
-
-class Batch(NamedTuple):
-    """Sessions in parallel: raw values `[B, T, D]` and availability, bool `[B, T]`, by modality."""
-
-    x: dict[str, Tensor]
-    available: dict[str, Tensor]
-
-    def segments(self, ticks: int) -> list["Batch"]:
-        length = next(iter(self.available.values())).shape[1]
-        return [
-            Batch(
-                {k: v[:, t : t + ticks] for k, v in self.x.items()},
-                {k: v[:, t : t + ticks] for k, v in self.available.items()},
-            )
-            for t in range(0, length, ticks)
-        ]
-
-    def flattened(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Every tick as a sample: values `[B·T, D]`, availability `[B·T]`."""
-        x = {k: v.flatten(0, 1) for k, v in self.x.items()}
-        return x, {k: v.flatten() for k, v in self.available.items()}
 
 
 class Conversations:
@@ -74,9 +52,9 @@ class Conversations:
             {k: torch.from_numpy(v) for k, v in sessions.available.items()},
         )
 
-    def training(self, seed: int, round_: int, streams: int) -> Batch:
+    def training(self, seed: int, round_: int, streams: int) -> Iterator[Batch]:
         """The sessions of a round."""
-        return self.people(seed, round_, streams)
+        yield self.people(seed, round_, streams)
 
     def moments(self, seed: int) -> Batch:
         """Sessions for the normalisation."""
@@ -100,7 +78,7 @@ class Recordings:
 
     def __init__(self, config: Config, training: bool) -> None:
         self.folder, self.modalities = Path(config.training.data), config.model.modalities
-        self.ticks = config.ticks
+        self.ticks, self.epochs = config.ticks, config.training.epochs
         self.sessions = recordings.read(self.folder, "train", self.modalities) if training else []
         if training and config.training.early_stopping:  # fail now rather than after some rounds
             recordings.read(self.folder, "validation", self.modalities)
@@ -112,22 +90,28 @@ class Recordings:
             raise UserError(f"{self.folder}: one session is much longer than others; divide it")
         x, available = {}, {}
         for m in self.modalities:
-            values = torch.full((len(sessions), length, m.dim), torch.nan)
+            values = torch.full((len(sessions), length, *m.shape), torch.nan)
             for row, session in zip(values, sessions, strict=True):
                 row[: len(session[m.name])] = torch.from_numpy(session[m.name])
-            available[m.name] = ~values.isnan().any(-1)
+            available[m.name] = ~values.flatten(2).isnan().any(-1)
             x[m.name] = values
         return Batch(x, available)
 
-    def training(self, seed: int, round_: int, streams: int) -> Batch:
-        """`streams` excerpts: sessions drawn in proportion to their length, each with a random start."""
+    def training(self, seed: int, round_: int, streams: int) -> Iterator[Batch]:
+        """`streams` excerpts: sessions drawn in proportion to their length, each with a random start. Or, with
+        `epochs`, all sessions in random order, `streams` at a time."""
         rng = np.random.default_rng((seed, round_))
+        if self.epochs:
+            order = rng.permutation(len(self.sessions))
+            for start in range(0, len(order), streams):
+                yield self.batch([self.sessions[i] for i in order[start : start + streams]])
+            return
         lengths = np.array([len(next(iter(s.values()))) for s in self.sessions])
         excerpts = []
         for index in rng.choice(len(lengths), streams, p=lengths / lengths.sum()):
             start = rng.integers(max(lengths[index] - self.ticks, 0) + 1)
             excerpts.append({k: v[start : start + self.ticks] for k, v in self.sessions[index].items()})
-        return self.batch(excerpts)
+        yield self.batch(excerpts)
 
     def moments(self, seed: int) -> Batch:
         """All training sessions, one after the other."""
@@ -135,11 +119,43 @@ class Recordings:
         return self.batch([joined])
 
     def held_out(self, seed: int, people: People, groups: int = 1) -> Iterator[tuple[int, Batch]]:
-        """The folder's held-out sessions, as one group."""
-        yield FIRST[people], self.batch(recordings.read(self.folder, people, self.modalities))
+        """The folder's held-out sessions, in groups of similar length, so that little is padded."""
+        sessions = sorted(
+            recordings.read(self.folder, people, self.modalities), key=lambda s: -len(next(iter(s.values())))
+        )
+        number, group = FIRST[people], list[recordings.Session]()
+        for session in sessions:
+            if group and 2 * len(next(iter(session.values()))) < len(next(iter(group[0].values()))):
+                yield number, self.batch(group)
+                number, group = number + 1, []
+            group.append(session)
+        yield number, self.batch(group)
 
 
-Data = Conversations | Recordings
+class Arrays:
+    """Data that were given in Python; a round takes all of them once, in random order, `size` at a time."""
+
+    def __init__(self, data: Batch, validation: Batch | None, size: int) -> None:
+        self.data, self.validation, self.size = data, validation, size
+
+    def training(self, seed: int, round_: int, streams: int) -> Iterator[Batch]:
+        """The batches of a round."""
+        order = torch.from_numpy(np.random.default_rng((seed, round_)).permutation(len(self.data)))
+        for start in range(0, len(order), streams):
+            yield self.data.rows(order[start : start + streams])
+
+    def moments(self, seed: int) -> Batch:
+        """All data."""
+        return self.data
+
+    def held_out(self, seed: int, people: People, groups: int = 1) -> Iterator[tuple[int, Batch]]:
+        """The validation data."""
+        assert self.validation is not None
+        for number, start in enumerate(range(0, len(self.validation), self.size)):
+            yield FIRST[people] + number, self.validation.rows(slice(start, start + self.size))
+
+
+Data = Conversations | Recordings | Arrays
 
 
 def load_data(config: Config, training: bool = True) -> Data:
@@ -148,5 +164,10 @@ def load_data(config: Config, training: bool = True) -> Data:
     Raises:
         UserError: as `Recordings`.
     """
+    if config.training.data == ARRAYS:
+        raise UserError(
+            f"{config.name}: was trained from arrays in Python, which are not kept; to evaluate or export it, train "
+            "from a folder of sessions, see docs/train.md"
+        )
     simulated = config.training.data == SIMULATED
     return Conversations(config) if simulated else Recordings(config, training)

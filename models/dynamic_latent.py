@@ -8,26 +8,11 @@ past inputs given z_{1:t-1}, and the future comes through a recurrence that runs
 smoother, where e is p(inputs_{t:T} | z_t) up to a constant, the expert multiplies the prior.
 """
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor, nn
 
 from .experts import precision, product
-
-
-class Latent(NamedTuple):
-    """One latent's posterior and prior; `[B, S]` for w, `[B, T, Z]` for the others.
-
-    Attributes:
-        sample: of the posterior, or its mean; the next tick's prior and posterior condition on it.
-    """
-
-    mean: Tensor
-    precision: Tensor
-    prior_mean: Tensor
-    prior_precision: Tensor
-    sample: Tensor
+from .latents import Latent
 
 
 class DynamicLatent(nn.Module):
@@ -48,8 +33,8 @@ class DynamicLatent(nn.Module):
         the means."""
         evidence = self.from_ahead(backwards(self.ahead, inputs, present))  # [B, T, H]
         weights = ahead(present).to(inputs.dtype).unsqueeze(-1)  # [B, T, 1]: one expert
-        h = torch.zeros(inputs.shape[0], self.hidden)
-        z = torch.zeros(inputs.shape[0], self.size)
+        h = inputs.new_zeros(inputs.shape[0], self.hidden)
+        z = inputs.new_zeros(inputs.shape[0], self.size)
         draws = [None] * inputs.shape[1] if noise is None else noise.unbind(1)
         steps = []
         for seen, weight, draw in zip(evidence.unbind(1), weights.unbind(1), draws, strict=True):
@@ -72,6 +57,8 @@ def ahead(present: Tensor) -> Tensor:
 def backwards(gru: nn.GRU, inputs: Tensor, present: Tensor) -> Tensor:
     """States `[B, T, H]` of a recurrence that runs from each sequence's last present tick to its first."""
     length = ahead(present).sum(1, keepdim=True)
-    turn = (length - 1 - torch.arange(inputs.shape[1])) % inputs.shape[1]  # its own inverse
+    turn = (length - 1 - torch.arange(inputs.shape[1], device=inputs.device)) % inputs.shape[
+        1
+    ]  # its own inverse
     states: Tensor = gru(inputs.take_along_dim(turn.unsqueeze(-1), 1))[0]
     return states.take_along_dim(turn.unsqueeze(-1), 1)

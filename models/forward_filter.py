@@ -16,21 +16,25 @@ It starts as a copy of the smoother's decoder and is trained further by the like
 because the filter's latents are independent of each other and the smoother's are not.
 """
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from copy import deepcopy
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from .batch import Batch, Data
 from .checked import Checked, Size
-from .dynamic_latent import Latent, ahead
-from .engagement import Prediction, linear_logit, predictive
+from .dynamic_latent import ahead
 from .experts import kl_divergence, precision
-from .likelihoods import logit_normal, nll
-from .losses import masked_mean
-from .mdvae import MDVAE, Inputs, MDVAEConfig
+from .features import Features
+from .latents import Latent
+from .losses import Losses, masked_mean
+from .mdvae import MDVAE, MDVAEConfig, joined
 from .mlp import mlp
 from .modality import Modality
+from .model import Filtered, Inferred, Model, State, Values, flat
+from .recurrence import Recur
+from .target import TargetDecoder
 
 
 class ForwardFilterConfig(Checked, frozen=True, tag_field="model", tag="forward_filter"):
@@ -62,7 +66,7 @@ class FilterState(NamedTuple):
 
 
 class Belief(NamedTuple):
-    """A Gaussian, `[B, T, Z]`."""
+    """A Gaussian, `[…, Z]`."""
 
     mean: Tensor
     precision: Tensor
@@ -71,92 +75,126 @@ class Belief(NamedTuple):
 Beliefs = dict[str, Belief]  # by latent
 
 
-class ForwardFilter(nn.Module):
+class ForwardFilter(Model):
     """A causal filter with the latents of `smoother`; see the module's docstring.
 
+    The latents, w included, are beliefs at each tick, `[B, T, Z]`; their prior is what was expected of the tick
+    before it. New sequences and likelihoods are those of the smoother, whose decoders it has.
+
     Args:
-        smoother: trained beforehand; its weights are not changed.
+        config: with `options`, or a trained MDVAE, whose weights are not changed.
+        hidden: of the recurrence, with an MDVAE.
     """
 
-    def __init__(self, smoother: MDVAE, hidden: int) -> None:
-        super().__init__()
-        self.static = smoother.config.static
+    Config = ForwardFilterConfig
+    axes = 2
+    needs = "a forward filter learns from a trained MDVAE: use enrapt distil"
+
+    def __init__(self, config: ForwardFilterConfig | MDVAE, hidden: int = 128) -> None:
+        if isinstance(config, MDVAE):
+            smoother, config = deepcopy(config), ForwardFilterConfig(config.config, hidden)
+        else:
+            smoother, hidden = MDVAE(config.smoother), config.hidden
+        super().__init__(config.modalities)
+        self.config, self.sizes = config, smoother.sizes
+        self.w_size = smoother.config.static
         self.smoother = smoother.requires_grad_(False)
-        modalities = smoother.config.modalities
-        self.observed = tuple(m for m in modalities if m.role == "observed")
-        self.target = next((m for m in modalities if m.role == "target"), None)
-        width = smoother.config.hidden
-        self.inputs = Inputs(self.observed, width)
-        self.gru = nn.GRU((width + 1) * len(self.observed), hidden, batch_first=True)
-        if self.static:
-            self.w_expert = nn.Linear(hidden, 2 * self.static)
+        self.inputs = Features(self, self.observed, smoother.config.hidden)
+        self.gru = nn.GRU(sum(self.inputs.sizes.values()), hidden, batch_first=True)
+        if self.w_size:
+            self.w_expert = nn.Linear(hidden, 2 * self.w_size)
             nn.init.constant_(
-                self.w_expert.bias[self.static :], -5.0
+                self.w_expert.bias[self.w_size :], -5.0
             )  # one tick is weak evidence: there are many
-        self.sizes = {name: size for name, size in smoother.sizes.items() if name != "w"}
-        widths = hidden + 2 * self.static, hidden, 2 * sum(self.sizes.values())
+        self.dynamic = {name: size for name, size in self.sizes.items() if name != "w"}
+        widths = hidden + 2 * self.w_size, hidden, 2 * sum(self.dynamic.values())
         self.belief, self.expected = mlp(*widths), mlp(*widths)
-        if self.target is not None:
-            self.decoder = mlp(smoother.config.static + smoother.config.shared, 2)
+        common = smoother.config.static + smoother.config.shared
+        self.decoder = nn.ModuleDict({m.name: TargetDecoder(m, common) for m in self.targets})
         self.start()
 
     def start(self) -> None:
-        """Copy the smoother's input features and its decoder of the target."""
+        """Copy the smoother's normalisation, its input features and its decoders of targets."""
+        for m in self.modalities:
+            Model.normalise(self, m.name, *self.smoother.moments(m.name))
         own = self.inputs.state_dict()
         self.inputs.load_state_dict({k: v for k, v in self.smoother.inputs.state_dict().items() if k in own})
-        if self.target is not None:
-            self.decoder.load_state_dict(self.smoother.decoder[self.target.name].state_dict())
+        for m in self.targets:
+            self.decoder[m.name].load_state_dict(self.smoother.decoder[m.name].state_dict())
 
     def normalise(self, name: str, center: Tensor, scale: Tensor) -> None:
-        """Set a modality's mean and standard deviation, in raw units, `[D]`."""
         self.smoother.normalise(name, center, scale)
-        if any(m.name == name for m in self.observed):
-            self.inputs.normalise(name, center, scale)
+        super().normalise(name, center, scale)
 
-    def initial_state(self, batch: int) -> FilterState:
-        """The state before the first tick, where w is N(0, I)."""
-        one = torch.ones(batch, self.static)
-        return FilterState(torch.zeros(batch, self.gru.hidden_size), one, torch.zeros_like(one))
+    def initial_state(self, batch: int) -> State:
+        """h, and of w its precision and shift, before the first tick, where w is N(0, I); without w, h."""
+        h = self.belief[0].weight.new_zeros(batch, self.gru.hidden_size)
+        one = h.new_ones(batch, self.w_size)
+        return (h, one, torch.zeros_like(one)) if self.w_size else (h,)
 
-    def forward(
-        self, x: Mapping[str, Tensor], mask: Mapping[str, Tensor], state: FilterState
-    ) -> tuple[Beliefs, Beliefs, FilterState]:
-        """Filter a segment, of any length.
+    def _state(self, state: State, like: Tensor) -> FilterState:
+        h, *w = state or self.initial_state(len(like))
+        return FilterState(h, *(w or (h[:, :0], h[:, :0])))
 
-        Args:
-            x, mask: `{modality: [B, T, D]}` and `{modality: bool [B, T]}`, of the observed modalities.
-
-        Returns:
-            Beliefs by latent at each tick; the predictions of each tick made before it; the state after the
-            segment.
-        """
-        features, anything = self.encode(x, mask)
-        hs, _ = self.gru(features, state.h.unsqueeze(0))  # [B, T, H]
-        return self.segment_beliefs(hs, anything, state)
-
-    def encode(self, x: Mapping[str, Tensor], mask: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    def encoded(self, x: Values, mask: Values) -> tuple[Tensor, Tensor]:
         """The recurrence's inputs, `[…, I]`, and where anything is present, bool `[…]`."""
-        features, present = self.inputs(x, mask)
-        return torch.cat(list(features.values()), -1), torch.stack(list(present.values())).any(0)
+        seen = [m.name for m in self.observed if m.name in x]
+        if not seen:  # a target is no input
+            some, (mask, *_) = self.observed[0], mask.values()
+            x, mask, seen = (
+                {some.name: mask.new_zeros(*mask.shape, some.dim, dtype=self.gru.weight_ih_l0.dtype)},
+                {some.name: torch.zeros_like(mask)},
+                [some.name],
+            )
+        values = {name: self.encoder_input(name, x[name], mask[name]) for name in seen}
+        features, present = self.inputs(values, mask)
+        return joined(features), torch.stack(list(present.values())).any(0)
 
-    def segment_beliefs(
-        self, hs: Tensor, anything: Tensor, state: FilterState
-    ) -> tuple[Beliefs, Beliefs, FilterState]:
-        """The result of `forward`, from the recurrence's h `[B, T, H]`."""
-        added = (evidence.cumsum(1) for evidence in self.evidence(hs, anything))
-        after = FilterState(hs, *(s.unsqueeze(1) + more for s, more in zip(state[1:], added, strict=True)))
-        before = FilterState(
-            *(torch.cat([s.unsqueeze(1), a[:, :-1]], 1) for s, a in zip(state, after, strict=True))
-        )
-        return (
-            self.beliefs(after),
-            self.beliefs(before, self.expected),
-            FilterState(*(a[:, -1] for a in after)),
-        )
+    def recurrence(self, features: Tensor, h: Tensor, recur: Recur | None) -> Tensor:
+        """h after each tick, `[B, T, H]`: by PyTorch's GRU, or by its equations in another recurrence."""
+        if recur is None:
+            states: Tensor = self.gru(features, h.unsqueeze(0))[0]
+            return states
+        of_x, of_h, bias_x, bias_h = self.gru.all_weights[0]
+        halves = [2 * self.gru.hidden_size, self.gru.hidden_size]
+
+        def tick(h: Tensor, gates_x: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+            switches_x, new_x = gates_x[0].split(halves, -1)  # [B, 2 H], [B, H]
+            switches_h, new_h = (h @ of_h.T + bias_h).split(halves, -1)
+            reset, update = torch.sigmoid(switches_x + switches_h).chunk(2, -1)
+            new = torch.tanh(new_x + reset * new_h)
+            after = new + update * (h - new)
+            return after, [after]
+
+        return recur(tick, h, [features @ of_x.T + bias_x])[1][0]
+
+    def beliefs_of(
+        self, encoded: tuple[Tensor, Tensor], state: State, recur: Recur | None = None
+    ) -> tuple[Beliefs, Beliefs, State]:
+        """Beliefs by latent at each tick; the predictions of each tick made before it; the state after the
+        last."""
+        features, anything = encoded
+        start = self._state(state, features)
+        hs = self.recurrence(features, start.h, recur)
+        added = self.evidence(hs, anything)
+        if hs.ndim == 2:  # one tick of a graph
+            before, after = (
+                start,
+                FilterState(hs, *(s + more for s, more in zip(start[1:], added, strict=True))),
+            )
+            last: tuple[Tensor, ...] = after
+        else:
+            sums = (s.unsqueeze(1) + more.cumsum(1) for s, more in zip(start[1:], added, strict=True))
+            after = FilterState(hs, *sums)
+            before = FilterState(
+                *(torch.cat([s.unsqueeze(1), a[:, :-1]], 1) for s, a in zip(start, after, strict=True))
+            )
+            last = tuple(a[:, -1] for a in after)
+        return self.beliefs(after), self.beliefs(before, self.expected), last if self.w_size else last[:1]
 
     def evidence(self, h: Tensor, anything: Tensor) -> tuple[Tensor, Tensor]:
         """What one tick adds to w's precision and to its shift, `[…, S]`."""
-        if not self.static:
+        if not self.w_size:
             return h[..., :0], h[..., :0]
         mean, raw = self.w_expert(h).chunk(2, -1)
         added = precision(raw) * anything.unsqueeze(-1)
@@ -167,97 +205,127 @@ class ForwardFilter(nn.Module):
         w = Belief(state.w_shift / state.w_precision, state.w_precision)
         context = torch.cat([state.h, w.mean, torch.rsqrt(w.precision)], -1)
         mean, raw = (network or self.belief)(context).chunk(2, -1)
-        lam, sizes = precision(raw), [*self.sizes.values()]
-        parts = zip(self.sizes, mean.split(sizes, -1), lam.split(sizes, -1), strict=True)
+        lam, sizes = precision(raw), [*self.dynamic.values()]
+        parts = zip(self.dynamic, mean.split(sizes, -1), lam.split(sizes, -1), strict=True)
         dynamic = {name: Belief(*part) for name, *part in parts}
-        return {"w": w} | dynamic if self.static else dynamic
+        return {"w": w} | dynamic if self.w_size else dynamic
 
-    def predict(
-        self, x: Mapping[str, Tensor], mask: Mapping[str, Tensor], state: FilterState
-    ) -> tuple[Prediction, dict[str, Tensor], FilterState]:
-        """Filter a segment: the target's predictive distribution `[B, T, 1]`, the surprise
-        `[B, T]` of each observed modality under the prediction made before seeing it, and the state after the
-        segment."""
-        beliefs, expected, state = self(x, mask, state)
-        named = [m for m in self.observed if m.name in x]
-        surprise = {m.name: self.surprise(m, x[m.name], mask[m.name], expected) for m in named}
-        return self.target_distribution(beliefs), surprise, state
+    def inferred(
+        self,
+        encoded: tuple[Tensor, Tensor],
+        noise: Values | None,
+        state: State | None = None,
+        recur: Recur | None = None,
+    ) -> Inferred:
+        beliefs, expected, after = self.beliefs_of(encoded, state or (), recur)
+        latents = {}
+        for name in self.sizes:
+            (mean, lam), before = beliefs[name], expected[name]
+            z = mean if noise is None else mean + noise[name] * torch.rsqrt(lam)
+            latents[name] = Latent(mean, lam, *before, z)
+        return Inferred(latents, {}, after)
 
-    def target_distribution(self, beliefs: Beliefs) -> Prediction:
-        """The target's predictive distribution, `[B, T, 1]`."""
-        return predictive(*self.logit(beliefs))
+    def outputs(self, name: str, z: Values) -> Tensor:
+        if self.by_name[name].role != "target":
+            return self.smoother.outputs(name, z)
+        common = [z[latent] for latent in ("w", "shared") if latent in self.sizes]
+        outputs: Tensor = self.decoder[name](torch.cat(common, -1))
+        return outputs
 
-    def logit(self, beliefs: Beliefs) -> tuple[Tensor, Tensor]:
-        """Location and scale of the target's logit, `[B, T, 1]`."""
-        assert self.target is not None
-        common = [beliefs[name] for name in ("w", "shared") if name in beliefs]
-        mean, variance = (
-            torch.cat([b.mean for b in common], -1),
-            torch.cat([1 / b.precision for b in common], -1),
+    def filter(self, data: Data | Batch, state: State = (), recur: Recur | None = None) -> Filtered:
+        """Every target at each tick, given everything up to it.
+
+        Args:
+            state: of the ticks before; () at the start.
+        """
+        batch = self.batch(data)
+        x, mask = flat(batch.x, self.axes), batch.available
+        inferred = self.inferred(self.encoded(x, mask), None, state, recur)
+        before = {name: latent.prior_mean for name, latent in inferred.latents.items()}
+        every = [inferred.latents[name] for name in self.sizes]
+        common = self.common(inferred.latents)
+        return Filtered(
+            {m.name: self.predicted(m, self.decoder[m.name].predict(*common)) for m in self.targets},
+            torch.cat([latent.mean for latent in every], -1),
+            torch.rsqrt(torch.cat([latent.precision for latent in every], -1)),
+            {
+                m.name: self.cost(m.name, x[m.name], mask[m.name], before)
+                for m in self.observed
+                if m.name in x
+            },
+            inferred.state,
+            {},
         )
-        return linear_logit(self.decoder, mean, variance)
 
-    def concatenated(self, beliefs: Beliefs) -> tuple[Tensor, Tensor]:
-        """Means and standard deviations of all latents, `[…, Z]`, in the order of the smoother's sizes."""
-        every = [beliefs[name] for name in self.smoother.sizes]
-        return torch.cat([b.mean for b in every], -1), torch.rsqrt(
-            torch.cat([b.precision for b in every], -1)
-        )
+    def common(self, latents: dict[str, Latent]) -> tuple[Tensor, Tensor]:
+        """Mean and variance of what a target is predicted from, w and z^shared."""
+        found = [latents[name] for name in ("w", "shared") if name in latents]
+        return torch.cat([q.mean for q in found], -1), torch.cat([1 / q.precision for q in found], -1)
 
-    def surprise(self, m: Modality, x: Tensor, mask: Tensor, expected: Beliefs) -> Tensor:
-        """−log p(x_m), nats, of the normalised x, at the means of `expected`; 0 where masked; `[…]`."""
-        parameters = self.smoother.parameters_of(m.name, {name: b.mean for name, b in expected.items()})
-        return nll(m.likelihood, parameters, self.inputs.normalised(m.name, x, mask)) * mask
+    def generate(
+        self,
+        count: int,
+        ticks: int,
+        after: Data | Batch | None = None,
+        generator: torch.Generator | None = None,
+    ) -> dict[str, Tensor]:
+        """New sequences of the smoother."""
+        return self.smoother.generate(count, ticks, after, generator)
+
+    def log_likelihood(self, *arguments: Any, **options: Any) -> Tensor:
+        """log p of the smoother's, as `Model.log_likelihood`."""
+        return self.smoother.log_likelihood(*arguments, **options)
 
     def loss(
         self,
-        x: Mapping[str, Tensor],
-        available: Mapping[str, Tensor],
-        fed: Mapping[str, Tensor],
-        state: FilterState,
-        noise: Mapping[str, Tensor],
-    ) -> tuple[dict[str, Tensor], FilterState]:
-        """The costs to minimise, see `distance`, and the state after the segment.
+        data: Data | Batch,
+        fed: Values | None = None,
+        state: State = (),
+        beta: float = 1.0,
+        generator: torch.Generator | None = None,
+    ) -> Losses:
+        """The distance of the filter from the smoother, see `distance`, and the state after the segment.
 
         The filter carries its state over from the segment before. The smoother takes the segment as a
         separate sequence, with the filter's w of before as its prior: w is constant over all segments.
         """
-        known = state.w_shift / state.w_precision, state.w_precision
+        batch = self.batch(data)
+        x, fed = flat(batch.x, self.axes), fed or batch.available
+        start = self._state(state, next(iter(fed.values())))
+        known = (start.w_shift / start.w_precision, start.w_precision) if self.w_size else None
         with torch.no_grad():
-            latents = self.smoother.encode(x, fed, noise, known if self.static else None)
-        return self.distance(x, available, fed, latents, state)
+            noise = self.smoother.noise(next(iter(fed.values())).shape, generator)
+            latents = self.smoother.inferred(self.smoother.encoded(x, fed), noise, known).latents
+        return self.distance(x, batch.available, fed, latents, state)
 
     def distance(
-        self,
-        x: Mapping[str, Tensor],
-        available: Mapping[str, Tensor],
-        fed: Mapping[str, Tensor],
-        latents: Mapping[str, Latent],
-        state: FilterState,
-    ) -> tuple[dict[str, Tensor], FilterState]:
-        """KL(smoother ‖ filter) by latent, and of the predictions of the next tick as `expected`, nats per
-        tick up to a sequence's last available one; as `target` λ times its −log p where it is known; and the
-        state.
+        self, x: Values, available: Values, fed: Values, latents: dict[str, Latent], state: State
+    ) -> Losses:
+        """KL(smoother ‖ filter) of all latents and of the predictions of the next tick, nats per tick up to a
+        sequence's last available one, and λ times −log p of each target where it is known.
 
         Args:
             available: where there is a value, bool `[B, T]` by modality.
             fed: where the filter sees it; a subset of `available`.
-            latents: of the smoother.
+            latents: of the smoother, sampled.
         """
         ticks = ahead(torch.stack(list(available.values())).any(0))  # [B, T]
-        beliefs, expected, state = self(x, fed, state)
-        costs = {}
-        for name, belief in beliefs.items():
+        inferred = self.inferred(self.encoded(x, fed), None, state)
+        kl = next(self.buffers()).new_zeros(())
+        for name, found in inferred.latents.items():
             mean, lam = latents[name].mean, latents[name].precision
             if name == "w":  # the same at every tick
-                costs[name] = masked_mean(kl_divergence(mean.unsqueeze(1), lam.unsqueeze(1), *belief), ticks)
-                continue
-            costs[name] = masked_mean(kl_divergence(mean, lam, *belief), ticks)
-            ahead_of = masked_mean(kl_divergence(mean, lam, *expected[name]), ticks)
-            costs["expected"] = costs.get("expected", torch.zeros(())) + ahead_of
-        if self.target is not None and self.target.name in available:
-            known = available[self.target.name]
-            y = torch.where(known.unsqueeze(-1), x[self.target.name], torch.tensor(0.5))
-            nats = logit_normal(y, *self.logit(beliefs)).squeeze(-1)
-            costs["target"] = self.target.factor * masked_mean(nats, known)
-        return costs, state
+                mean, lam = mean.unsqueeze(1), lam.unsqueeze(1)
+            kl = kl + masked_mean(kl_divergence(mean, lam, found.mean, found.precision), ticks)
+            if name != "w":
+                kl = kl + masked_mean(
+                    kl_divergence(mean, lam, found.prior_mean, found.prior_precision), ticks
+                )
+        total, costs = kl, {}
+        for m in self.targets:
+            if m.name in available:
+                y = self.normalised(m.name, x[m.name], available[m.name])
+                nats = self.decoder[m.name].integrated_nll(y, *self.common(inferred.latents))
+                costs[m.name] = masked_mean(nats, available[m.name])
+                total = total + m.weight * costs[m.name]
+        return Losses(total, kl, costs, tuple(s.detach() for s in inferred.state))

@@ -13,11 +13,13 @@ class Losses(NamedTuple):
         total: what training minimises.
         kl: KL(posterior ‖ prior), all latents; a VQ-VAE, whose KL is constant, has its commitment here.
         nll: negative log-likelihood by modality.
+        state: after the last tick, of a model that carries one.
     """
 
     total: Tensor
     kl: Tensor
     nll: dict[str, Tensor]
+    state: tuple[Tensor, ...] = ()
 
 
 def masked_mean(values: Tensor, mask: Tensor, dim: int | None = None) -> Tensor:

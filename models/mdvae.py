@@ -14,150 +14,130 @@ Each posterior is the prior times a Gaussian expert e. Where nothing is present 
 the posterior is exactly the prior. In the paper the posteriors are networks without a prior. A target (not in
 the paper) has no private latent; its decoder is linear in w and z^shared.
 
-To swap w between sequences, or interpolate the shared latent:
+To swap w between sequences, or to move it from one to another over time:
 
-    z = {name: latent.sample for name, latent in model.encode(x, mask).items()}
-    swapped = model.decode({**z, "w": z["w"].roll(1, 0)})
-    between = model.decode({**z, "shared": torch.lerp(z["shared"], z["shared"].roll(1, 0), 0.5)})
+    z = model.encode(data)
+    swapped = model.decode(z.swap("w", z.roll(1)))
+    between = model.decode(z.interpolate("w", z.roll(1), torch.linspace(0, 1, ticks)))
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from .checked import Checked, OptionalSize, Size
-from .dynamic_latent import DynamicLatent, Latent, ahead, backwards
+from .batch import Batch, Data
+from .checked import OptionalSize, Size
+from .dynamic_latent import DynamicLatent, ahead, backwards
 from .experts import kl_divergence, precision, product
-from .likelihoods import mean, nll, width
+from .features import Features
+from .latents import Latent
 from .losses import Losses, averaged
-from .mlp import mlp
-from .modality import Modalities, Modality, check_target
-from .normalised import Normalised
+from .modality import Modality, check_modalities
+from .model import Inferred, Model, ModelConfig, State, Values, flat
+from .target import TargetDecoder
 
 
-class MDVAEConfig(Checked, frozen=True, tag_field="model", tag="mdvae"):
+class MDVAEConfig(ModelConfig, frozen=True, tag_field="model", tag="mdvae"):
     """Sizes of an MDVAE; a static or private size of 0 leaves those latents out.
 
     Attributes:
-        reweight: average each likelihood over the ticks that have its modality, rather than over all; see
-            `losses.averaged`.
+        private: size of a private latent, where a modality does not say its own.
     """
 
-    modalities: Modalities
     hidden: Size = 128
     static: OptionalSize = 16
     shared: Size = 16
     private: OptionalSize = 8
-    reweight: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        names = [m.name for m in self.modalities]
-        if len({*names, "w", "shared"}) != len(names) + 2:
-            raise ValueError(f"modalities must have different names, none of them w or shared, found {names}")
-        if roles := {m.name: m.role for m in self.modalities if m.role == "context"}:
-            raise ValueError(f"an mdvae's modalities must be observed, or one the target, found {roles}")
-        check_target(self.modalities)
+        check_modalities(self.modalities, ("w", "shared"), contexts=False)
+        if any(m.role == "target" and m.private for m in self.modalities):
+            raise ValueError("a target has no private latent: it is predicted from w and the shared one")
 
     def sizes(self) -> dict[str, int]:
         """Size by latent, in order: `w`, `shared`, then the private ones under their modality's name."""
-        private = {m.name: self.private for m in self.modalities if m.role == "observed"}
-        sizes = {"w": self.static, "shared": self.shared} | private
+        sizes = {"w": self.static, "shared": self.shared}
+        for m in self.modalities:
+            sizes[m.name] = 0 if m.role == "target" else self.private if m.private is None else m.private
         return {name: size for name, size in sizes.items() if size}
 
 
-class Inputs(Normalised):
-    """The recurrences' inputs: each modality's features and a presence flag, zeros where masked."""
+class Evidence(NamedTuple):
+    """What the encoders make of sequences, before any latent is drawn."""
 
-    def __init__(self, modalities: tuple[Modality, ...], hidden: int) -> None:
-        super().__init__(modalities)
-        self.modalities = modalities
-        self.phi = nn.ModuleDict(
-            {m.name: nn.Sequential(nn.Linear(m.dim, hidden), nn.ReLU()) for m in modalities}
-        )
-
-    def forward(
-        self, x: Mapping[str, Tensor], mask: Mapping[str, Tensor]
-    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """φ_m(x) with its flag `[B, T, H + 1]`, and presence, bool `[B, T]`, by modality in order."""
-        some = next(iter(mask.values()))
-        features, present = {}, {}
-        for m in self.modalities:
-            seen = mask.get(m.name, torch.zeros_like(some))
-            values = x.get(m.name, torch.zeros(*some.shape, m.dim))
-            flag = seen.unsqueeze(-1).to(values.dtype)
-            phi = self.phi[m.name](self.encoder_input(m.name, values, seen))
-            features[m.name], present[m.name] = torch.cat([phi * flag, flag], -1), seen
-        return features, present
+    features: dict[str, Tensor]  # φ_m(x) with its flag, `[B, T, F + 1]`
+    present: dict[str, Tensor]  # bool `[B, T]`
+    w: tuple[Tensor, ...]  # w's experts, mean and precision, `[B, T, S]`; empty without w
 
 
-class MDVAE(nn.Module):
+class MDVAE(Model):
     """A multimodal dynamical VAE; see the module's docstring.
 
-    Inputs are dictionaries `{modality: [B, T, D]}` in raw units with masks `{modality: bool [B, T]}`. A
-    masked value may be anything, NaN included. A modality left out is masked throughout. Sequences of
-    different length have their ends masked.
+    Sequences of different length have their ends missing.
+
+    Args:
+        modalities: or an `MDVAEConfig`.
+        options: those of `MDVAEConfig`.
+
+    The latents are w `[B, S]`, and shared and private ones `[B, T, Z]`.
     """
 
-    def __init__(self, config: MDVAEConfig) -> None:
-        super().__init__()
+    Config = MDVAEConfig
+    axes, static, causal = 2, ("w",), False
+
+    def __init__(self, modalities: Iterable[Modality] | MDVAEConfig, **options: Any) -> None:
+        config = (
+            modalities if isinstance(modalities, MDVAEConfig) else MDVAEConfig(tuple(modalities), **options)
+        )
+        super().__init__(config.modalities)
         self.config, self.sizes = config, config.sizes()
-        hidden, one = config.hidden, config.hidden + 1
-        everything = one * len(config.modalities)
-        self.inputs = Inputs(config.modalities, hidden)
+        hidden = config.hidden
+        self.inputs = Features(self, config.modalities, hidden)
+        everything = sum(self.inputs.sizes.values())
         if config.static:
             self.w_ahead = nn.GRU(everything, hidden, batch_first=True)
             self.w_expert = nn.Linear(hidden, 2 * config.static)
         self.shared = DynamicLatent(everything + config.static, config.shared, hidden)
+        common = config.static + config.shared
         self.private = nn.ModuleDict(
             {
-                m.name: DynamicLatent(one + config.static + config.shared, config.private, hidden)
+                m.name: DynamicLatent(self.inputs.sizes[m.name] + common, self.sizes[m.name], hidden)
                 for m in config.modalities
                 if m.name in self.sizes
             }
         )
-        common = config.static + config.shared
         self.decoder = nn.ModuleDict(
             {
-                m.name: mlp(common + config.private, hidden, width(m.likelihood, m.dim))
-                if m.role == "observed"
-                else mlp(common, width(m.likelihood, m.dim))
+                m.name: TargetDecoder(m, common)
+                if m.role == "target"
+                else self.decoder_of(m, common + self.sizes.get(m.name, 0), hidden)
                 for m in config.modalities
             }
         )
 
-    def normalise(self, name: str, center: Tensor, scale: Tensor) -> None:
-        """Set a modality's mean and standard deviation, `[D]`, in raw units."""
-        self.inputs.normalise(name, center, scale)
+    def encoded(self, x: Values, mask: Values) -> Evidence:
+        features, present = self.inputs(self.encoder_inputs(x, mask), mask)
+        if not self.config.static:
+            return Evidence(features, present, ())
+        anything = torch.stack(list(present.values())).any(0)
+        mean, raw = self.w_expert(backwards(self.w_ahead, joined(features), anything)).chunk(2, -1)
+        return Evidence(features, present, (mean, precision(raw)))
 
-    def noise(self, batch: int, ticks: int, generator: torch.Generator | None = None) -> dict[str, Tensor]:
-        """Draws from N(0, 1) by latent: `[B, S]` for w, `[B, T, Z]` for the others."""
-        return {
-            name: torch.randn((batch, size) if name == "w" else (batch, ticks, size), generator=generator)
-            for name, size in self.sizes.items()
-        }
-
-    def encode(
-        self,
-        x: Mapping[str, Tensor],
-        mask: Mapping[str, Tensor],
-        noise: Mapping[str, Tensor] | None = None,
-        w_prior: tuple[Tensor, Tensor] | None = None,
-    ) -> dict[str, Latent]:
-        """The posterior of each latent, sampled with `noise`, or at its mean without.
+    def inferred(self, encoded: Evidence, noise: Values | None, state: State | None = None) -> Inferred:
+        """As `Model.inferred`.
 
         Args:
-            w_prior: mean and precision of w, `[B, S]`, given earlier parts of the sequence; otherwise N(0,
-                I).
+            state: mean and precision of w, `[B, S]`, given earlier parts of the sequence; otherwise N(0, I).
         """
-        features, present = self.inputs(x, mask)
-        inputs = torch.cat(list(features.values()), -1)  # [B, T, M (H + 1)]
+        features, present, w_experts = encoded
+        inputs = joined(features)
         anything = torch.stack(list(present.values())).any(0)
-        latents = {}
-        w = torch.zeros(inputs.shape[0], 0)
+        latents, w = {}, inputs.new_zeros(len(inputs), 0)
         if self.config.static:
-            latents["w"] = self.encode_w(inputs, anything, None if noise is None else noise["w"], w_prior)
+            latents["w"] = self.infer_w(*w_experts, anything, None if noise is None else noise["w"], state)
             w = latents["w"].sample
         w = w.unsqueeze(1).expand(-1, inputs.shape[1], -1)  # [B, T, S]
         draws = None if noise is None else noise["shared"]
@@ -165,49 +145,44 @@ class MDVAE(nn.Module):
         for name, private in self.private.items():
             seen = torch.cat([features[name], w, latents["shared"].sample], -1)
             latents[name] = private(seen, present[name], None if noise is None else noise[name])
-        return latents
+        return Inferred(latents, {})
 
-    def encode_w(
-        self, inputs: Tensor, present: Tensor, noise: Tensor | None, prior: tuple[Tensor, Tensor] | None
+    def infer_w(
+        self, mean: Tensor, lam: Tensor, present: Tensor, noise: Tensor | None, prior: State | None
     ) -> Latent:
         """q(w | x_{1:T}): its prior times one expert per tick at which anything is present."""
-        mu, raw = self.w_expert(backwards(self.w_ahead, inputs, present)).chunk(2, -1)  # [B, T, S]
-        before = prior or (torch.zeros_like(mu[:, 0]), torch.ones_like(mu[:, 0]))
-        mu, lam = product(*before, mu, precision(raw), present.to(mu.dtype))
-        return Latent(mu, lam, *before, mu if noise is None else mu + noise * torch.rsqrt(lam))
+        before_mean, before = prior or (torch.zeros_like(mean[:, 0]), torch.ones_like(mean[:, 0]))
+        mu, lam = product(before_mean, before, mean, lam, present.to(mean.dtype))
+        return Latent(mu, lam, before_mean, before, mu if noise is None else mu + noise * torch.rsqrt(lam))
 
-    def generate(self, noise: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Samples of the prior: the posterior with nothing present."""
-        some = self.config.modalities[0].name
-        nothing = torch.zeros(noise["shared"].shape[:2], dtype=torch.bool)
-        return {name: latent.sample for name, latent in self.encode({}, {some: nothing}, noise).items()}
-
-    def parameters_of(self, name: str, z: Mapping[str, Tensor]) -> Tensor:
-        """Parameters of p(x^m | w, z^shared, z^m), normalised, `[B, T, width]`; w is `[B, S]`, or `[B, T, S]`
-        where its estimate changes over time."""
+    def outputs(self, name: str, z: Values) -> Tensor:
+        """A decoder's outputs; w is `[…, S]`, or `[…, T, S]` where its estimate changes over time."""
         parts = [z["shared"], z[name]] if name in self.private else [z["shared"]]
         if self.config.static:
             w = z["w"]
             if w.ndim < z["shared"].ndim:
-                w = w.unsqueeze(1).expand(-1, z["shared"].shape[1], -1)
+                w = w.unsqueeze(-2).expand(*z["shared"].shape[:-1], -1)
             parts = [w, *parts]
-        parameters: Tensor = self.decoder[name](torch.cat(parts, -1))
-        return parameters
-
-    def decode(self, z: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The mean of each modality, `[B, T, D]` in raw units, given latents by name."""
-        return {
-            m.name: self.inputs.in_raw_units(m, mean(m.likelihood, self.parameters_of(m.name, z)))
-            for m in self.config.modalities
-        }
+        outputs: Tensor = self.decoder[name](torch.cat(parts, -1))
+        return outputs
 
     def loss(
         self,
-        x: Mapping[str, Tensor],
-        available: Mapping[str, Tensor],
-        fed: Mapping[str, Tensor],
-        noise: Mapping[str, Tensor],
-        beta: float,
+        data: Data | Batch,
+        fed: Values | None = None,
+        state: State = (),
+        beta: float = 1.0,
+        generator: torch.Generator | None = None,
+    ) -> Losses:
+        """The negative ELBO per tick of sequences by themselves; see `negative_elbo`."""
+        batch = self.batch(data)
+        noise = self.noise(next(iter(batch.available.values())).shape, generator)
+        return self.negative_elbo(
+            flat(batch.x, self.axes), batch.available, fed or batch.available, noise, beta
+        )
+
+    def negative_elbo(
+        self, x: Values, available: Values, fed: Values, noise: Values, beta: float = 1.0
     ) -> Losses:
         """The negative ELBO per tick.
 
@@ -220,32 +195,61 @@ class MDVAE(nn.Module):
             available: where there is a value, bool `[B, T]` by modality.
             fed: where the encoders see it; a subset of `available`.
         """
-        return self.costs(x, available, self.encode(x, fed, noise), beta)
+        return self.costs(x, available, self.inferred(self.encoded(x, fed), noise).latents, beta)
 
-    def costs(
-        self,
-        x: Mapping[str, Tensor],
-        available: Mapping[str, Tensor],
-        latents: Mapping[str, Latent],
-        beta: float,
-    ) -> Losses:
-        """The negative ELBO per tick, given sampled latents; see `loss`."""
+    def costs(self, x: Values, available: Values, latents: dict[str, Latent], beta: float) -> Losses:
+        """The negative ELBO per tick, given sampled latents; see `negative_elbo`."""
         z = {name: latent.sample for name, latent in latents.items()}
-        kl = torch.stack(list(self.kl(latents, available).values())).sum()
-        total, costs = beta * kl, {}
+        by_latent = self.kl(latents, available)
+        kl = torch.stack(list(by_latent.values())).sum()
+        total = torch.zeros_like(kl)
+        for name, nats in by_latent.items():
+            total = total + beta * (self.by_name[name].beta if name in self.by_name else 1.0) * nats
+        costs = {}
         counted = ahead(torch.stack(list(available.values())).any(0))
-        for m in self.config.modalities:
-            if m.name not in available:
-                continue
-            seen = available[m.name]
-            cost = nll(
-                m.likelihood, self.parameters_of(m.name, z), self.inputs.normalised(m.name, x[m.name], seen)
-            )
-            costs[m.name] = averaged(cost, seen, counted, self.config.reweight)
-            total = total + m.factor * costs[m.name]
+        for m in self.modalities:
+            if m.name in available:
+                nats = self.cost(m.name, x[m.name], available[m.name], z)
+                costs[m.name] = averaged(nats, available[m.name], counted, self.config.reweight)
+                total = total + self.config.factor(m) * costs[m.name]
         return Losses(total, kl, costs)
 
-    def kl(self, latents: Mapping[str, Latent], available: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def kl(self, latents: dict[str, Latent], available: Values) -> dict[str, Tensor]:
         """KL(posterior ‖ prior) by latent, nats per tick up to each sequence's last available one."""
         ticks = ahead(torch.stack(list(available.values())).any(0)).sum().clamp(min=1)
         return {name: kl_divergence(*latent[:4]).sum() / ticks for name, latent in latents.items()}
+
+    @torch.no_grad()
+    def generate(
+        self,
+        count: int,
+        ticks: int,
+        after: Data | Batch | None = None,
+        generator: torch.Generator | None = None,
+    ) -> dict[str, Tensor]:
+        """New sequences in raw units, `[count, ticks, *shape]` by modality: latents from the prior, x from the
+        decoders.
+
+        Args:
+            after: N sequences to continue, each `count` times: `[count, N, ticks, *shape]`.
+        """
+        some = self.modalities[0]
+        if after is None:
+            x = {some.name: next(self.buffers()).new_zeros(1, 0, some.dim)}
+            seen = {some.name: x[some.name].new_zeros(1, 0, dtype=torch.bool)}
+        else:
+            batch = self.batch(after)
+            x, seen = flat(batch.x, self.axes), batch.available
+        # Ticks at which nothing is present: there the posterior is the prior, given the latents before.
+        x = {k: torch.cat([v, v.new_zeros(len(v), ticks, v.shape[-1])], 1) for k, v in x.items()}
+        seen = {k: torch.cat([v, v.new_zeros(len(v), ticks)], 1) for k, v in seen.items()}
+        noise = self.noise(next(iter(seen.values())).shape, generator, count)
+        z = self.drawn(self.encoded(x, seen), noise).z
+        z = {k: v if k in self.static else v[:, :, -ticks:] for k, v in z.items()}
+        sequences = self.draw(z, generator=generator)
+        return {k: v.squeeze(1) for k, v in sequences.items()} if after is None else sequences
+
+
+def joined(features: Values) -> Tensor:
+    """The features of all modalities, `[B, T, I]`."""
+    return torch.cat(list(features.values()), -1)

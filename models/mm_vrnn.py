@@ -11,35 +11,32 @@ with the posterior a product of experts in which the learned prior takes part (a
 With nothing present the posterior is the prior. The alternative, for comparison, is to concatenate φ_m of
 all modalities into one Gaussian, with zeros or a learned token in place of a missing one.
 
-The target has an expert, used in training when its label is shown. It enters the recurrence only through z,
+A target has an expert, used in training when its label is shown. It enters the recurrence only through z,
 so the model runs live without it.
 
 Encoders (which do not depend on z) and decoders (which follow from z and h) are computed for a whole segment
 at once; only the recurrence runs tick by tick.
 """
 
-from collections.abc import Mapping
-from typing import Final, Literal, NamedTuple
+from collections.abc import Iterable
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from .binary import BinaryHead
-from .checked import Checked, Size, Weight
+from .batch import Batch, Data
+from .checked import Size, Weight
 from .dynamic_latent import ahead
-from .engagement import EngagementHead, Prediction
 from .experts import kl_divergence, precision, product
-from .likelihoods import mean, nll, width
-from .losses import Losses, averaged, masked_mean
-from .modality import Modalities, Modality, Role
-from .normalised import Normalised
-
-Head = type[EngagementHead] | type[BinaryHead]
-HEADS: Final[dict[str, Head]] = {"logit_normal": EngagementHead, "bernoulli": BinaryHead}  # of targets
-Values = Mapping[str, Tensor]  # by modality
+from .latents import Latent
+from .losses import Losses, averaged
+from .modality import Modality, check_modalities
+from .model import Filtered, Inferred, Model, ModelConfig, State, Values, flat, repeated
+from .recurrence import Recur, loop
+from .target import TargetDecoder
 
 
-class MMVRNNConfig(Checked, frozen=True, tag_field="model", tag="mm_vrnn"):
+class MMVRNNConfig(ModelConfig, frozen=True, tag_field="model", tag="mm_vrnn"):
     """Sizes of an MM-VRNN.
 
     Attributes:
@@ -47,31 +44,19 @@ class MMVRNNConfig(Checked, frozen=True, tag_field="model", tag="mm_vrnn"):
             `zeros` or a learned `token`.
         free_nats: nats of each latent dimension's KL, averaged over a segment, that cost nothing (Kingma et
             al. 2016).
-        reweight: average each likelihood over the ticks that have its modality, rather than over all; see
-            `losses.averaged`.
     """
 
-    modalities: Modalities
     hidden: Size = 128
     latent: Size = 32
     fusion: Literal["experts", "zeros", "token"] = "experts"
     free_nats: Weight = 0.0
-    reweight: bool = False
-
-    def of_role(self, *roles: Role) -> tuple[Modality, ...]:
-        return tuple(m for m in self.modalities if m.role in roles)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        names = [m.name for m in self.modalities]
-        if len(set(names)) != len(names):
-            raise ValueError(f"modalities must have different names, found {names}")
-        if len(self.of_role("target")) != 1 or not self.of_role("observed"):
-            raise ValueError("modalities must contain one target and at least one observed")
-        (target,) = self.of_role("target")
-        if target.likelihood not in HEADS or target.dim != 1:
+        check_modalities(self.modalities, ("z", "h"))
+        if any(m.beta != 1 or m.private for m in self.modalities):
             raise ValueError(
-                f"the target must be 1 {' or '.join(HEADS)}, found {target.dim} {target.likelihood}"
+                "beta and private of a modality are for private latents, which an mm_vrnn has not"
             )
 
 
@@ -83,86 +68,58 @@ class Evidence(NamedTuple):
     present: Tensor  # 1 where an expert is present, 0 where not, `[…, K]`
 
 
-class Latents(NamedTuple):
-    """Output of the recurrence: for a segment `[B, T, ·]`, for one tick `[B, ·]`."""
-
-    h: Tensor  # h_{t-1}, the decoders' input, `[…, H]`
-    prior_mean: Tensor  # of z_t, as the next three, `[…, Z]`
-    prior_precision: Tensor
-    mean: Tensor
-    precision: Tensor
-    z: Tensor  # a sample of the posterior, or its mean
-    state: Tensor  # h after the last tick, `[B, H]`
-
-
-class MMVRNN(Normalised):
+class MMVRNN(Model):
     """A multimodal VRNN; see the module's docstring.
 
-    Inputs are dictionaries `{modality: [B, T, D]}` in raw units with masks `{modality: bool [B, T]}`. A
-    masked value may be anything, NaN included.
+    Args:
+        modalities: or an `MMVRNNConfig`.
+        options: those of `MMVRNNConfig`.
+
+    The latents are z `[B, T, Z]`; decoders also take h, `[B, T, H]`, of the tick before.
     """
 
-    def __init__(self, config: MMVRNNConfig) -> None:
-        super().__init__(config.modalities)
-        self.config = config
-        hidden, latent = config.hidden, config.latent
-        # The order of modalities everywhere, including masks and bundles.
-        self.inputs = (*config.of_role("observed"), *config.of_role("context"))
-        self.experts = (*self.inputs, *config.of_role("target"))
-        self.decoded = config.of_role("observed")
-        (self.target,) = config.of_role("target")
-        self.phi = nn.ModuleDict(
-            {m.name: nn.Sequential(nn.Linear(m.dim, hidden), nn.ReLU()) for m in self.experts}
+    Config = MMVRNNConfig
+    axes = 2
+
+    def __init__(self, modalities: Iterable[Modality] | MMVRNNConfig, **options: Any) -> None:
+        config = (
+            modalities if isinstance(modalities, MMVRNNConfig) else MMVRNNConfig(tuple(modalities), **options)
         )
+        super().__init__(config.modalities)
+        self.config, self.sizes = config, {"z": config.latent}
+        hidden, latent = config.hidden, config.latent
+        self.inputs = (*self.observed, *self.contexts)
+        self.experts = (*self.inputs, *self.targets)
+        self.phi, self.features = nn.ModuleDict(), {}
+        for m in self.experts:
+            self.phi[m.name], self.features[m.name] = self.encoder_of(m, hidden)
         # φ_m(x) → its part of the expert's mean and precision.
-        self.expert = nn.ModuleDict({m.name: nn.Linear(hidden, 2 * latent) for m in self.experts})
+        self.expert = nn.ModuleDict(
+            {m.name: nn.Linear(self.features[m.name], 2 * latent) for m in self.experts}
+        )
         # φ_m(x) → its part of the GRU's three gates.
-        self.gates_x = nn.ModuleDict({m.name: nn.Linear(hidden, 3 * hidden) for m in self.inputs})
+        self.gates_x = nn.ModuleDict(
+            {m.name: nn.Linear(self.features[m.name], 3 * hidden) for m in self.inputs}
+        )
         if config.fusion == "token":
-            self.token = nn.ParameterDict({m.name: torch.zeros(hidden) for m in self.experts})
+            self.token = nn.ParameterDict({m.name: torch.zeros(self.features[m.name]) for m in self.experts})
         self.phi_z = nn.Sequential(nn.Linear(latent, hidden), nn.ReLU())
         self.gates_z = nn.Linear(hidden, 3 * hidden)
         # h → prior, every expert's part (or that of the one Gaussian), the GRU's gates: one product per tick.
         gaussians = len(self.experts) if config.fusion == "experts" else 1
         self.widths = (2 * latent, 2 * latent * gaussians, 3 * hidden)
         self.from_h = nn.Linear(hidden, sum(self.widths))
+        # [φ_z(z), h] → the likelihood of each observed modality; z and h → that of a target.
+        self.decoder = nn.ModuleDict({m.name: self.decoder_of(m, 2 * hidden, hidden) for m in self.observed})
+        for m in self.targets:
+            self.decoder[m.name] = TargetDecoder(m, latent, hidden)
 
-        # [φ_z(z), h] → a hidden layer → the parameters of each observed modality's likelihood.
-        self.decoder = nn.ModuleDict(
-            {
-                m.name: nn.Sequential(
-                    nn.Linear(2 * hidden, hidden), nn.ReLU(), nn.Linear(hidden, width(m.likelihood, m.dim))
-                )
-                for m in self.decoded
-            }
-        )
-        self.head = HEADS[self.target.likelihood](hidden, latent)
+    def initial_state(self, batch: int) -> State:
+        """h before the first tick, `[B, H]`."""
+        return (self.from_h.weight.new_zeros(batch, self.config.hidden),)
 
-    def encode(self, name: str, x: Tensor, mask: Tensor) -> Tensor:
-        """φ_m(x), `[…, H]`."""
-        features: Tensor = self.phi[name](self.encoder_input(name, x, mask))
-        return features
-
-    def initial_state(self, batch: int) -> Tensor:
-        return torch.zeros(batch, self.config.hidden)
-
-    def infer(self, x: Values, mask: Values, state: Tensor, noise: Tensor | None = None) -> Latents:
-        """Run the recurrence over a segment.
-
-        Args:
-            x, mask: of any modalities; those left out are missing throughout.
-            state: `[B, H]`.
-            noise: `[B, T, Z]` from N(0, 1) to sample the posterior; None takes its mean.
-        """
-        evidence = self.evidence(x, mask)
-        # Unbound once: indexing [:, t] in the loop would make the backward pass quadratic in T.
-        by_tick = zip(*(part.unbind(1) for part in evidence), strict=True)
-        draws = [None] * evidence.present.shape[1] if noise is None else noise.unbind(1)
-        given, h, steps = self.given(x), state, []
-        for parts, draw in zip(by_tick, draws, strict=True):
-            *step, h = self.tick(h, Evidence(*parts), given, draw)
-            steps.append(step)
-        return Latents._make([*(torch.stack(column, 1) for column in zip(*steps, strict=True)), h])
+    def encoded(self, x: Values, mask: Values) -> tuple[Evidence, list[int]]:
+        return self.evidence(x, mask), self.given(x)
 
     def given(self, x: Values) -> list[int]:
         """Indices of the experts whose modality is in x."""
@@ -170,27 +127,39 @@ class MMVRNN(Normalised):
 
     def evidence(self, x: Values, mask: Values) -> Evidence:
         """Everything of one tick or of many that does not depend on h; x `[…, D]`, masks `[…]`."""
-        features = {m.name: self.encode(m.name, x[m.name], mask[m.name]) for m in self.experts if m.name in x}
+        values = self.encoder_inputs(x, mask)
+        features = {m.name: self.phi[m.name](values[m.name]) for m in self.experts if m.name in x}
         some = next(iter(mask.values()))
         if self.config.fusion != "experts":
             features = {m.name: self.stand_in(m.name, features, mask, some.shape) for m in self.experts}
             mask = dict.fromkeys(features, torch.ones_like(some))
         names = [m.name for m in self.inputs if m.name in features]
         gates = [self.gates_x[name](features[name]) * mask[name].unsqueeze(-1) for name in names]
+        nothing = self.from_h.weight.new_zeros(*some.shape, 3 * self.config.hidden)
         return Evidence(
-            sum(gates[1:], gates[0]) if gates else torch.zeros(*some.shape, 3 * self.config.hidden),
+            sum(gates[1:], gates[0]) if gates else nothing,
             torch.stack([self.expert[name](phi) for name, phi in features.items()], -2),  # […, K, 2 Z]
-            torch.stack([mask[name] for name in features], -1).to(self.from_h.weight.dtype),  # […, K]
+            torch.stack([mask[name] for name in features], -1).to(nothing.dtype),  # […, K]
         )
 
-    def tick(self, h: Tensor, evidence: Evidence, given: list[int], noise: Tensor | None = None) -> Latents:
-        """One tick of the recurrence: from h_{t-1} `[B, H]` to z_t and h_t.
+    def stand_in(self, name: str, features: Values, mask: Values, shape: torch.Size) -> Tensor:
+        """φ_m(x), with zeros or the token where the modality is missing, `[…, F]`."""
+        zeros = self.from_h.weight.new_zeros(self.features[name])
+        nothing = self.token[name] if self.config.fusion == "token" else zeros
+        if name not in features:
+            return nothing.expand(*shape, -1)
+        return torch.where(mask[name].unsqueeze(-1), features[name], nothing)
+
+    def latent(
+        self, prior: Tensor, parts: Tensor, evidence: Evidence, given: list[int], noise: Tensor | None
+    ) -> Latent:
+        """z_t, `[B, Z]`.
 
         Args:
+            prior, parts: of h_{t-1}, `[B, 2 Z]` and `[B, M · 2 Z]`.
             given: the experts that `evidence` is of, as `given` returns them.
             noise: `[B, Z]`; None takes the posterior's mean.
         """
-        prior, parts, gates_h = self.from_h(h).split(self.widths, -1)  # [B, 2 Z], [B, M · 2 Z], [B, 3 H]
         prior_mean, prior_precision = prior.chunk(2, -1)
         prior_precision = precision(prior_precision)
         if self.config.fusion == "experts":
@@ -202,15 +171,28 @@ class MMVRNN(Normalised):
             mean, raw = (parts + evidence.experts.sum(1)).chunk(2, -1)
             lam = precision(raw)
         z = mean if noise is None else mean + noise * torch.rsqrt(lam)
-        after = self.advance(evidence.gates, z, gates_h, h)
-        return Latents(h, prior_mean, prior_precision, mean, lam, z, after)
+        return Latent(mean, lam, prior_mean, prior_precision, z)
 
-    def stand_in(self, name: str, features: Values, mask: Values, shape: torch.Size) -> Tensor:
-        """φ_m(x), with zeros or the token where the modality is missing, `[B, T, H]`."""
-        nothing = self.token[name] if self.config.fusion == "token" else torch.zeros(self.config.hidden)
-        if name not in features:
-            return nothing.expand(*shape, -1)
-        return torch.where(mask[name].unsqueeze(-1), features[name], nothing)
+    def inferred(
+        self,
+        encoded: tuple[Evidence, list[int]],
+        noise: Values | None,
+        state: State | None = None,
+        recur: Recur = loop,
+    ) -> Inferred:
+        evidence, given = encoded
+        inputs = [*evidence] if noise is None else [*evidence, noise["z"]]
+
+        def tick(h: Tensor, inputs: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+            gates, experts, present, *draw = inputs
+            prior, parts, gates_h = self.from_h(h).split(self.widths, -1)
+            known = Evidence(gates, experts, present)
+            latent = self.latent(prior, parts, known, given, draw[0] if draw else None)
+            return self.advance(gates, latent.sample, gates_h, h), [h, *latent]
+
+        (start,) = state or self.initial_state(len(evidence.gates))
+        after, (h, *latent) = recur(tick, start, inputs)
+        return Inferred({"z": Latent(*latent)}, {"h": h}, (after,))
 
     def advance(self, gates_x: Tensor, z: Tensor, gates_h: Tensor, h: Tensor) -> Tensor:
         """The GRU (Cho et al. 2014): h_t from the parts of its gates, `[B, 3 H]`."""
@@ -220,31 +202,30 @@ class MMVRNN(Normalised):
         update = torch.sigmoid(update_x + update_h)
         return new + update * (h - new)
 
-    def decode(self, name: str, z: Tensor, h: Tensor) -> Tensor:
-        """Parameters of p(x_m | z, h), `[…, width]`."""
-        parameters: Tensor = self.decoder[name](torch.cat([self.phi_z(z), h], -1))
-        return parameters
-
-    def reconstruct(self, z: Tensor, h: Tensor) -> dict[str, Tensor]:
-        """The mean of p(x_m | z, h) of each observed modality, raw units, `[…, D_m]`."""
-        means = {m: mean(m.likelihood, self.decode(m.name, z, h)) for m in self.decoded}
-        return {m.name: self.in_raw_units(m, value) for m, value in means.items()}
-
-    def surprise(self, name: str, x: Tensor, mask: Tensor, z: Tensor, h: Tensor) -> Tensor:
-        """−log p(x_m | z, h), nats, of the normalised x; 0 where masked; `[…]`."""
-        (likelihood,) = (m.likelihood for m in self.decoded if m.name == name)
-        parameters = self.decode(name, z, h)
-        return nll(likelihood, parameters, self.normalised(name, x, mask)) * mask
+    def outputs(self, name: str, z: Values) -> Tensor:
+        if self.by_name[name].role == "target":
+            outputs: Tensor = self.decoder[name](z["z"], z["h"])
+        else:
+            outputs = self.decoder[name](torch.cat([self.phi_z(z["z"]), z["h"]], -1))
+        return outputs
 
     def loss(
         self,
-        x: Values,
-        available: Values,
-        fed: Values,
-        state: Tensor,
-        noise: Tensor,
-        beta: float,
-    ) -> tuple[Losses, Tensor]:
+        data: Data | Batch,
+        fed: Values | None = None,
+        state: State = (),
+        beta: float = 1.0,
+        generator: torch.Generator | None = None,
+    ) -> Losses:
+        """The negative ELBO of a segment; see `negative_elbo`."""
+        batch = self.batch(data)
+        noise = self.noise(next(iter(batch.available.values())).shape, generator)
+        x = flat(batch.x, self.axes)
+        return self.negative_elbo(x, batch.available, fed or batch.available, state, noise, beta)
+
+    def negative_elbo(
+        self, x: Values, available: Values, fed: Values, state: State, noise: Values, beta: float = 1.0
+    ) -> Losses:
         """The negative ELBO of a segment, and the state after it.
 
         A value that is available but not fed is still reconstructed, which teaches prediction across
@@ -255,45 +236,86 @@ class MMVRNN(Normalised):
             x: raw values by modality.
             available: where there is a value, bool `[B, T]` by modality.
             fed: where the encoders see it; a subset of `available`.
+            noise: `[B, T, Z]` of z.
         """
-        latents = self.infer(x, fed, state, noise)
+        inferred = self.inferred(self.encoded(x, fed), noise, state)
         counted = ahead(torch.stack(list(available.values())).any(0))
-        kl = self.kl(latents, counted)
-        nats = {
-            m.name: self.surprise(m.name, x[m.name], available[m.name], latents.z, latents.h)
-            for m in self.decoded
-        }
-        y = self.target.name
-        known = torch.where(available[y].unsqueeze(-1), x[y], torch.tensor(0.5))
-        nats[y] = self.head.nll(known, latents.z, latents.h)
-        reweight = self.config.reweight
-        costs = {name: averaged(value, available[name], counted, reweight) for name, value in nats.items()}
-        total = beta * kl
-        for m in (*self.decoded, self.target):
-            total = total + m.factor * costs[m.name]
-        return Losses(total, kl, costs), latents.state
+        kl = self.kl(inferred.latents["z"], counted)
+        total, costs = beta * kl, {}
+        for m in (*self.observed, *self.targets):
+            if m.name in available:
+                nats = self.cost(m.name, x[m.name], available[m.name], inferred.z)
+                costs[m.name] = averaged(nats, available[m.name], counted, self.config.reweight)
+                total = total + self.config.factor(m) * costs[m.name]
+        return Losses(total, kl, costs, inferred.state)
 
-    def kl(self, latents: Latents, counted: Tensor) -> Tensor:
+    def kl(self, z: Latent, counted: Tensor) -> Tensor:
         """KL(posterior ‖ prior), nats per tick counted, bool `[B, T]`; per dimension at least `free_nats`."""
-        gaussians = (latents.mean, latents.precision, latents.prior_mean, latents.prior_precision)
+        number = counted.sum().clamp(min=1)
         if not self.config.free_nats:
-            return masked_mean(kl_divergence(*gaussians), counted)
-        by_latent = kl_divergence(*(g[counted].unsqueeze(-1) for g in gaussians))  # [N, Z]
-        return by_latent.mean(0).clamp(min=self.config.free_nats).sum()
+            return torch.where(counted, kl_divergence(*z[:4]), 0.0).sum() / number
+        by_latent = kl_divergence(*(part.unsqueeze(-1) for part in z[:4]))  # [B, T, Z]
+        means = torch.where(counted.unsqueeze(-1), by_latent, 0.0).sum((0, 1)) / number
+        return means.clamp(min=self.config.free_nats).sum()
 
-    def predict(self, x: Values, mask: Values, state: Tensor) -> tuple[Prediction, dict[str, Tensor], Tensor]:
-        """Filter a segment: the target's predictive distribution `[B, T, 1]` at each tick given everything up
-        to it, the surprise `[B, T]` of each observed modality under the prediction made before seeing it, and
-        the state after the segment."""
-        latents = self.infer(x, mask, state)
-        return (*self.predict_from(latents, x, mask), latents.state)
+    def filter(self, data: Data | Batch, state: State = (), recur: Recur = loop) -> Filtered:
+        """Every target at each tick, given everything up to it.
 
-    def predict_from(self, latents: Latents, x: Values, mask: Values) -> tuple[Prediction, dict[str, Tensor]]:
-        """The target's predictive distribution and each observed modality's surprise, of known latents."""
-        prediction = self.head.predict(latents.mean, 1 / latents.precision, latents.h)
-        surprise = {
-            m.name: self.surprise(m.name, x[m.name], mask[m.name], latents.prior_mean, latents.h)
-            for m in self.decoded
-            if m.name in x
-        }
-        return prediction, surprise
+        Args:
+            state: of the ticks before; () at the start.
+        """
+        batch = self.batch(data)
+        x, mask = flat(batch.x, self.axes), batch.available
+        inferred = self.inferred(self.encoded(x, mask), None, state, recur)
+        z, h = inferred.latents["z"], inferred.context["h"]
+        before = {"z": z.prior_mean, "h": h}
+        return Filtered(
+            {
+                m.name: self.predicted(m, self.decoder[m.name].predict(z.mean, 1 / z.precision, h))
+                for m in self.targets
+            },
+            z.mean,
+            torch.rsqrt(z.precision),
+            {
+                m.name: self.cost(m.name, x[m.name], mask[m.name], before)
+                for m in self.observed
+                if m.name in x
+            },
+            inferred.state,
+            inferred.context,
+        )
+
+    @torch.no_grad()
+    def generate(
+        self,
+        count: int,
+        ticks: int,
+        after: Data | Batch | None = None,
+        generator: torch.Generator | None = None,
+    ) -> dict[str, Tensor]:
+        """New sequences in raw units, `[count, ticks, *shape]` by modality, by ancestral sampling: each tick
+        draws z from the prior and x from the decoders, and both enter the recurrence. Contexts are missing.
+
+        Args:
+            after: N sequences to continue, each `count` times: `[count, N, ticks, *shape]`.
+        """
+        if after is None:
+            (h,) = self.initial_state(count)
+        else:
+            batch = self.batch(after)
+            shape = next(iter(batch.available.values())).shape
+            encoded = repeated(self.encoded(flat(batch.x, self.axes), batch.available), count)
+            noise = self.noise((count * shape[0], shape[1]), generator)
+            (h,) = self.inferred(encoded, noise).state
+        here = torch.ones(len(h), dtype=torch.bool, device=h.device)
+        columns: list[dict[str, Tensor]] = []
+        for _ in range(ticks):
+            prior, _, gates_h = self.from_h(h).split(self.widths, -1)
+            mean, raw = prior.chunk(2, -1)
+            z = mean + self.noise((len(h),), generator)["z"] * torch.rsqrt(precision(raw))
+            drawn = self.draw({"z": z, "h": h}, generator=generator)
+            columns.append(drawn)
+            seen = {m.name: drawn[m.name].flatten(1) for m in self.observed}
+            h = self.advance(self.evidence(seen, dict.fromkeys(seen, here)).gates, z, gates_h, h)
+        sequences = {name: torch.stack([drawn[name] for drawn in columns], 1) for name in columns[0]}
+        return sequences if after is None else {k: v.unflatten(0, (count, -1)) for k, v in sequences.items()}

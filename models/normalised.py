@@ -1,36 +1,44 @@
-"""Normalisation of modalities by mean and standard deviation, stored with the weights."""
+"""Normalisation of modalities by mean and standard deviation, and their likelihoods in normalised units."""
 
+from collections.abc import Mapping
 from typing import Final
 
 import torch
 from torch import Tensor, nn
 
-from .likelihoods import LOCATION_SCALE
+from .likelihoods import LOCATION_SCALE, SCALED, Parameters, nll, parameters, positive
 from .modality import Modality
+from .target import Prediction
 
 CLIP: Final = 10.0  # standard deviations; encoders' inputs beyond it are clipped
+Values = Mapping[str, Tensor]  # by modality, `[…, D]`, or masks `[…]`
 
 
 class Normalised(nn.Module):
-    """A module that normalises its modalities; mean 0 and standard deviation 1 until `normalise` is
-    called."""
+    """A module that normalises its modalities, whose moments are stored with its weights."""
 
     def __init__(self, modalities: tuple[Modality, ...]) -> None:
         super().__init__()
+        self.modalities = modalities
+        self.by_name = {m.name: m for m in modalities}
+        self.raw_scale = nn.ParameterDict()  # learned, of decoders that give locations only
         for m in modalities:
             self.register_buffer(f"center_{m.name}", torch.zeros(m.dim))
             self.register_buffer(f"scale_{m.name}", torch.ones(m.dim))
 
     def moments(self, name: str) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation, `[D]`."""
-        center: Tensor = getattr(self, f"center_{name}")
-        scale: Tensor = getattr(self, f"scale_{name}")
-        return center, scale
+        """Mean and standard deviation by which a modality is normalised, `[D]`."""
+        return getattr(self, f"center_{name}"), getattr(self, f"scale_{name}")
 
     def normalise(self, name: str, center: Tensor, scale: Tensor) -> None:
-        """Set a modality's mean and standard deviation, `[D]`."""
+        """Set a modality's mean and standard deviation, `[D]`; before, they are 0 and 1."""
         for buffer, value in zip(self.moments(name), (center, scale), strict=True):
             buffer.copy_(value)
+
+    def is_normalised(self, name: str) -> bool:
+        """Whether a modality's moments have been set."""
+        center, scale = self.moments(name)
+        return bool(center.any()) or bool((scale != 1).any())
 
     def normalised(self, name: str, x: Tensor, mask: Tensor) -> Tensor:
         """x `[…, D]` normalised, 0 where masked; mask bool `[…]`."""
@@ -41,15 +49,47 @@ class Normalised(nn.Module):
         """The same for an encoder, which sees no outliers beyond `CLIP`: its outputs stay finite."""
         return self.normalised(name, x, mask).clamp(-CLIP, CLIP)
 
-    def log_volume(self, modality: Modality) -> Tensor:
+    def encoder_inputs(self, x: Values, mask: Values) -> dict[str, Tensor]:
+        """Those of all modalities given."""
+        return {name: self.encoder_input(name, value, mask[name]) for name, value in x.items()}
+
+    def log_volume(self, m: Modality) -> Tensor:
         """log of the determinant of the normalisation, nats: log p(x) of raw values is that of normalised
         ones minus this. Modalities without location and scale are not normalised."""
-        _, scale = self.moments(modality.name)
-        return torch.log(scale).sum() if modality.likelihood in LOCATION_SCALE else scale.new_zeros(())
+        _, scale = self.moments(m.name)
+        return torch.log(scale).sum() if m.likelihood in LOCATION_SCALE else scale.new_zeros(())
 
-    def in_raw_units(self, modality: Modality, x: Tensor) -> Tensor:
-        """A decoder's mean `[…, D]` in raw units; modalities without location and scale are unchanged."""
-        if modality.likelihood not in LOCATION_SCALE:
+    def in_raw_units(self, m: Modality, x: Tensor) -> Tensor:
+        """A decoder's value `[…, D]` in raw units; modalities without location and scale are unchanged."""
+        if m.likelihood not in LOCATION_SCALE:
             return x
-        center, scale = self.moments(modality.name)
+        center, scale = self.moments(m.name)
         return x * scale + center
+
+    def predicted(self, m: Modality, prediction: Prediction) -> Prediction:
+        """A target's prediction in raw units."""
+        if m.likelihood not in LOCATION_SCALE:
+            return prediction
+        _, scale = self.moments(m.name)
+        mean, low, high = (
+            self.in_raw_units(m, v) for v in (prediction.mean, prediction.low, prediction.high)
+        )
+        return Prediction(mean, prediction.std * scale, low, high)
+
+    def shaped(self, m: Modality, value: Tensor) -> Tensor:
+        """`[…, D]` as `[…, *shape]`."""
+        return value if len(m.shape) == 1 else value.unflatten(-1, m.shape)
+
+    def distribution(self, m: Modality, outputs: Tensor) -> Parameters:
+        """A likelihood's parameters from a decoder's outputs, in normalised units."""
+        if m.likelihood not in SCALED or (m.scale is None and m.name not in self.raw_scale):
+            return parameters(m.likelihood, outputs)
+        location = outputs[..., : m.dim]
+        if m.scale is None:
+            return Parameters(location, positive(m.likelihood, self.raw_scale[m.name]))
+        _, usual = self.moments(m.name)
+        return Parameters(location, m.scale / usual)
+
+    def nats(self, m: Modality, x: Tensor, mask: Tensor, outputs: Tensor) -> Tensor:
+        """The same from the decoder's outputs."""
+        return nll(m.likelihood, self.distribution(m, outputs), self.normalised(m.name, x, mask)) * mask

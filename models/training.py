@@ -1,40 +1,33 @@
-"""Training by truncated back-propagation through time: rounds of sessions, split into segments.
+"""Training: rounds over data, each divided into batches and, for sequences, into segments.
 
 Everything random in a round follows from (seed, round): a run repeats bit for bit on the same machine and
 number of threads, and a run resumed from its checkpoint ends in the same weights as an uninterrupted one.
 """
 
-import contextlib
-import importlib.metadata
 import json
 import math
-import platform
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
 import torch
-from safetensors import safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 
-from ..contracts.errors import UserError, one_line
+from ..contracts.errors import UserError
 from ..contracts.files import write_atomically
-from ..contracts.regular import open_regular
 from ..contracts.schemas import SCHEMAS
-from .checked import Seed
-from .config import Config, Model, build, load_config
-from .data import Batch, load_data
-from .forward_filter import ForwardFilter, ForwardFilterConfig
+from . import run_folder
+from .batch import Batch
+from .config import Config, build, encode, load_config, model_class
+from .data import Data, load_data
 from .likelihoods import LOCATION_SCALE
-from .mdvae import MDVAE
+from .losses import Losses
 from .missing import modality_dropout
 from .modality import Modality
-from .objective import Cost, initial_state, objective
+from .model import Model
 
-MAX_BYTES: Final = 2**28  # of a file in a run's folder; a checkpoint has three numbers a parameter
 # Least standard deviation of a dimension: one that is almost constant must not be amplified. Of a schema
 # in its units, 0.01 of a blendshape or radian; of other data as a share of what is usual for the modality.
 SCALE_FLOOR: Final = 0.01
@@ -48,14 +41,15 @@ class Progress(NamedTuple):
     metrics: dict[str, float]
 
 
-def fit_normalisation(model: Model, config: Config, batch: Batch) -> None:
-    """Set mean and standard deviation of the location-scale modalities; others are not normalised."""
-    for modality in config.model.modalities:
-        if modality.likelihood not in LOCATION_SCALE:
+def fit_normalisation(model: Model, batch: Batch) -> None:
+    """Set mean and standard deviation of the location-scale modalities that have none yet; others are not
+    normalised."""
+    for m in model.modalities:
+        if m.likelihood not in LOCATION_SCALE or m.name not in batch.x or model.is_normalised(m.name):
             continue
-        values = batch.x[modality.name][batch.available[modality.name]]
+        values = batch.x[m.name][batch.available[m.name]].flatten(1)
         if len(values) > 1:
-            model.normalise(modality.name, values.mean(0), _scales(values.std(0), modality))
+            model.normalise(m.name, values.mean(0), _scales(values.std(0), m))
 
 
 def _scales(std: Tensor, modality: Modality) -> Tensor:
@@ -69,6 +63,8 @@ def hide(rng: np.random.Generator, batch: Batch, config: Config) -> dict[str, Te
     dropout = config.training.dropout
     fed = {}
     for modality in config.model.modalities:
+        if modality.name not in batch.x:
+            continue
         available = batch.available[modality.name]
         streams, ticks = available.shape
         if modality.role == "target":
@@ -80,58 +76,91 @@ def hide(rng: np.random.Generator, batch: Batch, config: Config) -> dict[str, Te
 
 
 class Trainer:
-    """One run in a folder: `config.json`, `run.json`, `metrics.jsonl`, `checkpoint.safetensors`, with early
-    stopping `best.safetensors`, and at the end `model.safetensors`.
+    """One run, with its files in a folder; see `run_folder`.
 
     Args:
         folder: created if missing; an unfinished run in it is resumed, and one of fewer rounds continued. The
-            learning rate then follows the schedule of the longer run from there on.
-        smoother: for a forward filter: a trained MDVAE with its `smoother` configuration.
+            learning rate then follows the schedule of the longer run from there on. None keeps no files.
+        model: trained from its weights as they are; by default a new one of the configuration.
+        data: by default what the configuration names.
 
     Raises:
         UserError: the folder contains a run of another configuration or seed, is damaged or cannot be
-            written; the data are missing or invalid; the model is too large; a forward filter without a
-            smoother.
+            written; the data are missing or invalid; the model is too large, or learns from another one.
     """
 
-    def __init__(self, config: Config, seed: int, folder: Path, smoother: MDVAE | None = None) -> None:
-        if isinstance(config.model, ForwardFilterConfig) and smoother is None:
-            raise UserError(f"{config.name}: a forward filter learns from a trained MDVAE: use enrapt distil")
+    def __init__(
+        self,
+        config: Config,
+        seed: int,
+        folder: Path | None,
+        model: Model | None = None,
+        data: Data | None = None,
+    ) -> None:
+        kind = model_class(config.model)
+        if model is None and kind.needs:
+            raise UserError(f"{config.name}: {kind.needs}")
         self.config, self.seed, self.folder = config, seed, folder
-        self.data = load_data(config)  # may fail, so before the folder is created
+        training = config.training
+        self.device = training.torch_device
+        self.data = data or load_data(config)  # may fail, so before the folder is created
         torch.manual_seed(seed)
-        self.model = build(config.model)
-        if (folder / "config.json").exists():
-            stored = load_config(folder / "config.json")
-            if run_seed(folder) != seed or _with_rounds(stored, config.training.rounds) != config:
-                raise UserError(
-                    f"{folder}: contains a run of another configuration or seed; give another folder"
-                )
-            if stored.training.rounds > config.training.rounds:
-                raise UserError(
-                    f"{folder}: contains a run of {stored.training.rounds} rounds; give as many or more"
-                )
-            if stored != config:
-                if (model := folder / "model.safetensors").exists():  # it is not that of the longer run
-                    model.rename(folder / f"model_{stored.training.rounds}_rounds.safetensors")
-                _write_json(json.loads(msgspec.json.encode(config)), folder / "config.json")
-        else:
-            with _written(folder):
-                folder.mkdir(parents=True, exist_ok=True)
-            _write_json({"seed": seed, "versions": versions()}, folder / "run.json")
-            _write_json(json.loads(msgspec.json.encode(config)), folder / "config.json")
-        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=0.0, betas=(0.9, 0.99))
+        self.model = model or build(config.model)
+        if training.initial is not None and model is None:
+            self._start_from(Path(training.initial))
+        if training.precision == "float64":
+            self.model.double()
+        self.model.to(self.device)
+        if folder is not None:
+            self._open(folder)
+        trained = [p for p in self.model.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.Adam(trained, lr=0.0, betas=(0.9, 0.99))
         self.round = 0
         self.skipped = 0
         self.best, self.waited = math.inf, 0  # early stopping: lowest loss, validations since
-        if (folder / "checkpoint.safetensors").exists():
-            self._restore()
-        elif isinstance(self.model, ForwardFilter):
-            assert smoother is not None
-            self.model.smoother.load_state_dict(smoother.state_dict())
-            self.model.start()
+        self.best_weights: dict[str, Tensor] | None = None
+        if folder is not None and (folder / "checkpoint.safetensors").exists():
+            self._restore(folder / "checkpoint.safetensors")
         else:
-            fit_normalisation(self.model, config, self.data.moments(seed))
+            fit_normalisation(self.model, self.data.moments(seed))
+
+    def _open(self, folder: Path) -> None:
+        """Write the run's configuration, or check that the folder has it."""
+        config, rounds = self.config, self.config.training.rounds
+        if not (folder / "config.json").exists():
+            with run_folder.written(folder):
+                folder.mkdir(parents=True, exist_ok=True)
+            described = {"seed": self.seed, "versions": run_folder.versions()}
+            run_folder.write_json(described, folder / "run.json")
+            run_folder.write_json(json.loads(encode(config)), folder / "config.json")
+            return
+        stored = load_config(folder / "config.json")
+        if run_folder.run_seed(folder) != self.seed or encode(_with_rounds(stored, rounds)) != encode(config):
+            raise UserError(f"{folder}: contains a run of another configuration or seed; give another folder")
+        if stored.training.rounds > rounds:
+            raise UserError(
+                f"{folder}: contains a run of {stored.training.rounds} rounds; give as many or more"
+            )
+        if stored.training.rounds < rounds:
+            if (model := folder / "model.safetensors").exists():  # it is not that of the longer run
+                model.rename(folder / f"model_{stored.training.rounds}_rounds.safetensors")
+            run_folder.write_json(json.loads(encode(config)), folder / "config.json")
+
+    def _start_from(self, folder: Path) -> None:
+        """Take the weights of another run, where they have the same names and shapes.
+
+        Raises:
+            UserError: no finished run, or nothing fits.
+        """
+        path = folder / "model.safetensors"
+        if not path.is_file():
+            raise UserError(f"{folder}: no finished run to start from; give the folder of one in `initial`")
+        own = self.model.state_dict()
+        weights, _ = run_folder.read(path)
+        fitting = {k: v for k, v in weights.items() if k in own and own[k].shape == v.shape}
+        if not fitting:
+            raise UserError(f"{folder}: a run of another model, of which no weights fit")
+        self.model.load_state_dict(own | fitting)
 
     def run(self, progress: Callable[[Progress], None]) -> None:
         """Train to the last round, or until early stopping, with a checkpoint after each round.
@@ -139,34 +168,52 @@ class Trainer:
         Raises:
             UserError: a loss is not finite, after which no checkpoint is written; a file cannot be written.
         """
-        log = self.folder / "metrics.jsonl"
-        # A run killed between writing its metrics and its checkpoint repeats that round.
-        done = _content(log).splitlines()[: self.round] if log.exists() else []
-        write_atomically(log, b"".join(line + b"\n" for line in done))
+        if self.folder is not None:
+            self._shorten_log(self.folder / "metrics.jsonl")
         stopping = self.config.training.early_stopping
         while self.round < self.config.training.rounds and not self.stopped():
             metrics = self.train_round()
             if stopping and (self.round + 1) % stopping.every == 0:
                 metrics["validation"] = self.validate()
-            if not all(map(math.isfinite, metrics.values())) or not _finite(self.model.state_dict()):
+            if not all(map(math.isfinite, metrics.values())) or not run_folder.finite(
+                self.model.state_dict()
+            ):
                 raise UserError(
-                    f"{self.folder}: round {self.round + 1}: the loss is not finite, so the round is not "
-                    "kept; lower learning_rate or clip, or look for extreme values in the data"
+                    f"{self.folder or self.config.name}: round {self.round + 1}: the loss is not finite, so the "
+                    "round is not kept; lower the learning rate or clip, or look for extreme values in the data"
                 )
             self.round += 1
             if "validation" in metrics:
                 self.waited += 1
                 if metrics["validation"] < self.best:
                     self.best, self.waited = metrics["validation"], 0
-                    save_model(self.model, self.folder / "best.safetensors")
-            with _written(log), log.open("a") as file:
-                file.write(json.dumps({"round": self.round} | metrics) + "\n")
-            self._save()
+                    self._keep_best()
+            if self.folder is not None:
+                log = self.folder / "metrics.jsonl"
+                with run_folder.written(log), log.open("a") as file:
+                    file.write(json.dumps({"round": self.round} | metrics) + "\n")
+                self._save(self.folder / "checkpoint.safetensors")
             progress(Progress(self.round, self.config.training.rounds, metrics))
-        best = self.folder / "best.safetensors"
-        if best.exists():
-            load_weights(self.model, _read(best)[0], best)
-        save_model(self.model, self.folder / "model.safetensors")
+        self._take_best()
+        if self.folder is not None:
+            run_folder.save_model(self.model, self.folder / "model.safetensors")
+
+    def _shorten_log(self, log: Path) -> None:
+        # A run killed between writing its metrics and its checkpoint repeats that round.
+        done = run_folder.content(log).splitlines()[: self.round] if log.exists() else []
+        write_atomically(log, b"".join(line + b"\n" for line in done))
+
+    def _keep_best(self) -> None:
+        if self.folder is not None:
+            run_folder.save_model(self.model, self.folder / "best.safetensors")
+        else:
+            self.best_weights = {k: v.clone() for k, v in self.model.state_dict().items()}
+
+    def _take_best(self) -> None:
+        if self.folder is not None and (best := self.folder / "best.safetensors").exists():
+            run_folder.load_weights(self.model, run_folder.read(best)[0], best)
+        elif self.best_weights is not None:
+            self.model.load_state_dict(self.best_weights)
 
     def stopped(self) -> bool:
         """Whether early stopping has ended the training."""
@@ -174,21 +221,24 @@ class Trainer:
         return stopping is not None and self.waited >= stopping.patience
 
     def train_round(self) -> dict[str, float]:
-        """One pass over the sessions of a round."""
+        """One pass over the data of a round."""
         training = self.config.training
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(
                 self.round, training.learning_rate, training.warmup_rounds, training.rounds
             )
         beta = training.annealing.at(self.round)
-        batch = self.data.training(self.seed, self.round, training.streams)
-        costs = self.walk(batch, np.random.default_rng((self.seed, self.round, 1)), beta, self.step)
-        return costs | {"beta": beta, "skipped": float(self.skipped)}
+        rng = np.random.default_rng((self.seed, self.round, 1))
+        self.model.train()
+        costs: list[dict[str, float]] = []
+        for batch in self.data.training(self.seed, self.round, training.streams):
+            costs.append(self.walk(batch, rng, beta, self.step))
+        return _mean(costs) | {"beta": beta, "skipped": float(self.skipped)}
 
-    def step(self, cost: Cost) -> None:
+    def step(self, losses: Losses) -> None:
         """One optimiser step; skipped and counted if the gradient is not finite."""
         self.optimizer.zero_grad()
-        cost.total.backward()
+        losses.total.backward()
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.training.clip)
         if torch.isfinite(norm):
             self.optimizer.step()
@@ -198,58 +248,79 @@ class Trainer:
     @torch.no_grad()
     def validate(self) -> float:
         """The loss on held-out people with β at its maximum; data and dropout are the same every time."""
-        number, batch = next(iter(self.data.held_out(self.seed, "validation", groups=1)))
-        rng = np.random.default_rng((self.seed, number, 2))
-        return self.walk(batch, rng, self.config.training.annealing.beta, lambda cost: None)["loss"]
+        beta, costs = self.config.training.annealing.beta, []
+        self.model.eval()
+        for number, batch in self.data.held_out(self.seed, "validation", groups=1):
+            rng = np.random.default_rng((self.seed, number, 2))
+            costs.append(self.walk(batch, rng, beta, lambda losses: None))
+        return _mean(costs)["loss"]
 
     def walk(
-        self, batch: Batch, rng: np.random.Generator, beta: float, step: Callable[[Cost], None]
+        self, batch: Batch, rng: np.random.Generator, beta: float, step: Callable[[Losses], None]
     ) -> dict[str, float]:
-        """Process sessions segment by segment, carrying the state; returns the mean costs."""
-        fed = hide(rng, batch, self.config)
-        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        streams = len(next(iter(batch.available.values())))
-        state = initial_state(self.model, streams)
-        totals: dict[str, float] = {}
-        ticks = self.config.training.segment_ticks
-        segments, masks = batch.segments(ticks), Batch(batch.x, fed).segments(ticks)
-        for part, mask in zip(segments, masks, strict=True):
-            cost = objective(self.model, part, mask.available, state, rng, generator, beta)
-            step(cost)
-            state = cost.state
-            if not all(torch.isfinite(s).all() for s in state):
-                state = initial_state(self.model, streams)
-            for key, value in ({"loss": cost.total} | cost.parts).items():
-                totals[key] = totals.get(key, 0.0) + float(value.detach()) / len(segments)
-        return totals
+        """Process sessions segment by segment, carrying the state; returns the mean costs.
 
-    def _save(self) -> None:
+        A model of samples takes every tick of sessions as one.
+        """
+        model, training = self.model, self.config.training
+        sequences = next(iter(batch.available.values())).ndim == 2
+        fed = hide(rng, batch, self.config) if model.axes == 2 else batch.available
+        generator = torch.Generator(self.device).manual_seed(int(rng.integers(2**62)))
+        segments, masks = [batch], [fed]
+        if sequences:
+            segments = batch.segments(training.segment_ticks)
+            masks = [part.available for part in Batch(batch.x, fed).segments(training.segment_ticks)]
+        state: tuple[Tensor, ...] = ()
+        totals: dict[str, Any] = {}
+        for part, mask in zip(segments, masks, strict=True):
+            if sequences and model.axes == 1:
+                part = part.flattened()
+            part, seen = model.batch(part), {k: v.to(self.device) for k, v in mask.items()}
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=training.precision == "bfloat16"):
+                losses = model.loss(part, seen, state, beta, generator)
+            step(losses)
+            state = tuple(s.detach() for s in losses.state)
+            if not all(torch.isfinite(s).all() for s in state):
+                state = ()
+            nats = {"loss": losses.total, "kl": losses.kl} | {f"nll_{k}": v for k, v in losses.nll.items()}
+            for key, value in nats.items():
+                totals[key] = totals.get(key, 0.0) + value.detach() / len(segments)
+        return {key: float(value) for key, value in totals.items()}
+
+    def _save(self, path: Path) -> None:
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
         for name, parameter in self.model.named_parameters():
-            for key, value in self.optimizer.state[parameter].items():
+            for key, value in self.optimizer.state.get(parameter, {}).items():
                 tensors[f"optimizer.{name}.{key}"] = value
         counts = {"round": self.round, "skipped": self.skipped, "waited": self.waited, "best": self.best}
-        described = {k: repr(v) for k, v in counts.items()}
-        _write(tensors, self.folder / "checkpoint.safetensors", described)
+        run_folder.write(tensors, path, {k: repr(v) for k, v in counts.items()})
 
-    def _restore(self) -> None:
-        path = self.folder / "checkpoint.safetensors"
-        tensors, described = _read(path)
-        load_weights(
-            self.model, {k.removeprefix("model."): v for k, v in tensors.items() if k[:6] == "model."}, path
-        )
+    def _restore(self, path: Path) -> None:
+        tensors, described = run_folder.read(path)
+        weights = {k.removeprefix("model."): v for k, v in tensors.items() if k[:6] == "model."}
+        run_folder.load_weights(self.model, weights, path)
         for name, parameter in self.model.named_parameters():
             prefix = f"optimizer.{name}."
             state = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
             if state:
-                if {k: _described(v) for k, v in state.items()} != _adam(parameter) or not _finite(state):
+                found = {k: run_folder.described_tensor(v) for k, v in state.items()}
+                if found != _adam(parameter) or not run_folder.finite(state):
                     raise UserError(f"{path}: damaged optimiser state of {name}; delete it to start again")
-                self.optimizer.state[parameter] = state
+                step = state.pop("step")
+                self.optimizer.state[parameter] = {k: v.to(self.device) for k, v in state.items()} | {
+                    "step": step
+                }
         try:
             counts = msgspec.convert(described, _Counts, strict=False)
         except msgspec.ValidationError as error:
             raise UserError(f"{path}: damaged ({error}); delete it to start again") from None
         self.round, self.skipped, self.waited, self.best = msgspec.structs.astuple(counts)
+
+
+def _mean(costs: list[dict[str, float]]) -> dict[str, float]:
+    """Of each cost, over the batches that have it."""
+    keys = dict.fromkeys(key for cost in costs for key in cost)
+    return {key: float(np.mean([cost[key] for cost in costs if key in cost])) for key in keys}
 
 
 def _with_rounds(config: Config, rounds: int) -> Config:
@@ -265,83 +336,10 @@ def learning_rate(round_: int, peak: float, warmup: int, rounds: int) -> float:
     return peak * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * share)))
 
 
-def versions() -> dict[str, str]:
-    """Versions of the software that computed the weights."""
-    names = ("enrapt", "torch", "numpy")
-    return {"python": platform.python_version()} | {n: importlib.metadata.version(n) for n in names}
-
-
-def save_model(model: nn.Module, path: Path) -> None:
-    _write(dict(model.state_dict()), path, {})
-
-
-def load_model(folder: Path) -> tuple[Config, Model]:
-    """The configuration and trained model of a finished run.
-
-    Raises:
-        UserError: no finished run in the folder, or weights of another model.
-    """
-    if not (folder / "config.json").is_file():
-        raise UserError(f"{folder}: no training run; give the output folder of `enrapt train`")
-    config = load_config(folder / "config.json")
-    path = folder / "model.safetensors"
-    if not path.exists():
-        raise UserError(
-            f"{folder}: training is not finished; resume it with `enrapt train` and the same folder"
-        )
-    model = build(config.model)
-    tensors, _ = _read(path)
-    load_weights(model, tensors, path)
-    return config, model.eval()
-
-
-def run_seed(folder: Path) -> int:
-    """The seed that a run was started with.
-
-    Raises:
-        UserError: the folder's `run.json` is missing or damaged.
-    """
-    path = folder / "run.json"
-    try:
-        return msgspec.json.decode(_content(path), type=_Run).seed
-    except (ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
-        raise UserError(f"{path}: damaged ({one_line(error)}); train again in another folder") from None
-
-
-def load_weights(model: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Load the weights into a model.
-
-    Raises:
-        UserError: a tensor is missing, unexpected, of another shape or type, or not finite.
-    """
-    expected = {k: _described(v) for k, v in model.state_dict().items()}
-    found = {k: _described(v) for k, v in tensors.items()}
-    for name in sorted(expected.keys() | found.keys()):
-        if expected.get(name) != found.get(name):
-            raise UserError(
-                f"{path}: weights of another model: {name} is {found.get(name, 'missing')}, "
-                f"expected {expected.get(name, 'none')}"
-            )
-    if not _finite(tensors):
-        raise UserError(f"{path}: weights are NaN or infinite; train again in another folder")
-    model.load_state_dict(dict(tensors))
-
-
-def _described(tensor: Tensor) -> str:
-    return f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"
-
-
-def _finite(tensors: Mapping[str, Tensor]) -> bool:
-    return all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values())
-
-
 def _adam(parameter: nn.Parameter) -> dict[str, str]:
     """An optimiser's state of a parameter, described."""
-    return {"step": "float32 []"} | dict.fromkeys(("exp_avg", "exp_avg_sq"), _described(parameter))
-
-
-class _Run(msgspec.Struct):
-    seed: Seed
+    moments = dict.fromkeys(("exp_avg", "exp_avg_sq"), run_folder.described_tensor(parameter))
+    return {"step": "float32 []"} | moments
 
 
 class _Counts(msgspec.Struct):
@@ -351,46 +349,3 @@ class _Counts(msgspec.Struct):
     skipped: Annotated[int, msgspec.Meta(ge=0)]
     waited: Annotated[int, msgspec.Meta(ge=0)]
     best: Annotated[float, msgspec.Meta(ge=-1e300)]  # not NaN
-
-
-@contextlib.contextmanager
-def _written(path: Path) -> Iterator[None]:
-    """Raises UserError for an OSError."""
-    try:
-        yield
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror}); give another folder") from None
-
-
-def _content(path: Path) -> bytes:
-    """Of a regular file that is not larger than a run's can be."""
-    try:
-        with open_regular(path) as file:
-            data = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); train again in another folder") from None
-    if len(data) > MAX_BYTES:
-        raise UserError(f"{path}: larger than {MAX_BYTES >> 20} MiB, so not of a run")
-    return data
-
-
-def _write_json(content: object, path: Path) -> None:
-    write_atomically(path, f"{json.dumps(content, indent=2)}\n".encode())
-
-
-def _write(tensors: dict[str, Tensor], path: Path, described: dict[str, str]) -> None:
-    write_atomically(path, save({k: v.contiguous() for k, v in tensors.items()}, described))
-
-
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    try:
-        with open_regular(path) as file:
-            if file.seek(0, 2) > MAX_BYTES:
-                raise UserError(f"{path}: larger than {MAX_BYTES >> 20} MiB, so not of a run")
-        with safe_open(path, "pt") as file:
-            return {k: file.get_tensor(k) for k in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except UserError:
-        raise
-    except Exception as error:  # the library's own error derives directly from Exception
-        reason = one_line(error)
-        raise UserError(f"{path}: cannot be read ({reason}); delete it to start again") from None

@@ -9,55 +9,61 @@ The gradient at q is passed straight through to h. The codebook is not trained b
 averages of the encoder's outputs (the paper's appendix A.1), and a code that stays unused is moved to an
 output.
 
-The same network codes images (two axes) and spectral frames (one). A training step:
+The codes' prior is uniform, so KL(q ‖ p) is P log K.
 
-    losses, encoded = model.loss(x)
-    losses.total.backward()
-    optimizer.step()
-    model.codebook.update(encoded)
+The same network codes images (two axes) and spectral frames (one).
 
 VQ-MDVAE (Sadok, Leglaive, Girin, Alameda-Pineda & Séguier 2023) puts an MDVAE between the encoder and the
-codebook of trained VQ-VAEs. It models sequences of `encode`'s vectors, before quantisation; its decoded
+codebook of trained VQ-VAEs. It models sequences of the encoders' vectors, before quantisation; its decoded
 vectors are quantised:
 
-    x = {"audio": audio.encode(spectra), "video": video.encode(images)}  # [B, T, features], without grad
-    modalities = tuple(Modality(name, v.shape[-1], likelihood="normal") for name, v in x.items())
-    mdvae = MDVAE(MDVAEConfig(modalities))  # …normalised and trained
-    z = {name: latent.mean for name, latent in mdvae.encode(x, mask).items()}
-    images = video.decode(mdvae.decode(z)["video"])
+    x = {"audio": audio.vectors(spectra), "video": video.vectors(images)}  # [B, T, features], without grad
+    mdvae = MDVAE([Modality(name, v.shape[-1], likelihood="normal") for name, v in x.items()])
+    fit(mdvae, x)
+    images = video.pictures(mdvae.decode(mdvae.encode(x))["video"])
 """
 
+import math
+from collections.abc import Iterable
 from math import prod
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from .checked import Checked, Size
+from .batch import Batch, Data
+from .checked import Size
+from .likelihoods import Parameters
 from .losses import Losses
+from .modality import Modality
+from .model import Inferred, Model, ModelConfig, State, Values, flat
 
 COMMITMENT = 0.25  # the paper's β
 STRIDE = 8  # of the three layers together: values along an axis per position
 
 
-class VQVAEConfig(Checked, frozen=True, tag_field="model", tag="vq_vae"):
-    """Sizes of a VQ-VAE.
+class VQVAEConfig(ModelConfig, frozen=True, tag_field="model", tag="vq_vae"):
+    """Sizes of a VQ-VAE, which has one modality, of shape (bins,) or (height, width), multiples of 8.
 
     Attributes:
-        shape: of a sample: (bins,) or (height, width), multiples of 8.
         codes: size of the codebook, K.
         size: dimensions of a code, C.
         hidden: channels of the networks; the outermost layer has half of them.
     """
 
-    shape: tuple[Size, ...]
     codes: Size = 256
     size: Size = 8
     hidden: Size = 64
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if len(self.shape) not in (1, 2) or any(n < STRIDE or n % STRIDE for n in self.shape):
-            raise ValueError(f"shape must be one or two multiples of {STRIDE}, found {self.shape}")
+        if len(self.modalities) != 1 or self.modalities[0].role != "observed":
+            raise ValueError("a vq_vae has one modality, which is observed")
+        (m,) = self.modalities
+        if len(m.shape) not in (1, 2) or any(n < STRIDE or n % STRIDE for n in m.shape):
+            raise ValueError(f"{m.name}: shape must be one or two multiples of {STRIDE}, found {m.shape}")
+        if m.likelihood != "normal" or m.encoder is not None or m.decoder is not None:
+            raise ValueError(f"{m.name}: a vq_vae has a normal likelihood and networks of its own")
         if self.hidden < 2:
             raise ValueError("hidden must be at least 2")
 
@@ -108,33 +114,44 @@ class Codebook(nn.Module):
         self.total.lerp_(torch.zeros_like(self.total).index_add_(0, index, h), 1 - self.DECAY)
         self.idle.add_(1).masked_fill_(chosen > 0, 0)
         dead = self.idle >= self.PATIENCE
-        drawn = torch.randint(len(h), (int(dead.sum()),), generator=generator)
+        drawn = torch.randint(len(h), (int(dead.sum()),), generator=generator).to(h.device)
         self.total[dead] = h[drawn]
         self.count[dead] = 1.0
         self.idle[dead] = 0
         self.code.copy_(self.total / self.count.unsqueeze(-1))
 
 
-class VQVAE(nn.Module):
+class VQVAE(Model):
     """A VQ-VAE of images or spectra; see the module's docstring.
 
-    Values are float32 with any leading axes, `[…, *shape]`. Loss and initial weights suit about unit
-    variance.
+    Loss and initial weights suit about unit variance. Its only latent, z `[B, P·C]`, is the encoder's output
+    before quantisation; decoders quantise.
+
+    Args:
+        modalities: one, or a `VQVAEConfig`.
+        options: those of `VQVAEConfig`.
 
     Attributes:
         grid: positions along each axis of the shape.
-        features: P·C, the length of a sample's vector.
+        length: P·C, the length of a sample's vector.
     """
 
-    def __init__(self, config: VQVAEConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.grid = tuple(n // STRIDE for n in config.shape)
-        self.features = prod(self.grid) * config.size
+    Config = VQVAEConfig
+    causal = False
+
+    def __init__(self, modalities: Iterable[Modality] | VQVAEConfig, **options: Any) -> None:
+        config = (
+            modalities if isinstance(modalities, VQVAEConfig) else VQVAEConfig(tuple(modalities), **options)
+        )
+        super().__init__(config.modalities)
+        self.config, (self.only,) = config, config.modalities
+        self.grid = tuple(n // STRIDE for n in self.only.shape)
+        self.length = prod(self.grid) * config.size
+        self.sizes = {"z": self.length}
         self.codebook = Codebook(config.codes, config.size)
         half, hidden = config.hidden // 2, config.hidden
         conv, transposed = (
-            (nn.Conv1d, nn.ConvTranspose1d) if len(config.shape) == 1 else (nn.Conv2d, nn.ConvTranspose2d)
+            (nn.Conv1d, nn.ConvTranspose1d) if len(self.grid) == 1 else (nn.Conv2d, nn.ConvTranspose2d)
         )
         self.encoder = nn.Sequential(
             conv(1, half, 4, stride=2, padding=1), nn.ReLU(),
@@ -149,29 +166,90 @@ class VQVAE(nn.Module):
             transposed(half, 1, 4, stride=2, padding=1),
         )  # fmt: skip
 
-    def encode(self, x: Tensor) -> Tensor:
-        """The encoder's output before quantisation, one vector per sample: `[…, *shape]` → `[…, P·C]`."""
-        leading = x.shape[: x.dim() - len(self.config.shape)]
-        h = self.encoder(x.reshape(-1, 1, *self.config.shape))  # [N, C, *grid]
-        return h.flatten(2).transpose(1, 2).reshape(*leading, self.features)
+    def vectors(self, x: Tensor) -> Tensor:
+        """The encoder's output before quantisation, one vector per sample: raw `[…, *shape]` → `[…, P·C]`."""
+        leading = x.shape[: x.ndim - len(self.grid)]
+        x = x.reshape(-1, self.only.dim)
+        return self.encoded({self.only.name: x}, {self.only.name: x.isfinite().all(-1)}).reshape(*leading, -1)
 
-    def decode(self, h: Tensor) -> Tensor:
-        """Quantise and decode: `[…, P·C]` → `[…, *shape]`."""
-        q = self.codebook(h.reshape(-1, prod(self.grid), self.config.size))  # [N, P, C]
-        return self.decode_codes(q).reshape(*h.shape[:-1], *self.config.shape)
+    def pictures(self, h: Tensor) -> Tensor:
+        """The mean of p(x | q), q the codes nearest to h: `[…, P·C]` → raw `[…, *shape]`."""
+        return self.shaped(self.only, self.mean(self.only, {"z": h}))
 
-    def decode_codes(self, q: Tensor) -> Tensor:
-        """The mean of p(x | q): `[N, P, C]` → `[N, *shape]`."""
+    def encoded(self, x: Values, mask: Values) -> Tensor:
+        value = self.normalised(self.only.name, x[self.only.name], mask[self.only.name])
+        h = self.encoder(value.reshape(-1, 1, *self.only.shape))  # [N, C, *grid]
+        vectors: Tensor = h.flatten(2).transpose(1, 2).flatten(1)
+        return vectors
+
+    def inferred(self, encoded: Tensor, noise: Values | None, state: State | None = None) -> Inferred:
+        return Inferred({}, {"z": encoded})  # not random
+
+    def outputs(self, name: str, z: Values) -> Tensor:
+        h = z["z"].reshape(-1, prod(self.grid), self.config.size)  # [N, P, C]
+        return self.decoded(self.codebook(h)).unflatten(0, z["z"].shape[:-1])
+
+    def decoded(self, q: Tensor) -> Tensor:
+        """The normalised mean of p(x | q): codes `[N, P, C]` → `[N, D]`."""
         x: Tensor = self.decoder(q.transpose(1, 2).unflatten(2, self.grid))
-        return x.squeeze(1)
+        return x.flatten(1)
 
-    def loss(self, x: Tensor) -> tuple[Losses, Tensor]:
-        """The loss of x `[N, *shape]`, averaged over samples, and h `[N, P, C]` for the codebook's update.
+    def distribution(self, m: Modality, outputs: Tensor) -> Parameters:
+        _, usual = self.moments(m.name)
+        return Parameters(outputs, torch.ones_like(usual) if m.scale is None else m.scale / usual)
 
-        Likelihood up to a constant; `kl` is the commitment ‖h − sg(q)‖² before its weight.
+    def loss(
+        self,
+        data: Data | Batch,
+        fed: Values | None = None,
+        state: State = (),
+        beta: float = 1.0,
+        generator: torch.Generator | None = None,
+    ) -> Losses:
+        """The loss, averaged over samples that are present; `kl` is the commitment ‖h − sg(q)‖² before its weight,
+        to which β applies.
+
+        In training, the codebook is updated as well.
         """
-        h = self.encode(x).unflatten(-1, (-1, self.config.size))  # [N, P, C]
+        batch = self.batch(data)
+        x, mask = flat(batch.x, self.axes), batch.available
+        seen = mask[self.only.name]
+        number = seen.sum().clamp(min=1)
+        h = self.encoded(x, mask).unflatten(-1, (-1, self.config.size))  # [N, P, C]
         q = self.codebook(h)
-        reconstruction = 0.5 * (x - self.decode_codes(q)).square().sum() / len(x)
-        commitment = (h - q.detach()).square().sum() / len(x)
-        return Losses(reconstruction + COMMITMENT * commitment, commitment, {"x": reconstruction}), h.detach()
+        nats = self.nats(self.only, x[self.only.name], seen, self.decoded(q)).sum() / number
+        commitment = torch.where(seen.view(-1, 1, 1), h - q.detach(), 0.0).square().sum() / number
+        if self.training:
+            self.codebook.update(h[seen], generator)
+        total = self.config.factor(self.only) * nats + beta * COMMITMENT * commitment
+        return Losses(total, commitment, {self.only.name: nats})
+
+    @torch.no_grad()
+    def generate(self, count: int, generator: torch.Generator | None = None) -> dict[str, Tensor]:
+        """New samples in raw units, `[count, *shape]`, of codes drawn from their uniform prior.
+
+        They look like none of the data: a VQ-VAE learns no prior of its codes. For that there is the MDVAE of
+        a VQ-MDVAE.
+        """
+        index = torch.randint(self.config.codes, (count, prod(self.grid)), generator=generator)
+        h = self.codebook.code[index.to(self.codebook.code.device)].flatten(1)
+        return self.draw({"z": h}, generator=generator)
+
+    @torch.no_grad()
+    def log_likelihood(
+        self,
+        data: Data | Batch,
+        of: Iterable[str] | None = None,
+        given: Iterable[str] = (),
+        samples: int = 1,
+        chunk: int = 100,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """A lower bound of log p(x), nats in raw units, `[N]`: log p(x | q) − P log K, of the one code q."""
+        batch = self.batch(data)
+        x, mask = flat(batch.x, self.axes), batch.available
+        name = self.only.name
+        nats = self.cost(name, x[name], mask[name], {"z": self.encoded(x, mask)})
+        return -nats - mask[name] * (
+            self.log_volume(self.only) + prod(self.grid) * math.log(self.config.codes)
+        )

@@ -1,0 +1,130 @@
+"""Data of a model: values by modality, and where there are any."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..contracts.errors import UserError
+from .modality import Modality
+
+Data = Mapping[str, Any]  # arrays or tensors by modality, NaN where missing
+
+
+class Batch(NamedTuple):
+    """Raw values `[B, *shape]`, of sequences `[B, T, *shape]`, and where there is one, bool `[B]` or
+    `[B, T]`, by modality. A value that is not available may be anything, NaN included."""
+
+    x: dict[str, Tensor]
+    available: dict[str, Tensor]
+
+    def segments(self, ticks: int) -> list["Batch"]:
+        """Consecutive parts of sequences, of that length but for the last."""
+        length = next(iter(self.available.values())).shape[1]
+        return [
+            Batch(
+                {k: v[:, t : t + ticks] for k, v in self.x.items()},
+                {k: v[:, t : t + ticks] for k, v in self.available.items()},
+            )
+            for t in range(0, length, ticks)
+        ]
+
+    def rows(self, index: Tensor | slice) -> "Batch":
+        """Some of the samples or sequences."""
+        return Batch(
+            {k: v[index] for k, v in self.x.items()}, {k: v[index] for k, v in self.available.items()}
+        )
+
+    def flattened(self) -> "Batch":
+        """Every tick of sequences as a sample."""
+        return Batch(
+            {k: v.flatten(0, 1) for k, v in self.x.items()},
+            {k: v.flatten() for k, v in self.available.items()},
+        )
+
+    def given(self, names: Iterable[str]) -> "Batch":
+        """The modalities of those names; if there are none of them, one that is missing throughout."""
+        names = set(names)
+        x = {k: v for k, v in self.x.items() if k in names}
+        if x:
+            return Batch(x, {k: self.available[k] for k in x})
+        name, value = next(iter(self.x.items()))
+        return Batch({name: value}, {name: torch.zeros_like(self.available[name])})
+
+    def to(self, device: torch.device | str, dtype: torch.dtype) -> "Batch":
+        """On a device, values in that type."""
+        return Batch(
+            {k: v.to(device, dtype) for k, v in self.x.items()},
+            {k: v.to(device) for k, v in self.available.items()},
+        )
+
+    def __len__(self) -> int:
+        return len(next(iter(self.available.values())))
+
+
+def batch_of(data: Data, modalities: tuple[Modality, ...], axes: int) -> Batch:
+    """Checked data, in float32 or float64; a value that is all NaN is missing.
+
+    Args:
+        data: `[N, *shape]` by modality, with two `axes` `[N, T, *shape]`. Modalities that are left out are
+            missing.
+
+    Raises:
+        UserError: no data, an unknown name, shapes that do not fit or agree, values that are not finite or not
+            in the range of the likelihood.
+    """
+    by_name = {m.name: m for m in modalities}
+    if unknown := [name for name in data if name not in by_name]:
+        raise UserError(
+            f"{', '.join(map(str, unknown))}: no such modality; the model has {', '.join(by_name)}"
+        )
+    if not data:
+        raise UserError(f"no data: give at least one of {', '.join(by_name)}")
+    x, available, leading = {}, {}, None
+    for name, m in by_name.items():
+        if name not in data:
+            continue
+        value = torch.as_tensor(np.asarray(data[name]) if isinstance(data[name], list) else data[name])
+        if not value.is_floating_point():
+            value = value.float()
+        if value.ndim != axes + len(m.shape) or value.shape[axes:] != m.shape:
+            expected = ", ".join(["N", "T"][:axes] + [str(n) for n in m.shape])
+            raise UserError(f"{name}: expected [{expected}], found {list(value.shape)}")
+        if leading not in (None, value.shape[:axes]):
+            raise UserError(
+                f"{name}: {list(value.shape[:axes])} values, but {list(leading or ())} of {next(iter(x))}"
+            )
+        leading = value.shape[:axes]
+        x[name], available[name] = value, _available(value.flatten(axes), m)
+    return Batch(x, available)
+
+
+def check_names(names: Iterable[str], modalities: tuple[Modality, ...]) -> None:
+    """Check that modalities of these names exist.
+
+    Raises:
+        UserError: one does not.
+    """
+    known = [m.name for m in modalities]
+    if unknown := [str(name) for name in names if name not in known]:
+        raise UserError(f"{', '.join(unknown)}: no such modality; the model has {', '.join(known)}")
+
+
+def _available(value: Tensor, m: Modality) -> Tensor:
+    """Where a modality's values `[…, D]` are present."""
+    missing = value.isnan()
+    nothing = missing.all(-1)
+    if value.is_meta:  # has no values to check
+        return ~nothing
+    if bool((missing.any(-1) & ~nothing).any()) or bool(value.isinf().any()):
+        raise UserError(f"{m.name}: a value must be finite, or all NaN, which is missing")
+    if m.likelihood in ("bernoulli", "categorical", "logit_normal"):
+        there = value[~nothing]
+        if there.numel() and not 0 <= float(there.min()) <= float(there.max()) <= 1:
+            raise UserError(
+                f"{m.name}: expected values from 0 to 1 ({m.likelihood}), found {float(there.min()):g} to "
+                f"{float(there.max()):g}"
+            )
+    return ~nothing

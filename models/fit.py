@@ -1,0 +1,102 @@
+"""Training from arrays in Python."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal, get_args
+
+import msgspec
+
+from ..contracts.errors import UserError, one_line
+from .annealing import Annealing, Schedule
+from .batch import Batch, Data
+from .config import ARRAYS, Config, EarlyStopping, Training
+from .data import Arrays
+from .missing import Dropout
+from .model import Model
+from .training import Progress, Trainer
+
+NO_DROPOUT = Dropout(absent=0, bursts=0, frames=0)
+
+
+def fit(
+    model: Model,
+    data: Data | Batch,
+    *,
+    validation: Data | Batch | None = None,
+    batch: int = 32,
+    epochs: int = 100,
+    lr: float = 2e-3,
+    warmup: int = 0,
+    annealing: Schedule | Annealing = "linear",
+    clip: float = 200.0,
+    dropout: float | Dropout = 0.0,
+    patience: int | None = None,
+    segment: int | None = None,
+    rate: int = 25,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    precision: Literal["float32", "bfloat16", "float64"] = "float32",
+    seed: int = 0,
+    folder: str | Path | None = None,
+    progress: Callable[[Progress], None] = lambda progress: None,
+) -> list[dict[str, float]]:
+    """Train a model, which keeps its weights and normalisation if it has been trained before.
+
+    Args:
+        data: `[N, *shape]`, or of sequences `[N, T, *shape]`, by modality; NaN is missing. Ends of shorter
+            sequences are NaN.
+        validation: data of the same form; the weights of the epoch with the lowest loss on them are kept.
+        batch: samples or sequences in a gradient step.
+        lr: the highest learning rate, of Adam; it falls to 2 % along a half cosine.
+        warmup: epochs in which the learning rate rises.
+        annealing: of β; by name over half of the epochs (`linear`), or in four cycles (`cyclical`).
+        clip: maximum gradient norm.
+        dropout: for models of sequences: the share of sequences from which the encoders do not see a modality,
+            each by itself, or a `Dropout`. It is still reconstructed.
+        patience: epochs without a better validation, after which training ends.
+        segment: ticks of truncated back-propagation through time; by default whole sequences.
+        rate: ticks per second; for a `Dropout` in bursts.
+        device: `auto` is a GPU where there is one.
+        precision: `bfloat16` is autocast, with weights in float32.
+        folder: of a run as `enrapt train` writes it, which `load` reads; a run that was interrupted is resumed.
+        progress: called after every epoch.
+
+    Returns:
+        The mean losses of each epoch, nats, by name.
+
+    Raises:
+        UserError: data or options that do not fit; a loss that is not finite.
+    """
+    arrays = Arrays(model.checked(data), None if validation is None else model.checked(validation), batch)
+    if model.axes == 1 and dropout:
+        raise UserError("dropout is for models of sequences: others learn from subsets of their modalities")
+    if patience is not None and validation is None:
+        raise UserError("patience needs validation data")
+    if isinstance(annealing, str):
+        if annealing not in get_args(Schedule):
+            raise UserError(f"annealing is one of {', '.join(get_args(Schedule))}, not {annealing}")
+        rounds = math.ceil(epochs / (4 if annealing == "cyclical" else 2))
+        annealing = Annealing(annealing, rounds=rounds)
+    if not isinstance(dropout, Dropout):
+        dropout = msgspec.structs.replace(NO_DROPOUT, absent=dropout)
+    try:
+        training = Training(
+            data=ARRAYS, rounds=epochs, streams=batch, epochs=True, segment_ticks=segment or 1_000_000,
+            learning_rate=lr, warmup_rounds=warmup, annealing=annealing, clip=clip,
+            dropout=dropout if model.axes == 2 else Dropout(), device=device, precision=precision,
+            early_stopping=None if validation is None else EarlyStopping(1, patience or epochs),
+        )  # fmt: skip
+        name = Path(folder).name if folder is not None else type(model).__name__
+        config = Config(1, name, "trained from arrays in Python", rate, model.config, training)
+    except ValueError as error:
+        raise UserError(one_line(error)) from None
+    trainer = Trainer(config, seed, None if folder is None else Path(folder), model, arrays)
+    history: list[dict[str, float]] = []
+
+    def keep(done: Progress) -> None:
+        history.append(done.metrics)
+        progress(done)
+
+    trainer.run(keep)
+    model.eval()
+    return history

@@ -1,0 +1,90 @@
+"""Gaussian latents: a posterior beside its prior, and draws of all latents of a model."""
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from torch import Tensor
+
+
+class Latent(NamedTuple):
+    """One latent's posterior and prior; `[B, Z]`, of one that changes over time `[B, T, Z]`.
+
+    Attributes:
+        sample: of the posterior, or its mean. In a recurrence the next tick's prior and posterior depend on
+            it.
+    """
+
+    mean: Tensor
+    precision: Tensor
+    prior_mean: Tensor
+    prior_precision: Tensor
+    sample: Tensor
+
+
+class Latents(Mapping[str, Tensor]):
+    """Draws, or means, of a model's latents by name: `z["shared"]` is also `z.shared`.
+
+    Each is `[N, Z]`, of sequences `[N, T, Z]` but `[N, Z]` if it is static; with S draws of each, `[S, N, …]`.
+    What a decoder needs beside the latents, as the state h of an MM-VRNN, is in here under its name.
+
+    Args:
+        parts: by name.
+        private: names of those that belong to the modality of their name.
+        axis: of the samples or sequences, 1 after an axis of draws.
+        static: names of those that are constant over a sequence.
+    """
+
+    def __init__(
+        self,
+        parts: Mapping[str, Tensor],
+        private: tuple[str, ...] = (),
+        axis: int = 0,
+        static: tuple[str, ...] = (),
+    ) -> None:
+        self._parts, self._private, self._axis, self._static = dict(parts), private, axis, static
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self._parts[name]
+
+    def __getattr__(self, name: str) -> Tensor:
+        if not name.startswith("_") and name in self._parts:
+            return self._parts[name]
+        raise AttributeError(f"no latent {name!r}, only {', '.join(self._parts)}")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._parts)
+
+    def __len__(self) -> int:
+        return len(self._parts)
+
+    def __repr__(self) -> str:
+        return f"Latents({', '.join(f'{k}={list(v.shape)}' for k, v in self._parts.items())})"
+
+    @property
+    def private(self) -> dict[str, Tensor]:
+        """The private latents by modality."""
+        return {name: self._parts[name] for name in self._private}
+
+    def _with(self, parts: Mapping[str, Tensor]) -> "Latents":
+        return Latents(parts, self._private, self._axis, self._static)
+
+    def swap(self, name: str, other: "Latents") -> "Latents":
+        """These with one latent of another."""
+        return self._with(self._parts | {name: other[name]})
+
+    def roll(self, shift: int) -> "Latents":
+        """Those of the sample or sequence `shift` places before, all latents together."""
+        return self._with({k: v.roll(shift, self._axis) for k, v in self._parts.items()})
+
+    def interpolate(self, name: str, other: "Latents", weight: float | Tensor) -> "Latents":
+        """These with one latent on the way to that of another.
+
+        Args:
+            weight: 0 here, 1 there; one number, or `[T]`, by which a static latent also changes over time.
+        """
+        here, there = self[name], other[name]
+        if isinstance(weight, Tensor) and weight.ndim:
+            if name in self._static:
+                here, there = here.unsqueeze(-2), there.unsqueeze(-2)  # [N, 1, Z]
+            weight = weight.to(here).unsqueeze(-1)  # [T, 1]
+        return self._with(self._parts | {name: here + (there - here) * weight})

@@ -1,0 +1,382 @@
+"""What all models share: normalisation, likelihoods, and the interface by which they are used.
+
+A model defines its latents, how they are inferred and what its decoders give (the abstract methods of `Model`).
+Everything else follows: `encode`, `decode`, `generate` and `log_likelihood`, for any modalities given any
+others. Training needs its `loss`; a causal model also has `initial_state` and `filter`.
+
+Data are dictionaries of arrays by modality in raw units, `[N, *shape]`, for a model of sequences
+`[N, T, *shape]`. A value that is all NaN is missing, and a modality left out is missing throughout.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from .batch import Batch, Data, batch_of, check_names
+from .checked import Checked
+from .latents import Latent, Latents
+from .likelihoods import (
+    mean,
+    sample,
+    standard_normal,
+    width,
+)
+from .losses import Losses
+from .mlp import mlp
+from .modality import Modalities, Modality
+from .networks import given
+from .normalised import Normalised, Values
+from .target import Prediction
+
+State = tuple[Tensor, ...]  # carried from tick to tick, each `[B, …]`
+
+
+class ModelConfig(Checked, frozen=True):
+    """What the configurations of all models have.
+
+    Attributes:
+        reweight: average each likelihood over the samples, or ticks, that have its modality, rather than over
+            all; see `losses.averaged`.
+        rescale: multiply λ of every observed modality by the largest dimension among them over its own, so that
+            none dominates by its size.
+    """
+
+    modalities: Modalities
+    reweight: bool = False
+    rescale: bool = False
+
+    def factor(self, m: Modality) -> float:
+        """λ of a modality in the loss."""
+        if not self.rescale or m.role == "target":
+            return m.weight
+        return m.weight * max(o.dim for o in self.modalities if o.role == "observed") / m.dim
+
+
+class Inferred(NamedTuple):
+    """Latents by name, what else the decoders need, and the state after the last tick."""
+
+    latents: dict[str, Latent]
+    context: dict[str, Tensor]
+    state: State = ()
+
+    @property
+    def z(self) -> dict[str, Tensor]:
+        """The samples of the latents, and the context: what the decoders take."""
+        return {name: latent.sample for name, latent in self.latents.items()} | self.context
+
+
+class Filtered(NamedTuple):
+    """What a causal model estimates at each tick, given everything up to it.
+
+    Attributes:
+        prediction: by target, `[…, D]` each.
+        mean, std: of all latents, `[…, Z]`, in the order of `sizes`.
+        surprise: −log p, nats, `[…]`, of each observed modality given, under the prediction made before
+            seeing it; of normalised values, 0 where missing.
+        state: after the last tick.
+        context: what the decoders take beside the latents.
+    """
+
+    prediction: dict[str, Prediction]
+    mean: Tensor
+    std: Tensor
+    surprise: dict[str, Tensor]
+    state: State
+    context: dict[str, Tensor]
+
+
+class Model(Normalised, ABC):
+    """A multimodal variational model.
+
+    Attributes:
+        modalities: in the order of the configuration.
+        sizes: of the latents, by name, in order.
+        axes: leading axes of the data: 1, samples; 2, sequences and their ticks.
+        static: names of latents that are constant over a sequence.
+        causal: whether it can be stepped tick by tick.
+        needs: what it has to learn from, if that is not data alone.
+    """
+
+    Config: ClassVar[type[Any]]
+    axes: ClassVar[int] = 1
+    static: ClassVar[tuple[str, ...]] = ()
+    causal: ClassVar[bool] = True
+    needs: ClassVar[str | None] = None
+    config: Any
+    sizes: dict[str, int]
+
+    def __init__(self, modalities: tuple[Modality, ...]) -> None:
+        super().__init__(modalities)
+        self.observed = tuple(m for m in modalities if m.role == "observed")
+        self.contexts = tuple(m for m in modalities if m.role == "context")
+        self.targets = tuple(m for m in modalities if m.role == "target")
+
+    # Defined by each model.
+
+    @abstractmethod
+    def encoded(self, x: Values, mask: Values) -> Any:
+        """Everything about data that needs no draw of a latent: tensors of B rows, in a tuple or dictionary.
+
+        Args:
+            x: `[B, D]` or `[B, T, D]` by modality; a masked value may be anything.
+            mask: bool `[B]` or `[B, T]`.
+        """
+
+    @abstractmethod
+    def inferred(self, encoded: Any, noise: Values | None, state: State | None = None) -> Inferred:
+        """The posterior of the latents, sampled with noise from N(0, 1), or at its mean without.
+
+        Args:
+            noise: by latent, `[B, Z]` or `[B, T, Z]`.
+        """
+
+    @abstractmethod
+    def outputs(self, name: str, z: Values) -> Tensor:
+        """A decoder's outputs, `[…, width]`."""
+
+    @abstractmethod
+    def loss(
+        self,
+        data: Data | Batch,
+        fed: Values | None = None,
+        state: State = (),
+        beta: float = 1.0,
+        generator: torch.Generator | None = None,
+    ) -> Losses:
+        """What training minimises, in nats, and the state after the data.
+
+        Args:
+            fed: where the encoders see what is available; a value that is not fed is still reconstructed, which
+                teaches prediction across modalities. None: everywhere. Models that learn from subsets of their
+                modalities as they are do not use it.
+            state: of a causal model of sequences, at the start; () for that of a new sequence.
+            beta: weight of the KL.
+            generator: draws all noise; None for PyTorch's own.
+        """
+
+    # Used by everybody.
+
+    def batch(self, data: Data | Batch, given: Iterable[str] | None = None) -> Batch:
+        """Checked data on the model's device and in its type, of those modalities only.
+
+        Raises:
+            UserError: as `batch_of`; a name in `given` that the model does not have.
+        """
+        batch = self.checked(data)
+        some = next(self.buffers())
+        batch = batch.to(some.device, some.dtype)
+        if given is None:
+            return batch
+        return batch.given([self.modality(name).name for name in given])
+
+    def checked(self, data: Data | Batch) -> Batch:
+        """The same on their own device and in their own type."""
+        return data if isinstance(data, Batch) else batch_of(data, self.modalities, self.axes)
+
+    def encode(
+        self,
+        data: Data | Batch,
+        given: Iterable[str] | None = None,
+        samples: int | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Latents:
+        """Draws of the latents from their posterior given what is present.
+
+        Args:
+            given: the modalities to use; by default all.
+            samples: S draws, on an axis in front; None for one set of latents at the posterior's mean.
+        """
+        batch = self.batch(data, given)
+        encoded = self.encoded(flat(batch.x, self.axes), batch.available)
+        shape = next(iter(batch.available.values())).shape
+        if samples is None:
+            inferred = self.inferred(encoded, None)
+        else:
+            inferred = self.drawn(encoded, self.noise(shape, generator, samples))
+        return self.latents(inferred.z, axis=0 if samples is None else 1)
+
+    def latents(self, parts: Values, axis: int = 0) -> Latents:
+        """Latents by name as an object that `decode` takes."""
+        private = tuple(m.name for m in self.modalities if m.name in self.sizes)
+        return Latents(parts, private, axis, self.static)
+
+    def decode(self, z: Values, of: Iterable[str] | None = None) -> dict[str, Tensor]:
+        """The mean of p(x_m | z) in raw units, `[…, *shape]` by modality, of observed ones and targets.
+
+        Args:
+            z: latents, as `encode` returns them.
+            of: the modalities to decode; by default all.
+        """
+        return {m.name: self.shaped(m, self.mean(m, z)) for m in self._decoded(of)}
+
+    def draw(
+        self, z: Values, of: Iterable[str] | None = None, generator: torch.Generator | None = None
+    ) -> dict[str, Tensor]:
+        """A draw from p(x_m | z) in raw units, by modality, as `decode`."""
+        drawn = {}
+        for m in self._decoded(of):
+            value = sample(m.likelihood, self.distribution(m, self.outputs(m.name, z)), generator)
+            drawn[m.name] = self.shaped(m, self.in_raw_units(m, value))
+        return drawn
+
+    def _decoded(self, of: Iterable[str] | None) -> list[Modality]:
+        names = None if of is None else [self.modality(name).name for name in of]
+        return [m for m in self.modalities if m.role != "context" and (names is None or m.name in names)]
+
+    @torch.no_grad()
+    def log_likelihood(
+        self,
+        data: Data | Batch,
+        of: Iterable[str] | None = None,
+        given: Iterable[str] = (),
+        samples: int = 1000,
+        chunk: int = 100,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """log p(x_of | x_given) of what is present, nats in raw units, `[N]`, by importance sampling.
+
+            log p(x) ≈ log 1/K Σ_k p(x, z_k) / q(z_k | x)   z_k ~ q         (Burda et al. 2016, equation 8)
+
+        and log p(x | y) = log p(x, y) − log p(y), each with its own posterior as the proposal. In expectation
+        the first is below log p(x); it converges as K grows, and is exact for any K where q is p(z | x).
+
+        Args:
+            of: by default all but those given.
+            samples: K.
+            chunk: samples in memory at a time; the draws, and so the result, do not depend on it.
+        """
+        batch = self.batch(data)
+        given = [self.modality(name).name for name in given]
+        chosen = [m.name for m in self._decoded(of) if m.name not in given]
+        total = self._log_evidence(batch.given([*chosen, *given]), samples, chunk, generator)
+        if given:
+            total = total - self._log_evidence(batch.given(given), samples, chunk, generator)
+        return total
+
+    def _log_evidence(
+        self, batch: Batch, samples: int, chunk: int, generator: torch.Generator | None
+    ) -> Tensor:
+        x, mask = flat(batch.x, self.axes), batch.available
+        encoded, shape = self.encoded(x, mask), next(iter(mask.values())).shape
+        total = next(self.buffers()).new_full(shape[:1], -torch.inf)
+        for start in range(0, samples, chunk):
+            noise = self.noise(shape, generator, min(chunk, samples - start))
+            weights = self.log_weights(x, mask, self.drawn(encoded, noise))
+            total = torch.logaddexp(total, torch.logsumexp(weights, 0))
+        return total - math.log(samples)
+
+    def log_weights(self, x: Values, mask: Values, inferred: Inferred) -> Tensor:
+        """log p(x, z) / q(z | x), nats in raw units, `[K, B]`, of draws `[K, B, …]` from q."""
+        total = torch.zeros(())
+        for q_mean, q_precision, prior_mean, prior_precision, z in inferred.latents.values():
+            ratio = log_normal(z, prior_mean, prior_precision) - log_normal(z, q_mean, q_precision)
+            total = total.to(ratio) + (ratio.flatten(2).sum(-1) if ratio.ndim > 2 else ratio)
+        for name in x:
+            m = self.by_name[name]
+            if m.role == "context":
+                continue
+            nats = self.cost(name, x[name], mask[name], inferred.z) + self.log_volume(m) * mask[name]
+            total = total - (nats.flatten(2).sum(-1) if nats.ndim > 2 else nats)
+        return total
+
+    def drawn(self, encoded: Any, noise: Values) -> Inferred:
+        """The posterior sampled with noise `[K, B, …]`: latents `[K, B, …]`."""
+        draws = len(next(iter(noise.values())))
+        rows = {name: value.flatten(0, 1) for name, value in noise.items()}
+        inferred = self.inferred(repeated(encoded, draws), rows)
+
+        def unfolded(value: Tensor) -> Tensor:
+            return value.unflatten(0, (draws, -1))
+
+        return Inferred(
+            {name: Latent(*map(unfolded, latent)) for name, latent in inferred.latents.items()},
+            {name: unfolded(value) for name, value in inferred.context.items()},
+        )
+
+    def noise(
+        self, shape: tuple[int, ...], generator: torch.Generator | None, samples: int | None = None
+    ) -> dict[str, Tensor]:
+        """Draws from N(0, 1) by latent, `[*shape, Z]`, of static ones `[B, Z]`; K samples on an axis in front,
+        which do not depend on how many are drawn at a time."""
+        like = next(self.buffers())
+        draws = [
+            {
+                name: standard_normal((*(shape[:1] if name in self.static else shape), size), like, generator)
+                for name, size in self.sizes.items()
+            }
+            for _ in range(samples or 1)
+        ]
+        if samples is None:
+            return draws[0]
+        return {name: torch.stack([draw[name] for draw in draws]) for name in self.sizes}
+
+    # Shared by the models.
+
+    def modality(self, name: str) -> Modality:
+        """The modality of that name.
+
+        Raises:
+            UserError: there is none.
+        """
+        check_names([name], self.modalities)
+        return self.by_name[name]
+
+    def mean(self, m: Modality, z: Values) -> Tensor:
+        """The mean of p(x_m | z) in raw units, `[…, D]`."""
+        return self.in_raw_units(m, mean(m.likelihood, self.distribution(m, self.outputs(m.name, z))))
+
+    def cost(self, name: str, x: Tensor, mask: Tensor, z: Values) -> Tensor:
+        """−log p(x_m | z), nats, of the normalised x; 0 where masked. x `[…, D]`, z `[…, Z]`."""
+        return self.nats(self.by_name[name], x, mask, self.outputs(name, z))
+
+    def encoder_of(self, m: Modality, *widths: int) -> tuple[nn.Module, int]:
+        """A modality's encoder, `[…, D]` → `[…, F]`, and F: the user's, or linear layers of these widths, each
+        with a ReLU."""
+        if m.encoder is not None:
+            return given(m.encoder, m.shape, f"the encoder of {m.name}")
+        return nn.Sequential(mlp(m.dim, *widths), nn.ReLU()) if widths else nn.Identity(), (m.dim, *widths)[
+            -1
+        ]
+
+    def decoder_of(self, m: Modality, latent: int, *widths: int) -> nn.Module:
+        """A modality's decoder, `[…, latent]` → `[…, width]`: the user's, or a multilayer perceptron.
+
+        Raises:
+            ValueError: the user's has neither D nor 2 D outputs.
+        """
+        if m.decoder is None:
+            wide = width(m.likelihood, m.dim) if m.scale is None else m.dim
+            return mlp(latent, *widths, wide)
+        network, outputs = given(m.decoder, (latent,), f"the decoder of {m.name}")
+        whole = width(m.likelihood, m.dim)
+        if outputs not in (m.dim, whole):
+            raise ValueError(f"the decoder of {m.name} has {outputs} outputs, expected {m.dim} or {whole}")
+        if outputs < whole and m.scale is None:
+            self.raw_scale[m.name] = nn.Parameter(torch.full((m.dim,), math.log(math.e - 1)))  # scale 1
+        return network
+
+
+def flat(x: Values, axes: int) -> dict[str, Tensor]:
+    """Values `[B, *shape]` or `[B, T, *shape]` as `[…, D]`."""
+    return {name: value.flatten(axes) if value.ndim > axes + 1 else value for name, value in x.items()}
+
+
+def repeated(encoded: Any, times: int) -> Any:
+    """Tensors `[B, …]` in tuples and dictionaries as `[times · B, …]`."""
+    if isinstance(encoded, Tensor):
+        return encoded.expand(times, *encoded.shape).flatten(0, 1)
+    if isinstance(encoded, Mapping):
+        return {key: repeated(value, times) for key, value in encoded.items()}
+    if isinstance(encoded, tuple):
+        values = [repeated(value, times) for value in encoded]
+        return type(encoded)(*values) if hasattr(encoded, "_fields") else tuple(values)
+    return encoded
+
+
+def log_normal(z: Tensor, mean: Tensor, precision: Tensor) -> Tensor:
+    """log N(z; mean, 1/precision), nats, summed over the last axis."""
+    return 0.5 * (torch.log(precision / (2 * math.pi)) - precision * (z - mean).square()).sum(-1)
