@@ -28,16 +28,17 @@ def run(args: argparse.Namespace) -> int:
     require_training()
     import msgspec
 
-    from ..models.forward_filter import ForwardFilterConfig
+    from ..models.forward_filter import ForwardFilter
     from ..models.mdvae import MDVAE
-    from ..models.training import Trainer, load_model
+    from ..models.run_folder import load_run
+    from ..models.training import Trainer
 
     use_threads(args.threads)
-    config, smoother = load_model(args.run_folder)
+    config, smoother = load_run(args.run_folder)
     if not isinstance(smoother, MDVAE):
         raise UserError(f"{args.run_folder}: not an MDVAE, so it needs no forward filter; export it directly")
-    model = ForwardFilterConfig(smoother.config, args.hidden)
+    model = ForwardFilter(smoother, args.hidden)
     training = msgspec.structs.replace(config.training, rounds=args.rounds)
-    config = msgspec.structs.replace(config, model=model, training=training)
-    train(Trainer(config, args.seed, args.output, smoother))
+    config = msgspec.structs.replace(config, model=model.config, training=training)
+    train(Trainer(config, args.seed, args.output, model))
     return 0

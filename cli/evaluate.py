@@ -26,9 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     require_training()
     from ..models.evaluation import evaluate
-    from ..models.training import load_model, run_seed
+    from ..models.run_folder import load_run, run_seed
 
-    config, model = load_model(args.run_folder)
+    config, model = load_run(args.run_folder)
     scores = evaluate(model, config, run_seed(args.run_folder), args.people)
     # A score that is not finite, as the AUC of a constant target, is left out.
     results = {

@@ -75,6 +75,7 @@ def train(trainer: "Trainer") -> None:
     for note in trainer.config.notes:
         say(f"enrapt: {note}")
     console, folder = Console(file=sys.stderr), trainer.folder
+    assert folder is not None
     # Hides what an interrupted run logged of rounds that are repeated.
     board = SummaryWriter(str(folder / "tensorboard"), purge_step=trainer.round + 1)
     with board, Bar(*Bar.get_default_columns(), MofNCompleteColumn(), console=console) as bar:

@@ -7,16 +7,17 @@ from torch import Tensor
 
 from ..bundle.bundle import Bundle
 from ..bundle.sequence import initial_states, run_sequence
+from ..models.batch import Batch
 from ..models.config import Config
-from ..models.data import Batch, People, load_data
-from ..models.evaluation import Predictions, Scores, held_out, target_scores
+from ..models.data import People, load_data
+from ..models.evaluation import Predicted, Predictions, Scores, held_out, target_scores
 
 
 def measure(bundle: Bundle, config: Config, seed: int, people: People = "test") -> Scores:
     """Scores by pattern of missing modalities, as `models.evaluation.evaluate` computes them for a run."""
     groups = held_out(config, load_data(config, training=False), seed, people)
-    (target,) = (m for m in config.model.modalities if m.role == "target")
-    return target_scores(target, groups, partial(_predict, bundle))
+    targets = tuple(m for m in config.model.modalities if m.role == "target")
+    return target_scores(targets, groups, partial(_predict, bundle))
 
 
 def _predict(bundle: Bundle, batch: Batch, seen: dict[str, Tensor]) -> Predictions:
@@ -30,10 +31,11 @@ def _predict(bundle: Bundle, batch: Batch, seen: dict[str, Tensor]) -> Predictio
         (noise,) = (i for i in bundle.session.get_inputs() if i.name == "noise")
         feed["noise"] = np.zeros((people, ticks, noise.shape[-1]), np.float32)
     outputs, _ = run_sequence(bundle, feed, initial_states(bundle, people))
-    mean, low, high = (outputs[f"engagement_{k}"][..., 0] for k in ("mean", "low", "high"))
+    predicted = Predicted(*(outputs[f"engagement_{k}"] for k in ("mean", "low", "high")))
     surprise = {
         m.name: np.where(feed["mask"][..., i] > 0, outputs["surprise"][..., i], np.nan)
         for i, m in enumerate(inputs)
         if m.role == "observed" and m.name in seen
     }
-    return Predictions(mean, low, high, surprise)
+    (target,) = (m for m in bundle.metadata.modalities if m.role == "target")
+    return Predictions({target.name: predicted}, surprise)

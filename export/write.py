@@ -17,9 +17,11 @@ from ..contracts.files import atomic_file
 from ..contracts.schemas import schema_of
 from ..models.config import Config
 from ..models.evaluation import Scores
-from ..models.training import load_model, run_seed
+from ..models.model import Model
+from ..models.networks import described
+from ..models.run_folder import load_run, run_seed
 from .graph import ModelGraph
-from .layout import Exportable, exportable, layout
+from .layout import exportable, layout
 from .parity import check_parity
 from .quality import measure
 from .quantise import quantised
@@ -54,7 +56,7 @@ def export_run(run: Path, path: Path, graph: Graph = "step", int8: bool = False)
         UserError: no finished run, a model that cannot be exported, an unwritable path, or a graph that
             differs from the model.
     """
-    config, model = load_model(run)
+    config, model = load_run(run)
     model, seed = exportable(model, str(run)), run_seed(run)
     with atomic_file(path) as file:  # opened first: an unwritable path fails before minutes of work
         onnx_model = graph_of(model, graph)
@@ -80,7 +82,7 @@ def rounded(scores: Scores) -> Scores:
     }
 
 
-def graph_of(model: Exportable, kind: Graph) -> bytes:
+def graph_of(model: Model, kind: Graph) -> bytes:
     """The serialised ONNX graph of a model, without metadata."""
     content = layout(model)
     # An example size of 1 would fix that axis at 1.
@@ -158,12 +160,12 @@ def with_metadata(graph: bytes, metadata: Metadata) -> bytes:
     return graph + described.SerializeToString(deterministic=True)
 
 
-def describe(config: Config, model: Exportable, graph: Graph, seed: int, sha256: str) -> Metadata:
+def describe(config: Config, model: Model, graph: Graph, seed: int, sha256: str) -> Metadata:
     """The metadata of a bundle, its quality not yet measured."""
     training = config.training
     ticks = round(training.session_seconds * config.rate) * training.streams * training.rounds
     content = layout(model)
-    sizes: dict[str, Any] = msgspec.to_builtins(config.model)
+    sizes: dict[str, Any] = msgspec.to_builtins(config.model, enc_hook=described)
     kind = sizes.pop("model")
     del sizes.get("smoother", sizes)["modalities"]  # which have a field of their own
     return Metadata(

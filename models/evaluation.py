@@ -11,34 +11,36 @@ from scipy.stats import norm
 from torch import Tensor
 
 from ..contracts.errors import UserError
-from .config import Config, Model
-from .data import GROUPS, Batch, Data, People, load_data
-from .dmvae import DMVAE
-from .engagement import HALF_WIDTH, Prediction
-from .forward_filter import ForwardFilter
+from .batch import Batch
+from .config import Config
+from .data import GROUPS, Data, People, load_data
 from .likelihoods import EDGE, LOCATION_SCALE
-from .mdvae import MDVAE
 from .metrics import Array, auc, concordance, coverage, pearson, rmse
 from .missing import bursts
-from .mm_vrnn import MMVRNN
 from .modality import Modality
-from .mvae import MVAE
+from .model import Model
+from .target import HALF_WIDTH
 
 BURST_SECONDS, GAP_SECONDS = 3.0, 6.0
 Scores = dict[str, dict[str, float]]  # by pattern, by metric
 Patterns = dict[str, dict[str, Tensor]]  # masks, bool `[P, T]` by input, by pattern
 
 
-class Predictions(NamedTuple):
-    """Predictions of the target under one pattern, `[P, T]`; surprise by modality, NaN where missing."""
+class Predicted(NamedTuple):
+    """Of a target: mean and central 90 %, `[P, T, D]`."""
 
     mean: Array
     low: Array
     high: Array
+
+
+class Predictions(NamedTuple):
+    """Under one pattern, by target; and the surprise by modality, `[P, T]`, NaN where missing."""
+
+    targets: dict[str, Predicted]
     surprise: dict[str, Array]
 
 
-Live = MMVRNN | ForwardFilter | MVAE | DMVAE  # models that predict the target causally
 Predict = Callable[[Batch, dict[str, Tensor]], Predictions]  # of a batch, under masks
 
 
@@ -73,29 +75,21 @@ def evaluate(model: Model, config: Config, seed: int, people: People = "test") -
     """Scores by pattern on held-out people: of the target if the model predicts it causally, else of every
     modality."""
     groups = held_out(config, load_data(config, training=False), seed, people)
-    target = next((m for m in config.model.modalities if m.role == "target"), None)
-    if target is None or isinstance(model, MDVAE):  # not causal
+    if not model.causal or not model.targets:
         return modality_scores(model, config, groups)
-    return target_scores(target, groups, partial(predict, model))
+    return target_scores(model.targets, groups, partial(predict, model))
 
 
 @torch.no_grad()
-def predict(model: Live, batch: Batch, seen: dict[str, Tensor]) -> Predictions:
+def predict(model: Model, batch: Batch, seen: dict[str, Tensor]) -> Predictions:
     """Predict whole sessions causally, as in a live run."""
-    x, people = {k: batch.x[k] for k in seen}, len(next(iter(seen.values())))
-    match model:
-        case MMVRNN():
-            prediction, surprise, _ = model.predict(x, seen, model.initial_state(people))
-        case ForwardFilter():
-            prediction, surprise, _ = model.predict(x, seen, model.initial_state(people))
-        case MVAE() | DMVAE():
-            prediction, surprise = model.predict(*Batch(x, seen).flattened())
-            shape = next(iter(seen.values())).shape
-            prediction = Prediction(*(v.unflatten(0, shape) for v in prediction))
-            surprise = {k: v.unflatten(0, shape) for k, v in surprise.items()}
-    mean, low, high = (v.squeeze(-1).numpy() for v in (prediction.mean, prediction.low, prediction.high))
-    surprise = {k: torch.where(seen[k], v, torch.nan) for k, v in surprise.items()}
-    return Predictions(mean, low, high, {k: v.numpy() for k, v in surprise.items()})
+    filtered = model.filter(model.batch(Batch({k: batch.x[k] for k in seen}, seen)))
+    targets = {
+        name: Predicted(*(v.cpu().numpy() for v in (found.mean, found.low, found.high)))
+        for name, found in filtered.prediction.items()
+    }
+    nats = {k: torch.where(seen[k], v.cpu(), torch.nan).numpy() for k, v in filtered.surprise.items()}
+    return Predictions(targets, nats)
 
 
 def logit_normal_nll(y: Array, low: Array, high: Array) -> Array:
@@ -107,6 +101,13 @@ def logit_normal_nll(y: Array, low: Array, high: Array) -> Array:
     return nats
 
 
+def interval_nll(y: Array, low: Array, high: Array) -> Array:
+    """−log density at y of the normal distribution whose central 90 % is this interval."""
+    location, std = (low + high) / 2, (high - low) / 2 / HALF_WIDTH
+    nats: Array = -norm.logpdf(y, location, np.maximum(std, 1e-9))
+    return nats
+
+
 def bernoulli_nll(y: Array, mean: Array) -> Array:
     """−log probability of y, which is 0 or 1."""
     p = mean.astype(np.float64).clip(1e-6, 1 - 1e-6)
@@ -114,49 +115,66 @@ def bernoulli_nll(y: Array, mean: Array) -> Array:
     return nats
 
 
-def target_scores(target: Modality, groups: Iterator[Group], predict: Predict) -> Scores:
-    """Scores where the target is known: negative log-likelihood in nats; CCC, Pearson, RMSE and coverage of
-    the 90 % interval, or AUC and RMSE for a binary target. With everything present, also the 99th percentile
-    of each modality's surprise.
+def target_scores(targets: tuple[Modality, ...], groups: Iterator[Group], predict: Predict) -> Scores:
+    """Scores of each target where it is known; see `scores`. Those of several have their name at the end. With
+    everything present, also the 99th percentile of each modality's surprise.
 
     Raises:
-        UserError: the target is not known at any tick.
+        UserError: a target is not known at any tick.
     """
-    truths: list[Array] = []
-    predicted: dict[str, list[tuple[Array, ...]]] = {}
+    truths: dict[str, list[Array]] = {m.name: [] for m in targets}
+    predicted: dict[str, dict[str, list[Predicted]]] = {}  # by pattern, by target
     surprises: dict[str, list[Array]] = {}
     for batch, seen in groups:
-        known = batch.available[target.name].numpy()
-        truths.append(batch.x[target.name].squeeze(-1).numpy()[known])
+        known = {m.name: batch.available[m.name].numpy() for m in targets}
+        for m in targets:
+            truths[m.name].append(batch.x[m.name].flatten(2).numpy()[known[m.name]])
         for pattern, masks in seen.items():
             found = predict(batch, masks)
-            predicted.setdefault(pattern, []).append(tuple(part[known] for part in found[:3]))
+            by_target = predicted.setdefault(pattern, {m.name: [] for m in targets})
+            for m in targets:
+                by_target[m.name].append(Predicted(*(part[known[m.name]] for part in found.targets[m.name])))
             if pattern == "all":
                 for name, nats in found.surprise.items():
                     surprises.setdefault(name, []).append(nats[~np.isnan(nats)])
-    truth = np.concatenate(truths)
-    if not truth.size:
-        raise UserError(f"{target.name}: no held-out session has a value of it, so there is nothing to score")
-    results = {}
-    for pattern, parts in predicted.items():
-        mean, low, high = (np.concatenate(part) for part in zip(*parts, strict=True))
-        if target.likelihood == "bernoulli":
-            nll = bernoulli_nll(truth, mean)
-            scores = {"nll": float(nll.mean()), "rmse": rmse(truth, mean), "auc": auc(truth, mean)}
-        else:
-            nll = logit_normal_nll(truth, low, high)
-            scores = {
-                "nll": float(nll.mean()),
-                "rmse": rmse(truth, mean),
-                "ccc": concordance(truth, mean),
-                "pearson": pearson(truth, mean),
-                "coverage90": coverage(truth, low, high),
-            }
-        results[pattern] = scores
+    results: Scores = {}
+    for pattern, by_target in predicted.items():
+        results[pattern] = {}
+        for m in targets:
+            truth = np.concatenate(truths[m.name])
+            if not truth.size:
+                raise UserError(
+                    f"{m.name}: no held-out session has a value of it, so there is nothing to score"
+                )
+            parts = Predicted(*(np.concatenate(part) for part in zip(*by_target[m.name], strict=True)))
+            end = f"_{m.name}" if len(targets) > 1 else ""
+            results[pattern] |= {f"{name}{end}": v for name, v in scores(m.likelihood, truth, parts).items()}
     for name, found_nats in surprises.items():
         if (nats := np.concatenate(found_nats)).size:
             results["all"][f"surprise99_{name}"] = float(np.quantile(nats, 0.99))
     return results
+
+
+def scores(likelihood: str, truth: Array, predicted: Predicted) -> dict[str, float]:
+    """Of a target, `[N, D]`: negative log-likelihood in nats and RMSE; also CCC, Pearson and coverage of the
+    90 % interval, or AUC where it is 0 or 1, or accuracy of categories. CCC and Pearson are means over D."""
+    mean, low, high = predicted
+    if likelihood == "categorical":
+        right = truth.argmax(-1) == mean.argmax(-1)
+        nll = -(truth * np.log(mean.astype(np.float64).clip(1e-6))).sum(-1)
+        return {"nll": float(nll.mean()), "rmse": rmse(truth, mean), "accuracy": float(right.mean())}
+    if likelihood == "bernoulli":
+        nll = bernoulli_nll(truth, mean).sum(-1)
+        return {"nll": float(nll.mean()), "rmse": rmse(truth, mean), "auc": auc(truth, mean)}
+    density = logit_normal_nll if likelihood == "logit_normal" else interval_nll
+    columns = range(truth.shape[-1])
+    return {
+        "nll": float(density(truth, low, high).sum(-1).mean()),
+        "rmse": rmse(truth, mean),
+        "ccc": float(np.mean([concordance(truth[:, d], mean[:, d]) for d in columns])),
+        "pearson": float(np.mean([pearson(truth[:, d], mean[:, d]) for d in columns])),
+        "coverage90": coverage(truth, low, high),
+    }
 
 
 def modality_scores(model: Model, config: Config, groups: Iterator[Group]) -> Scores:
@@ -185,6 +203,7 @@ def _scores(m: Modality, truth: Array, estimate: Array) -> dict[str, float]:
         return {}
     if m.likelihood in ("bernoulli", "categorical"):
         return {f"auc_{m.name}": auc(truth, estimate)}
+    truth, estimate = (v.reshape(len(v), -1) for v in (truth, estimate))
     spread = truth.std(0).clip(1e-6) if m.likelihood in LOCATION_SCALE else np.ones(m.dim)
     return {
         f"rmse_{m.name}": rmse(truth / spread, estimate / spread),
@@ -194,13 +213,9 @@ def _scores(m: Modality, truth: Array, estimate: Array) -> dict[str, float]:
 
 @torch.no_grad()
 def reconstruct(model: Model, x: dict[str, Tensor], mask: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The mean of every modality, `[P, T, D]` in raw units, given what is present."""
-    assert not isinstance(model, MMVRNN)  # `generation.reconstruct`
-    if isinstance(model, MDVAE):
-        return model.decode({name: latent.sample for name, latent in model.encode(x, mask).items()})
-    if isinstance(model, ForwardFilter):
-        beliefs, _, _ = model(x, mask, model.initial_state(len(next(iter(mask.values())))))
-        return model.smoother.decode({name: belief.mean for name, belief in beliefs.items()})
-    shape = next(iter(mask.values())).shape
-    mean, _ = model.posterior(*Batch(x, mask).flattened())
-    return {name: value.unflatten(0, shape) for name, value in model.decode(mean).items()}
+    """The mean of every modality, `[P, T, *shape]` in raw units, given what is present."""
+    batch, shape = Batch(x, mask), next(iter(mask.values())).shape
+    if model.axes == 2:
+        return model.decode(model.encode(batch))
+    means = model.decode(model.encode(batch.flattened()))
+    return {name: value.unflatten(0, shape) for name, value in means.items()}

@@ -98,6 +98,7 @@ class ForwardFilter(Model):
         super().__init__(config.modalities)
         self.config, self.sizes = config, smoother.sizes
         self.w_size = smoother.config.static
+        self.states = ("h", "w_precision", "w_shift") if self.w_size else ("h",)
         self.smoother = smoother.requires_grad_(False)
         self.inputs = Features(self, self.observed, smoother.config.hidden)
         self.gru = nn.GRU(sum(self.inputs.sizes.values()), hidden, batch_first=True)

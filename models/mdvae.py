@@ -87,6 +87,7 @@ class MDVAE(Model):
 
     Config = MDVAEConfig
     axes, static, causal = 2, ("w",), False
+    export_instead = "an MDVAE looks ahead; distil a forward filter from it first: enrapt distil"
 
     def __init__(self, modalities: Iterable[Modality] | MDVAEConfig, **options: Any) -> None:
         config = (

@@ -79,7 +79,7 @@ class MMVRNN(Model):
     """
 
     Config = MMVRNNConfig
-    axes = 2
+    axes, states = 2, ("h",)
 
     def __init__(self, modalities: Iterable[Modality] | MMVRNNConfig, **options: Any) -> None:
         config = (

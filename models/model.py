@@ -99,6 +99,8 @@ class Model(Normalised, ABC):
         static: names of latents that are constant over a sequence.
         causal: whether it can be stepped tick by tick.
         needs: what it has to learn from, if that is not data alone.
+        states: names of the tensors of its state, in order.
+        export_instead: what to export instead of a model that is not causal.
     """
 
     Config: ClassVar[type[Any]]
@@ -106,6 +108,8 @@ class Model(Normalised, ABC):
     static: ClassVar[tuple[str, ...]] = ()
     causal: ClassVar[bool] = True
     needs: ClassVar[str | None] = None
+    states: tuple[str, ...] = ()
+    export_instead: ClassVar[str] = "this model is not causal, so it cannot run live"
     config: Any
     sizes: dict[str, int]
 

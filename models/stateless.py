@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from .batch import Batch, Data
 from .latents import Latent
 from .model import Filtered, Inferred, Model, State, Values, flat
+from .recurrence import Recur, loop
 
 Gaussian = tuple[Tensor, Tensor]  # mean and precision, `[…, Z]`
 
@@ -55,7 +56,7 @@ class Stateless(Model):
         """Nothing is carried from sample to sample."""
         return ()
 
-    def filter(self, data: Data | Batch, state: State = ()) -> Filtered:
+    def filter(self, data: Data | Batch, state: State = (), recur: Recur = loop) -> Filtered:
         """Every target given what is present in a sample; the surprise is that under the prior's mean."""
         batch = self.batch(data)
         x, mask = flat(batch.x, self.axes) if not isinstance(data, Batch) else batch.x, batch.available
