@@ -12,7 +12,7 @@ from torch.nn.functional import pad
 
 from ..bundle.metadata import Graph
 from ..models.batch import Batch
-from ..models.model import Model
+from ..models.causal import Causal
 from ..models.recurrence import Tick
 from .layout import layout
 
@@ -27,7 +27,7 @@ class ModelGraph(nn.Module):
     units, at z_mean + noise · z_std.
     """
 
-    def __init__(self, model: Model, kind: Graph) -> None:
+    def __init__(self, model: Causal, kind: Graph) -> None:
         super().__init__()
         self.model, self.kind, self.layout = model, kind, layout(model)
 

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from ..bundle.metadata import LatentSpec, StateSpec
 from ..contracts.errors import UserError
+from ..models.causal import Causal
 from ..models.modality import Modality
 from ..models.model import Model
 
@@ -28,14 +29,17 @@ class Layout(NamedTuple):
         return sum(latent.dim for latent in self.latents)
 
 
-def exportable(model: Model, name: str) -> Model:
+def exportable(model: Model, name: str) -> Causal:
     """The model, if a bundle can be made of it.
 
     Raises:
         UserError: names `name`, and what to do instead.
     """
-    if not model.causal:
-        raise UserError(f"{name}: {model.export_instead}")
+    if not isinstance(model, Causal):
+        raise UserError(
+            f"{name}: this model is not causal, so it cannot run live; of an MDVAE, distil a forward filter "
+            "first: enrapt distil"
+        )
     targets = [(m.likelihood, m.dim) for m in model.targets]
     if targets != [("logit_normal", 1)]:
         raise UserError(
@@ -44,12 +48,11 @@ def exportable(model: Model, name: str) -> Model:
     return model.float().cpu().eval()
 
 
-def layout(model: Model) -> Layout:
+def layout(model: Causal) -> Layout:
     """The layout of an exportable model."""
-    names = model.states
     states = tuple(
         StateSpec(name, tuple(start.shape[1:]), float(start.flatten()[0]))
-        for name, start in zip(names, model.initial_state(1), strict=True)
+        for name, start in zip(model.states, model.initial_state(1), strict=True)
     )
     latents = tuple(LatentSpec(name, size) for name, size in model.sizes.items())
     (target,) = model.targets

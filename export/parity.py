@@ -10,8 +10,9 @@ from ..bundle.bundle import Bundle
 from ..bundle.sequence import Arrays, initial_states, run_sequence
 from ..contracts.errors import UserError
 from ..models.batch import Batch
+from ..models.causal import Causal
 from ..models.missing import bursts
-from ..models.model import Model, State
+from ..models.model import State
 from .layout import layout
 
 TOLERANCE: Final = 1e-4  # relative to the value (for a state: to its largest), absolute below 1
@@ -19,7 +20,7 @@ BATCHES: Final = (1, 2, 7, 64)
 SEGMENT: Final = 250  # ticks compared at a time
 
 
-def check_parity(model: Model, bundle: Bundle, ticks: int = 10_000, seed: int = 0) -> float:
+def check_parity(model: Causal, bundle: Bundle, ticks: int = 10_000, seed: int = 0) -> float:
     """Compare a bundle in ONNX Runtime with its model in PyTorch over whole sequences, each with its state.
 
     Inputs and masks are random, with bursts of missing data and NaN under the masks. A step graph is stepped
@@ -36,7 +37,7 @@ def check_parity(model: Model, bundle: Bundle, ticks: int = 10_000, seed: int = 
 
 
 @torch.no_grad()
-def _check(model: Model, bundle: Bundle, batch: int, ticks: int, rng: np.random.Generator) -> float:
+def _check(model: Causal, bundle: Bundle, batch: int, ticks: int, rng: np.random.Generator) -> float:
     state = model.initial_state(batch)
     carried = initial_states(bundle, batch)
     worst = 0.0
@@ -65,7 +66,7 @@ def _check(model: Model, bundle: Bundle, batch: int, ticks: int, rng: np.random.
 
 
 def _inputs(
-    model: Model, batch: int, ticks: int, rng: np.random.Generator
+    model: Causal, batch: int, ticks: int, rng: np.random.Generator
 ) -> tuple[Arrays, NDArray[np.bool_], NDArray[np.float32]]:
     """Raw values `[batch, T, D]`, NaN where missing, their mask `[batch, T, M]`, and noise for z."""
     content = layout(model)
@@ -81,7 +82,7 @@ def _inputs(
 
 
 def _pytorch(
-    model: Model, x: Arrays, mask: NDArray[np.bool_], noise: NDArray[np.float32], state: State
+    model: Causal, x: Arrays, mask: NDArray[np.bool_], noise: NDArray[np.float32], state: State
 ) -> tuple[Arrays, State]:
     """What the graph's outputs should be, `[batch, T, ·]`, and the state after."""
     content, shape = layout(model), mask.shape[:2]

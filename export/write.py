@@ -15,9 +15,9 @@ from ..bundle.bundle import Bundle
 from ..bundle.metadata import ESTIMATES, KEY, VERSION, Graph, Metadata, ModalitySpec, TrainingData, digest
 from ..contracts.files import atomic_file
 from ..contracts.schemas import schema_of
+from ..models.causal import Causal
 from ..models.config import Config
 from ..models.evaluation import Scores
-from ..models.model import Model
 from ..models.networks import described
 from ..models.run_folder import load_run, run_seed
 from .graph import ModelGraph
@@ -82,7 +82,7 @@ def rounded(scores: Scores) -> Scores:
     }
 
 
-def graph_of(model: Model, kind: Graph) -> bytes:
+def graph_of(model: Causal, kind: Graph) -> bytes:
     """The serialised ONNX graph of a model, without metadata."""
     content = layout(model)
     # An example size of 1 would fix that axis at 1.
@@ -160,7 +160,7 @@ def with_metadata(graph: bytes, metadata: Metadata) -> bytes:
     return graph + described.SerializeToString(deterministic=True)
 
 
-def describe(config: Config, model: Model, graph: Graph, seed: int, sha256: str) -> Metadata:
+def describe(config: Config, model: Causal, graph: Graph, seed: int, sha256: str) -> Metadata:
     """The metadata of a bundle, its quality not yet measured."""
     training = config.training
     ticks = round(training.session_seconds * config.rate) * training.streams * training.rounds

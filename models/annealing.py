@@ -13,8 +13,8 @@ class Annealing(Checked, frozen=True):
     """A schedule of β.
 
     Attributes:
-        schedule: `linear`: rises from 0 over the first `rounds`, then constant. `cyclical`: cycles of `rounds`,
-            each of which rises from 0 and is then constant. `constant`: `beta` throughout.
+        schedule: `linear`: rises from 0 over the first `rounds`, then constant. `cyclical`: cycles of
+            `rounds`, each of which rises from 0 and is then constant. `constant`: `beta` throughout.
         beta: the maximum.
         ramp: share of a cycle in which β rises (R of Fu et al.).
         cycles: after which β stays at its maximum; None for as many as training has.

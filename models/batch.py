@@ -72,8 +72,8 @@ def batch_of(data: Data, modalities: tuple[Modality, ...], axes: int) -> Batch:
             missing.
 
     Raises:
-        UserError: no data, an unknown name, shapes that do not fit or agree, values that are not finite or not
-            in the range of the likelihood.
+        UserError: no data, an unknown name, shapes that do not fit or agree, values that are not finite or
+            not in the range of the likelihood.
     """
     by_name = {m.name: m for m in modalities}
     if unknown := [name for name in data if name not in by_name]:

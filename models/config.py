@@ -4,6 +4,7 @@ A configuration is a TOML file or preset, or the `config.json` of a run. Unknown
 """
 
 import tomllib
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -52,8 +53,8 @@ class Training(Checked, frozen=True):
     """How a model is trained.
 
     A gradient step takes a segment of sessions in parallel, `streams` of them: truncated back-propagation
-    through time. Causal models of sequences carry their state from one segment to the next, an MDVAE takes each
-    segment as a separate sequence, and models of samples take each tick as a sample.
+    through time. Causal models of sequences carry their state from one segment to the next, an MDVAE takes
+    each segment as a separate sequence, and models of samples take each tick as a sample.
 
     Attributes:
         data: the simulator, or a folder of sessions, from where the configuration is.
@@ -114,8 +115,8 @@ class Config(Checked, frozen=True):
             )
         if model_class(self.model).axes == 1 and self.training.dropout != Dropout():
             raise ValueError(
-                "training.dropout: is for models of sequences; others learn from subsets of their modalities as "
-                "they are, so leave it out"
+                "training.dropout: is for models of sequences; others learn from subsets of their modalities "
+                "as they are, so leave it out"
             )
 
     @property
@@ -148,7 +149,7 @@ def build(config: AnyConfig) -> Model:
     Raises:
         UserError: it would be larger than a bundle; a network of a modality does not fit.
     """
-    kind = model_class(config)
+    kind: Callable[[AnyConfig], Model] = model_class(config)
     try:
         with torch.device("meta"):  # without memory
             size = sum(p.numel() for p in kind(config).parameters())

@@ -98,8 +98,8 @@ class Recordings:
         return Batch(x, available)
 
     def training(self, seed: int, round_: int, streams: int) -> Iterator[Batch]:
-        """`streams` excerpts: sessions drawn in proportion to their length, each with a random start. Or, with
-        `epochs`, all sessions in random order, `streams` at a time."""
+        """`streams` excerpts: sessions drawn in proportion to their length, each with a random start. Or,
+        with `epochs`, all sessions in random order, `streams` at a time."""
         rng = np.random.default_rng((seed, round_))
         if self.epochs:
             order = rng.permutation(len(self.sessions))
@@ -166,8 +166,8 @@ def load_data(config: Config, training: bool = True) -> Data:
     """
     if config.training.data == ARRAYS:
         raise UserError(
-            f"{config.name}: was trained from arrays in Python, which are not kept; to evaluate or export it, train "
-            "from a folder of sessions, see docs/train.md"
+            f"{config.name}: was trained from arrays in Python, which are not kept; to evaluate or export "
+            "it, train from a folder of sessions, see docs/train.md"
         )
     simulated = config.training.data == SIMULATED
     return Conversations(config) if simulated else Recordings(config, training)

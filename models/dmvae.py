@@ -31,7 +31,8 @@ from .experts import kl_divergence, precision, product
 from .losses import Losses, averaged
 from .mlp import he_initialise
 from .modality import Modality, check_modalities
-from .model import ModelConfig, State, Values, flat
+from .model import ModelConfig, State
+from .normalised import Values
 from .stateless import Gaussian, Stateless
 from .subsets import Subset
 from .target import TargetDecoder
@@ -161,7 +162,7 @@ class DMVAE(Stateless):
         batch = self.batch(data)
         sources = self.sources(tuple(m.name for m in self.modalities if m.name in batch.x))
         noise = self.noise((len(sources), len(batch)), generator)
-        return self.negative_elbos(flat(batch.x, self.axes), batch.available, sources, noise, beta)
+        return self.negative_elbos(self.flat(batch.x), batch.available, sources, noise, beta)
 
     def negative_elbos(
         self, x: Values, mask: Values, sources: Sequence[Subset], noise: Values, beta: float = 1.0

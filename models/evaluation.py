@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..contracts.errors import UserError
 from .batch import Batch
+from .causal import Causal
 from .config import Config
 from .data import GROUPS, Data, People, load_data
 from .likelihoods import EDGE, LOCATION_SCALE
@@ -75,13 +76,13 @@ def evaluate(model: Model, config: Config, seed: int, people: People = "test") -
     """Scores by pattern on held-out people: of the target if the model predicts it causally, else of every
     modality."""
     groups = held_out(config, load_data(config, training=False), seed, people)
-    if not model.causal or not model.targets:
+    if not isinstance(model, Causal) or not model.targets:
         return modality_scores(model, config, groups)
     return target_scores(model.targets, groups, partial(predict, model))
 
 
 @torch.no_grad()
-def predict(model: Model, batch: Batch, seen: dict[str, Tensor]) -> Predictions:
+def predict(model: Causal, batch: Batch, seen: dict[str, Tensor]) -> Predictions:
     """Predict whole sessions causally, as in a live run."""
     filtered = model.filter(model.batch(Batch({k: batch.x[k] for k in seen}, seen)))
     targets = {
@@ -116,8 +117,8 @@ def bernoulli_nll(y: Array, mean: Array) -> Array:
 
 
 def target_scores(targets: tuple[Modality, ...], groups: Iterator[Group], predict: Predict) -> Scores:
-    """Scores of each target where it is known; see `scores`. Those of several have their name at the end. With
-    everything present, also the 99th percentile of each modality's surprise.
+    """Scores of each target where it is known; see `scores`. Those of several have their name at the end.
+    With everything present, also the 99th percentile of each modality's surprise.
 
     Raises:
         UserError: a target is not known at any tick.

@@ -4,7 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from .modality import Modality
-from .model import Model, Values
+from .model import Model
+from .normalised import Values
 
 
 class Features(nn.Module):

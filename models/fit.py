@@ -51,14 +51,15 @@ def fit(
         warmup: epochs in which the learning rate rises.
         annealing: of β; by name over half of the epochs (`linear`), or in four cycles (`cyclical`).
         clip: maximum gradient norm.
-        dropout: for models of sequences: the share of sequences from which the encoders do not see a modality,
-            each by itself, or a `Dropout`. It is still reconstructed.
+        dropout: for models of sequences: the share of sequences from which the encoders do not see a
+            modality, each by itself, or a `Dropout`. It is still reconstructed.
         patience: epochs without a better validation, after which training ends.
         segment: ticks of truncated back-propagation through time; by default whole sequences.
         rate: ticks per second; for a `Dropout` in bursts.
         device: `auto` is a GPU where there is one.
         precision: `bfloat16` is autocast, with weights in float32.
-        folder: of a run as `enrapt train` writes it, which `load` reads; a run that was interrupted is resumed.
+        folder: of a run as `enrapt train` writes it, which `load` reads; a run that was interrupted is
+            resumed.
         progress: called after every epoch.
 
     Returns:

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from .batch import Batch, Data
+from .causal import Causal, Filtered
 from .checked import Checked, Size
 from .dynamic_latent import ahead
 from .experts import kl_divergence, precision
@@ -32,7 +33,8 @@ from .losses import Losses, masked_mean
 from .mdvae import MDVAE, MDVAEConfig, joined
 from .mlp import mlp
 from .modality import Modality
-from .model import Filtered, Inferred, Model, State, Values, flat
+from .model import Inferred, Model, State
+from .normalised import Values
 from .recurrence import Recur
 from .target import TargetDecoder
 
@@ -75,11 +77,11 @@ class Belief(NamedTuple):
 Beliefs = dict[str, Belief]  # by latent
 
 
-class ForwardFilter(Model):
+class ForwardFilter(Causal):
     """A causal filter with the latents of `smoother`; see the module's docstring.
 
-    The latents, w included, are beliefs at each tick, `[B, T, Z]`; their prior is what was expected of the tick
-    before it. New sequences and likelihoods are those of the smoother, whose decoders it has.
+    The latents, w included, are beliefs at each tick, `[B, T, Z]`; their prior is what was expected of the
+    tick before it. New sequences and likelihoods are those of the smoother, whose decoders it has.
 
     Args:
         config: with `options`, or a trained MDVAE, whose weights are not changed.
@@ -129,7 +131,8 @@ class ForwardFilter(Model):
 
     def initial_state(self, batch: int) -> State:
         """h, and of w its precision and shift, before the first tick, where w is N(0, I); without w, h."""
-        h = self.belief[0].weight.new_zeros(batch, self.gru.hidden_size)
+        weight: Tensor = self.gru.all_weights[0][0]
+        h = weight.new_zeros(batch, self.gru.hidden_size)
         one = h.new_ones(batch, self.w_size)
         return (h, one, torch.zeros_like(one)) if self.w_size else (h,)
 
@@ -141,12 +144,9 @@ class ForwardFilter(Model):
         """The recurrence's inputs, `[…, I]`, and where anything is present, bool `[…]`."""
         seen = [m.name for m in self.observed if m.name in x]
         if not seen:  # a target is no input
-            some, (mask, *_) = self.observed[0], mask.values()
-            x, mask, seen = (
-                {some.name: mask.new_zeros(*mask.shape, some.dim, dtype=self.gru.weight_ih_l0.dtype)},
-                {some.name: torch.zeros_like(mask)},
-                [some.name],
-            )
+            (m, *_), (other, *_) = self.observed, mask.values()
+            nothing = self.moments(m.name)[0].expand(*other.shape, m.dim)
+            x, mask, seen = {m.name: nothing}, {m.name: torch.zeros_like(other)}, [m.name]
         values = {name: self.encoder_input(name, x[name], mask[name]) for name in seen}
         features, present = self.inputs(values, mask)
         return joined(features), torch.stack(list(present.values())).any(0)
@@ -240,13 +240,13 @@ class ForwardFilter(Model):
             state: of the ticks before; () at the start.
         """
         batch = self.batch(data)
-        x, mask = flat(batch.x, self.axes), batch.available
+        x, mask = self.flat(batch.x), batch.available
         inferred = self.inferred(self.encoded(x, mask), None, state, recur)
         before = {name: latent.prior_mean for name, latent in inferred.latents.items()}
         every = [inferred.latents[name] for name in self.sizes]
         common = self.common(inferred.latents)
         return Filtered(
-            {m.name: self.predicted(m, self.decoder[m.name].predict(*common)) for m in self.targets},
+            {m.name: self.predict(m, *common) for m in self.targets},
             torch.cat([latent.mean for latent in every], -1),
             torch.rsqrt(torch.cat([latent.precision for latent in every], -1)),
             {
@@ -291,7 +291,7 @@ class ForwardFilter(Model):
         separate sequence, with the filter's w of before as its prior: w is constant over all segments.
         """
         batch = self.batch(data)
-        x, fed = flat(batch.x, self.axes), fed or batch.available
+        x, fed = self.flat(batch.x), fed or batch.available
         start = self._state(state, next(iter(fed.values())))
         known = (start.w_shift / start.w_precision, start.w_precision) if self.w_size else None
         with torch.no_grad():
@@ -326,7 +326,7 @@ class ForwardFilter(Model):
         for m in self.targets:
             if m.name in available:
                 y = self.normalised(m.name, x[m.name], available[m.name])
-                nats = self.decoder[m.name].integrated_nll(y, *self.common(inferred.latents))
+                nats = self.target_decoder(m).integrated_nll(y, *self.common(inferred.latents))
                 costs[m.name] = masked_mean(nats, available[m.name])
                 total = total + m.weight * costs[m.name]
         return Losses(total, kl, costs, tuple(s.detach() for s in inferred.state))

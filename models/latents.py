@@ -24,8 +24,8 @@ class Latent(NamedTuple):
 class Latents(Mapping[str, Tensor]):
     """Draws, or means, of a model's latents by name: `z["shared"]` is also `z.shared`.
 
-    Each is `[N, Z]`, of sequences `[N, T, Z]` but `[N, Z]` if it is static; with S draws of each, `[S, N, …]`.
-    What a decoder needs beside the latents, as the state h of an MM-VRNN, is in here under its name.
+    Each is `[N, Z]`, of sequences `[N, T, Z]` but `[N, Z]` if it is static; with S draws of each, `[S, N,
+    …]`. What a decoder needs beside the latents, as the state h of an MM-VRNN, is in here under its name.
 
     Args:
         parts: by name.

@@ -35,7 +35,8 @@ from .features import Features
 from .latents import Latent
 from .losses import Losses, averaged
 from .modality import Modality, check_modalities
-from .model import Inferred, Model, ModelConfig, State, Values, flat
+from .model import Inferred, Model, ModelConfig, State
+from .normalised import Values
 from .target import TargetDecoder
 
 
@@ -86,8 +87,8 @@ class MDVAE(Model):
     """
 
     Config = MDVAEConfig
-    axes, static, causal = 2, ("w",), False
-    export_instead = "an MDVAE looks ahead; distil a forward filter from it first: enrapt distil"
+    axes, static = 2, ("w",)
+    decoder: nn.ModuleDict
 
     def __init__(self, modalities: Iterable[Modality] | MDVAEConfig, **options: Any) -> None:
         config = (
@@ -138,7 +139,7 @@ class MDVAE(Model):
         anything = torch.stack(list(present.values())).any(0)
         latents, w = {}, inputs.new_zeros(len(inputs), 0)
         if self.config.static:
-            latents["w"] = self.infer_w(*w_experts, anything, None if noise is None else noise["w"], state)
+            latents["w"] = self.infer_w(w_experts, anything, None if noise is None else noise["w"], state)
             w = latents["w"].sample
         w = w.unsqueeze(1).expand(-1, inputs.shape[1], -1)  # [B, T, S]
         draws = None if noise is None else noise["shared"]
@@ -149,9 +150,10 @@ class MDVAE(Model):
         return Inferred(latents, {})
 
     def infer_w(
-        self, mean: Tensor, lam: Tensor, present: Tensor, noise: Tensor | None, prior: State | None
+        self, experts: tuple[Tensor, ...], present: Tensor, noise: Tensor | None, prior: State | None
     ) -> Latent:
         """q(w | x_{1:T}): its prior times one expert per tick at which anything is present."""
+        mean, lam = experts
         before_mean, before = prior or (torch.zeros_like(mean[:, 0]), torch.ones_like(mean[:, 0]))
         mu, lam = product(before_mean, before, mean, lam, present.to(mean.dtype))
         return Latent(mu, lam, before_mean, before, mu if noise is None else mu + noise * torch.rsqrt(lam))
@@ -178,9 +180,7 @@ class MDVAE(Model):
         """The negative ELBO per tick of sequences by themselves; see `negative_elbo`."""
         batch = self.batch(data)
         noise = self.noise(next(iter(batch.available.values())).shape, generator)
-        return self.negative_elbo(
-            flat(batch.x, self.axes), batch.available, fed or batch.available, noise, beta
-        )
+        return self.negative_elbo(self.flat(batch.x), batch.available, fed or batch.available, noise, beta)
 
     def negative_elbo(
         self, x: Values, available: Values, fed: Values, noise: Values, beta: float = 1.0
@@ -228,8 +228,8 @@ class MDVAE(Model):
         after: Data | Batch | None = None,
         generator: torch.Generator | None = None,
     ) -> dict[str, Tensor]:
-        """New sequences in raw units, `[count, ticks, *shape]` by modality: latents from the prior, x from the
-        decoders.
+        """New sequences in raw units, `[count, ticks, *shape]` by modality: latents from the prior, x from
+        the decoders.
 
         Args:
             after: N sequences to continue, each `count` times: `[count, N, ticks, *shape]`.
@@ -240,7 +240,7 @@ class MDVAE(Model):
             seen = {some.name: x[some.name].new_zeros(1, 0, dtype=torch.bool)}
         else:
             batch = self.batch(after)
-            x, seen = flat(batch.x, self.axes), batch.available
+            x, seen = self.flat(batch.x), batch.available
         # Ticks at which nothing is present: there the posterior is the prior, given the latents before.
         x = {k: torch.cat([v, v.new_zeros(len(v), ticks, v.shape[-1])], 1) for k, v in x.items()}
         seen = {k: torch.cat([v, v.new_zeros(len(v), ticks)], 1) for k, v in seen.items()}

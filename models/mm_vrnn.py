@@ -25,13 +25,15 @@ import torch
 from torch import Tensor, nn
 
 from .batch import Batch, Data
+from .causal import Causal, Filtered
 from .checked import Size, Weight
 from .dynamic_latent import ahead
 from .experts import kl_divergence, precision, product
 from .latents import Latent
 from .losses import Losses, averaged
 from .modality import Modality, check_modalities
-from .model import Filtered, Inferred, Model, ModelConfig, State, Values, flat, repeated
+from .model import Inferred, ModelConfig, State, repeated
+from .normalised import Values
 from .recurrence import Recur, loop
 from .target import TargetDecoder
 
@@ -68,7 +70,7 @@ class Evidence(NamedTuple):
     present: Tensor  # 1 where an expert is present, 0 where not, `[…, K]`
 
 
-class MMVRNN(Model):
+class MMVRNN(Causal):
     """A multimodal VRNN; see the module's docstring.
 
     Args:
@@ -178,7 +180,7 @@ class MMVRNN(Model):
         encoded: tuple[Evidence, list[int]],
         noise: Values | None,
         state: State | None = None,
-        recur: Recur = loop,
+        recur: Recur | None = None,
     ) -> Inferred:
         evidence, given = encoded
         inputs = [*evidence] if noise is None else [*evidence, noise["z"]]
@@ -191,7 +193,7 @@ class MMVRNN(Model):
             return self.advance(gates, latent.sample, gates_h, h), [h, *latent]
 
         (start,) = state or self.initial_state(len(evidence.gates))
-        after, (h, *latent) = recur(tick, start, inputs)
+        after, (h, *latent) = (recur or loop)(tick, start, inputs)
         return Inferred({"z": Latent(*latent)}, {"h": h}, (after,))
 
     def advance(self, gates_x: Tensor, z: Tensor, gates_h: Tensor, h: Tensor) -> Tensor:
@@ -220,7 +222,7 @@ class MMVRNN(Model):
         """The negative ELBO of a segment; see `negative_elbo`."""
         batch = self.batch(data)
         noise = self.noise(next(iter(batch.available.values())).shape, generator)
-        x = flat(batch.x, self.axes)
+        x = self.flat(batch.x)
         return self.negative_elbo(x, batch.available, fed or batch.available, state, noise, beta)
 
     def negative_elbo(
@@ -258,22 +260,19 @@ class MMVRNN(Model):
         means = torch.where(counted.unsqueeze(-1), by_latent, 0.0).sum((0, 1)) / number
         return means.clamp(min=self.config.free_nats).sum()
 
-    def filter(self, data: Data | Batch, state: State = (), recur: Recur = loop) -> Filtered:
+    def filter(self, data: Data | Batch, state: State = (), recur: Recur | None = None) -> Filtered:
         """Every target at each tick, given everything up to it.
 
         Args:
             state: of the ticks before; () at the start.
         """
         batch = self.batch(data)
-        x, mask = flat(batch.x, self.axes), batch.available
+        x, mask = self.flat(batch.x), batch.available
         inferred = self.inferred(self.encoded(x, mask), None, state, recur)
         z, h = inferred.latents["z"], inferred.context["h"]
         before = {"z": z.prior_mean, "h": h}
         return Filtered(
-            {
-                m.name: self.predicted(m, self.decoder[m.name].predict(z.mean, 1 / z.precision, h))
-                for m in self.targets
-            },
+            {m.name: self.predict(m, z.mean, 1 / z.precision, h) for m in self.targets},
             z.mean,
             torch.rsqrt(z.precision),
             {
@@ -304,7 +303,7 @@ class MMVRNN(Model):
         else:
             batch = self.batch(after)
             shape = next(iter(batch.available.values())).shape
-            encoded = repeated(self.encoded(flat(batch.x, self.axes), batch.available), count)
+            encoded = repeated(self.encoded(self.flat(batch.x), batch.available), count)
             noise = self.noise((count * shape[0], shape[1]), generator)
             (h,) = self.inferred(encoded, noise).state
         here = torch.ones(len(h), dtype=torch.bool, device=h.device)

@@ -27,18 +27,21 @@ class Modality(Checked, frozen=True):
         shape: of a value; a vector's is (dim,). Give one of the two.
         role: `observed` is an input and is decoded; `target` is decoded, and an input in training only;
             `context` is an input and not decoded.
-        likelihood: of its decoder; `bernoulli` and `logit_normal`: values from 0 to 1; `categorical`: one-hot.
+        likelihood: of its decoder; `bernoulli` and `logit_normal`: values from 0 to 1; `categorical`:
+            one-hot.
         weight: λ, the weight of this modality's likelihood in the loss.
         schema: name of its feature schema, which a bundle declares.
         encoder: a network from `[N, *shape]` to any number of features, from which the model computes its
-            posterior: an `nn.Module` or its text, see `networks`; None for a multilayer perceptron of the model's
+            posterior: an `nn.Module` or its text, see `networks`; None for a multilayer perceptron of the
+                model's
             sizes.
-        decoder: a network from the latents `[N, Z]` to the likelihood's location or logits, or to twice as many
+        decoder: a network from the latents `[N, Z]` to the likelihood's location or logits, or to twice as
+            many
             numbers: first all locations, then all unbounded scales.
         scale: of the likelihood, in raw units; None: as the decoder predicts it, or if that gives locations
             only, learned, one number for each dimension.
-        beta: β_m, factor on β of the KL of its private latent; in an MVAE, which has none, of z in the ELBO of
-            this modality alone.
+        beta: β_m, factor on β of the KL of its private latent; in an MVAE, which has none, of z in the ELBO
+            of this modality alone.
         private: size of its private latent, in models that have them; None for the model's.
     """
 

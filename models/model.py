@@ -1,8 +1,8 @@
 """What all models share: normalisation, likelihoods, and the interface by which they are used.
 
-A model defines its latents, how they are inferred and what its decoders give (the abstract methods of `Model`).
-Everything else follows: `encode`, `decode`, `generate` and `log_likelihood`, for any modalities given any
-others. Training needs its `loss`; a causal model also has `initial_state` and `filter`.
+A model defines its latents, how they are inferred and what its decoders give (the abstract methods of
+`Model`). Everything else follows: `encode`, `decode`, `generate` and `log_likelihood`, for any modalities
+given any others. Training needs its `loss`; a causal model also has `initial_state` and `filter`.
 
 Data are dictionaries of arrays by modality in raw units, `[N, *shape]`, for a model of sequences
 `[N, T, *shape]`. A value that is all NaN is missing, and a modality left out is missing throughout.
@@ -30,7 +30,6 @@ from .mlp import mlp
 from .modality import Modalities, Modality
 from .networks import given
 from .normalised import Normalised, Values
-from .target import Prediction
 
 State = tuple[Tensor, ...]  # carried from tick to tick, each `[B, …]`
 
@@ -41,8 +40,8 @@ class ModelConfig(Checked, frozen=True):
     Attributes:
         reweight: average each likelihood over the samples, or ticks, that have its modality, rather than over
             all; see `losses.averaged`.
-        rescale: multiply λ of every observed modality by the largest dimension among them over its own, so that
-            none dominates by its size.
+        rescale: multiply λ of every observed modality by the largest dimension among them over its own, so
+            that none dominates by its size.
     """
 
     modalities: Modalities
@@ -69,26 +68,6 @@ class Inferred(NamedTuple):
         return {name: latent.sample for name, latent in self.latents.items()} | self.context
 
 
-class Filtered(NamedTuple):
-    """What a causal model estimates at each tick, given everything up to it.
-
-    Attributes:
-        prediction: by target, `[…, D]` each.
-        mean, std: of all latents, `[…, Z]`, in the order of `sizes`.
-        surprise: −log p, nats, `[…]`, of each observed modality given, under the prediction made before
-            seeing it; of normalised values, 0 where missing.
-        state: after the last tick.
-        context: what the decoders take beside the latents.
-    """
-
-    prediction: dict[str, Prediction]
-    mean: Tensor
-    std: Tensor
-    surprise: dict[str, Tensor]
-    state: State
-    context: dict[str, Tensor]
-
-
 class Model(Normalised, ABC):
     """A multimodal variational model.
 
@@ -97,19 +76,13 @@ class Model(Normalised, ABC):
         sizes: of the latents, by name, in order.
         axes: leading axes of the data: 1, samples; 2, sequences and their ticks.
         static: names of latents that are constant over a sequence.
-        causal: whether it can be stepped tick by tick.
         needs: what it has to learn from, if that is not data alone.
-        states: names of the tensors of its state, in order.
-        export_instead: what to export instead of a model that is not causal.
     """
 
     Config: ClassVar[type[Any]]
     axes: ClassVar[int] = 1
     static: ClassVar[tuple[str, ...]] = ()
-    causal: ClassVar[bool] = True
     needs: ClassVar[str | None] = None
-    states: tuple[str, ...] = ()
-    export_instead: ClassVar[str] = "this model is not causal, so it cannot run live"
     config: Any
     sizes: dict[str, int]
 
@@ -154,9 +127,9 @@ class Model(Normalised, ABC):
         """What training minimises, in nats, and the state after the data.
 
         Args:
-            fed: where the encoders see what is available; a value that is not fed is still reconstructed, which
-                teaches prediction across modalities. None: everywhere. Models that learn from subsets of their
-                modalities as they are do not use it.
+            fed: where the encoders see what is available; a value that is not fed is still reconstructed,
+                which teaches prediction across modalities. None: everywhere. Models that learn from subsets
+                of their modalities as they are do not use it.
             state: of a causal model of sequences, at the start; () for that of a new sequence.
             beta: weight of the KL.
             generator: draws all noise; None for PyTorch's own.
@@ -181,6 +154,11 @@ class Model(Normalised, ABC):
         """The same on their own device and in their own type."""
         return data if isinstance(data, Batch) else batch_of(data, self.modalities, self.axes)
 
+    def flat(self, x: Values) -> dict[str, Tensor]:
+        """Values `[…, *shape]` as `[…, D]`."""
+        axes = {name: len(self.by_name[name].shape) for name in x}
+        return {name: value.flatten(-axes[name]) if axes[name] > 1 else value for name, value in x.items()}
+
     def encode(
         self,
         data: Data | Batch,
@@ -195,7 +173,7 @@ class Model(Normalised, ABC):
             samples: S draws, on an axis in front; None for one set of latents at the posterior's mean.
         """
         batch = self.batch(data, given)
-        encoded = self.encoded(flat(batch.x, self.axes), batch.available)
+        encoded = self.encoded(self.flat(batch.x), batch.available)
         shape = next(iter(batch.available.values())).shape
         if samples is None:
             inferred = self.inferred(encoded, None)
@@ -264,7 +242,7 @@ class Model(Normalised, ABC):
     def _log_evidence(
         self, batch: Batch, samples: int, chunk: int, generator: torch.Generator | None
     ) -> Tensor:
-        x, mask = flat(batch.x, self.axes), batch.available
+        x, mask = self.flat(batch.x), batch.available
         encoded, shape = self.encoded(x, mask), next(iter(mask.values())).shape
         total = next(self.buffers()).new_full(shape[:1], -torch.inf)
         for start in range(0, samples, chunk):
@@ -304,8 +282,8 @@ class Model(Normalised, ABC):
     def noise(
         self, shape: tuple[int, ...], generator: torch.Generator | None, samples: int | None = None
     ) -> dict[str, Tensor]:
-        """Draws from N(0, 1) by latent, `[*shape, Z]`, of static ones `[B, Z]`; K samples on an axis in front,
-        which do not depend on how many are drawn at a time."""
+        """Draws from N(0, 1) by latent, `[*shape, Z]`, of static ones `[B, Z]`; K samples on an axis in
+        front, which do not depend on how many are drawn at a time."""
         like = next(self.buffers())
         draws = [
             {
@@ -338,8 +316,8 @@ class Model(Normalised, ABC):
         return self.nats(self.by_name[name], x, mask, self.outputs(name, z))
 
     def encoder_of(self, m: Modality, *widths: int) -> tuple[nn.Module, int]:
-        """A modality's encoder, `[…, D]` → `[…, F]`, and F: the user's, or linear layers of these widths, each
-        with a ReLU."""
+        """A modality's encoder, `[…, D]` → `[…, F]`, and F: the user's, or linear layers of these widths,
+        each with a ReLU."""
         if m.encoder is not None:
             return given(m.encoder, m.shape, f"the encoder of {m.name}")
         return nn.Sequential(mlp(m.dim, *widths), nn.ReLU()) if widths else nn.Identity(), (m.dim, *widths)[
@@ -362,11 +340,6 @@ class Model(Normalised, ABC):
         if outputs < whole and m.scale is None:
             self.raw_scale[m.name] = nn.Parameter(torch.full((m.dim,), math.log(math.e - 1)))  # scale 1
         return network
-
-
-def flat(x: Values, axes: int) -> dict[str, Tensor]:
-    """Values `[B, *shape]` or `[B, T, *shape]` as `[…, D]`."""
-    return {name: value.flatten(axes) if value.ndim > axes + 1 else value for name, value in x.items()}
 
 
 def repeated(encoded: Any, times: int) -> Any:

@@ -30,7 +30,8 @@ from .experts import kl_divergence, precision, product
 from .losses import Losses, averaged, masked_mean
 from .mlp import he_initialise
 from .modality import Modality, check_modalities
-from .model import ModelConfig, State, Values, flat
+from .model import ModelConfig, State
+from .normalised import Values
 from .stateless import Gaussian, Stateless
 from .subsets import Subset, every_subset, training_subsets
 from .target import TargetDecoder
@@ -116,9 +117,9 @@ class MVAE(Stateless):
         beta: float = 1.0,
         generator: torch.Generator | None = None,
     ) -> Losses:
-        """The sum of negative ELBOs of all modalities, each alone and random subsets; see `negative_elbos`."""
+        """The sum of negative ELBOs of all modalities, each alone, and random subsets."""
         batch = self.batch(data)
-        x, mask = flat(batch.x, self.axes), batch.available
+        x, mask = self.flat(batch.x), batch.available
         names = tuple(m.name for m in self.modalities if m.name in x)
         k = self.config.subsets
         subsets = every_subset(names) if k == "all" else training_subsets(names, k, generator)

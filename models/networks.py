@@ -68,8 +68,8 @@ def parsed(text: str, whose: str = "the network") -> nn.Module:
         return _layer(ast.parse(text, mode="eval").body)
     except Exception as error:  # of the parser, of a layer's own checks
         raise UserError(
-            f"{whose}, {one_line(text)[:100]}, cannot be made from its text ({one_line(error)}); write layers "
-            "of torch.nn with their arguments, or give the module in Python"
+            f"{whose}, {one_line(text)[:100]}, cannot be made from its text ({one_line(error)}); write "
+            "layers of torch.nn with their arguments, or give the module in Python"
         ) from None
 
 

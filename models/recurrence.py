@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 Tick = Callable[[Tensor, list[Tensor]], tuple[Tensor, list[Tensor]]]
-# (tick, state `[B, ·]`, inputs `[B, T, ·]`) → the state after, and outputs `[B, T, ·]`. A bundle's graph has its
-# own: one Scan, or a single tick without the axis T.
+# (tick, state `[B, ·]`, inputs `[B, T, ·]`) → the state after, and outputs `[B, T, ·]`. A bundle's graph has
+# its own: one Scan, or a single tick without the axis T.
 Recur = Callable[[Tick, Tensor, list[Tensor]], tuple[Tensor, list[Tensor]]]
 
 

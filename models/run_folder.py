@@ -1,5 +1,5 @@
-"""The folder of a training run: `config.json`, `run.json`, `metrics.jsonl`, `checkpoint.safetensors`, with early
-stopping `best.safetensors`, and at the end `model.safetensors`."""
+"""The folder of a training run: `config.json`, `run.json`, `metrics.jsonl`, `checkpoint.safetensors`, with
+early stopping `best.safetensors`, and at the end `model.safetensors`."""
 
 import contextlib
 import importlib.metadata

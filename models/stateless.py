@@ -8,17 +8,19 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from .batch import Batch, Data
+from .causal import Causal, Filtered
 from .latents import Latent
-from .model import Filtered, Inferred, Model, State, Values, flat
-from .recurrence import Recur, loop
+from .model import Inferred, State
+from .normalised import Values
+from .recurrence import Recur
 
 Gaussian = tuple[Tensor, Tensor]  # mean and precision, `[…, Z]`
 
 
-class Stateless(Model):
+class Stateless(Causal):
     """A model of samples.
 
     Attributes:
@@ -26,7 +28,6 @@ class Stateless(Model):
     """
 
     common: ClassVar[tuple[str, ...]]
-    decoder: nn.ModuleDict
 
     @abstractmethod
     def posterior(self, x: Values, mask: Values) -> dict[str, Gaussian]:
@@ -56,17 +57,17 @@ class Stateless(Model):
         """Nothing is carried from sample to sample."""
         return ()
 
-    def filter(self, data: Data | Batch, state: State = (), recur: Recur = loop) -> Filtered:
+    def filter(self, data: Data | Batch, state: State = (), recur: Recur | None = None) -> Filtered:
         """Every target given what is present in a sample; the surprise is that under the prior's mean."""
         batch = self.batch(data)
-        x, mask = flat(batch.x, self.axes) if not isinstance(data, Batch) else batch.x, batch.available
+        x, mask = self.flat(batch.x), batch.available
         posterior = self.posterior(x, mask)
         mean, precision = (torch.cat([posterior[name][i] for name in self.sizes], -1) for i in (0, 1))
         common = [posterior[name] for name in self.common]
         known = torch.cat([q[0] for q in common], -1), torch.cat([1 / q[1] for q in common], -1)
         prior = {name: mean.new_zeros(size) for name, size in self.sizes.items()}
         return Filtered(
-            {m.name: self.predicted(m, self.decoder[m.name].predict(*known)) for m in self.targets},
+            {m.name: self.predict(m, *known) for m in self.targets},
             mean,
             torch.rsqrt(precision),
             {

@@ -1,8 +1,9 @@
 """The decoder of a target: linear in z, so that z is integrated out of its prediction.
 
-Its location, or logits, are linear in z plus any function of h, of which a model without a recurrence has none.
-With z ~ N(μ, σ²) the location is Gaussian, with variance Σ w_i² σ_i²: the prediction includes the uncertainty
-about z, without sampling. The scale is a function of h alone, or without h is taken at the mean of z.
+Its location, or logits, are linear in z plus any function of h, of which a model without a recurrence has
+none. With z ~ N(μ, σ²) the location is Gaussian, with variance Σ w_i² σ_i²: the prediction includes the
+uncertainty about z, without sampling. The scale is a function of h alone, or without h is taken at the mean
+of z.
 """
 
 from typing import Final, NamedTuple
@@ -68,8 +69,8 @@ class TargetDecoder(nn.Module):
     def integrated_nll(
         self, y: Tensor, z_mean: Tensor, z_variance: Tensor, h: Tensor | None = None
     ) -> Tensor:
-        """−log p(y | h), nats, `[…]`, with z ~ N(z_mean, z_variance) integrated out; of a Laplace, that of the
-        one with the same variance."""
+        """−log p(y | h), nats, `[…]`, with z ~ N(z_mean, z_variance) integrated out; of a Laplace, that of
+        the one with the same variance."""
         location, own = known = parameters(self.likelihood, self(z_mean, h))
         variance = self.variance(z_variance)
         if own is not None:

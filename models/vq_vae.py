@@ -36,7 +36,8 @@ from .checked import Size
 from .likelihoods import Parameters
 from .losses import Losses
 from .modality import Modality
-from .model import Inferred, Model, ModelConfig, State, Values, flat
+from .model import Inferred, Model, ModelConfig, State
+from .normalised import Values
 
 COMMITMENT = 0.25  # the paper's β
 STRIDE = 8  # of the three layers together: values along an axis per position
@@ -137,7 +138,6 @@ class VQVAE(Model):
     """
 
     Config = VQVAEConfig
-    causal = False
 
     def __init__(self, modalities: Iterable[Modality] | VQVAEConfig, **options: Any) -> None:
         config = (
@@ -206,13 +206,13 @@ class VQVAE(Model):
         beta: float = 1.0,
         generator: torch.Generator | None = None,
     ) -> Losses:
-        """The loss, averaged over samples that are present; `kl` is the commitment ‖h − sg(q)‖² before its weight,
-        to which β applies.
+        """The loss, averaged over samples that are present; `kl` is the commitment ‖h − sg(q)‖² before its
+        weight, to which β applies.
 
         In training, the codebook is updated as well.
         """
         batch = self.batch(data)
-        x, mask = flat(batch.x, self.axes), batch.available
+        x, mask = self.flat(batch.x), batch.available
         seen = mask[self.only.name]
         number = seen.sum().clamp(min=1)
         h = self.encoded(x, mask).unflatten(-1, (-1, self.config.size))  # [N, P, C]
@@ -247,7 +247,7 @@ class VQVAE(Model):
     ) -> Tensor:
         """A lower bound of log p(x), nats in raw units, `[N]`: log p(x | q) − P log K, of the one code q."""
         batch = self.batch(data)
-        x, mask = flat(batch.x, self.axes), batch.available
+        x, mask = self.flat(batch.x), batch.available
         name = self.only.name
         nats = self.cost(name, x[name], mask[name], {"z": self.encoded(x, mask)})
         return -nats - mask[name] * (
