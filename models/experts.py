@@ -4,6 +4,8 @@ A product of Gaussians N(μ_i, 1/λ_i) is, up to a constant, the Gaussian whose 
 mean is Σ λ_i μ_i / Σ λ_i. Precision is 1/σ², so N(0, 1) · N(0, 1) has the scale √½ = 0.7071.
 """
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn.functional import softplus
@@ -42,3 +44,8 @@ def kl_divergence(mean: Tensor, precision: Tensor, prior_mean: Tensor, prior_pre
     ratio = prior_precision / precision
     distance = (mean - prior_mean).square() * prior_precision
     return 0.5 * (ratio + distance - 1 - torch.log(ratio)).sum(-1)
+
+
+def log_normal(z: Tensor, mean: Tensor, precision: Tensor) -> Tensor:
+    """log N(z; mean, 1/precision), nats, summed over the last axis."""
+    return 0.5 * (torch.log(precision / (2 * math.pi)) - precision * (z - mean).square()).sum(-1)

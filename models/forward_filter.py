@@ -28,12 +28,12 @@ from .checked import Checked, Size
 from .dynamic_latent import ahead
 from .experts import kl_divergence, precision
 from .features import Features
-from .latents import Latent
+from .latents import Inferred, Latent
 from .losses import Losses, masked_mean
 from .mdvae import MDVAE, MDVAEConfig, joined
 from .mlp import mlp
 from .modality import Modality
-from .model import Inferred, Model, State
+from .model import Model, State
 from .normalised import Values
 from .recurrence import Recur
 from .target import TargetDecoder

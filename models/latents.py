@@ -1,7 +1,7 @@
 """Gaussian latents: a posterior beside its prior, and draws of all latents of a model."""
 
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -19,6 +19,19 @@ class Latent(NamedTuple):
     prior_mean: Tensor
     prior_precision: Tensor
     sample: Tensor
+
+
+class Inferred(NamedTuple):
+    """Latents by name, what else the decoders need, and the state after the last tick."""
+
+    latents: dict[str, Latent]
+    context: dict[str, Tensor]
+    state: tuple[Tensor, ...] = ()
+
+    @property
+    def z(self) -> dict[str, Tensor]:
+        """The samples of the latents, and the context: what the decoders take."""
+        return {name: latent.sample for name, latent in self.latents.items()} | self.context
 
 
 class Latents(Mapping[str, Tensor]):
@@ -88,3 +101,15 @@ class Latents(Mapping[str, Tensor]):
                 here, there = here.unsqueeze(-2), there.unsqueeze(-2)  # [N, 1, Z]
             weight = weight.to(here).unsqueeze(-1)  # [T, 1]
         return self._with(self._parts | {name: here + (there - here) * weight})
+
+
+def repeated(encoded: Any, times: int) -> Any:
+    """Tensors `[B, …]` in tuples and dictionaries as `[times · B, …]`."""
+    if isinstance(encoded, Tensor):
+        return encoded.expand(times, *encoded.shape).flatten(0, 1)
+    if isinstance(encoded, Mapping):
+        return {key: repeated(value, times) for key, value in encoded.items()}
+    if isinstance(encoded, tuple):
+        values = [repeated(value, times) for value in encoded]
+        return type(encoded)(*values) if hasattr(encoded, "_fields") else tuple(values)
+    return encoded

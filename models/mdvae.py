@@ -32,10 +32,10 @@ from .checked import OptionalSize, Size
 from .dynamic_latent import DynamicLatent, ahead, backwards
 from .experts import kl_divergence, precision, product
 from .features import Features
-from .latents import Latent
+from .latents import Inferred, Latent
 from .losses import Losses, averaged
 from .modality import Modality, check_modalities
-from .model import Inferred, Model, ModelConfig, State
+from .model import Model, ModelConfig, State
 from .normalised import Values
 from .target import TargetDecoder
 

@@ -5,9 +5,13 @@ probability per tick, so the lengths of bursts and gaps are geometric.
 """
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from .batch import Batch
 from .checked import Checked, Seconds, Share
+from .modality import Modality
 
 
 class Dropout(Checked, frozen=True):
@@ -64,3 +68,20 @@ def modality_dropout(
     hidden |= (rng.random((streams, ticks)) < config.frame_share) & by_frame[:, None]
     hidden |= absent[:, None]
     return hidden
+
+
+def hidden(
+    rng: np.random.Generator, batch: Batch, modalities: tuple[Modality, ...], rate: int, dropout: Dropout
+) -> dict[str, Tensor]:
+    """Where the encoders see what is available: modality dropout; a target is hidden by whole sequences."""
+    fed = {}
+    for m in modalities:
+        if m.name not in batch.x:
+            continue
+        seen = batch.available[m.name]
+        if m.role == "target":
+            hide = np.broadcast_to(rng.random((len(seen), 1)) < dropout.target, seen.shape)
+        else:
+            hide = modality_dropout(rng, *seen.shape, rate, dropout)
+        fed[m.name] = seen & ~torch.from_numpy(hide.copy()).to(seen.device)
+    return fed

@@ -29,10 +29,10 @@ from .causal import Causal, Filtered
 from .checked import Size, Weight
 from .dynamic_latent import ahead
 from .experts import kl_divergence, precision, product
-from .latents import Latent
+from .latents import Inferred, Latent, repeated
 from .losses import Losses, averaged
 from .modality import Modality, check_modalities
-from .model import Inferred, ModelConfig, State, repeated
+from .model import ModelConfig, State
 from .normalised import Values
 from .recurrence import Recur, loop
 from .target import TargetDecoder

@@ -10,15 +10,16 @@ Data are dictionaries of arrays by modality in raw units, `[N, *shape]`, for a m
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import Iterable
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from .batch import Batch, Data, batch_of, check_names
 from .checked import Checked
-from .latents import Latent, Latents
+from .experts import log_normal
+from .latents import Inferred, Latent, Latents, repeated
 from .likelihoods import (
     mean,
     sample,
@@ -53,19 +54,6 @@ class ModelConfig(Checked, frozen=True):
         if not self.rescale or m.role == "target":
             return m.weight
         return m.weight * max(o.dim for o in self.modalities if o.role == "observed") / m.dim
-
-
-class Inferred(NamedTuple):
-    """Latents by name, what else the decoders need, and the state after the last tick."""
-
-    latents: dict[str, Latent]
-    context: dict[str, Tensor]
-    state: State = ()
-
-    @property
-    def z(self) -> dict[str, Tensor]:
-        """The samples of the latents, and the context: what the decoders take."""
-        return {name: latent.sample for name, latent in self.latents.items()} | self.context
 
 
 class Model(Normalised, ABC):
@@ -340,20 +328,3 @@ class Model(Normalised, ABC):
         if outputs < whole and m.scale is None:
             self.raw_scale[m.name] = nn.Parameter(torch.full((m.dim,), math.log(math.e - 1)))  # scale 1
         return network
-
-
-def repeated(encoded: Any, times: int) -> Any:
-    """Tensors `[B, …]` in tuples and dictionaries as `[times · B, …]`."""
-    if isinstance(encoded, Tensor):
-        return encoded.expand(times, *encoded.shape).flatten(0, 1)
-    if isinstance(encoded, Mapping):
-        return {key: repeated(value, times) for key, value in encoded.items()}
-    if isinstance(encoded, tuple):
-        values = [repeated(value, times) for value in encoded]
-        return type(encoded)(*values) if hasattr(encoded, "_fields") else tuple(values)
-    return encoded
-
-
-def log_normal(z: Tensor, mean: Tensor, precision: Tensor) -> Tensor:
-    """log N(z; mean, 1/precision), nats, summed over the last axis."""
-    return 0.5 * (torch.log(precision / (2 * math.pi)) - precision * (z - mean).square()).sum(-1)

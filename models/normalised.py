@@ -6,10 +6,15 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
+from ..contracts.schemas import SCHEMAS
+from .batch import Batch
 from .likelihoods import LOCATION_SCALE, SCALED, Parameters, nll, parameters, positive
 from .modality import Modality
 from .target import Prediction
 
+# Least standard deviation of a dimension: one that is almost constant must not be amplified. Of a schema
+# in its units, 0.01 of a blendshape or radian; of other data as a share of what is usual for the modality.
+SCALE_FLOOR: Final = 0.01
 CLIP: Final = 10.0  # standard deviations; encoders' inputs beyond it are clipped
 Values = Mapping[str, Tensor]  # by modality, `[…, D]`, or masks `[…]`
 
@@ -34,6 +39,19 @@ class Normalised(nn.Module):
         """Set a modality's mean and standard deviation, `[D]`; before, they are 0 and 1."""
         for buffer, value in zip(self.moments(name), (center, scale), strict=True):
             buffer.copy_(value)
+
+    def fit_normalisation(self, batch: Batch) -> None:
+        """Set mean and standard deviation of the location-scale modalities that have none yet, from data;
+        others
+        are not normalised."""
+        for m in self.modalities:
+            if m.likelihood not in LOCATION_SCALE or m.name not in batch.x or self.is_normalised(m.name):
+                continue
+            values = batch.x[m.name][batch.available[m.name]].flatten(1)
+            if len(values) > 1:
+                std = values.std(0)
+                usual = 1.0 if m.schema in SCHEMAS or not std.any() else std[std > 0].median().item()
+                self.normalise(m.name, values.mean(0), std.clamp(min=SCALE_FLOOR * usual))
 
     def is_normalised(self, name: str) -> bool:
         """Whether a modality's moments have been set."""

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from .batch import Batch, Data
 from .causal import Causal, Filtered
-from .latents import Latent
-from .model import Inferred, State
+from .latents import Inferred, Latent
+from .model import State
 from .normalised import Values
 from .recurrence import Recur
 

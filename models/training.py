@@ -8,7 +8,7 @@ import json
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -17,20 +17,13 @@ from torch import Tensor, nn
 
 from ..contracts.errors import UserError
 from ..contracts.files import write_atomically
-from ..contracts.schemas import SCHEMAS
 from . import run_folder
 from .batch import Batch
 from .config import Config, build, encode, load_config, model_class
 from .data import Data, load_data
-from .likelihoods import LOCATION_SCALE
 from .losses import Losses
-from .missing import modality_dropout
-from .modality import Modality
+from .missing import hidden
 from .model import Model
-
-# Least standard deviation of a dimension: one that is almost constant must not be amplified. Of a schema
-# in its units, 0.01 of a blendshape or radian; of other data as a share of what is usual for the modality.
-SCALE_FLOOR: Final = 0.01
 
 
 class Progress(NamedTuple):
@@ -39,40 +32,6 @@ class Progress(NamedTuple):
     round: int
     rounds: int
     metrics: dict[str, float]
-
-
-def fit_normalisation(model: Model, batch: Batch) -> None:
-    """Set mean and standard deviation of the location-scale modalities that have none yet; others are not
-    normalised."""
-    for m in model.modalities:
-        if m.likelihood not in LOCATION_SCALE or m.name not in batch.x or model.is_normalised(m.name):
-            continue
-        values = batch.x[m.name][batch.available[m.name]].flatten(1)
-        if len(values) > 1:
-            model.normalise(m.name, values.mean(0), _scales(values.std(0), m))
-
-
-def _scales(std: Tensor, modality: Modality) -> Tensor:
-    """The standard deviations `[D]` by which a modality is divided."""
-    usual = 1.0 if modality.schema in SCHEMAS or not std.any() else std[std > 0].median().item()
-    return std.clamp(min=SCALE_FLOOR * usual)
-
-
-def hide(rng: np.random.Generator, batch: Batch, config: Config) -> dict[str, Tensor]:
-    """Where the encoders see what is available: modality dropout; a target is hidden by whole sequences."""
-    dropout = config.training.dropout
-    fed = {}
-    for modality in config.model.modalities:
-        if modality.name not in batch.x:
-            continue
-        available = batch.available[modality.name]
-        streams, ticks = available.shape
-        if modality.role == "target":
-            hidden = np.broadcast_to(rng.random((streams, 1)) < dropout.target, (streams, ticks))
-        else:
-            hidden = modality_dropout(rng, streams, ticks, config.rate, dropout)
-        fed[modality.name] = available & ~torch.from_numpy(hidden.copy())
-    return fed
 
 
 class Trainer:
@@ -122,7 +81,7 @@ class Trainer:
         if folder is not None and (folder / "checkpoint.safetensors").exists():
             self._restore(folder / "checkpoint.safetensors")
         else:
-            fit_normalisation(self.model, self.data.moments(seed))
+            self.model.fit_normalisation(self.data.moments(seed))
 
     def _open(self, folder: Path) -> None:
         """Write the run's configuration, or check that the folder has it."""
@@ -179,8 +138,9 @@ class Trainer:
                 self.model.state_dict()
             ):
                 raise UserError(
-                    f"{self.folder or self.config.name}: round {self.round + 1}: the loss is not finite, so the "
-                    "round is not kept; lower the learning rate or clip, or look for extreme values in the data"
+                    f"{self.folder or self.config.name}: round {self.round + 1}: the loss is not finite, so "
+                    "the round is not kept; lower the learning rate or clip, or look for extreme values in "
+                    "the data"
                 )
             self.round += 1
             if "validation" in metrics:
@@ -264,7 +224,9 @@ class Trainer:
         """
         model, training = self.model, self.config.training
         sequences = next(iter(batch.available.values())).ndim == 2
-        fed = hide(rng, batch, self.config) if model.axes == 2 else batch.available
+        fed = batch.available
+        if model.axes == 2:
+            fed = hidden(rng, batch, model.modalities, self.config.rate, training.dropout)
         generator = torch.Generator(self.device).manual_seed(int(rng.integers(2**62)))
         segments, masks = [batch], [fed]
         if sequences:

@@ -33,10 +33,11 @@ from torch import Tensor, nn
 
 from .batch import Batch, Data
 from .checked import Size
+from .latents import Inferred
 from .likelihoods import Parameters
 from .losses import Losses
 from .modality import Modality
-from .model import Inferred, Model, ModelConfig, State
+from .model import Model, ModelConfig, State
 from .normalised import Values
 
 COMMITMENT = 0.25  # the paper's β
