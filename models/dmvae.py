@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from .batch import Batch, Data
 from .checked import Layers, OptionalSize, Size, Weight
+from .coders import decoder_of, encoder_of
 from .experts import kl_divergence, precision, product
 from .losses import Losses, averaged
 from .mlp import he_initialise
@@ -85,20 +86,18 @@ class DMVAE(Stateless):
     common = ("shared",)
 
     def __init__(self, modalities: Iterable[Modality] | DMVAEConfig, **options: Any) -> None:
-        config = (
-            modalities if isinstance(modalities, DMVAEConfig) else DMVAEConfig(tuple(modalities), **options)
-        )
+        config = self.configured(modalities, options)
         super().__init__(config.modalities)
         self.config, self.sizes, self.gamma = config, config.sizes(), config.gamma
         self.encoder, self.decoder = nn.ModuleDict(), nn.ModuleDict()
         for m in self.modalities:
             both = config.shared + self.sizes.get(m.name, 0)
-            network, features = self.encoder_of(m, *config.hidden)
+            network, features = encoder_of(m, *config.hidden)
             self.encoder[m.name] = nn.Sequential(network, nn.Linear(features, 2 * both))
             if m.role == "target":
                 self.decoder[m.name] = TargetDecoder(m, both)
             else:
-                self.decoder[m.name] = self.decoder_of(m, both, *reversed(config.hidden))
+                self.decoder[m.name] = decoder_of(self, m, both, *reversed(config.hidden))
         he_initialise(self)
 
     def experts(self, x: Values, mask: Values) -> dict[str, Gaussian]:

@@ -3,26 +3,23 @@
 import torch
 from torch import Tensor, nn
 
+from .coders import encoder_of
 from .modality import Modality
-from .model import Model
 from .normalised import Values
 
 
 class Features(nn.Module):
     """φ_m(x) with a presence flag, zeros where masked.
 
-    Args:
-        model: whose encoders they are.
-
     Attributes:
         sizes: of φ_m(x) with its flag, by modality.
     """
 
-    def __init__(self, model: Model, modalities: tuple[Modality, ...], hidden: int) -> None:
+    def __init__(self, modalities: tuple[Modality, ...], hidden: int) -> None:
         super().__init__()
         self.phi, self.sizes = nn.ModuleDict(), {}
         for m in modalities:
-            self.phi[m.name], features = model.encoder_of(m, hidden)
+            self.phi[m.name], features = encoder_of(m, hidden)
             self.sizes[m.name] = features + 1
 
     def forward(self, values: Values, mask: Values) -> tuple[dict[str, Tensor], dict[str, Tensor]]:

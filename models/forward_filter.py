@@ -102,7 +102,7 @@ class ForwardFilter(Causal):
         self.w_size = smoother.config.static
         self.states = ("h", "w_precision", "w_shift") if self.w_size else ("h",)
         self.smoother = smoother.requires_grad_(False)
-        self.inputs = Features(self, self.observed, smoother.config.hidden)
+        self.inputs = Features(self.observed, smoother.config.hidden)
         self.gru = nn.GRU(sum(self.inputs.sizes.values()), hidden, batch_first=True)
         if self.w_size:
             self.w_expert = nn.Linear(hidden, 2 * self.w_size)

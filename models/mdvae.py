@@ -29,6 +29,7 @@ from torch import Tensor, nn
 
 from .batch import Batch, Data
 from .checked import OptionalSize, Size
+from .coders import decoder_of
 from .dynamic_latent import DynamicLatent, ahead, backwards
 from .experts import kl_divergence, precision, product
 from .features import Features
@@ -91,13 +92,11 @@ class MDVAE(Model):
     decoder: nn.ModuleDict
 
     def __init__(self, modalities: Iterable[Modality] | MDVAEConfig, **options: Any) -> None:
-        config = (
-            modalities if isinstance(modalities, MDVAEConfig) else MDVAEConfig(tuple(modalities), **options)
-        )
+        config = self.configured(modalities, options)
         super().__init__(config.modalities)
         self.config, self.sizes = config, config.sizes()
         hidden = config.hidden
-        self.inputs = Features(self, config.modalities, hidden)
+        self.inputs = Features(config.modalities, hidden)
         everything = sum(self.inputs.sizes.values())
         if config.static:
             self.w_ahead = nn.GRU(everything, hidden, batch_first=True)
@@ -115,7 +114,7 @@ class MDVAE(Model):
             {
                 m.name: TargetDecoder(m, common)
                 if m.role == "target"
-                else self.decoder_of(m, common + self.sizes.get(m.name, 0), hidden)
+                else decoder_of(self, m, common + self.sizes.get(m.name, 0), hidden)
                 for m in config.modalities
             }
         )

@@ -79,9 +79,10 @@ def hidden(
         if m.name not in batch.x:
             continue
         seen = batch.available[m.name]
+        streams, ticks = seen.shape
         if m.role == "target":
-            hide = np.broadcast_to(rng.random((len(seen), 1)) < dropout.target, seen.shape)
+            hide = np.broadcast_to(rng.random((streams, 1)) < dropout.target, (streams, ticks))
         else:
-            hide = modality_dropout(rng, *seen.shape, rate, dropout)
+            hide = modality_dropout(rng, streams, ticks, rate, dropout)
         fed[m.name] = seen & ~torch.from_numpy(hide.copy()).to(seen.device)
     return fed

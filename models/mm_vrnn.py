@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from .batch import Batch, Data
 from .causal import Causal, Filtered
 from .checked import Size, Weight
+from .coders import decoder_of, encoder_of
 from .dynamic_latent import ahead
 from .experts import kl_divergence, precision, product
 from .latents import Inferred, Latent, repeated
@@ -84,9 +85,7 @@ class MMVRNN(Causal):
     axes, states = 2, ("h",)
 
     def __init__(self, modalities: Iterable[Modality] | MMVRNNConfig, **options: Any) -> None:
-        config = (
-            modalities if isinstance(modalities, MMVRNNConfig) else MMVRNNConfig(tuple(modalities), **options)
-        )
+        config = self.configured(modalities, options)
         super().__init__(config.modalities)
         self.config, self.sizes = config, {"z": config.latent}
         hidden, latent = config.hidden, config.latent
@@ -94,7 +93,7 @@ class MMVRNN(Causal):
         self.experts = (*self.inputs, *self.targets)
         self.phi, self.features = nn.ModuleDict(), {}
         for m in self.experts:
-            self.phi[m.name], self.features[m.name] = self.encoder_of(m, hidden)
+            self.phi[m.name], self.features[m.name] = encoder_of(m, hidden)
         # φ_m(x) → its part of the expert's mean and precision.
         self.expert = nn.ModuleDict(
             {m.name: nn.Linear(self.features[m.name], 2 * latent) for m in self.experts}
@@ -112,7 +111,7 @@ class MMVRNN(Causal):
         self.widths = (2 * latent, 2 * latent * gaussians, 3 * hidden)
         self.from_h = nn.Linear(hidden, sum(self.widths))
         # [φ_z(z), h] → the likelihood of each observed modality; z and h → that of a target.
-        self.decoder = nn.ModuleDict({m.name: self.decoder_of(m, 2 * hidden, hidden) for m in self.observed})
+        self.decoder = nn.ModuleDict({m.name: decoder_of(self, m, 2 * hidden, hidden) for m in self.observed})
         for m in self.targets:
             self.decoder[m.name] = TargetDecoder(m, latent, hidden)
 

@@ -14,22 +14,15 @@ from collections.abc import Iterable
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from .batch import Batch, Data, batch_of, check_names
 from .checked import Checked
 from .experts import log_normal
 from .latents import Inferred, Latent, Latents, repeated
-from .likelihoods import (
-    mean,
-    sample,
-    standard_normal,
-    width,
-)
+from .likelihoods import mean, sample, standard_normal
 from .losses import Losses
-from .mlp import mlp
 from .modality import Modalities, Modality
-from .networks import given
 from .normalised import Normalised, Values
 
 State = tuple[Tensor, ...]  # carried from tick to tick, each `[B, …]`
@@ -79,6 +72,15 @@ class Model(Normalised, ABC):
         self.observed = tuple(m for m in modalities if m.role == "observed")
         self.contexts = tuple(m for m in modalities if m.role == "context")
         self.targets = tuple(m for m in modalities if m.role == "target")
+
+    @classmethod
+    def configured(cls, modalities: Any, options: dict[str, Any]) -> Any:
+        """The model's configuration: as it is, or of modalities with these options.
+
+        Raises:
+            ValueError, TypeError: modalities or options that the model does not have.
+        """
+        return modalities if isinstance(modalities, cls.Config) else cls.Config(tuple(modalities), **options)
 
     # Defined by each model.
 
@@ -221,10 +223,11 @@ class Model(Normalised, ABC):
         """
         batch = self.batch(data)
         given = [self.modality(name).name for name in given]
-        chosen = [m.name for m in self._decoded(of) if m.name not in given]
-        total = self._log_evidence(batch.given([*chosen, *given]), samples, chunk, generator)
+        known = [*given, *(m.name for m in self.contexts)]
+        chosen = [m.name for m in self._decoded(of) if m.name not in known]
+        total = self._log_evidence(batch.given([*chosen, *known]), samples, chunk, generator)
         if given:
-            total = total - self._log_evidence(batch.given(given), samples, chunk, generator)
+            total = total - self._log_evidence(batch.given(known), samples, chunk, generator)
         return total
 
     def _log_evidence(
@@ -302,29 +305,3 @@ class Model(Normalised, ABC):
     def cost(self, name: str, x: Tensor, mask: Tensor, z: Values) -> Tensor:
         """−log p(x_m | z), nats, of the normalised x; 0 where masked. x `[…, D]`, z `[…, Z]`."""
         return self.nats(self.by_name[name], x, mask, self.outputs(name, z))
-
-    def encoder_of(self, m: Modality, *widths: int) -> tuple[nn.Module, int]:
-        """A modality's encoder, `[…, D]` → `[…, F]`, and F: the user's, or linear layers of these widths,
-        each with a ReLU."""
-        if m.encoder is not None:
-            return given(m.encoder, m.shape, f"the encoder of {m.name}")
-        return nn.Sequential(mlp(m.dim, *widths), nn.ReLU()) if widths else nn.Identity(), (m.dim, *widths)[
-            -1
-        ]
-
-    def decoder_of(self, m: Modality, latent: int, *widths: int) -> nn.Module:
-        """A modality's decoder, `[…, latent]` → `[…, width]`: the user's, or a multilayer perceptron.
-
-        Raises:
-            ValueError: the user's has neither D nor 2 D outputs.
-        """
-        if m.decoder is None:
-            wide = width(m.likelihood, m.dim) if m.scale is None else m.dim
-            return mlp(latent, *widths, wide)
-        network, outputs = given(m.decoder, (latent,), f"the decoder of {m.name}")
-        whole = width(m.likelihood, m.dim)
-        if outputs not in (m.dim, whole):
-            raise ValueError(f"the decoder of {m.name} has {outputs} outputs, expected {m.dim} or {whole}")
-        if outputs < whole and m.scale is None:
-            self.raw_scale[m.name] = nn.Parameter(torch.full((m.dim,), math.log(math.e - 1)))  # scale 1
-        return network

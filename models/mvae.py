@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from .batch import Batch, Data
 from .checked import Count, Layers, Size, Weight
+from .coders import decoder_of, encoder_of
 from .experts import kl_divergence, precision, product
 from .losses import Losses, averaged, masked_mean
 from .mlp import he_initialise
@@ -71,22 +72,20 @@ class MVAE(Stateless):
     common = ("z",)
 
     def __init__(self, modalities: Iterable[Modality] | MVAEConfig, **options: Any) -> None:
-        config = (
-            modalities if isinstance(modalities, MVAEConfig) else MVAEConfig(tuple(modalities), **options)
-        )
+        config = self.configured(modalities, options)
         super().__init__(config.modalities)
         self.config = config
         self.sizes = {"z": config.latent}
         hidden, latent = config.hidden, config.latent
         self.encoder, self.decoder = nn.ModuleDict(), nn.ModuleDict()
         for m in self.modalities:
-            network, features = self.encoder_of(m, *hidden)
+            network, features = encoder_of(m, *hidden)
             self.encoder[m.name] = nn.Sequential(network, nn.Linear(features, 2 * latent))
         for m in self.modalities:
             if m.role == "target":
                 self.decoder[m.name] = TargetDecoder(m, latent)
             else:
-                self.decoder[m.name] = self.decoder_of(m, latent, *reversed(hidden))
+                self.decoder[m.name] = decoder_of(self, m, latent, *reversed(hidden))
         he_initialise(self)
 
     def experts(self, x: Values, mask: Values) -> tuple[Subset, Tensor, Tensor, Tensor]:

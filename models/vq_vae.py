@@ -141,9 +141,7 @@ class VQVAE(Model):
     Config = VQVAEConfig
 
     def __init__(self, modalities: Iterable[Modality] | VQVAEConfig, **options: Any) -> None:
-        config = (
-            modalities if isinstance(modalities, VQVAEConfig) else VQVAEConfig(tuple(modalities), **options)
-        )
+        config = self.configured(modalities, options)
         super().__init__(config.modalities)
         self.config, (self.only,) = config, config.modalities
         self.grid = tuple(n // STRIDE for n in self.only.shape)
