@@ -35,7 +35,7 @@ class ModelGraph(nn.Module):
         inputs, decoded = self.layout.inputs, self.layout.decoded
         *values, mask = arguments[: len(inputs) + 1]
         states = arguments[len(inputs) + 1 :][: len(self.layout.states)]
-        x = {m.name: value for m, value in zip(inputs, values, strict=True)}
+        x = {m.name: self.model.shaped(m, value) for m, value in zip(inputs, values, strict=True)}
         present = {m.name: mask[..., i].bool() for i, m in enumerate(inputs)}
         found = self.model.filter(Batch(x, present), states, in_scan if self.kind == "block" else one_tick)
         surprise = torch.stack([found.surprise[m.name] for m in decoded], -1)

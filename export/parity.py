@@ -86,7 +86,7 @@ def _pytorch(
 ) -> tuple[Arrays, State]:
     """What the graph's outputs should be, `[batch, T, ·]`, and the state after."""
     content, shape = layout(model), mask.shape[:2]
-    values = {k: torch.from_numpy(v) for k, v in x.items()}
+    values = {m.name: model.shaped(m, torch.from_numpy(x[m.name])) for m in content.inputs}
     present = {m.name: torch.from_numpy(mask[..., i]) for i, m in enumerate(content.inputs)}
     found = model.filter(Batch(values, present), state)
     z = (found.mean + torch.from_numpy(noise) * found.std).split([*model.sizes.values()], -1)

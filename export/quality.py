@@ -23,7 +23,7 @@ def measure(bundle: Bundle, config: Config, seed: int, people: People = "test") 
 def _predict(bundle: Bundle, batch: Batch, seen: dict[str, Tensor]) -> Predictions:
     people, ticks = next(iter(seen.values())).shape
     inputs = bundle.metadata.inputs
-    feed = {m.name: batch.x[m.name].numpy() for m in inputs}
+    feed = {m.name: batch.x[m.name].flatten(2).numpy() for m in inputs}
     absent = np.zeros((people, ticks), np.float32)
     feed["mask"] = np.stack([seen[m.name].numpy() if m.name in seen else absent for m in inputs], -1)
     feed["mask"] = feed["mask"].astype(np.float32)

@@ -60,6 +60,11 @@ class Batch(NamedTuple):
             {k: v.to(device) for k, v in self.available.items()},
         )
 
+    @property
+    def count(self) -> int:
+        """Samples, or ticks of all sequences, with something available; at least 1."""
+        return max(1, int(torch.stack(list(self.available.values())).any(0).sum()))
+
     def __len__(self) -> int:
         return len(next(iter(self.available.values())))
 

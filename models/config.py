@@ -16,7 +16,7 @@ from msgspec import Meta
 from ..contracts.errors import UserError, one_line
 from ..contracts.regular import open_regular
 from .annealing import Annealing
-from .checked import Checked, Count, Line, Positive, Rate, Seconds
+from .checked import Checked, Count, Line, Name, Positive, Rate, Seconds
 from .dmvae import DMVAE, DMVAEConfig
 from .forward_filter import ForwardFilter, ForwardFilterConfig
 from .mdvae import MDVAE, MDVAEConfig
@@ -58,6 +58,7 @@ class Training(Checked, frozen=True):
 
     Attributes:
         data: the simulator, or a folder of sessions, from where the configuration is.
+        ignore: arrays of the sessions' files that are not modalities of this model.
         initial: run folder of another training, from where the configuration is, whose weights are the first
             ones; those that have another shape here start anew.
         rounds: passes over `streams` sessions; the simulator draws new ones every round.
@@ -71,6 +72,7 @@ class Training(Checked, frozen=True):
     """
 
     data: Line = SIMULATED
+    ignore: tuple[Name, ...] = ()
     initial: Line | None = None
     rounds: Count = 240
     streams: Count = 32
@@ -88,7 +90,13 @@ class Training(Checked, frozen=True):
 
     @property
     def torch_device(self) -> torch.device:
-        """The device to train on."""
+        """The device to train on.
+
+        Raises:
+            UserError: there is no GPU, and it has to be one.
+        """
+        if self.device == "cuda" and not torch.cuda.is_available():
+            raise UserError("no GPU that PyTorch can use; give device auto or cpu")
         gpu = self.device == "cuda" or (self.device == "auto" and torch.cuda.is_available())
         return torch.device("cuda" if gpu else "cpu")
 

@@ -78,10 +78,16 @@ class Recordings:
 
     def __init__(self, config: Config, training: bool) -> None:
         self.folder, self.modalities = Path(config.training.data), config.model.modalities
-        self.ticks, self.epochs = config.ticks, config.training.epochs
-        self.sessions = recordings.read(self.folder, "train", self.modalities) if training else []
+        self.ticks, self.epochs, self.ignore = config.ticks, config.training.epochs, config.training.ignore
+        self.sessions = (
+            recordings.read(self.folder, "train", self.modalities, self.ignore) if training else []
+        )
         if training and config.training.early_stopping:  # fail now rather than after some rounds
-            recordings.read(self.folder, "validation", self.modalities)
+            self.read("validation")
+
+    def read(self, part: str) -> list[recordings.Session]:
+        """The sessions of a part of the folder."""
+        return recordings.read(self.folder, part, self.modalities, self.ignore)
 
     def batch(self, sessions: list[recordings.Session]) -> Batch:
         """Sessions in parallel; the ends of shorter ones are not available."""
@@ -121,7 +127,8 @@ class Recordings:
     def held_out(self, seed: int, people: People, groups: int = 1) -> Iterator[tuple[int, Batch]]:
         """The folder's held-out sessions, in groups of similar length, so that little is padded."""
         sessions = sorted(
-            recordings.read(self.folder, people, self.modalities), key=lambda s: -len(next(iter(s.values())))
+            recordings.read(self.folder, people, self.modalities, self.ignore),
+            key=lambda s: -len(next(iter(s.values()))),
         )
         number, group = FIRST[people], list[recordings.Session]()
         for session in sessions:

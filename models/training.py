@@ -190,10 +190,11 @@ class Trainer:
         beta = training.annealing.at(self.round)
         rng = np.random.default_rng((self.seed, self.round, 1))
         self.model.train()
-        costs: list[dict[str, float]] = []
+        costs, weights = [], []
         for batch in self.data.training(self.seed, self.round, training.streams):
             costs.append(self.walk(batch, rng, beta, self.step))
-        return _mean(costs) | {"beta": beta, "skipped": float(self.skipped)}
+            weights.append(batch.count)
+        return _mean(costs, weights) | {"beta": beta, "skipped": float(self.skipped)}
 
     def step(self, losses: Losses) -> None:
         """One optimiser step; skipped and counted if the gradient is not finite."""
@@ -208,12 +209,14 @@ class Trainer:
     @torch.no_grad()
     def validate(self) -> float:
         """The loss on held-out people with β at its maximum; data and dropout are the same every time."""
-        beta, costs = self.config.training.annealing.beta, []
+        beta = self.config.training.annealing.beta
+        costs, weights = [], []
         self.model.eval()
         for number, batch in self.data.held_out(self.seed, "validation", groups=1):
             rng = np.random.default_rng((self.seed, number, 2))
             costs.append(self.walk(batch, rng, beta, lambda losses: None))
-        return _mean(costs)["loss"]
+            weights.append(batch.count)
+        return _mean(costs, weights)["loss"]
 
     def walk(
         self, batch: Batch, rng: np.random.Generator, beta: float, step: Callable[[Losses], None]
@@ -279,10 +282,14 @@ class Trainer:
         self.round, self.skipped, self.waited, self.best = msgspec.structs.astuple(counts)
 
 
-def _mean(costs: list[dict[str, float]]) -> dict[str, float]:
+def _mean(costs: list[dict[str, float]], weights: list[int]) -> dict[str, float]:
     """Of each cost, over the batches that have it."""
     keys = dict.fromkeys(key for cost in costs for key in cost)
-    return {key: float(np.mean([cost[key] for cost in costs if key in cost])) for key in keys}
+    means = {}
+    for key in keys:
+        there = [i for i, cost in enumerate(costs) if key in cost]
+        means[key] = float(np.average([costs[i][key] for i in there], weights=[weights[i] for i in there]))
+    return means
 
 
 def _with_rounds(config: Config, rounds: int) -> Config:

@@ -2,8 +2,8 @@
 
     FOLDER/train/*.npz   FOLDER/validation/*.npz   FOLDER/test/*.npz
 
-A file is one session with an array `[T, D]` per modality, one row per tick at the configuration's rate. A row
-of NaN is missing; a modality that a file does not have is missing throughout; all other values must be
+A file is one session with an array `[T, *shape]` per modality, one row per tick at the configuration's rate.
+A row of NaN is missing; a modality that a file does not have is missing throughout; all other values must be
 finite, and not beyond ±10⁹. A person must appear in one folder only, or the scores are too high.
 """
 
@@ -21,11 +21,16 @@ PARTS: Final = ("train", "validation", "test")
 LARGEST: Final = 1e9  # of a value; no unit needs more
 MAX_NUMBERS: Final = 2**30  # in a part: 4 GiB
 
-Session = dict[str, NDArray[np.float32]]  # `[T, D]` by modality, NaN where missing
+Session = dict[str, NDArray[np.float32]]  # `[T, *shape]` by modality, NaN where missing
 
 
-def read(folder: Path, part: str, modalities: tuple[Modality, ...]) -> list[Session]:
+def read(
+    folder: Path, part: str, modalities: tuple[Modality, ...], ignore: tuple[str, ...] = ()
+) -> list[Session]:
     """The sessions of one part, in the order of their files' names.
+
+    Args:
+        ignore: arrays of files that are not modalities.
 
     Raises:
         UserError: no files, or an invalid one.
@@ -35,21 +40,22 @@ def read(folder: Path, part: str, modalities: tuple[Modality, ...]) -> list[Sess
         raise UserError(f"{folder / part}: no sessions; give .npz files, one per session")
     sessions, numbers = [], 0
     for path in paths:
-        sessions.append(read_session(path, modalities))
+        sessions.append(read_session(path, modalities, ignore))
         numbers += sum(values.size for values in sessions[-1].values())
         if numbers > MAX_NUMBERS:
             raise UserError(f"{folder / part}: more than {MAX_NUMBERS:.0e} numbers; give fewer sessions")
     return sessions
 
 
-def read_session(path: Path, modalities: tuple[Modality, ...]) -> Session:
+def read_session(path: Path, modalities: tuple[Modality, ...], ignore: tuple[str, ...] = ()) -> Session:
     """One file; see the module's docstring.
 
     Raises:
         UserError: as `read`.
     """
     names = [m.name for m in modalities]
-    arrays = read_arrays(path, names)
+    arrays = read_arrays(path, [*names, *ignore])
+    arrays = {name: array for name, array in arrays.items() if name in names}
     if not arrays:
         raise UserError(f"{path}: empty; expected one or more of {', '.join(names)}")
     first = next(iter(arrays.values()))
@@ -57,11 +63,12 @@ def read_session(path: Path, modalities: tuple[Modality, ...]) -> Session:
     session = {}
     for m in modalities:
         if m.name not in arrays:
-            session[m.name] = np.full((length, m.dim), np.nan, np.float32)
+            session[m.name] = np.full((length, *m.shape), np.nan, np.float32)
             continue
         array = arrays.pop(m.name)
-        if array.shape != (length, m.dim):
-            raise UserError(f"{path}: {m.name}: expected {length} × {m.dim}, found {array.shape}")
+        if array.shape != (length, *m.shape):
+            expected = " × ".join(map(str, (length, *m.shape)))
+            raise UserError(f"{path}: {m.name}: expected {expected}, found {array.shape}")
         session[m.name] = _values(array, m, path)
     return session
 
@@ -70,8 +77,9 @@ def _values(array: NDArray[Any], m: Modality, path: Path) -> NDArray[np.float32]
     """The array of a modality, checked."""
     with np.errstate(over="ignore"):
         values = array.astype(np.float32)
-    missing = np.isnan(values)
-    wrong = missing.any(1) & ~missing.all(1) | np.isinf(values).any(1)
+    rows = values.reshape(len(values), -1)
+    missing = np.isnan(rows)
+    wrong = missing.any(1) & ~missing.all(1) | np.isinf(rows).any(1)
     if wrong.any():
         tick = int(np.argmax(wrong))
         raise UserError(f"{path}: {m.name}: tick {tick} is neither finite nor all NaN (missing)")
