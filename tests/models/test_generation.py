@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch.distributions import Normal
 
-from enrapt.models.generation import generate, log_likelihood, reconstruct
-from enrapt.models.likelihoods import sample, scale
+from enrapt.models.batch import Batch
+from enrapt.models.likelihoods import parameters, sample, scale
 from enrapt.models.mm_vrnn import MMVRNN, MMVRNNConfig
 from enrapt.models.modality import Modality
 
@@ -33,15 +33,16 @@ def model():
 
 
 def test_new_sequences_are_in_each_modalitys_own_range(model):
-    x = generate(model, B, T, torch.Generator().manual_seed(0))
+    x = model.generate(B, T, generator=torch.Generator().manual_seed(0))
     assert {k: tuple(v.shape) for k, v in x.items()} == {
         "a": (B, T, 3), "units": (B, T, 2), "traits": (B, T, 2), "relation": (B, T, 3), "role": (B, T, 1)
     }  # fmt: skip
-    assert set(x["units"].unique().tolist()) == {0.0, 1.0}
+    for name in ("units", "role"):
+        assert set(x[name].unique().tolist()) == {0.0, 1.0}
     assert ((x["traits"] > 0) & (x["traits"] < 1)).all()
     assert torch.equal(x["relation"].sum(-1), torch.ones(B, T))
     assert (x["a"][..., 0] - 5).abs().max() < 1.5  # its spread is 0.1
-    again = generate(model, B, T, torch.Generator().manual_seed(0))
+    again = model.generate(B, T, generator=torch.Generator().manual_seed(0))
     assert all(torch.equal(x[k], again[k]) for k in x)
 
 
@@ -63,11 +64,16 @@ def test_new_sequences_begin_with_draws_from_the_prior(fusion):
     decoder[2].weight.copy_(torch.tensor([[1.0, -1.0], [0, 0]]))
     decoder[2].bias.copy_(torch.tensor([0.0, -9.0]))
     some = {"a": torch.zeros(1, 1, 1)}, {"a": torch.zeros(1, 1, dtype=torch.bool)}
-    prior = model.infer(*some, model.initial_state(1))
-    x = generate(model, 20_000, 1, torch.Generator().manual_seed(0))["a"]
+    prior = model.inferred(model.encoded(*some), None).latents["z"]
+    x = model.generate(20_000, 1, generator=torch.Generator().manual_seed(0))["a"]
     scale = prior.prior_precision.rsqrt().item()
     assert x.std().item() == pytest.approx(scale, rel=0.03)
     assert x.mean().item() == pytest.approx(prior.prior_mean.item(), abs=0.03 * scale)
+
+
+def log_likelihood(model, x, mask, samples):
+    generator = torch.Generator().manual_seed(0)
+    return model.log_likelihood(Batch(x, mask), samples=samples, generator=generator)
 
 
 @torch.no_grad()
@@ -78,21 +84,20 @@ def test_log_p_is_of_raw_values(model):
     raw = copy.deepcopy(model)
     center, scale = model.moments("a")
     raw.normalise("a", 10 * center, 10 * scale)
-    one = log_likelihood(model, x, seen, 3, torch.Generator().manual_seed(0))
-    other = log_likelihood(raw, {"a": 10 * x["a"]}, seen, 3, torch.Generator().manual_seed(0))
+    one = log_likelihood(model, x, seen, 3)
+    other = log_likelihood(raw, {"a": 10 * x["a"]}, seen, 3)
     torch.testing.assert_close(other, one - 3 * math.log(10) * seen["a"].sum(1))
 
 
 def test_any_modality_is_predicted_from_what_is_present(model):
-    x = generate(model, B, T, torch.Generator().manual_seed(0))
+    x = model.generate(B, T, generator=torch.Generator().manual_seed(0))
     x = {k: v for k, v in x.items() if k != "role"}
     seen = torch.ones(B, T, dtype=torch.bool)
-    state = model.initial_state(B)
-    blind = reconstruct(model, x, dict.fromkeys(x, ~seen), state)
+    blind = model.decode(model.encode(Batch(x, dict.fromkeys(x, ~seen))))
     for given in x:
         mask = {k: seen if k == given else ~seen for k in x}
         spoilt = {k: v if k == given else torch.full_like(v, torch.nan) for k, v in x.items()}
-        predicted = reconstruct(model, spoilt, mask, state)
+        predicted = model.decode(model.encode(Batch(spoilt, mask)))
         assert set(predicted) == {*x, "role"}
         for name, value in predicted.items():
             assert torch.isfinite(value).all()
@@ -101,13 +106,14 @@ def test_any_modality_is_predicted_from_what_is_present(model):
 
 def test_draws_have_the_distribution_of_their_likelihood():
     g = torch.Generator().manual_seed(2)
-    parameters = torch.tensor([0.7, -0.4]).expand(200_000, 2)
+    outputs = torch.tensor([0.7, -0.4]).expand(200_000, 2)
     for name, spread in (("normal", 1.0), ("laplace", math.sqrt(2))):
-        drawn = sample(name, parameters, g)
+        drawn = sample(name, parameters(name, outputs), g)
         assert drawn.mean().item() == pytest.approx(0.7, abs=0.01)
         assert drawn.std().item() == pytest.approx(spread * scale(torch.tensor(-0.4)).item(), rel=0.02)
     shares = torch.softmax(torch.tensor([0.7, -0.4]), 0)
-    torch.testing.assert_close(sample("categorical", parameters, g).mean(0), shares, atol=5e-3, rtol=0)
+    drawn = sample("categorical", parameters("categorical", outputs), g)
+    torch.testing.assert_close(drawn.mean(0), shares, atol=5e-3, rtol=0)
 
 
 @torch.no_grad()
@@ -117,8 +123,7 @@ def test_importance_sampling_is_exact_on_a_linear_gaussian_tick():
     a = Modality("a", 1, likelihood="normal")
     target = Modality("y", 1, role="target", likelihood="logit_normal")
     model = MMVRNN(MMVRNNConfig((a, target), hidden=2, latent=1))
-    both = torch.tensor([[1.0], [-1.0]])
-    model.phi_z[0].weight.copy_(both)  # z as relu(z) and relu(-z)
+    model.phi_z[0].weight.copy_(torch.tensor([[1.0], [-1.0]]))  # z as relu(z) and relu(-z)
     model.phi_z[0].bias.zero_()
     decoder = model.decoder["a"]
     decoder[0].weight.copy_(torch.tensor([[1.0, 0, 0, 0], [0, 1.0, 0, 0]]))
@@ -127,16 +132,14 @@ def test_importance_sampling_is_exact_on_a_linear_gaussian_tick():
     decoder[2].bias.copy_(torch.tensor([0.2, -0.5]))
     x = {"a": torch.tensor([[[-1.0]], [[0.3]], [[2.0]]])}
     mask = {"a": torch.ones(3, 1, dtype=torch.bool)}
-    prior = model.infer(x, mask, model.initial_state(3))
+    prior = model.inferred(model.encoded(x, mask), None).latents["z"]
     variance = 1.5**2 / prior.prior_precision[0, 0, 0] + scale(torch.tensor(-0.5)) ** 2
     exact = Normal(1.5 * prior.prior_mean[0, 0, 0] + 0.2, variance.sqrt()).log_prob(x["a"][:, 0, 0])
-    copies = {k: v.repeat(1000, 1, 1) for k, v in x.items()}, {k: v.repeat(1000, 1) for k, v in mask.items()}
-    found = log_likelihood(model, *copies, 100, torch.Generator().manual_seed(0)).reshape(1000, 3)
-    found = torch.logsumexp(found, 0) - math.log(1000)  # samples of copies are samples
+    found = log_likelihood(model, x, mask, 100_000)
     torch.testing.assert_close(found, exact, atol=0.015, rtol=0)
-    both_given = x | {"y": torch.full((3, 1, 1), 0.4)}, mask | {"y": mask["a"]}
-    joint = log_likelihood(model, *both_given, 200, torch.Generator().manual_seed(0))
-    alone = log_likelihood(model, {"y": both_given[0]["y"]}, {"y": mask["a"]}, 200, torch.Generator())
+    both = x | {"y": torch.full((3, 1, 1), 0.4)}, mask | {"y": mask["a"]}
+    joint = log_likelihood(model, *both, 200)
+    alone = log_likelihood(model, {"y": both[0]["y"]}, {"y": mask["a"]}, 200)
     assert torch.isfinite(joint - alone).all()
 
 
@@ -144,5 +147,5 @@ def test_importance_sampling_is_exact_on_a_linear_gaussian_tick():
 def test_missing_values_do_not_change_log_p(model):
     x = {"a": torch.randn(B, T, 3)}
     nothing = {"a": torch.zeros(B, T, dtype=torch.bool)}
-    found = log_likelihood(model, x, nothing, 3, torch.Generator().manual_seed(0))
+    found = log_likelihood(model, x, nothing, 3)
     torch.testing.assert_close(found, torch.zeros(B), atol=1e-4, rtol=0)

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from enrapt.models.batch import Batch
 from enrapt.models.experts import kl_divergence
 from enrapt.models.mdvae import MDVAE, MDVAEConfig
 from enrapt.models.modality import Modality
@@ -32,7 +33,11 @@ def values(seed=1, batch=B):
 
 
 def noise(model, batch=B, seed=5):
-    return model.noise(batch, T, torch.Generator().manual_seed(seed))
+    return model.noise((batch, T), torch.Generator().manual_seed(seed))
+
+
+def inferred(model, x, mask, draws=None):
+    return model.inferred(model.encoded(x, mask), draws).latents
 
 
 def nothing(mask):
@@ -46,7 +51,7 @@ def everything(mask):
 @torch.no_grad()
 def test_shapes(model):
     x, mask = values()
-    latents = model.encode(x, mask, noise(model))
+    latents = inferred(model, x, mask, noise(model))
     assert {k: tuple(v.sample.shape) for k, v in latents.items()} == {
         "w": (B, 4),
         "shared": (B, T, 3),
@@ -60,12 +65,12 @@ def test_shapes(model):
 @torch.no_grad()
 def test_with_nothing_present_every_posterior_is_its_prior_and_every_kl_is_zero(model):
     x, mask = values()
-    latents = model.encode(x, nothing(mask), noise(model))
+    latents = inferred(model, x, nothing(mask), noise(model))
     for latent in latents.values():
         assert torch.equal(latent.mean, latent.prior_mean)
         assert torch.equal(latent.precision, latent.prior_precision)
     assert all(kl == 0 for kl in model.kl(latents, mask).values())
-    assert model.loss(x, mask, nothing(mask), noise(model), 1.0).kl == 0
+    assert model.negative_elbo(x, mask, nothing(mask), noise(model), 1.0).kl == 0
 
 
 @torch.no_grad()
@@ -73,7 +78,7 @@ def test_without_future_input_a_posterior_is_its_prior(model):
     x, mask = values()
     mask = {k: v & (torch.arange(T) < 4) for k, v in everything(mask).items()}
     mask["v"] &= torch.arange(T) < 2
-    latents = model.encode(x, mask, noise(model))
+    latents = inferred(model, x, mask, noise(model))
     for name, last in (("shared", 4), ("a", 4), ("v", 2)):
         same = (latents[name].mean == latents[name].prior_mean).all(-1).all(0)
         assert same.tolist() == [t >= last for t in range(T)]
@@ -82,18 +87,18 @@ def test_without_future_input_a_posterior_is_its_prior(model):
 @torch.no_grad()
 def holding(model, x, mask, samples):
     """The latents of x, with noise that gives these samples."""
-    draws = model.noise(B, T)
+    draws = model.noise((B, T), None)
     for _ in range(2 * T + 1):  # w is right first, then shared tick by tick, then the private ones
-        latents = model.encode(x, mask, draws)
+        latents = inferred(model, x, mask, draws)
         draws = {k: (samples[k] - v.mean) * v.precision.sqrt() for k, v in latents.items()}
-    return model.encode(x, mask, draws)
+    return inferred(model, x, mask, draws)
 
 
 @torch.no_grad()
 def test_given_earlier_latents_a_posterior_depends_on_later_values_only(model):
     x, mask = values()
     mask = everything(mask)
-    before = model.encode(x, mask, noise(model))
+    before = inferred(model, x, mask, noise(model))
     samples = {k: v.sample for k, v in before.items()}
     for t in (1, 4):
         earlier = {k: torch.cat([v[:, :t].flip(0), v[:, t:]], 1) for k, v in x.items()}
@@ -111,7 +116,7 @@ def test_a_later_value_changes_an_earlier_posterior(model):
     mask = everything(mask)
     later = {k: v.clone() for k, v in x.items()}
     later["a"][:, -1] += 1
-    before, after = model.encode(x, mask), model.encode(later, mask)
+    before, after = inferred(model, x, mask), inferred(model, later, mask)
     assert not torch.equal(before["shared"].mean[:, 0], after["shared"].mean[:, 0])
 
 
@@ -119,7 +124,7 @@ def test_a_later_value_changes_an_earlier_posterior(model):
 def test_a_private_latent_of_a_missing_modality_is_its_prior(model):
     x, mask = values()
     mask["v"] = torch.zeros_like(mask["v"])
-    latents = model.encode(x, mask, noise(model))
+    latents = inferred(model, x, mask, noise(model))
     assert torch.equal(latents["v"].mean, latents["v"].prior_mean)
     assert not torch.equal(latents["a"].mean, latents["a"].prior_mean)
 
@@ -128,31 +133,35 @@ def test_a_private_latent_of_a_missing_modality_is_its_prior(model):
 def test_a_modality_left_out_is_one_masked_throughout(model):
     x, mask = values()
     mask["v"] = torch.zeros_like(mask["v"])
-    whole = model.encode(x, mask, noise(model))
+    whole = inferred(model, x, mask, noise(model))
     del x["v"], mask["v"]
-    less = model.encode(x, mask, noise(model))
+    less = inferred(model, x, mask, noise(model))
     assert all(torch.equal(whole[k].sample, less[k].sample) for k in whole)
 
 
 @torch.no_grad()
 def test_generate_samples_the_prior(model):
-    z = noise(model)
-    generated = model.generate(z)
-    assert torch.equal(generated["w"], z["w"])
+    generated = model.generate(B, T, generator=torch.Generator().manual_seed(5))
+    generator = torch.Generator().manual_seed(5)
+    draws = {k: v.flatten(0, 1) for k, v in model.noise((1, T), generator, B).items()}
     x, mask = values()
-    masked = model.encode(x, nothing(mask), z)
-    assert all(torch.equal(generated[k], masked[k].sample) for k in generated)
+    z = {k: v.sample for k, v in inferred(model, x, nothing(mask), draws).items()}
+    assert torch.equal(z["w"], draws["w"])
+    drawn = model.draw(z, generator=generator)
+    assert set(generated) == set(x)
+    for name, value in generated.items():
+        torch.testing.assert_close(value, drawn[name])
 
 
 @torch.no_grad()
 def test_a_posterior_is_at_least_as_precise_as_its_prior(model):
-    latents = model.encode(*values(), noise(model))
+    latents = inferred(model, *values(), noise(model))
     assert all((latent.precision >= latent.prior_precision).all() for latent in latents.values())
 
 
 def loss_and_gradients(model, x, available, fed):
     model.zero_grad()
-    losses = model.loss(x, available, fed, noise(model), 0.7)
+    losses = model.negative_elbo(x, available, fed, noise(model), 0.7)
     losses.total.backward()
     return losses.total.detach(), [p.grad.clone() for p in model.parameters() if p.grad is not None]
 
@@ -171,31 +180,33 @@ def test_nan_under_the_mask_changes_nothing_gradients_included(model):
 @torch.no_grad()
 def test_the_loss_does_not_depend_on_batch_size_padding_nor_on_the_order_of_the_dictionary(model):
     x, available = values()
-    total = model.loss(x, available, available, noise(model), 0.7).total
+    total = model.negative_elbo(x, available, available, noise(model), 0.7).total
 
     def twice(v):
         return {k: torch.cat([t, t]) for k, t in v.items()}
 
-    again = model.loss(twice(x), twice(available), twice(available), twice(noise(model)), 0.7).total
+    again = model.negative_elbo(twice(x), twice(available), twice(available), twice(noise(model)), 0.7).total
     torch.testing.assert_close(again, total)
 
     masks = {k: torch.cat([v, torch.zeros(B, 2, dtype=torch.bool)], 1) for k, v in available.items()}
     draws = {k: v if k == "w" else torch.cat([v, v[:, :2]], 1) for k, v in noise(model).items()}
     longer = {k: torch.cat([v, v[:, :2]], 1) for k, v in x.items()}
-    torch.testing.assert_close(model.loss(longer, masks, masks, draws, 0.7).total, total)
+    torch.testing.assert_close(model.negative_elbo(longer, masks, masks, draws, 0.7).total, total)
 
     backwards = [{k: v[k] for k in reversed(v)} for v in (x, available, noise(model))]
-    assert torch.equal(model.loss(backwards[0], backwards[1], backwards[1], backwards[2], 0.7).total, total)
+    assert torch.equal(
+        model.negative_elbo(backwards[0], backwards[1], backwards[1], backwards[2], 0.7).total, total
+    )
 
 
 @torch.no_grad()
 def test_the_total_is_its_parts_and_the_kl_that_of_gaussians(model):
     x, mask = values()
     mask = everything(mask)
-    losses = model.loss(x, mask, mask, noise(model), 0.7)
+    losses = model.negative_elbo(x, mask, mask, noise(model), 0.7)
     parts = sum(m.weight * losses.nll[m.name] for m in MODALITIES) + 0.7 * losses.kl
     torch.testing.assert_close(losses.total, parts)
-    latents = model.encode(x, mask, noise(model))
+    latents = inferred(model, x, mask, noise(model))
     kl, w = model.kl(latents, mask), latents["w"]
     assert list(kl) == list(latents)
     torch.testing.assert_close(losses.kl, sum(kl.values()))
@@ -207,27 +218,27 @@ def test_the_total_is_its_parts_and_the_kl_that_of_gaussians(model):
 def test_a_dropped_modality_is_still_reconstructed(model):
     x, available = values()
     fed = available | {"a": torch.zeros_like(available["a"])}
-    losses = model.loss(x, available, fed, noise(model), 1.0)
+    losses = model.negative_elbo(x, available, fed, noise(model), 1.0)
     assert losses.nll["a"] != 0
-    assert model.kl(model.encode(x, fed, noise(model)), available)["a"] == 0
+    assert model.kl(inferred(model, x, fed, noise(model)), available)["a"] == 0
 
 
 @torch.no_grad()
 def test_swapping_the_static_latent_changes_nothing_else(model):
     x, mask = values()
-    z = {k: v.sample for k, v in model.encode(x, mask, noise(model)).items()}
-    swapped = model.decode({**z, "w": z["w"].roll(1, 0)})
-    rolled = model.decode({k: v if k == "w" else v.roll(-1, 0) for k, v in z.items()})
+    z = model.encode(Batch(x, mask), samples=1, generator=torch.Generator().manual_seed(5))
+    swapped = model.decode(z.swap("w", z.roll(1)))
+    rolled = model.decode(z.roll(-1).swap("w", z))
     for name, value in swapped.items():
-        torch.testing.assert_close(value, rolled[name].roll(1, 0))
+        torch.testing.assert_close(value, rolled[name].roll(1, 1))
 
 
 def test_static_and_private_latents_can_be_left_out():
     model = MDVAE(MDVAEConfig(MODALITIES[:1], hidden=8, static=0, shared=2, private=0))
-    x, mask = values()
-    losses = model.loss(x, mask, mask, noise(model), 1.0)
+    x, mask = ({"a": by_name["a"]} for by_name in values())
+    losses = model.negative_elbo(x, mask, mask, noise(model), 1.0)
     losses.total.backward()
-    assert list(model.kl(model.encode(x, mask, noise(model)), mask)) == ["shared"]
+    assert list(model.kl(inferred(model, x, mask, noise(model)), mask)) == ["shared"]
     assert all(torch.isfinite(p.grad).all() for p in model.parameters())
 
 

@@ -2,6 +2,7 @@ import msgspec
 import pytest
 import torch
 
+from enrapt.models.batch import Batch
 from enrapt.models.mm_vrnn import MMVRNN, MMVRNNConfig
 from enrapt.models.modality import Modality
 
@@ -44,6 +45,14 @@ def values(seed=1, ticks=T, batch=B):
     return x, mask
 
 
+def draws(seed=5):
+    return {"z": torch.randn(B, T, 4, generator=torch.Generator().manual_seed(seed))}
+
+
+def engagement(filtered):
+    return filtered.prediction["engagement"].mean
+
+
 def inputs(x, mask):
     return {k: v for k, v in x.items() if k != "engagement"}, {
         k: v for k, v in mask.items() if k != "engagement"
@@ -55,26 +64,25 @@ def test_with_nothing_present_the_posterior_is_the_prior(product):
     model = product
     x, mask = values()
     nothing = {k: torch.zeros_like(v) for k, v in mask.items()}
-    latents = model.infer(x, nothing, model.initial_state(B))
-    assert torch.equal(latents.mean, latents.prior_mean)
-    assert torch.equal(latents.precision, latents.prior_precision)
+    z = model.inferred(model.encoded(x, nothing), None).latents["z"]
+    assert torch.equal(z.mean, z.prior_mean)
+    assert torch.equal(z.precision, z.prior_precision)
 
 
 @torch.no_grad()
 def test_a_modality_left_out_is_one_masked_throughout(model):
     x, mask = inputs(*values())
     mask["b"] = torch.zeros_like(mask["b"])
-    whole = model.predict(x, mask, model.initial_state(B))
+    whole = model.filter(Batch(x, mask))
     del x["b"], mask["b"]
-    less = model.predict(x, mask, model.initial_state(B))
-    torch.testing.assert_close(whole[0].mean, less[0].mean)
-    torch.testing.assert_close(whole[2], less[2])
+    less = model.filter(Batch(x, mask))
+    torch.testing.assert_close(engagement(whole), engagement(less))
+    torch.testing.assert_close(whole.state, less.state)
 
 
 def loss_and_gradients(model, x, available, fed):
     model.zero_grad()
-    noise = torch.randn(B, T, 4, generator=torch.Generator().manual_seed(5))
-    losses, _ = model.loss(x, available, fed, model.initial_state(B), noise, 0.7)
+    losses = model.negative_elbo(x, available, fed, (), draws(), 0.7)
     losses.total.backward()
     return losses.total.detach(), [p.grad.clone() for p in model.parameters() if p.grad is not None]
 
@@ -95,8 +103,8 @@ def test_the_loss_does_not_depend_on_batch_size_nor_on_the_order_of_the_dictiona
     total, _ = loss_and_gradients(model, x, available, available)
     twice = {k: torch.cat([v, v]) for k, v in x.items()}
     masks = {k: torch.cat([v, v]) for k, v in available.items()}
-    noise = torch.randn(B, T, 4, generator=torch.Generator().manual_seed(5))
-    losses, _ = model.loss(twice, masks, masks, model.initial_state(2 * B), torch.cat([noise, noise]), 0.7)
+    noise = {"z": torch.cat([draws()["z"]] * 2)}
+    losses = model.negative_elbo(twice, masks, masks, (), noise, 0.7)
     torch.testing.assert_close(losses.total.detach(), total)
     backwards = {k: x[k] for k in reversed(x)}, {k: available[k] for k in reversed(available)}
     assert torch.equal(loss_and_gradients(model, backwards[0], backwards[1], backwards[1])[0], total)
@@ -107,24 +115,22 @@ def test_the_loss_does_not_depend_on_padding(model, free_nats):
     model = MMVRNN(msgspec.structs.replace(model.config, free_nats=free_nats))
     x, available = values()
     available["engagement"][:, -1] = True  # the last tick is part of every sequence
-    noise = torch.randn(B, T, 4, generator=torch.Generator().manual_seed(5))
-    losses, _ = model.loss(x, available, available, model.initial_state(B), noise, 0.7)
+    losses = model.negative_elbo(x, available, available, (), draws(), 0.7)
     longer = {k: torch.cat([v, torch.full((B, 5, v.shape[-1]), torch.nan)], 1) for k, v in x.items()}
     masks = {k: torch.cat([v, torch.zeros(B, 5, dtype=torch.bool)], 1) for k, v in available.items()}
-    noise = torch.cat([noise, torch.randn(B, 5, 4)], 1)
-    padded, _ = model.loss(longer, masks, masks, model.initial_state(B), noise, 0.7)
+    noise = {"z": torch.cat([draws()["z"], torch.randn(B, 5, 4)], 1)}
+    padded = model.negative_elbo(longer, masks, masks, (), noise, 0.7)
     torch.testing.assert_close(padded.total, losses.total)
 
 
 def test_free_nats_are_a_lower_bound_per_dimension(product):
     x, available = values()
-    noise = torch.zeros(B, T, 4)
-    arguments = (x, available, available, product.initial_state(B), noise, 1.0)
-    plain, _ = product.loss(*arguments)
+    arguments = (x, available, available, (), {"z": torch.zeros(B, T, 4)}, 1.0)
+    plain = product.negative_elbo(*arguments)
     for free in (0.0, 1e-3, 50.0):
         freed = MMVRNN(msgspec.structs.replace(product.config, free_nats=free))
         freed.load_state_dict(product.state_dict())
-        kl = freed.loss(*arguments)[0].kl
+        kl = freed.negative_elbo(*arguments).kl
         assert kl >= plain.kl - 1e-5
         assert kl >= free * 4 - 1e-5
     assert kl == 200.0  # nothing but the free ones
@@ -133,35 +139,33 @@ def test_free_nats_are_a_lower_bound_per_dimension(product):
 def test_a_dropped_modality_is_still_reconstructed(model):
     x, available = values()
     fed = available | {"a": torch.zeros_like(available["a"])}
-    noise = torch.zeros(B, T, 4)
-    losses, _ = model.loss(x, available, fed, model.initial_state(B), noise, 1.0)
+    losses = model.negative_elbo(x, available, fed, (), {"z": torch.zeros(B, T, 4)}, 1.0)
     assert losses.nll["a"].item() != 0
 
 
 @torch.no_grad()
 def test_streaming_equals_the_whole_sequence(model):
     x, mask = inputs(*values())
-    whole, surprise, end = model.predict(x, mask, model.initial_state(B))
+    whole = model.filter(Batch(x, mask))
     state = model.initial_state(B)
-    for t in range(T):
-        one, nats, state = model.predict(
-            {k: v[:, [t]] for k, v in x.items()}, {k: v[:, [t]] for k, v in mask.items()}, state
-        )
-        torch.testing.assert_close(one.mean[:, 0], whole.mean[:, t])
-        torch.testing.assert_close(nats["a"][:, 0], surprise["a"][:, t])
-    torch.testing.assert_close(state, end)
+    for t, tick in enumerate(Batch(x, mask).segments(1)):
+        one = model.filter(tick, state)
+        torch.testing.assert_close(engagement(one)[:, 0], engagement(whole)[:, t])
+        torch.testing.assert_close(one.surprise["a"][:, 0], whole.surprise["a"][:, t])
+        state = one.state
+    torch.testing.assert_close(state, whole.state)
 
 
 @torch.no_grad()
 def test_new_input_never_changes_old_output(model):
     x, mask = inputs(*values())
-    before = model.predict(x, mask, model.initial_state(B))[0]
+    before = engagement(model.filter(Batch(x, mask)))
     later = {k: v.clone() for k, v in x.items()}
     for v in later.values():
         v[:, 5:] += 3
-    after = model.predict(later, mask, model.initial_state(B))[0]
-    assert torch.equal(before.mean[:, :5], after.mean[:, :5])
-    assert not torch.equal(before.mean[:, 5:], after.mean[:, 5:])
+    after = engagement(model.filter(Batch(later, mask)))
+    assert torch.equal(before[:, :5], after[:, :5])
+    assert not torch.equal(before[:, 5:], after[:, 5:])
 
 
 @torch.no_grad()
@@ -169,7 +173,7 @@ def test_observations_increase_the_precision_of_z(product):
     model = product
     x, mask = inputs(*values())
     blind = {k: torch.zeros_like(v) for k, v in mask.items()}
-    seen = model.infer(x, mask, model.initial_state(B))
-    unseen = model.infer(x, blind, model.initial_state(B))
+    seen = model.inferred(model.encoded(x, mask), None).latents["z"]
+    unseen = model.inferred(model.encoded(x, blind), None).latents["z"]
     # At the first tick both start from the same state, so only the observations differ.
     assert (seen.precision[:, 0] >= unseen.precision[:, 0]).all()
