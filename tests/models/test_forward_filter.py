@@ -3,7 +3,8 @@ import pytest
 import torch
 
 from benchmarks.datasets import linear_toy
-from enrapt.models.forward_filter import ForwardFilter
+from enrapt.models.batch import Batch
+from enrapt.models.forward_filter import Belief, FilterState, ForwardFilter
 from enrapt.models.likelihoods import logit_scale, scale
 from enrapt.models.mdvae import MDVAE, MDVAEConfig
 from enrapt.models.modality import Modality
@@ -30,13 +31,26 @@ def values(seed=1):
     return x, {k: torch.rand(B, T, generator=g) < 0.6 for k in x}
 
 
+def generator():
+    return torch.Generator().manual_seed(5)
+
+
 def noise(model):
-    return model.noise(B, T, torch.Generator().manual_seed(5))
+    return model.noise((B, T), generator())
+
+
+def smoothed(model, x, mask, prior=None):
+    return model.inferred(model.encoded(x, mask), noise(model), prior).latents
+
+
+def filtered(model, x, mask, state=()):
+    """Beliefs, expectations and the state after the last tick."""
+    return model.beliefs_of(model.encoded(x, mask), state)
 
 
 @torch.no_grad()
 def test_shapes(filter_):
-    beliefs, _, state = filter_(*values(), filter_.initial_state(B))
+    beliefs, _, state = filtered(filter_, *values())
     assert {k: v.mean.shape[2] for k, v in beliefs.items()} == {"w": 3, "shared": 2, "a": 2, "v": 2}
     assert all(v.mean.shape == v.precision.shape and v.mean.shape[:2] == (B, T) for v in beliefs.values())
     assert [tuple(v.shape) for v in state] == [(B, 10), (B, 3), (B, 3)]
@@ -45,12 +59,10 @@ def test_shapes(filter_):
 @torch.no_grad()
 def test_streamed_equals_whole(filter_):
     x, mask = values()
-    whole, _, end = filter_(x, mask, filter_.initial_state(B))
+    whole, _, end = filtered(filter_, x, mask)
     state = filter_.initial_state(B)
-    for t in range(T):
-        one, _, state = filter_(
-            {k: v[:, [t]] for k, v in x.items()}, {k: v[:, [t]] for k, v in mask.items()}, state
-        )
+    for t, tick in enumerate(Batch(x, mask).segments(1)):
+        one, _, state = filtered(filter_, *tick, state)
         for name, belief in one.items():
             torch.testing.assert_close(belief.mean[:, 0], whole[name].mean[:, t])
             torch.testing.assert_close(belief.precision[:, 0], whole[name].precision[:, t])
@@ -61,9 +73,9 @@ def test_streamed_equals_whole(filter_):
 @torch.no_grad()
 def test_the_future_never_changes_the_past(filter_):
     x, mask = values()
-    before, _, _ = filter_(x, mask, filter_.initial_state(B))
+    before, _, _ = filtered(filter_, x, mask)
     later = {k: torch.cat([v[:, :5], v[:, 5:] + 3], 1) for k, v in x.items()}
-    after, _, _ = filter_(later, mask, filter_.initial_state(B))
+    after, _, _ = filtered(filter_, later, mask)
     for name in before:
         assert torch.equal(before[name].mean[:, :5], after[name].mean[:, :5])
         assert not torch.equal(before[name].mean[:, 5:], after[name].mean[:, 5:])
@@ -73,7 +85,7 @@ def test_the_future_never_changes_the_past(filter_):
 def test_ws_precision_grows_at_every_tick_at_which_anything_is_present(filter_):
     x, mask = values()
     anything = mask["a"] | mask["v"]
-    lam = filter_(x, mask, filter_.initial_state(B))[0]["w"].precision
+    lam = filtered(filter_, x, mask)[0]["w"].precision
     growth = torch.diff(lam, dim=1, prepend=torch.ones(B, 1, 3))
     assert (growth[anything] > 0).all()
     assert (growth[~anything] == 0).all()
@@ -83,30 +95,29 @@ def test_ws_precision_grows_at_every_tick_at_which_anything_is_present(filter_):
 def test_with_nothing_present_w_is_its_prior(filter_):
     x, mask = values()
     nothing = {k: torch.zeros_like(v) for k, v in mask.items()}
-    w = filter_(x, nothing, filter_.initial_state(B))[0]["w"]
+    w = filtered(filter_, x, nothing)[0]["w"]
     assert torch.equal(w.mean, torch.zeros(B, T, 3))
     assert torch.equal(w.precision, torch.ones(B, T, 3))
 
 
-def distance(filter_, x, available, fed, draws):
-    latents = filter_.smoother.encode(x, available, draws)
-    return filter_.distance(x, available, fed, latents, filter_.initial_state(B))[0]
+def distance(filter_, x, available, fed):
+    return filter_.distance(x, available, fed, smoothed(filter_.smoother, x, available), ())
 
 
 def costs_and_gradients(filter_, x, available, fed):
     filter_.zero_grad()
-    costs = distance(filter_, x, available, fed, noise(filter_.smoother))
-    sum(costs.values()).backward()
-    return costs, [p.grad.clone() for p in filter_.parameters() if p.grad is not None]
+    total = distance(filter_, x, available, fed).total
+    total.backward()
+    return total, [p.grad.clone() for p in filter_.parameters() if p.grad is not None]
 
 
 def test_nan_under_the_mask_changes_nothing_gradients_included(filter_):
     x, available = values()
     fed = {k: v & (torch.arange(T) % 2 == 0) for k, v in available.items()}
     spoilt = {k: torch.where(available[k].unsqueeze(-1), v, torch.nan) for k, v in x.items()}
-    costs, gradients = costs_and_gradients(filter_, x, available, fed)
+    total, gradients = costs_and_gradients(filter_, x, available, fed)
     again, same = costs_and_gradients(filter_, spoilt, available, fed)
-    assert all(torch.equal(costs[k], again[k]) for k in costs)
+    assert torch.equal(total, again)
     assert all(torch.equal(g, s) for g, s in zip(gradients, same, strict=True))
     assert all(torch.isfinite(g).all() for g in gradients)
 
@@ -120,10 +131,9 @@ def test_distilling_does_not_train_the_smoother(filter_):
 @torch.no_grad()
 def test_the_loss_does_not_depend_on_the_order_of_the_dictionary(filter_):
     x, mask = values()
-    costs = distance(filter_, x, mask, mask, noise(filter_.smoother))
+    total = distance(filter_, x, mask, mask).total
     x, mask = ({k: v[k] for k in reversed(v)} for v in (x, mask))
-    again = distance(filter_, x, mask, mask, noise(filter_.smoother))
-    assert all(torch.equal(costs[k], again[k]) for k in costs)
+    assert torch.equal(distance(filter_, x, mask, mask).total, total)
 
 
 def kl(p, q):
@@ -138,14 +148,15 @@ def test_beliefs_and_predictions_are_compared_with_their_tick_and_predictions_se
 ):
     x, mask = values()
     mask = {k: torch.ones_like(v) for k, v in mask.items()}
-    smoother = model.encode(x, mask, noise(model))
-    beliefs, expected, _ = filter_(x, mask, filter_.initial_state(B))
-    costs = distance(filter_, x, mask, mask, noise(model))
-    torch.testing.assert_close(costs["shared"], kl(smoother["shared"], beliefs["shared"]))
-    total = sum(kl(smoother[k], expected[k]) for k in ("shared", "a", "v"))
-    torch.testing.assert_close(costs["expected"], total)
+    smoother = smoothed(model, x, mask)
+    beliefs, expected, _ = filtered(filter_, x, mask)
+    w = Belief(*(part.unsqueeze(1).expand(-1, T, -1) for part in smoother["w"][:2]))
+    by_hand = kl(w, beliefs["w"])
+    for name in ("shared", "a", "v"):
+        by_hand = by_hand + kl(smoother[name], beliefs[name]) + kl(smoother[name], expected[name])
+    torch.testing.assert_close(distance(filter_, x, mask, mask).kl, by_hand)
     later = {k: torch.cat([v[:, :5], v[:, 5:] + 3], 1) for k, v in x.items()}
-    _, after, _ = filter_(later, mask, filter_.initial_state(B))
+    _, after, _ = filtered(filter_, later, mask)
     for name in expected:
         assert torch.equal(expected[name].mean[:, :6], after[name].mean[:, :6])
         assert not torch.equal(expected[name].mean[:, 6:], after[name].mean[:, 6:])
@@ -173,15 +184,16 @@ def labelled(seed=1):
 @torch.no_grad()
 def test_w_and_the_shared_latent_are_integrated_out_of_the_target(with_target):
     x, mask = values()
-    torch.nn.init.normal_(with_target.decoder[0].weight, std=0.7)
-    prediction, _, _ = with_target.predict(x, mask, with_target.initial_state(B))
-    beliefs, _, _ = with_target(x, mask, with_target.initial_state(B))
+    decoder = with_target.decoder["y"]
+    torch.nn.init.normal_(decoder.of_z.weight, std=0.7)
+    prediction = with_target.filter(Batch(x, mask)).prediction["y"]
+    beliefs, _, _ = filtered(with_target, x, mask)
     z = torch.cat([beliefs["w"].mean, beliefs["shared"].mean], -1)
     std = torch.cat([beliefs[k].precision.rsqrt() for k in ("w", "shared")], -1)
     g = torch.Generator().manual_seed(0)
     draws = z + std * torch.randn(20_000, *z.shape, generator=g)
-    of_z, b = with_target.decoder[0].weight[0], with_target.decoder[0].bias[0]
-    _, raw = with_target.decoder(z).chunk(2, -1)
+    of_z, b = decoder.of_z.weight[0], decoder.of_z.bias[0]
+    _, raw = decoder(z).chunk(2, -1)
     own = logit_scale(raw).squeeze(-1) * torch.randn(draws.shape[:-1], generator=g)
     y = torch.sigmoid(draws @ of_z + b + own)
     torch.testing.assert_close(prediction.mean.squeeze(-1), y.mean(0), atol=0.01, rtol=0)
@@ -194,8 +206,8 @@ def test_w_and_the_shared_latent_are_integrated_out_of_the_target(with_target):
 @torch.no_grad()
 def test_surprise_is_that_of_the_decoders_at_the_prediction(with_target):
     x, mask = values()
-    _, surprise, _ = with_target.predict(x, mask, with_target.initial_state(B))
-    _, expected, _ = with_target(x, mask, with_target.initial_state(B))
+    surprise = with_target.filter(Batch(x, mask)).surprise
+    _, expected, _ = filtered(with_target, x, mask)
     t = 4
     z = {k: b.mean[:, t] for k, b in expected.items()}
     parameters = with_target.smoother.decoder["a"](torch.cat([z["w"], z["shared"], z["a"]], -1))
@@ -207,9 +219,9 @@ def test_surprise_is_that_of_the_decoders_at_the_prediction(with_target):
 @torch.no_grad()
 def test_the_smoothers_target_is_no_input_of_the_filter(with_target):
     x, mask = labelled()
-    prediction, _, _ = with_target.predict(x, mask, with_target.initial_state(B))
+    prediction = with_target.filter(Batch(x, mask)).prediction["y"]
     del x["y"], mask["y"]
-    without, _, _ = with_target.predict(x, mask, with_target.initial_state(B))
+    without = with_target.filter(Batch(x, mask)).prediction["y"]
     assert torch.equal(prediction.mean, without.mean)
 
 
@@ -219,36 +231,36 @@ def test_every_parameter_gets_a_gradient_and_a_missing_label_has_no_effect(with_
 
     def go(x):
         with_target.zero_grad()
-        costs, _ = with_target.loss(
-            x, available, fed, with_target.initial_state(B), noise(with_target.smoother)
-        )
-        sum(costs.values()).backward()
+        losses = with_target.loss(Batch(x, available), fed, generator=generator())
+        losses.total.backward()
         own = {k: p for k, p in with_target.named_parameters() if not k.startswith("smoother.")}
-        return costs, [p.grad.clone() for p in own.values()]
+        return losses, [p.grad.clone() for p in own.values()]
 
-    costs, gradients = go(x)
-    assert costs.keys() == {"shared", "a", "v", "w", "expected", "target"}
+    losses, gradients = go(x)
+    assert losses.nll.keys() == {"y"}
+    torch.testing.assert_close(losses.total, losses.kl + 3 * losses.nll["y"])  # λ
     assert all((g != 0).any() for g in gradients)
     spoilt = {k: torch.where(available[k].unsqueeze(-1), v, torch.nan) for k, v in x.items()}
     again, same = go(spoilt)
-    assert all(torch.equal(costs[k], again[k]) for k in costs)
+    assert torch.equal(losses.total, again.total)
+    assert torch.equal(losses.kl, again.kl)
     assert all(torch.equal(g, s) for g, s in zip(gradients, same, strict=True))
 
 
 @torch.no_grad()
 def test_the_filters_w_before_a_segment_is_the_smoothers_prior(with_target):
     x, mask = values()
-    draws = noise(with_target.smoother)
-    _, _, state = with_target(x, mask, with_target.initial_state(B))
+    state = FilterState(*filtered(with_target, x, mask)[2])
     known = state.w_shift / state.w_precision, state.w_precision
-    fresh, later = (with_target.smoother.encode(x, mask, draws, prior)["w"] for prior in (None, known))
+    fresh, later = (smoothed(with_target.smoother, x, mask, prior)["w"] for prior in (None, known))
     torch.testing.assert_close(later.precision - fresh.precision, state.w_precision - 1)
     shift = later.precision * later.mean - fresh.precision * fresh.mean
     torch.testing.assert_close(shift, state.w_shift, atol=1e-4, rtol=1e-4)
-    costs, _ = with_target.loss(x, mask, mask, state, draws)
-    latents = with_target.smoother.encode(x, mask, draws, known)
-    by_hand, _ = with_target.distance(x, mask, mask, latents, state)
-    assert all(torch.equal(costs[k], by_hand[k]) for k in costs)
+    losses = with_target.loss(Batch(x, mask), mask, state, generator=generator())
+    latents = smoothed(with_target.smoother, x, mask, known)
+    by_hand = with_target.distance(x, mask, mask, latents, state)
+    assert torch.equal(losses.kl, by_hand.kl)
+    assert torch.equal(losses.total, by_hand.total)
 
 
 def test_kalmans_filter_is_the_conditional_mean():
