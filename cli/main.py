@@ -27,6 +27,7 @@ COMMANDS: Final = {
     "plot": "draw a session",
     "train": "train a model (needs enrapt[train])",
     "distil": "distil a live model from a trained MDVAE (needs enrapt[train])",
+    "encode": "replace modalities of sessions by a model's latents (needs enrapt[train])",
     "evaluate": "score a trained model on held-out people (needs enrapt[train])",
     "export": "write the bundle of a trained model (needs enrapt[train])",
     "inspect": "print what a bundle or a recording is",

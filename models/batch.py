@@ -61,11 +61,13 @@ class Batch(NamedTuple):
         )
 
     @property
-    def count(self) -> int:
+    def present(self) -> int:
         """Samples, or ticks of all sequences, with something available; at least 1."""
         return max(1, int(torch.stack(list(self.available.values())).any(0).sum()))
 
-    def __len__(self) -> int:
+    @property
+    def size(self) -> int:
+        """Number of samples or sequences."""
         return len(next(iter(self.available.values())))
 
 

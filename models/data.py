@@ -147,7 +147,7 @@ class Arrays:
 
     def training(self, seed: int, round_: int, streams: int) -> Iterator[Batch]:
         """The batches of a round."""
-        order = torch.from_numpy(np.random.default_rng((seed, round_)).permutation(len(self.data)))
+        order = torch.from_numpy(np.random.default_rng((seed, round_)).permutation(self.data.size))
         for start in range(0, len(order), streams):
             yield self.data.rows(order[start : start + streams])
 
@@ -158,7 +158,7 @@ class Arrays:
     def held_out(self, seed: int, people: People, groups: int = 1) -> Iterator[tuple[int, Batch]]:
         """The validation data."""
         assert self.validation is not None
-        for number, start in enumerate(range(0, len(self.validation), self.size)):
+        for number, start in enumerate(range(0, self.validation.size, self.size)):
             yield FIRST[people] + number, self.validation.rows(slice(start, start + self.size))
 
 

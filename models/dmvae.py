@@ -160,7 +160,7 @@ class DMVAE(Stateless):
         """The sum of the joint and cross negative ELBOs; see `negative_elbos`."""
         batch = self.batch(data)
         sources = self.sources(tuple(m.name for m in self.modalities if m.name in batch.x))
-        noise = self.noise((len(sources), len(batch)), generator)
+        noise = self.noise((len(sources), batch.size), generator)
         return self.negative_elbos(self.flat(batch.x), batch.available, sources, noise, beta)
 
     def negative_elbos(

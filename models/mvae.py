@@ -122,7 +122,7 @@ class MVAE(Stateless):
         names = tuple(m.name for m in self.modalities if m.name in x)
         k = self.config.subsets
         subsets = every_subset(names) if k == "all" else training_subsets(names, k, generator)
-        noise = self.noise((len(subsets), len(batch)), generator)["z"]
+        noise = self.noise((len(subsets), batch.size), generator)["z"]
         return self.negative_elbos(x, mask, subsets, noise, beta)
 
     def negative_elbos(

@@ -193,7 +193,7 @@ class Trainer:
         costs, weights = [], []
         for batch in self.data.training(self.seed, self.round, training.streams):
             costs.append(self.walk(batch, rng, beta, self.step))
-            weights.append(batch.count)
+            weights.append(batch.present)
         return _mean(costs, weights) | {"beta": beta, "skipped": float(self.skipped)}
 
     def step(self, losses: Losses) -> None:
@@ -215,7 +215,7 @@ class Trainer:
         for number, batch in self.data.held_out(self.seed, "validation", groups=1):
             rng = np.random.default_rng((self.seed, number, 2))
             costs.append(self.walk(batch, rng, beta, lambda losses: None))
-            weights.append(batch.count)
+            weights.append(batch.present)
         return _mean(costs, weights)["loss"]
 
     def walk(

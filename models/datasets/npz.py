@@ -1,12 +1,14 @@
-"""Reads .npz archives that others wrote: arrays of numbers, no larger than they may be.
+"""Reads .npz archives that others wrote: arrays of numbers, no larger than they may be; and writes them.
 
 The header of an array is checked before memory is allocated for what it claims.
 """
 
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
+import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
@@ -20,8 +22,8 @@ _MAX_DIRECTORY: Final = 2**20  # bytes of the archive's list of arrays
 _END: Final = b"PK\5\6"  # begins the last 22 bytes of an archive without a comment
 
 
-def read_arrays(path: Path, names: list[str]) -> dict[str, NDArray[Any]]:
-    """The arrays of an archive, which may have those names.
+def read_arrays(path: Path, names: list[str] | None) -> dict[str, NDArray[Any]]:
+    """The arrays of an archive, which may have those names; None: any.
 
     Raises:
         UserError: it cannot be read, or is not such an archive.
@@ -31,7 +33,7 @@ def read_arrays(path: Path, names: list[str]) -> dict[str, NDArray[Any]]:
             _check_size(file)
             with zipfile.ZipFile(file) as archive:
                 members = [name.removesuffix(".npy") for name in archive.namelist()]
-                if wrong := sorted(set(members) - set(names)):
+                if names is not None and (wrong := sorted(set(members) - set(names))):
                     listed = ", ".join(map(one_line, wrong[:5]))
                     raise UserError(f"{path}: {listed}: no such modality, expected {', '.join(names)}")
                 if len(set(members)) < len(members):
@@ -44,6 +46,14 @@ def read_arrays(path: Path, names: list[str]) -> dict[str, NDArray[Any]]:
     except Exception as error:  # zipfile, zlib, lzma and NumPy raise many kinds for damaged files
         reason = one_line(error) or type(error).__name__
         raise UserError(f"{path}: cannot be read as .npz ({reason}); write it with numpy.savez") from None
+
+
+def write_arrays(file: BinaryIO, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write an archive. Unlike `numpy.savez` it takes arrays of any name."""
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as stream:
+                npy.write_array(stream, np.ascontiguousarray(array), allow_pickle=False)
 
 
 def _check_size(file: BinaryIO) -> None:
