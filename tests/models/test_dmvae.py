@@ -6,21 +6,24 @@ import torch
 
 from enrapt.models.dmvae import DMVAE, DMVAEConfig
 from enrapt.models.modality import Modality
+from enrapt.models.model import log_normal
 
 B, S = 6, 3
 MODALITIES = (
-    Modality("a", 5, likelihood="normal"),
+    Modality("a", 5, likelihood="normal", private=2),
     Modality("b", 3, likelihood="bernoulli", weight=2.0),
-    Modality("c", 4, likelihood="categorical"),
+    Modality("c", 4, likelihood="categorical", private=0),
 )
-A, B_, C = slice(S, S + 2), slice(S + 2, S + 3), slice(S + 3, S + 3)  # where the private latents lie in z
-Z = S + 3
+SIZES = {"shared": S, "a": 2, "b": 1}
+OPTIONS = {"private": 1, "shared": S, "hidden": (8,)}
+NAMES = ("a", "b", "c")
+SOURCES = [NAMES, ("a",), ("b",), ("c",)]
 
 
 @pytest.fixture
 def model():
     torch.manual_seed(0)
-    return DMVAE(DMVAEConfig(MODALITIES, private=(2, 1, 0), shared=S, hidden=(8,)))
+    return DMVAE(DMVAEConfig(MODALITIES, **OPTIONS))
 
 
 def values():
@@ -34,12 +37,32 @@ def values():
 
 
 def noise():
-    return torch.randn(4, B, Z, generator=torch.Generator().manual_seed(2))
+    g = torch.Generator().manual_seed(2)
+    return {name: torch.randn(4, B, size, generator=g) for name, size in SIZES.items()}
+
+
+def of_rows(values, rows):
+    return {name: v[rows] for name, v in values.items()}
+
+
+def elbos(model, x, mask, draws=None, beta=1.0):
+    """All of the loss, with the noise of this file."""
+    sources = model.sources(tuple(name for name in NAMES if name in x))
+    return model.negative_elbos(x, mask, sources, draws or noise(), beta)
+
+
+def joint_and_z(model, x, mask, draws):
+    """log p(x, z) of draws of z from the posterior, and z."""
+    inferred = model.drawn(model.encoded(x, mask), draws)
+    total = model.log_weights(x, mask, inferred)
+    for mean, precision, _, _, z in inferred.latents.values():
+        total = total + log_normal(z, mean, precision)
+    return total, inferred.z
 
 
 def loss_and_gradients(model, x, mask):
     model.zero_grad()
-    losses = model.loss(x, mask, noise(), 0.7)
+    losses = elbos(model, x, mask, beta=0.7)
     losses.total.backward()
     return losses, [p.grad.clone() for p in model.parameters() if p.grad is not None]
 
@@ -47,28 +70,31 @@ def loss_and_gradients(model, x, mask):
 @torch.no_grad()
 def test_with_nothing_present_the_posterior_is_the_prior(model):
     x, mask = values()
-    mean, precision = model.posterior(x, {name: torch.zeros_like(seen) for name, seen in mask.items()})
-    assert torch.equal(mean, torch.zeros(B, Z))
-    assert torch.equal(precision, torch.ones(B, Z))
+    posterior = model.posterior(x, {name: torch.zeros_like(seen) for name, seen in mask.items()})
+    assert {name: mean.shape[-1] for name, (mean, _) in posterior.items()} == SIZES == model.sizes
+    for name, (mean, precision) in posterior.items():
+        assert torch.equal(mean, torch.zeros(B, SIZES[name]))
+        assert torch.equal(precision, torch.ones(B, SIZES[name]))
 
 
 @torch.no_grad()
 def test_the_shared_latent_is_a_product_and_the_private_ones_are_their_own(model):
     x, mask = values()
-    mean, precision = model.posterior(x, mask)
+    posterior = model.posterior(x, mask)
     experts = model.experts(x, mask)
     weights = [lam[:, :S] * mask[name].unsqueeze(-1) for name, (_, lam) in experts.items()]
     alone = torch.stack(list(mask.values())).sum(0) == 1
     assert 0 < alone.sum() < B
     total = (~alone).float().unsqueeze(-1) + sum(weights)
-    torch.testing.assert_close(precision[:, :S], total)
+    torch.testing.assert_close(posterior["shared"][1], total)
     weighted = sum(w * mu[:, :S] for w, (mu, _) in zip(weights, experts.values(), strict=True))
-    torch.testing.assert_close(mean[:, :S], weighted / total)
-    for name, part in (("a", A), ("b", B_)):
-        seen = mask[name]
-        assert torch.equal(mean[seen, part], experts[name][0][seen, S:])
-        assert torch.equal(mean[~seen, part], torch.zeros_like(mean[~seen, part]))
-        assert torch.equal(precision[~seen, part], torch.ones_like(mean[~seen, part]))
+    torch.testing.assert_close(posterior["shared"][0], weighted / total)
+    for name in ("a", "b"):
+        seen, (mean, precision) = mask[name], posterior[name]
+        assert torch.equal(mean[seen], experts[name][0][seen, S:])
+        assert torch.equal(precision[seen], experts[name][1][seen, S:])
+        assert torch.equal(mean[~seen], torch.zeros_like(mean[~seen]))
+        assert torch.equal(precision[~seen], torch.ones_like(mean[~seen]))
 
 
 @torch.no_grad()
@@ -76,14 +102,14 @@ def test_one_modality_alone_is_its_own_posterior_or_a_product_with_the_prior(mod
     x, _ = values()
     seen = torch.ones(B, dtype=torch.bool)
     ((own, lam),) = model.experts({"a": x["a"]}, {"a": seen}).values()
-    mean, precision = model.posterior({"a": x["a"]}, {"a": seen})
-    torch.testing.assert_close((mean[:, :S], precision[:, :S]), (own[:, :S], lam[:, :S]))
-    config = DMVAEConfig(MODALITIES, private=(2, 1, 0), shared=S, hidden=(8,), prior_expert="always")
+    alone = model.posterior({"a": x["a"]}, {"a": seen})["shared"]
+    torch.testing.assert_close(alone, (own[:, :S], lam[:, :S]))
+    config = DMVAEConfig(MODALITIES, **OPTIONS, prior_expert="always")
     other = DMVAE(config)
     other.load_state_dict(model.state_dict())
-    mean, precision = other.posterior({"a": x["a"]}, {"a": seen})
-    torch.testing.assert_close(precision[:, :S], 1 + lam[:, :S])
-    torch.testing.assert_close(mean[:, :S], own[:, :S] * lam[:, :S] / (1 + lam[:, :S]))
+    mean, precision = other.posterior({"a": x["a"]}, {"a": seen})["shared"]
+    torch.testing.assert_close(precision, 1 + lam[:, :S])
+    torch.testing.assert_close(mean, own[:, :S] * lam[:, :S] / (1 + lam[:, :S]))
 
 
 @torch.no_grad()
@@ -91,9 +117,9 @@ def test_the_loss_is_the_mean_over_minibatches_where_all_have_the_sources(model)
     x, mask = values()
     mask = {"a": torch.ones(B, dtype=torch.bool), "b": torch.ones(B, dtype=torch.bool)}
     x = {name: x[name] for name in mask}
-    whole = model.loss(x, mask, noise())
+    whole = elbos(model, x, mask)
     parts = [
-        model.loss({k: v[i] for k, v in x.items()}, {k: v[i] for k, v in mask.items()}, noise()[:, i])
+        elbos(model, of_rows(x, i), of_rows(mask, i), {k: v[:, i] for k, v in noise().items()})
         for i in torch.arange(B).split(2)
     ]
     torch.testing.assert_close(torch.stack([part.total for part in parts]).mean(), whole.total)
@@ -104,24 +130,23 @@ def test_a_rare_modality_counts_little_unless_reweighted(model):
     x, mask = values()
     mask = {"a": torch.ones(B, dtype=torch.bool), "c": torch.arange(B) == 1}
     x = {name: x[name] for name in mask}
-    (joint,) = model.sources[:1]
-    model.sources = (joint,)
-    rare = model.loss(x, mask, noise()[:1])
+    rare = model.negative_elbos(x, mask, [("a", "c")], noise())
     again = DMVAE(msgspec.structs.replace(model.config, reweight=True))
     again.load_state_dict(model.state_dict())
-    again.sources = (joint,)
-    torch.testing.assert_close(again.loss(x, mask, noise()[:1]).nll["c"], B * rare.nll["c"])
+    reweighted = again.negative_elbos(x, mask, [("a", "c")], noise())
+    torch.testing.assert_close(reweighted.nll["c"], B * rare.nll["c"])
 
 
 @torch.no_grad()
 def test_the_joint_density_is_of_raw_values(model):
     """In a unit a tenth as large, values are ten times as far apart and their density is a tenth."""
     x, mask = values()
-    z = torch.randn(2, B, Z)
-    one = model.log_joint(x, mask, z)
+    draws = model.noise((B,), torch.Generator().manual_seed(3), samples=2)
+    one, z = joint_and_z(model, x, mask, draws)
     center, scale = model.moments("a")
     model.normalise("a", 10 * center, 10 * scale)
-    other = model.log_joint(x | {"a": 10 * x["a"]}, mask, z)
+    other, again = joint_and_z(model, x | {"a": 10 * x["a"]}, mask, draws)
+    torch.testing.assert_close(again, z)
     torch.testing.assert_close(other, one - 5 * math.log(10) * mask["a"])
 
 
@@ -130,20 +155,27 @@ def test_cross_elbos_take_the_shared_latent_from_the_source_only(model):
     x, mask = values()
     mask = {name: torch.ones_like(seen) for name, seen in mask.items()}
     experts = model.experts(x, mask)
-    joint, _ = model.combine(experts, mask, ("a", "b", "c"))
-    across, _ = model.combine(experts, mask, ("c",))
-    alone, _ = model.posterior({"c": x["c"]}, {"c": mask["c"]})
-    torch.testing.assert_close(across[:, :S], alone[:, :S])
-    assert not torch.equal(across[:, :S], joint[:, :S])
-    assert torch.equal(across[:, S:], joint[:, S:])
+    joint = model.shared_posterior(experts, mask, NAMES)
+    across = model.shared_posterior(experts, mask, ("c",))
+    alone = model.posterior({"c": x["c"]}, {"c": mask["c"]})["shared"]
+    torch.testing.assert_close(across, alone)
+    assert not torch.equal(across[0], joint[0])
+    whole = model.posterior(x, mask)
+    torch.testing.assert_close(joint, whole["shared"])
+    # With z_s from c, each modality is decoded with its own private latent.
+    draws = noise()
+    losses = model.negative_elbos(x, mask, [("c",)], draws)
+    private = {k: mean + draws[k][0] * lam.rsqrt() for k, (mean, lam) in whole.items() if k != "shared"}
+    z = private | {"shared": across[0] + draws["shared"][0] * across[1].rsqrt()}
+    for name in NAMES:
+        torch.testing.assert_close(losses.nll[name], model.cost(name, x[name], mask[name], z).mean())
 
 
 @torch.no_grad()
 def test_a_private_latent_affects_its_own_modality_only(model):
-    z = torch.randn(B, Z)
+    z = model.noise((B,), None)
     before = model.decode(z)
-    z[:, A] += 1
-    after = model.decode(z)
+    after = model.decode(z | {"a": z["a"] + 1})
     assert not torch.equal(before["a"], after["a"])
     assert torch.equal(before["b"], after["b"])
     assert torch.equal(before["c"], after["c"])
@@ -164,7 +196,7 @@ def test_the_loss_does_not_depend_on_batch_size_nor_on_the_order_of_the_dictiona
     losses, _ = loss_and_gradients(model, x, mask)
     twice = {name: torch.cat([v, v]) for name, v in x.items()}
     masks = {name: torch.cat([v, v]) for name, v in mask.items()}
-    doubled = model.loss(twice, masks, torch.cat([noise(), noise()], 1), 0.7)
+    doubled = elbos(model, twice, masks, {k: torch.cat([v, v], 1) for k, v in noise().items()}, 0.7)
     torch.testing.assert_close(doubled.total, losses.total)
     backwards, _ = loss_and_gradients(model, dict(reversed(x.items())), mask)
     assert torch.equal(backwards.total, losses.total)
@@ -174,10 +206,11 @@ def test_the_loss_does_not_depend_on_batch_size_nor_on_the_order_of_the_dictiona
 def test_a_modality_left_out_is_one_masked_throughout(model):
     x, mask = values()
     mask["b"] = torch.zeros(B, dtype=torch.bool)
-    whole = model.loss(x, mask, noise())
+    whole = elbos(model, x, mask)
     assert whole.nll["b"] == 0
     del x["b"], mask["b"]
-    torch.testing.assert_close(model.loss(x, mask, noise()).total, whole.total)
+    draws = {k: v[[0, 1, 3]] for k, v in noise().items()}  # b's own ELBO is left out as well
+    torch.testing.assert_close(elbos(model, x, mask, draws).total, whole.total)
 
 
 @torch.no_grad()
@@ -186,14 +219,19 @@ def test_the_loss_is_the_sum_of_joint_and_cross_elbos_when_all_is_present(model)
     mask = {name: torch.ones_like(seen) for name, seen in mask.items()}
     expected = torch.zeros(())
     standard = torch.distributions.Normal(0, 1)
-    for source, draw in zip([tuple(x), ("a",), ("b",), ("c",)], noise(), strict=True):
-        mean, precision = model.combine(model.experts(x, mask), mask, source)
-        q = torch.distributions.Normal(mean, precision.rsqrt())
-        expected += 0.7 * torch.distributions.kl_divergence(q, standard).sum(-1).mean()
+    assert model.sources(tuple(x)) == SOURCES
+    experts = model.experts(x, mask)
+    for e, source in enumerate(SOURCES):
+        posterior = model.private_posteriors(experts, mask)
+        posterior["shared"] = model.shared_posterior(experts, mask, source)
+        z = {}
+        for name, (mean, precision) in posterior.items():
+            q = torch.distributions.Normal(mean, precision.rsqrt())
+            expected += 0.7 * torch.distributions.kl_divergence(q, standard).sum(-1).mean()
+            z[name] = mean + noise()[name][e] * precision.rsqrt()
         for m in MODALITIES:
-            z = mean + draw * precision.rsqrt()
-            expected += m.weight * model.nll(m.name, x[m.name], mask[m.name], z).mean()
-    torch.testing.assert_close(model.loss(x, mask, noise(), 0.7).total, expected)
+            expected += m.weight * model.cost(m.name, x[m.name], mask[m.name], z).mean()
+    torch.testing.assert_close(elbos(model, x, mask, beta=0.7).total, expected)
 
 
 @torch.no_grad()
@@ -201,11 +239,13 @@ def test_gamma_weights_private_nats(model):
     x, mask = values()
     mask = {name: torch.ones_like(seen) for name, seen in mask.items()}
     private = torch.zeros(())
-    for source in model.sources:
-        mean, precision = model.combine(model.experts(x, mask), mask, source)
-        q = torch.distributions.Normal(mean[:, S:], precision[:, S:].rsqrt())
-        private += torch.distributions.kl_divergence(q, torch.distributions.Normal(0, 1)).sum(-1).mean()
-    plain, dear = model.loss(x, mask, noise()), model.loss(x, mask, noise(), gamma=3.0)
+    for _ in SOURCES:
+        for mean, precision in model.private_posteriors(model.experts(x, mask), mask).values():
+            q = torch.distributions.Normal(mean, precision.rsqrt())
+            private += torch.distributions.kl_divergence(q, torch.distributions.Normal(0, 1)).sum(-1).mean()
+    plain = elbos(model, x, mask)
+    model.gamma = 3.0
+    dear = elbos(model, x, mask)
     torch.testing.assert_close(dear.total, plain.total + 2 * private)
     assert dear.kl == plain.kl
 
@@ -215,19 +255,30 @@ def test_missing_values_do_not_change_the_joint_density(model):
     """With only b present, log p(z, x) differs from log N(z; 0, I) by log p(b | z) alone."""
     x, _ = values()
     seen = {"b": torch.ones(B, dtype=torch.bool)}
-    z = torch.randn(2, B, Z)
-    density = torch.distributions.Normal(0, 1).log_prob(z).sum(-1)
-    logits = model.parameters_of("b", z)
+    found, z = joint_and_z(model, {"b": x["b"]}, seen, model.noise((B,), None, samples=2))
+    density = sum(torch.distributions.Normal(0, 1).log_prob(part).sum(-1) for part in z.values())
+    logits = model.outputs("b", z)
     b = torch.distributions.Bernoulli(logits=logits).log_prob(x["b"]).sum(-1)
-    torch.testing.assert_close(model.log_joint({"b": x["b"]}, seen, z), density + b)
+    torch.testing.assert_close(found, density + b)
 
 
 @torch.no_grad()
 def test_a_swap_takes_the_shared_latent_of_one_and_the_private_ones_of_the_other(model):
-    one, other = torch.randn(2, B, Z)
-    z = model.swap(one, other)
-    assert torch.equal(z[:, :S], one[:, :S])
-    assert torch.equal(z[:, S:], other[:, S:])
+    one, other = (model.latents(model.noise((B,), None)) for _ in range(2))
+    z = other.swap("shared", one)
+    assert torch.equal(z.shared, one.shared)
+    assert set(z.private) == {"a", "b"}
+    for name in z.private:
+        assert torch.equal(z.private[name], other[name])
+
+
+@torch.no_grad()
+def test_the_loss_is_that_of_all_its_sources_with_drawn_noise(model):
+    x, mask = values()
+    data = {k: torch.where(mask[k].unsqueeze(-1), v, torch.nan) for k, v in x.items()}
+    found = model.loss(data, beta=0.7, generator=torch.Generator().manual_seed(4))
+    draws = model.noise((4, B), torch.Generator().manual_seed(4))
+    assert torch.equal(found.total, elbos(model, x, mask, draws, 0.7).total)
 
 
 @pytest.mark.parametrize(
@@ -235,11 +286,16 @@ def test_a_swap_takes_the_shared_latent_of_one_and_the_private_ones_of_the_other
     [
         ({"modalities": ()}, "modalities"),
         ({"modalities": MODALITIES[:1] * 3}, "different names"),
-        ({"private": (1, 1)}, "private must be 3 numbers"),
-        ({"private": (1, 1, -1)}, "private"),
+        ({"private": (1, 1, 0)}, "private"),
+        ({"private": -1}, "private"),
         ({"shared": 0}, "shared"),
     ],
 )
 def test_an_invalid_configuration_names_the_key(keys, named):
     with pytest.raises(ValueError, match=named):
-        DMVAEConfig(**({"modalities": MODALITIES, "private": (2, 1, 0)} | keys))
+        DMVAEConfig(**({"modalities": MODALITIES} | OPTIONS | keys))
+
+
+def test_a_size_of_a_private_latent_that_is_none_names_the_key():
+    with pytest.raises(ValueError, match="private"):
+        Modality("a", 5, private=-1)

@@ -109,6 +109,23 @@ def test_the_loss_is_the_sum_of_the_subsets_elbos_weighted(model):
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("subsets", [2, "all"])
+def test_the_loss_is_that_of_drawn_subsets_or_of_all_with_drawn_noise(subsets):
+    model = MVAE(MODALITIES, hidden=(8,), latent=Z, subsets=subsets)
+    x, mask = values()
+    data = {k: torch.where(mask[k].unsqueeze(-1), v, torch.nan) for k, v in x.items()}
+    found = model.loss(data, beta=0.7, generator=torch.Generator().manual_seed(3))
+    again = torch.Generator().manual_seed(3)
+    if subsets == "all":
+        chosen = [NAMES, ("a", "b"), ("a", "c"), ("b", "c"), ("a",), ("b",), ("c",)]
+    else:
+        chosen = training_subsets(NAMES, subsets, again)
+        assert len(chosen) == 6
+    draws = model.noise((len(chosen), B), again)["z"]
+    assert torch.equal(found.total, model.negative_elbos(x, mask, chosen, draws, 0.7).total)
+
+
+@torch.no_grad()
 def test_an_elbo_reconstructs_its_subset_only(model):
     x, mask = values()
     losses = model.negative_elbos(x, mask, [("a",)], noise([0]))
