@@ -73,7 +73,7 @@ class Trainer:
         if folder is not None:
             self._open(folder)
         trained = [p for p in self.model.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.Adam(trained, lr=0.0, betas=(0.9, 0.99))
+        self.optimizer = torch.optim.Adam(trained, lr=0.0, betas=(0.9, 0.99), fused=True)
         self.round = 0
         self.skipped = 0
         self.best, self.waited = math.inf, 0  # early stopping: lowest loss, validations since
@@ -271,10 +271,7 @@ class Trainer:
                 found = {k: run_folder.described_tensor(v) for k, v in state.items()}
                 if found != _adam(parameter) or not run_folder.finite(state):
                     raise UserError(f"{path}: damaged optimiser state of {name}; delete it to start again")
-                step = state.pop("step")
-                self.optimizer.state[parameter] = {k: v.to(self.device) for k, v in state.items()} | {
-                    "step": step
-                }
+                self.optimizer.state[parameter] = {k: v.to(self.device) for k, v in state.items()}
         try:
             counts = msgspec.convert(described, _Counts, strict=False)
         except msgspec.ValidationError as error:
