@@ -57,7 +57,7 @@ class MVAEConfig(ModelConfig, frozen=True, tag_field="model", tag="mvae"):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_modalities(self.modalities, contexts=False)
+        check_modalities(self.modalities, ("z",), contexts=False)
 
 
 class MVAE(Stateless):
