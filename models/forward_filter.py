@@ -29,6 +29,7 @@ from .dynamic_latent import ahead
 from .experts import kl_divergence, precision
 from .features import Features
 from .latents import Inferred, Latent
+from .likelihoods import Parameters
 from .losses import Losses, masked_mean
 from .mdvae import MDVAE, MDVAEConfig, joined
 from .mlp import mlp
@@ -225,6 +226,9 @@ class ForwardFilter(Causal):
             z = mean if noise is None else mean + noise[name] * torch.rsqrt(lam)
             latents[name] = Latent(mean, lam, *before, z)
         return Inferred(latents, {}, after)
+
+    def distribution(self, m: Modality, outputs: Tensor) -> Parameters:
+        return self.smoother.distribution(m, outputs)  # has the scales that are learned
 
     def outputs(self, name: str, z: Values) -> Tensor:
         if self.by_name[name].role != "target":

@@ -218,6 +218,7 @@ class Model(Normalised, ABC):
 
         Args:
             of: by default all but those given.
+            given: contexts in the data are always given.
             samples: K.
             chunk: samples in memory at a time; the draws, and so the result, do not depend on it.
         """
@@ -226,7 +227,7 @@ class Model(Normalised, ABC):
         known = [*given, *(m.name for m in self.contexts)]
         chosen = [m.name for m in self._decoded(of) if m.name not in known]
         total = self._log_evidence(batch.given([*chosen, *known]), samples, chunk, generator)
-        if given:
+        if any(self.by_name[name].role != "context" for name in given):  # contexts have no likelihood
             total = total - self._log_evidence(batch.given(known), samples, chunk, generator)
         return total
 

@@ -32,6 +32,8 @@ class PerSample(nn.Module):
         """The outputs of every sample, flattened."""
         leading = x.shape[:-1]
         outputs: Tensor = self.network(x.reshape(-1, *self.shape)).flatten(1)
+        if not leading:
+            return outputs.squeeze(0)
         return outputs if len(leading) == 1 else outputs.unflatten(0, leading)
 
 

@@ -110,6 +110,8 @@ class Codebook(nn.Module):
         random.
         """
         h = h.detach().reshape(-1, h.shape[-1])
+        if not len(h):
+            return
         index = self.nearest(h)
         chosen = torch.bincount(index, minlength=len(self.code))
         self.count.lerp_(chosen.to(h.dtype), 1 - self.DECAY)
