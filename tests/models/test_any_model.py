@@ -10,7 +10,8 @@ import torch
 
 from enrapt.models.config import load_config
 from enrapt.models.evaluation import evaluate
-from enrapt.models.training import Trainer, load_model
+from enrapt.models.run_folder import load_run
+from enrapt.models.training import Trainer
 
 torch.set_num_threads(1)
 
@@ -29,7 +30,7 @@ likelihood = "bernoulli"
 name = "traits"
 dim = 2
 likelihood = "logit_normal"
-per_dimension = true
+private = 0
 """
 TARGET = """
 [[model.modalities]]
@@ -40,10 +41,10 @@ likelihood = "bernoulli"
 weight = 20.0
 """
 MODELS = {
-    "mm_vrnn": "hidden = 16\nlatent = 4\nfree_nats = 0.05" + MODALITIES + TARGET,
-    "mdvae": "hidden = 16\nstatic = 2\nshared = 3\nprivate = 2" + MODALITIES,
-    "mvae": "hidden = [16]\nlatent = 4" + MODALITIES,
-    "dmvae": "hidden = [16]\nprivate = [2, 2, 0]\nshared = 3" + MODALITIES,
+    "mm_vrnn": "hidden = 16\nlatent = 4\nfree_nats = 0.05\nrescale = true" + MODALITIES + TARGET,
+    "mdvae": "hidden = 16\nstatic = 2\nshared = 3\nprivate = 2\nrescale = true" + MODALITIES,
+    "mvae": "hidden = [16]\nlatent = 4\nrescale = true" + MODALITIES,
+    "dmvae": "hidden = [16]\nprivate = 2\nshared = 3\nrescale = true" + MODALITIES,
 }
 TRAINING = """
 [training]
@@ -104,7 +105,7 @@ def configuration(model, folder, tmp_path, rounds=6, rate=3e-3, patience=50):
 def test_it_trains_on_recorded_sessions_and_is_evaluated_by_pattern(model, folder, tmp_path):
     config = configuration(model, folder, tmp_path, rounds=30, rate=1e-2)
     Trainer(config, 0, tmp_path / "run").run(lambda progress: None)
-    _, trained = load_model(tmp_path / "run")
+    _, trained = load_run(tmp_path / "run")
     if model != "mm_vrnn":  # whose sessions are those of all tests
         shutil.rmtree(Path(config.training.data) / "train")
     scores = evaluate(trained, config, 0)  # which needs the held-out sessions only
