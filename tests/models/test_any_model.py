@@ -30,7 +30,7 @@ likelihood = "bernoulli"
 name = "traits"
 dim = 2
 likelihood = "logit_normal"
-private = 0
+weight = 0.5
 """
 TARGET = """
 [[model.modalities]]
@@ -41,10 +41,10 @@ likelihood = "bernoulli"
 weight = 20.0
 """
 MODELS = {
-    "mm_vrnn": "hidden = 16\nlatent = 4\nfree_nats = 0.05\nrescale = true" + MODALITIES + TARGET,
-    "mdvae": "hidden = 16\nstatic = 2\nshared = 3\nprivate = 2\nrescale = true" + MODALITIES,
-    "mvae": "hidden = [16]\nlatent = 4\nrescale = true" + MODALITIES,
-    "dmvae": "hidden = [16]\nprivate = 2\nshared = 3\nrescale = true" + MODALITIES,
+    "mm_vrnn": "hidden = 16\nlatent = 4\nfree_nats = 0.05" + MODALITIES + TARGET,
+    "mdvae": "hidden = 16\nstatic = 2\nshared = 3\nprivate = 2" + MODALITIES,
+    "mvae": "hidden = [16]\nlatent = 4" + MODALITIES,
+    "dmvae": "hidden = [16]\nprivate = 2\nshared = 3" + MODALITIES + "private = 0\n",
 }
 TRAINING = """
 [training]
