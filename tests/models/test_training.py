@@ -3,11 +3,12 @@ import pytest
 import torch
 
 from enrapt.contracts.errors import UserError
-from enrapt.models.config import Config, load_config
-from enrapt.models.data import Batch
+from enrapt.models.batch import Batch
+from enrapt.models.config import load_config
 from enrapt.models.modality import Modality
 from enrapt.models.mvae import MVAE, MVAEConfig
-from enrapt.models.training import Trainer, fit_normalisation, load_model
+from enrapt.models.run_folder import load_run
+from enrapt.models.training import Trainer
 
 torch.set_num_threads(1)
 
@@ -58,8 +59,8 @@ def test_steps_with_a_gradient_that_is_not_finite_are_skipped_and_counted(config
     loss = trainer.model.loss
 
     def spoilt(*arguments):
-        losses, state = loss(*arguments)
-        return losses._replace(total=losses.total * torch.nan), state
+        losses = loss(*arguments)
+        return losses._replace(total=losses.total * torch.nan)
 
     monkeypatch.setattr(trainer.model, "loss", spoilt)
     metrics = trainer.train_round()
@@ -71,10 +72,9 @@ def test_steps_with_a_gradient_that_is_not_finite_are_skipped_and_counted(config
 def test_normalisation_does_not_depend_on_the_unit(unit):
     modality = Modality("sensor", 4, likelihood="normal")
     model = MVAE(MVAEConfig((modality,), hidden=(4,), latent=2))
-    config = Config(1, "a", "b", 25, model.config)
     values = torch.randn(500, 1, 4) * torch.tensor([3.0, 0.5, 1e-5, 0.0]) + 7  # the last two are constant
     seen = torch.ones(500, 1, dtype=torch.bool)
-    fit_normalisation(model, config, Batch({"sensor": unit * values}, {"sensor": seen}))
+    model.fit_normalisation(Batch({"sensor": unit * values}, {"sensor": seen}))
     normalised = model.normalised("sensor", unit * values, seen).flatten(0, 1)
     torch.testing.assert_close(normalised.std(0)[:2], torch.ones(2), atol=1e-3, rtol=0)
     assert (normalised.std(0)[2:] < 0.01).all()  # rounding is not amplified
@@ -84,9 +84,8 @@ def test_normalisation_of_a_schema_is_in_its_unit():
     """A blendshape that the simulator hardly moves must not be amplified on a real face."""
     modality = Modality("face", 57, schema="face/1")
     model = MVAE(MVAEConfig((modality,), hidden=(4,), latent=2))
-    config = Config(1, "a", "b", 25, model.config)
     seen = torch.ones(500, 1, dtype=torch.bool)
-    fit_normalisation(model, config, Batch({"face": 1e-4 * torch.randn(500, 1, 57)}, {"face": seen}))
+    model.fit_normalisation(Batch({"face": 1e-4 * torch.randn(500, 1, 57)}, {"face": seen}))
     assert (model.moments("face")[1] == 0.01).all()
 
 
@@ -96,10 +95,10 @@ def test_a_finished_run_is_given_more_rounds(config, weights, tmp_path):
     trainer = Trainer(longer, 0, tmp_path / "run")
     assert trainer.round == 3
     with pytest.raises(UserError, match="not finished"):
-        load_model(tmp_path / "run")
+        load_run(tmp_path / "run")
     assert (tmp_path / "run" / "model_3_rounds.safetensors").read_bytes() == weights
     assert train(longer, 0, tmp_path / "run") != weights
-    assert load_model(tmp_path / "run")[0] == longer
+    assert load_run(tmp_path / "run")[0] == longer
     assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 5
     with pytest.raises(UserError, match="a run of 5 rounds; give as many or more"):
         Trainer(config, 0, tmp_path / "run")
@@ -114,12 +113,12 @@ def test_a_folder_with_another_run_is_not_changed(config, tmp_path):
 def test_an_unfinished_run_has_no_model(config, tmp_path):
     Trainer(config, 0, tmp_path / "run")
     with pytest.raises(UserError, match="not finished"):
-        load_model(tmp_path / "run")
+        load_run(tmp_path / "run")
 
 
 def test_a_folder_without_a_run_is_an_error(tmp_path):
     with pytest.raises(UserError, match=r"nowhere: no training run"):
-        load_model(tmp_path / "nowhere")
+        load_run(tmp_path / "nowhere")
 
 
 def test_weights_of_another_model_are_rejected(config, weights, tmp_path):
@@ -129,7 +128,7 @@ def test_weights_of_another_model_are_rejected(config, weights, tmp_path):
     assert trainer.folder != other.folder
     (tmp_path / "wider" / "model.safetensors").write_bytes(weights)
     with pytest.raises(UserError, match=r"weights of another model: .* expected"):
-        load_model(tmp_path / "wider")
+        load_run(tmp_path / "wider")
 
 
 @pytest.mark.parametrize(
