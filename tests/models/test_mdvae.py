@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch import nn
 
 from enrapt.models.batch import Batch
 from enrapt.models.experts import kl_divergence
@@ -231,6 +232,35 @@ def test_swapping_the_static_latent_changes_nothing_else(model):
     rolled = model.decode(z.roll(-1).swap("w", z))
     for name, value in swapped.items():
         torch.testing.assert_close(value, rolled[name].roll(1, 1))
+
+
+@torch.no_grad()
+def test_a_static_attribute_moves_from_that_of_one_sequence_to_that_of_another():
+    decoder = nn.Linear(3, 3)  # from w, shared
+    nn.init.eye_(decoder.weight)
+    nn.init.zeros_(decoder.bias)
+    torch.manual_seed(0)
+    model = MDVAE([Modality("a", 3, scale=1.0, decoder=decoder)], hidden=8, static=2, shared=1, private=0)
+    z = model.encode({"a": torch.randn(B, T, 3)})
+    own, other = model.decode(z)["a"], model.decode(z.roll(1))["a"]
+    decoded = model.decode(z.interpolate("w", z.roll(1), torch.linspace(0, 1, T)))["a"]
+    static = decoded[..., :2]
+    torch.testing.assert_close(static[:, 0], own[:, 0, :2])
+    torch.testing.assert_close(static[:, T // 2], (own[:, 0, :2] + other[:, 0, :2]) / 2)
+    torch.testing.assert_close(static[:, -1], other[:, 0, :2])
+    assert (own - other)[:, 0, :2].abs().min() > 1e-3
+    torch.testing.assert_close(decoded[..., 2], own[..., 2])  # what changes over time is as it was
+
+
+@torch.no_grad()
+def test_moving_w_starts_with_the_own_sequence_and_ends_with_w_swapped(model):
+    z = model.encode(Batch(*values()))
+    moving = model.decode(z.interpolate("w", z.roll(1), torch.linspace(0, 1, T)))
+    own, swapped = model.decode(z), model.decode(z.swap("w", z.roll(1)))
+    for name, value in moving.items():
+        torch.testing.assert_close(value[:, 0], own[name][:, 0])
+        torch.testing.assert_close(value[:, -1], swapped[name][:, -1])
+        assert not torch.allclose(value[:, T // 2], own[name][:, T // 2])
 
 
 def test_static_and_private_latents_can_be_left_out():
