@@ -26,7 +26,7 @@ MODELS = (
     MMVRNNConfig(MODALITIES),
     MDVAEConfig(MODALITIES),
     MVAEConfig(MODALITIES),
-    DMVAEConfig(MODALITIES, (1, 0)),
+    DMVAEConfig(MODALITIES, private=1),
     ForwardFilterConfig(MDVAEConfig(MODALITIES)),
 )
 EARLY = {"every": 2, "patience": 3}
@@ -70,7 +70,13 @@ def test_every_number_is_finite_and_bounded(model):
     [
         (lambda: Annealing(beta=math.nan), "beta: Expected `float` >= 0"),
         (lambda: Dropout(absent=0.6, bursts=0.6), "sum of at most 1"),
-        (lambda: Modality("face", 0), "dim: Expected `int` >= 1"),
+        (lambda: Modality("face", -1), "dim: Expected `int` >= 0"),
+        (lambda: Modality("face"), "face: give its dim, or its shape"),
+        (lambda: Modality("face", 3, shape=(2, 2)), r"face: a shape of \[2, 2\] has not 3 dimensions"),
+        (lambda: Modality("face", shape=(3, 0)), "shape: Expected `int` >= 1"),
+        (lambda: Modality("face", shape=(1000, 1000)), "more than 100,000 dimensions"),
+        (lambda: Modality("face", 3, encoder=3), "face: an encoder or decoder is an nn.Module or its text"),
+        (lambda: Modality("face", 3, scale=0.0), "scale: Expected `float` > 0"),
         (lambda: MVAEConfig(MODALITIES, hidden=(0,)), "hidden: Expected"),
         (lambda: msgspec.structs.replace(Training(), learning_rate=math.nan), "learning_rate: Expected"),
     ],
@@ -173,7 +179,7 @@ def test_simulated_data_are_in_no_folder():
 
 @pytest.mark.parametrize("model", MODELS[2:4], ids=lambda model: type(model).__name__)
 def test_dropout_is_an_error_where_it_would_have_no_effect(model):
-    with pytest.raises(ValueError, match=r"training\.dropout: is for sequence models"):
+    with pytest.raises(ValueError, match=r"training\.dropout: is for models of sequences"):
         Config(1, "a", "b", 25, model, Training(dropout=Dropout(absent=0.5)))
 
 
@@ -182,6 +188,7 @@ def test_annealing_that_does_not_end_is_noted():
         return Config(1, "a", "b", 25, MODELS[0], Training(rounds=24, annealing=Annealing(**keys))).notes
 
     assert notes(rounds=24) == notes(rounds=100, schedule="constant") == []
-    assert notes(rounds=48, schedule="cyclical") == []  # its first rise takes half of a cycle
+    assert notes(rounds=47, schedule="cyclical") == []  # its first rise takes half of a cycle
+    assert notes(rounds=94, ramp=0.25, schedule="cyclical") == []
     (note,) = notes(rounds=60)
     assert "β ends at 0.4 instead of 1" in note
