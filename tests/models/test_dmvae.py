@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from enrapt.models.dmvae import DMVAE, DMVAEConfig
+from enrapt.models.experts import log_normal
 from enrapt.models.modality import Modality
-from enrapt.models.model import log_normal
 
 B, S = 6, 3
 MODALITIES = (

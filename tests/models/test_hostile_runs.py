@@ -15,7 +15,8 @@ from safetensors.torch import load_file, save_file
 
 from enrapt.contracts.errors import UserError
 from enrapt.models.config import load_config
-from enrapt.models.training import Trainer, load_model, run_seed
+from enrapt.models.run_folder import load_run, run_seed
+from enrapt.models.training import Trainer
 from tests.support.full_disk import files_no_larger_than, needs_limits
 
 torch.set_num_threads(1)
@@ -93,7 +94,7 @@ def resume(config, folder):
 
 
 def use(folder):
-    load_model(folder)
+    load_run(folder)
     run_seed(folder)
 
 
@@ -137,7 +138,7 @@ def test_weights_that_are_not_numbers_or_of_another_type_are_refused(copy):
     ):
         save_file({k: change(v).contiguous() for k, v in good.items()}, path)
         with pytest.raises(UserError, match=message):
-            load_model(copy)
+            load_run(copy)
 
 
 def test_a_damaged_state_of_the_optimiser_is_refused(config, copy):
@@ -163,7 +164,7 @@ def test_metrics_of_anything_do_not_matter(config, copy):
     resume(config, copy)
     (copy / "metrics.jsonl").unlink()
     resume(config, copy)
-    assert load_model(copy)
+    assert load_run(copy)
 
 
 def test_a_loss_that_is_not_finite_ends_training_and_keeps_the_round_before(config, tmp_path, monkeypatch):
@@ -171,13 +172,13 @@ def test_a_loss_that_is_not_finite_ends_training_and_keeps_the_round_before(conf
     loss, calls = trainer.model.loss, []
 
     def spoilt(*arguments):
-        losses, state = loss(*arguments)
+        losses = loss(*arguments)
         calls.append(1)
-        return losses._replace(total=losses.total * (math.nan if len(calls) > 7 else 1)), state
+        return losses._replace(total=losses.total * (math.nan if len(calls) > 7 else 1))
 
     monkeypatch.setattr(trainer.model, "loss", spoilt)
     rounds = []
-    with pytest.raises(UserError, match=r"round 2: the loss is not finite.* lower learning_rate"):
+    with pytest.raises(UserError, match=r"round 2: the loss is not finite.* lower the learning rate"):
         trainer.run(lambda progress: rounds.append(progress.round))
     assert rounds == [1]
     assert not (trainer.folder / "model.safetensors").exists()
@@ -211,4 +212,4 @@ def test_data_without_a_value_train_or_are_one_line(config, tmp_path):
     empty = msgspec.structs.replace(config, training=training)
     resume(empty, tmp_path / "run")
     with pytest.raises(UserError, match="share: no held-out session has a value"):
-        evaluate(load_model(tmp_path / "run")[1], empty, 0)
+        evaluate(load_run(tmp_path / "run")[1], empty, 0)

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from enrapt.contracts.errors import UserError
+from enrapt.models.experts import log_normal
 from enrapt.models.likelihoods import FLOOR
 from enrapt.models.modality import Modality
-from enrapt.models.model import log_normal
 from enrapt.models.mvae import MVAE
 
 # z ~ N(0, I), x = A z + e, y = B z + f with noise of variance V.

@@ -4,8 +4,8 @@ import msgspec
 import pytest
 import torch
 
+from enrapt.models.experts import log_normal
 from enrapt.models.modality import Modality
-from enrapt.models.model import log_normal
 from enrapt.models.mvae import MVAE, MVAEConfig
 from enrapt.models.subsets import training_subsets
 
