@@ -7,6 +7,7 @@ from enrapt.bundle.metadata import digest
 from enrapt.bundle.sequence import initial_states, run_sequence
 from enrapt.export.graph import ModelGraph
 from enrapt.export.write import describe, graph_of, with_metadata
+from enrapt.models.batch import Batch
 from enrapt.models.config import load_config
 from enrapt.models.mm_vrnn import MMVRNN, MMVRNNConfig
 from enrapt.models.modality import Modality
@@ -45,12 +46,14 @@ def test_a_step_is_one_tick_of_the_models_own_pass(model):
     *estimate, z_mean, z_std, surprise, after = ModelGraph(model, "step")(*x, mask, h)
     values = dict(zip(("a", "b", "role"), (v.unsqueeze(1) for v in x), strict=True))
     present = {name: mask[:, [i]].bool() for i, name in enumerate(values)}
-    prediction, nats, state = model.predict(values, present, h)
-    latents = model.infer(values, present, h)
-    for found, expected in zip(estimate, prediction, strict=True):
+    filtered = model.filter(Batch(values, present), (h,))
+    nats, (state,) = filtered.surprise, filtered.state
+    inferred = model.inferred(model.encoded(values, present), None, (h,))
+    latent = inferred.latents["z"]
+    for found, expected in zip(estimate, filtered.prediction["y"], strict=True):
         torch.testing.assert_close(found, expected[:, 0])
-    torch.testing.assert_close(z_mean, latents.mean[:, 0])
-    torch.testing.assert_close(z_std, latents.precision[:, 0].rsqrt())
+    torch.testing.assert_close(z_mean, latent.mean[:, 0])
+    torch.testing.assert_close(z_std, latent.precision[:, 0].rsqrt())
     torch.testing.assert_close(surprise[:, :2], torch.cat([nats["a"], nats["b"]], 1))
     assert (surprise[:, 2] == 0).all()  # a context is not decoded
     torch.testing.assert_close(after, state)
@@ -63,7 +66,7 @@ def test_a_full_graph_decodes_z_at_the_noise_given(model):
     *step, a, b = ModelGraph(model, "full")(*given, noise)
     for found, expected in zip(step, ModelGraph(model, "step")(*given), strict=True):
         assert torch.equal(found, expected)
-    means = model.reconstruct(step[4] + noise * step[5], given[-1])
+    means = model.decode({"z": step[4] + noise * step[5], "h": given[-1]})
     assert torch.equal(a, means["a"])
     assert torch.equal(b, means["b"])
 

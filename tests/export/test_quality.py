@@ -36,7 +36,7 @@ def trained():
     for name, dim in (("face", 57), ("audio", 44)):
         model.normalise(name, torch.zeros(dim), torch.full((dim,), 20.0))
     with torch.no_grad():
-        model.head.of_z.weight.mul_(5)
+        model.decoder["engagement"].of_z.weight.mul_(5)
     return config, model
 
 

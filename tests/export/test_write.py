@@ -34,6 +34,12 @@ def a_filter(modalities, static=3):
     return ForwardFilterConfig(mdvae, hidden=20)
 
 
+def a_dmvae(modalities):
+    private = {"a": 2, "b": 3}
+    own = tuple(msgspec.structs.replace(m, private=private.get(m.name, 0)) for m in modalities)
+    return DMVAEConfig(own, shared=4, hidden=(16,))
+
+
 KINDS = ("step", "full", "block")
 TARGET = Modality("engagement", 1, "target", "logit_normal", 100.0)
 CONFIGS = {
@@ -57,11 +63,27 @@ THREE = (
     Modality("b", 4),
     Modality("c", 2, likelihood="bernoulli"),
 )
+PICTURES = (
+    Modality(
+        "picture",
+        shape=(2, 6, 8),
+        likelihood="bernoulli",
+        encoder="Sequential(Conv2d(2, 4, 4, 2, 1), BatchNorm2d(4), GELU(), Flatten(), LazyLinear(9))",
+    ),
+    TARGET,
+    Modality("sound", shape=(4, 3), likelihood="normal", scale=0.5),
+    Modality("b", 4, likelihood="normal", decoder="Sequential(LazyLinear(8), Tanh(), Linear(8, 4))"),
+)
 CONFIGS |= {
     "forward filter": config_of(*THREE, model=a_filter),
     "forward filter without w": config_of(*THREE, model=partial(a_filter, static=0)),
     "MVAE": config_of(*THREE, model=partial(MVAEConfig, hidden=(16,), latent=6)),
-    "DMVAE": config_of(*THREE, model=partial(DMVAEConfig, private=(2, 0, 3, 0), shared=4, hidden=(16,))),
+    "DMVAE": config_of(*THREE, model=a_dmvae),
+    "concatenated with zeros": config_of(*THREE, model=partial(SMALL, fusion="zeros")),
+    "concatenated with a token": config_of(*THREE, model=partial(SMALL, fusion="token")),
+    # Networks of the caller, values that are no vectors, scales that are fixed or learned.
+    "MM-VRNN of pictures": config_of(*PICTURES),
+    "MVAE of pictures": config_of(*PICTURES, model=partial(MVAEConfig, hidden=(16,), latent=6)),
 }
 
 
@@ -95,6 +117,8 @@ QUICK = {
     ("forward filter", "step"),
     ("MVAE", "step"),
     ("DMVAE", "step"),
+    ("concatenated with a token", "step"),
+    ("MM-VRNN of pictures", "full"),
 }
 EVERY = [
     pytest.param((name, kind), marks=[] if (name, kind) in QUICK else pytest.mark.long, id=f"{name}, {kind}")
@@ -128,7 +152,7 @@ def test_parity_detects_other_weights(bundles):
     model, path = bundles("one modality")
     model = deepcopy(model)
     with torch.no_grad():
-        model.head.of_z.weight.add_(0.01)
+        model.decoder["engagement"].of_z.weight.add_(0.01)
     with pytest.raises(UserError, match=r"engagement_\w+ differs from the model's by .* at tick"):
         check_parity(model, Bundle.load(path), ticks=50)
 
@@ -186,12 +210,15 @@ def test_the_latents_of_a_bundle_have_names(bundles):
 @pytest.mark.parametrize(
     ("config", "said"),
     [
-        (config_of(*THREE, model=lambda m: a_filter(m).smoother), "an MDVAE looks ahead; .* enrapt distil"),
+        (config_of(*THREE, model=lambda m: a_filter(m).smoother), "not causal, .* enrapt distil"),
         (
             config_of(THREE[0], model=partial(MVAEConfig, hidden=(8,))),
-            "a bundle estimates a logit_normal target",
+            "a bundle estimates one logit_normal target",
         ),
-        (config_of(*THREE, model=partial(MMVRNNConfig, fusion="zeros")), "fusion 'zeros' cannot be exported"),
+        (
+            config_of(*THREE, Modality("mood", 1, "target", "logit_normal")),
+            "a bundle estimates one logit_normal target",
+        ),
     ],
 )
 def test_a_model_that_cannot_be_exported_is_refused(config, said):
