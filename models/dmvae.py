@@ -110,16 +110,23 @@ class DMVAE(Stateless):
                 experts[m.name] = means, precision(raw)
         return experts
 
+    def chosen(self, mask: Values, names: Iterable[str], sources: Sequence[Subset]) -> Tensor:
+        """Where each of the named modalities is present and in a source, bool `[E, …, M]`."""
+        return torch.stack([torch.stack([mask[n] & (n in s) for n in names], -1) for s in sources])
+
     def shared_posterior(self, experts: Mapping[str, Gaussian], mask: Values, source: Subset) -> Gaussian:
         """q(z_s | the modalities of `source` that are present), `[…, S]`."""
+        return self.combined(experts, self.chosen(mask, [*experts], [source])[0])
+
+    def combined(self, experts: Mapping[str, Gaussian], chosen: Tensor) -> Gaussian:
+        """The product of the chosen experts, and of the prior as `prior_expert` says; chosen `[…, M]`."""
         size = self.config.shared
-        present = torch.stack([mask[name] & (name in source) for name in experts], -1)  # […, M]
         means = torch.stack([mean[..., :size] for mean, _ in experts.values()], -2)  # […, M, S]
         precisions = torch.stack([lam[..., :size] for _, lam in experts.values()], -2)
-        prior_precision = torch.ones_like(means[..., 0, :1])
+        prior_precision = means.new_ones(1)
         if self.config.prior_expert == "several":
-            prior_precision = torch.where(present.sum(-1, keepdim=True) == 1, 0.0, prior_precision)
-        return product(means.new_zeros(size), prior_precision, means, precisions, present)
+            prior_precision = torch.where(chosen.sum(-1, keepdim=True) == 1, 0.0, prior_precision)
+        return product(means.new_zeros(size), prior_precision, means, precisions, chosen)
 
     def private_posteriors(self, experts: Mapping[str, Gaussian], mask: Values) -> dict[str, Gaussian]:
         """q(z_m | x_m) by modality, `[…, P_m]`; the prior where it is missing."""
@@ -176,22 +183,27 @@ class DMVAE(Stateless):
         """
         experts = self.experts(x, mask)
         private = self.private_posteriors(experts, mask)
+        chosen = self.chosen(mask, [*experts], sources)  # [E, B, M]
+        posterior = {"shared": self.combined(experts, chosen)} | private  # [E, B, S], [B, P_m]
+        seen, reweight = chosen.any(-1), self.config.reweight  # [E, B]
         total = kl = next(self.buffers()).new_zeros(())
-        costs = dict.fromkeys(experts, kl)
-        for e, source in enumerate(sources):
-            seen = torch.stack([mask[name] & (name in source) for name in experts]).any(0)  # [B]
-            posterior = {"shared": self.shared_posterior(experts, mask, source)} | private
-            z = {name: mean + noise[name][e] * torch.rsqrt(lam) for name, (mean, lam) in posterior.items()}
-            for name, (mean, lam) in posterior.items():
-                nats = kl_divergence(mean, lam, torch.zeros_like(mean), torch.ones_like(lam))
-                there = seen & mask.get(name, torch.zeros_like(seen)) if name != "shared" else seen
-                own = averaged(nats, there, seen, self.config.reweight)
-                factor = 1.0 if name == "shared" else self.gamma * self.by_name[name].beta
-                kl, total = kl + own, total + beta * factor * own
-            for name in experts:
-                both = seen & mask[name]
-                nats = self.cost(name, x[name], both, z)
-                costs[name] = costs[name] + averaged(nats, both, seen, self.config.reweight)
+        z = {}
+        for name, (mean, lam) in posterior.items():
+            z[name] = mean + noise[name] * torch.rsqrt(lam)  # [E, B, ·]
+            nats = kl_divergence(mean, lam, torch.zeros_like(mean), torch.ones_like(lam))
+            there, factor = seen, 1.0
+            if name != "shared":
+                there = seen & mask.get(name, torch.zeros_like(seen))
+                factor = self.gamma * self.by_name[name].beta
+            own = averaged(nats, there, seen, reweight, -1).sum()
+            kl, total = kl + own, total + beta * factor * own
+        costs = {}
         for name in experts:
+            both = seen & mask[name]
+            by_source = [
+                self.cost(name, x[name], there, {part: draw[e] for part, draw in z.items()})
+                for e, there in enumerate(both)
+            ]
+            costs[name] = averaged(torch.stack(by_source), both, seen, reweight, -1).sum()
             total = total + self.config.factor(self.by_name[name]) * costs[name]
         return Losses(total, kl, costs)

@@ -30,8 +30,10 @@ def masked_mean(values: Tensor, mask: Tensor, dim: int | None = None) -> Tensor:
     return torch.where(mask, values, 0.0).sum(dim) / mask.sum(dim).clamp(min=1)
 
 
-def averaged(nats: Tensor, present: Tensor, counted: Tensor, reweight: bool) -> Tensor:
-    """Mean of what a modality contributes to the ELBO.
+def averaged(
+    nats: Tensor, present: Tensor, counted: Tensor, reweight: bool, dim: int | None = None
+) -> Tensor:
+    """Mean of what a modality contributes to the ELBO, over one axis, or all.
 
     The ELBO of a sample is a sum over what is present, and is averaged over the samples that count. A
     modality that few of them have then counts little: 1 % of labels, a hundredth of all labels. `reweight`
@@ -41,5 +43,5 @@ def averaged(nats: Tensor, present: Tensor, counted: Tensor, reweight: bool) -> 
         nats: anything where not present.
         present, counted: bool, of the same shape; present is part of counted.
     """
-    total = torch.where(present, nats, 0.0).sum()
-    return total / (present if reweight else counted).sum().clamp(min=1)
+    total = torch.where(present, nats, 0.0).sum(dim)
+    return total / (present if reweight else counted).sum(dim).clamp(min=1)

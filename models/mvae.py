@@ -138,31 +138,31 @@ class MVAE(Stateless):
             noise: `[S, B, Z]` from N(0, 1).
         """
         names, means, precisions, present = self.experts(x, mask)
-        total = kl = means.new_zeros(())
-        costs = dict.fromkeys(names, kl)
-        for subset, draw in zip(subsets, noise, strict=True):
-            chosen = present & torch.tensor([name in subset for name in names], device=present.device)
-            q_mean, q_precision = self.combined(means, precisions, chosen)
-            seen = chosen.any(-1)  # [B]
-            own = self.kl(q_mean, q_precision, seen)
-            kl = kl + own
-            alone = self.by_name[subset[0]].beta if len(subset) == 1 else 1.0
-            total = total + beta * alone * own
-            z = {"z": q_mean + draw * torch.rsqrt(q_precision)}
-            for name in names:
+        members = [[name in subset for name in names] for subset in subsets]
+        chosen = present & torch.tensor(members, device=present.device).unsqueeze(1)  # [S, B, M]
+        seen = chosen.any(-1)  # [S, B]
+        q_mean, q_precision = self.combined(means, precisions, chosen)  # [S, B, Z]
+        kl = self.kl(q_mean, q_precision, seen)  # [S]
+        z = q_mean + noise * torch.rsqrt(q_precision)
+        alone = [self.by_name[s[0]].beta if len(s) == 1 else 1.0 for s in subsets]
+        total, costs = beta * (kl * kl.new_tensor(alone)).sum(), {}
+        for name in names:
+            nats = means.new_zeros(())
+            for subset, there, draw in zip(subsets, seen, z, strict=True):
                 share = 1.0 if name in subset else self.config.cross
                 if share:
-                    both = seen & mask[name]
-                    nats = self.cost(name, x[name], both, z)
-                    costs[name] = costs[name] + share * averaged(nats, both, seen, self.config.reweight)
-        for name in names:
-            total = total + self.config.factor(self.by_name[name]) * costs[name]
-        return Losses(total, kl, costs)
+                    both = there & mask[name]
+                    own = self.cost(name, x[name], both, {"z": draw})
+                    nats = nats + share * averaged(own, both, there, self.config.reweight)
+            costs[name] = nats
+            total = total + self.config.factor(self.by_name[name]) * nats
+        return Losses(total, kl.sum(), costs)
 
     def kl(self, q_mean: Tensor, q_precision: Tensor, seen: Tensor) -> Tensor:
-        """Mean of KL(q ‖ N(0, I)) where something is present, per dimension at least `free_nats`."""
+        """Mean over B of KL(q ‖ N(0, I)) where something is present, `[…]`; per dimension at least `free_nats`.
+        q is `[…, B, Z]`."""
         prior = torch.zeros_like(q_mean).unsqueeze(-1)
         by_latent = kl_divergence(
             q_mean.unsqueeze(-1), q_precision.unsqueeze(-1), prior, torch.ones_like(prior)
-        )  # [B, Z]
-        return masked_mean(by_latent, seen.unsqueeze(-1), 0).clamp(min=self.config.free_nats).sum()
+        )  # […, B, Z]
+        return masked_mean(by_latent, seen.unsqueeze(-1), -2).clamp(min=self.config.free_nats).sum(-1)

@@ -48,7 +48,8 @@ def of_rows(values, rows):
 def elbos(model, x, mask, draws=None, beta=1.0):
     """All of the loss, with the noise of this file."""
     sources = model.sources(tuple(name for name in NAMES if name in x))
-    return model.negative_elbos(x, mask, sources, draws or noise(), beta)
+    draws = {name: v[: len(sources)] for name, v in (draws or noise()).items()}
+    return model.negative_elbos(x, mask, sources, draws, beta)
 
 
 def joint_and_z(model, x, mask, draws):
