@@ -159,8 +159,10 @@ class MVAE(Stateless):
         return Losses(total, kl.sum(), costs)
 
     def kl(self, q_mean: Tensor, q_precision: Tensor, seen: Tensor) -> Tensor:
-        """Mean over B of KL(q ‖ N(0, I)) where something is present, `[…]`; per dimension at least `free_nats`.
-        q is `[…, B, Z]`."""
+        """Mean over B of KL(q ‖ N(0, I)) where something is present, `[…]`; q `[…, B, Z]`.
+
+        Of each dimension at least `free_nats`.
+        """
         prior = torch.zeros_like(q_mean).unsqueeze(-1)
         by_latent = kl_divergence(
             q_mean.unsqueeze(-1), q_precision.unsqueeze(-1), prior, torch.ones_like(prior)
