@@ -214,9 +214,8 @@ def _scores(m: Modality, truth: Array, estimate: Array) -> dict[str, float]:
 
 @torch.no_grad()
 def reconstruct(model: Model, x: dict[str, Tensor], mask: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The mean of every modality, `[P, T, *shape]` in raw units, given what is present."""
+    """The mean of every modality, `[P, T, *shape]` in raw units on the CPU, given what is present."""
     batch, shape = Batch(x, mask), next(iter(mask.values())).shape
-    if model.axes == 2:
-        return model.decode(model.encode(batch))
-    means = model.decode(model.encode(batch.flattened()))
-    return {name: value.unflatten(0, shape) for name, value in means.items()}
+    means = model.decode(model.encode(batch if model.axes == 2 else batch.flattened()))
+    means = {name: value.cpu() for name, value in means.items()}
+    return means if model.axes == 2 else {name: value.unflatten(0, shape) for name, value in means.items()}

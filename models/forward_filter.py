@@ -115,6 +115,7 @@ class ForwardFilter(Causal):
         self.belief, self.expected = mlp(*widths), mlp(*widths)
         common = smoother.config.static + smoother.config.shared
         self.decoder = nn.ModuleDict({m.name: TargetDecoder(m, common) for m in self.targets})
+        self.to(next(smoother.buffers()))  # its device and type
         self.start()
 
     def start(self) -> None:

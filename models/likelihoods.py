@@ -122,6 +122,12 @@ def uniform(like: Tensor, generator: torch.Generator | None) -> Tensor:
     return torch.rand(like.shape, generator=generator, dtype=like.dtype, device=device).to(like.device)
 
 
+def integers(count: int, shape: tuple[int, ...], like: Tensor, generator: torch.Generator | None) -> Tensor:
+    """Draws from 0, …, count − 1, on another tensor's device."""
+    device = generator.device if generator else like.device
+    return torch.randint(count, shape, generator=generator, device=device).to(like.device)
+
+
 def standard_normal(shape: tuple[int, ...], like: Tensor, generator: torch.Generator | None) -> Tensor:
     """Draws from N(0, 1), of another tensor's type and device.
 

@@ -34,7 +34,7 @@ from torch import Tensor, nn
 from .batch import Batch, Data
 from .checked import Size
 from .latents import Inferred
-from .likelihoods import Parameters
+from .likelihoods import Parameters, integers
 from .losses import Losses
 from .modality import Modality
 from .model import Model, ModelConfig, State
@@ -118,7 +118,7 @@ class Codebook(nn.Module):
         self.total.lerp_(torch.zeros_like(self.total).index_add_(0, index, h), 1 - self.DECAY)
         self.idle.add_(1).masked_fill_(chosen > 0, 0)
         dead = self.idle >= self.PATIENCE
-        drawn = torch.randint(len(h), (int(dead.sum()),), generator=generator).to(h.device)
+        drawn = integers(len(h), (int(dead.sum()),), h, generator)
         self.total[dead] = h[drawn]
         self.count[dead] = 1.0
         self.idle[dead] = 0
@@ -232,8 +232,8 @@ class VQVAE(Model):
         They look like none of the data: a VQ-VAE learns no prior of its codes. For that there is the MDVAE of
         a VQ-MDVAE.
         """
-        index = torch.randint(self.config.codes, (count, prod(self.grid)), generator=generator)
-        h = self.codebook.code[index.to(self.codebook.code.device)].flatten(1)
+        code = self.codebook.code
+        h = code[integers(len(code), (count, prod(self.grid)), code, generator)].flatten(1)
         return self.draw({"z": h}, generator=generator)
 
     @torch.no_grad()
