@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..contracts.errors import UserError
+from ..contracts.errors import UserError, one_line
 from .modality import Modality
 
 Data = Mapping[str, Any]  # arrays or tensors by modality, NaN where missing
@@ -72,16 +72,18 @@ class Batch(NamedTuple):
 
 
 def batch_of(data: Data, modalities: tuple[Modality, ...], axes: int) -> Batch:
-    """Checked data, in float32 or float64; a value that is all NaN is missing.
+    """Checked data, in float32 or float64; a value that is all NaN, or masked in NumPy, is missing.
 
     Args:
         data: `[N, *shape]` by modality, with two `axes` `[N, T, *shape]`. Modalities that are left out are
             missing.
 
     Raises:
-        UserError: no data, an unknown name, shapes that do not fit or agree, values that are not finite or
-            not in the range of the likelihood.
+        UserError: no data, an unknown name, no real numbers, shapes that do not fit or agree, values that
+            are not finite or not in the range of the likelihood.
     """
+    if not isinstance(data, Mapping):
+        raise UserError(f"data are a dictionary of arrays by modality, found {type(data).__name__}")
     by_name = {m.name: m for m in modalities}
     if unknown := [name for name in data if name not in by_name]:
         raise UserError(
@@ -93,9 +95,7 @@ def batch_of(data: Data, modalities: tuple[Modality, ...], axes: int) -> Batch:
     for name, m in by_name.items():
         if name not in data:
             continue
-        value = torch.as_tensor(np.asarray(data[name]) if isinstance(data[name], list) else data[name])
-        if not value.is_floating_point():
-            value = value.float()
+        value = _numbers(name, data[name])
         if value.ndim != axes + len(m.shape) or value.shape[axes:] != m.shape:
             expected = ", ".join(["N", "T"][:axes] + [str(n) for n in m.shape])
             raise UserError(f"{name}: expected [{expected}], found {list(value.shape)}")
@@ -104,6 +104,8 @@ def batch_of(data: Data, modalities: tuple[Modality, ...], axes: int) -> Batch:
                 f"{name}: {list(value.shape[:axes])} values, but {list(leading or ())} of {next(iter(x))}"
             )
         leading = value.shape[:axes]
+        if axes == 2 and leading[1] == 0:
+            raise UserError(f"{name}: sequences of no ticks")
         x[name], available[name] = value, _available(value.flatten(axes), m)
     return Batch(x, available)
 
@@ -119,6 +121,25 @@ def check_names(names: Iterable[str], modalities: tuple[Modality, ...]) -> None:
         raise UserError(f"{', '.join(unknown)}: no such modality; the model has {', '.join(known)}")
 
 
+def _numbers(name: str, value: Any) -> Tensor:
+    """An array of any kind in float32 or float64."""
+    if isinstance(value, Tensor):
+        if value.is_complex() or value.layout != torch.strided:
+            raise UserError(f"{name}: expected real numbers, dense, found {value.dtype}, {value.layout}")
+        return value if value.dtype in (torch.float32, torch.float64) else value.float()
+    if isinstance(value, np.ma.MaskedArray):
+        value = value.astype(float).filled(np.nan)
+    try:
+        array = np.asarray(value)
+    except (ValueError, TypeError, RuntimeError) as error:  # lists of different lengths; tensors of a GPU
+        raise UserError(f"{name}: not an array: {one_line(error)}") from None
+    if array.dtype.kind not in "biuf":
+        raise UserError(f"{name}: expected real numbers, found {array.dtype}")
+    wide = array.dtype.kind == "f" and array.itemsize > 4
+    # As PyTorch takes it: of native byte order, no negative strides, and writable.
+    return torch.from_numpy(np.require(array, np.float64 if wide else np.float32, ["C", "W"]))
+
+
 def _available(value: Tensor, m: Modality) -> Tensor:
     """Where a modality's values `[…, D]` are present."""
     missing = value.isnan()
@@ -128,7 +149,7 @@ def _available(value: Tensor, m: Modality) -> Tensor:
     if bool((missing.any(-1) & ~nothing).any()) or bool(value.isinf().any()):
         raise UserError(f"{m.name}: a value must be finite, or all NaN, which is missing")
     if m.likelihood in ("bernoulli", "categorical", "logit_normal"):
-        there = value[~nothing]
+        there = value.detach()[~nothing]
         if there.numel() and not 0 <= float(there.min()) <= float(there.max()) <= 1:
             raise UserError(
                 f"{m.name}: expected values from 0 to 1 ({m.likelihood}), found {float(there.min()):g} to "
