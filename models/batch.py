@@ -128,7 +128,7 @@ def _numbers(name: str, value: Any) -> Tensor:
             raise UserError(f"{name}: expected real numbers, dense, found {value.dtype}, {value.layout}")
         return value if value.dtype in (torch.float32, torch.float64) else value.float()
     if isinstance(value, np.ma.MaskedArray):
-        value = value.astype(float).filled(np.nan)
+        value = np.ma.filled(value.astype(float), np.nan)
     try:
         array = np.asarray(value)
     except (ValueError, TypeError, RuntimeError) as error:  # lists of different lengths; tensors of a GPU

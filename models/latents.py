@@ -60,7 +60,9 @@ class Latents(Mapping[str, Tensor]):
         return self._parts[name]
 
     def __getattr__(self, name: str) -> Tensor:
-        if not name.startswith("_") and name in self._parts:
+        if name.startswith("_"):  # among others `_parts`, of a copy that has none yet
+            raise AttributeError(name)
+        if name in self._parts:
             return self._parts[name]
         raise AttributeError(f"no latent {name!r}, only {', '.join(self._parts)}")
 
@@ -89,6 +91,10 @@ class Latents(Mapping[str, Tensor]):
         """Those of the sample or sequence `shift` places before, all latents together."""
         return self._with({k: v.roll(shift, self._axis) for k, v in self._parts.items()})
 
+    def _changes(self, name: str) -> bool:
+        """Whether a static latent has been made to change over time."""
+        return self[name].ndim > self._axis + 2
+
     def interpolate(self, name: str, other: "Latents", weight: float | Tensor) -> "Latents":
         """These with one latent on the way to that of another.
 
@@ -96,9 +102,12 @@ class Latents(Mapping[str, Tensor]):
             weight: 0 here, 1 there; one number, or `[T]`, by which a static latent also changes over time.
         """
         here, there = self[name], other[name]
-        if isinstance(weight, Tensor) and weight.ndim:
-            if name in self._static:
-                here, there = here.unsqueeze(-2), there.unsqueeze(-2)  # [N, 1, Z]
+        over_time = isinstance(weight, Tensor) and weight.ndim > 0
+        if name in self._static and (over_time or self._changes(name) or other._changes(name)):
+            here, there = (  # [N, 1, Z] or [N, T, Z]
+                z[name] if z._changes(name) else z[name].unsqueeze(-2) for z in (self, other)
+            )
+        if isinstance(weight, Tensor) and over_time:
             weight = weight.to(here).unsqueeze(-1)  # [T, 1]
         return self._with(self._parts | {name: here + (there - here) * weight})
 

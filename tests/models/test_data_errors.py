@@ -19,12 +19,13 @@ MODALITIES = [
     Modality("picture", shape=(1, 2, 2), likelihood="laplace"),
     Modality("engagement", 1, role="target", likelihood="logit_normal"),
 ]
+torch.manual_seed(0)
 MODELS = {
-    "mvae": MVAE(MODALITIES, hidden=[4], latent=2),
-    "dmvae": DMVAE(MODALITIES, hidden=[4], shared=2, private=1),
-    "mm_vrnn": MMVRNN(MODALITIES, hidden=4, latent=2),
-    "mdvae": MDVAE(MODALITIES, hidden=4, static=2, shared=2, private=1),
-    "filter": ForwardFilter(MDVAE(MODALITIES, hidden=4, static=2, shared=2, private=1), hidden=4),
+    "mvae": MVAE(MODALITIES, hidden=[8], latent=2),
+    "dmvae": DMVAE(MODALITIES, hidden=[8], shared=2, private=1),
+    "mm_vrnn": MMVRNN(MODALITIES, hidden=8, latent=2),
+    "mdvae": MDVAE(MODALITIES, hidden=8, static=2, shared=2, private=1),
+    "filter": ForwardFilter(MDVAE(MODALITIES, hidden=8, static=2, shared=2, private=1), hidden=8),
 }
 NAMES = "face, units, kind, picture, engagement"
 
