@@ -250,7 +250,7 @@ class VQVAE(Model):
         batch = self.batch(data)
         x, mask = self.flat(batch.x), batch.available
         name = self.only.name
+        chosen = {m.name for m in self._decoded(of)} - {self.modality(other).name for other in given}
         nats = self.cost(name, x[name], mask[name], {"z": self.encoded(x, mask)})
-        return -nats - mask[name] * (
-            self.log_volume(self.only) + prod(self.grid) * math.log(self.config.codes)
-        )
+        nats = nats + self.log_volume(self.only) + prod(self.grid) * math.log(self.config.codes)
+        return -nats * (mask[name] & (name in chosen))

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from enrapt.contracts.errors import UserError
 from enrapt.models.mdvae import MDVAE
 from enrapt.models.modality import Modality
 from enrapt.models.vq_vae import COMMITMENT, VQVAE, Codebook, VQVAEConfig
@@ -180,6 +181,25 @@ def test_the_loss_stays_finite(model, scale):
         optimizer.step()
     assert losses.total.isfinite()
     assert all(value.isfinite().all() for value in model.state_dict().values())
+
+
+@torch.no_grad()
+def test_the_log_likelihood_is_that_of_the_one_code(model):
+    """−½ ‖x − D(q)‖² and constants of normalised values, less the volume of the normalisation."""
+    center, scale = torch.randn(model.only.dim), torch.rand(model.only.dim) + 0.5
+    model.normalise("x", center, scale)
+    x = torch.randn(4, *shape(model))
+    error = ((x - model.pictures(model.vectors(x))).flatten(1) / scale).square().sum(1)
+    codes = model.length // 3 * math.log(12)
+    expected = -0.5 * error - constant(model) - scale.log().sum() - codes
+    x[2] = torch.nan
+    expected[2] = 0
+    torch.testing.assert_close(model.log_likelihood({"x": x}), expected)
+    torch.testing.assert_close(model.log_likelihood({"x": x}, ["x"]), expected)
+    assert (model.log_likelihood({"x": x}, given=["x"]) == 0).all()
+    for options in ({"of": ["y"]}, {"given": ["y"]}):
+        with pytest.raises(UserError, match="y: no such modality; the model has x"):
+            model.log_likelihood({"x": x}, **options)
 
 
 def test_a_shape_that_is_no_multiple_of_the_stride_is_rejected():
