@@ -71,11 +71,12 @@ def _card(bundle: "Metadata", size: int, tick: float) -> Iterator[str]:
         text = f"{modality.name}: {modality.dim} numbers{schema}, {modality.likelihood}{age}"
         yield row(modality.role, text)
     data = bundle.training_data
-    yield row("trained on", f"{data.name}, {data.ticks:,} ticks, seed {data.seed}. {data.description}")
+    ticks = f"{data.ticks:,} ticks, " if data.ticks else ""  # 0: not known
+    yield row("trained on", f"{data.name}, {ticks}seed {data.seed}. {data.description}")
     yield row("limits", data.limits)
     yield row("licence", bundle.licence)
     yield row("sha256", bundle.sha256)
     yield ""
-    yield "measured"
+    yield "measured" if bundle.quality else "not measured"
     for pattern, figures in bundle.quality.items():
         yield row(f"  {pattern}", ", ".join(f"{name} {x:.3g}" for name, x in figures.items()))

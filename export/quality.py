@@ -7,24 +7,45 @@ from torch import Tensor
 
 from ..bundle.bundle import Bundle
 from ..bundle.sequence import initial_states, run_sequence
+from ..models import evaluation
 from ..models.batch import Batch
-from ..models.config import Config
+from ..models.config import ARRAYS, Config, model_class
 from ..models.data import People, load_data
-from ..models.evaluation import Predicted, Predictions, Scores, held_out, target_scores
+from ..models.evaluation import Predicted, Predictions, Scores
 
 
-def measure(bundle: Bundle, config: Config, seed: int, people: People = "test") -> Scores:
-    """Scores by pattern of missing modalities, as `models.evaluation.evaluate` computes them for a run."""
-    groups = held_out(config, load_data(config, training=False), seed, people)
+def measure(
+    bundle: Bundle, config: Config, seed: int, people: People = "test", held_out: Batch | None = None
+) -> Scores:
+    """Scores by pattern of missing modalities, as `models.evaluation.evaluate` computes them for a run.
+
+    Args:
+        held_out: samples or sequences to score instead of those that the configuration names. Without, there
+            are no scores of a model that was trained from arrays.
+    """
+    if held_out is None and config.training.data == ARRAYS:
+        return {}
     targets = tuple(m for m in config.model.modalities if m.role == "target")
-    return target_scores(targets, groups, partial(_predict, bundle))
+    if held_out is None:
+        groups = evaluation.held_out(config, load_data(config, training=False), seed, people)
+    else:
+        if model_class(config.model).axes == 1:  # samples, as the ticks of one session
+            held_out = Batch(*({k: v.unsqueeze(0) for k, v in part.items()} for part in held_out))
+        rng = np.random.default_rng((seed, 1))
+        groups = iter([evaluation.Group(held_out, evaluation.patterns(config, held_out, rng))])
+    return evaluation.target_scores(targets, groups, partial(_predict, bundle))
 
 
 def _predict(bundle: Bundle, batch: Batch, seen: dict[str, Tensor]) -> Predictions:
     people, ticks = next(iter(seen.values())).shape
     inputs = bundle.metadata.inputs
-    feed = {m.name: batch.x[m.name].flatten(2).numpy() for m in inputs}
     absent = np.zeros((people, ticks), np.float32)
+    feed = {
+        m.name: batch.x[m.name].flatten(2).numpy()
+        if m.name in seen
+        else np.zeros((people, ticks, m.dim), np.float32)
+        for m in inputs
+    }
     feed["mask"] = np.stack([seen[m.name].numpy() if m.name in seen else absent for m in inputs], -1)
     feed["mask"] = feed["mask"].astype(np.float32)
     if bundle.metadata.graph == "full":

@@ -15,8 +15,9 @@ from ..bundle.bundle import Bundle
 from ..bundle.metadata import ESTIMATES, KEY, VERSION, Graph, Metadata, ModalitySpec, TrainingData, digest
 from ..contracts.files import atomic_file
 from ..contracts.schemas import schema_of
+from ..models.batch import Batch, Data
 from ..models.causal import Causal
-from ..models.config import Config
+from ..models.config import ARRAYS, SIMULATED, Config
 from ..models.evaluation import Scores
 from ..models.networks import described
 from ..models.run_folder import load_run, run_seed
@@ -31,15 +32,22 @@ NOT_FOR = (
     "not for judging people, least of all at work or in education, where inferring emotions is forbidden "
     "in the EU"
 )
-SIMULATED = "Simulated conversations, in units matched to what the extractors give on real clips"
+OF_SIMULATED = "Simulated conversations, in units matched to what the extractors give on real clips"
 LIMITS_SIMULATED = (
     f"Simulated people only: validated on no human. For trying the pipeline and for prototypes; {NOT_FOR}"
 )
-RECORDED = "Recorded sessions, chosen by whoever trained it"
+OF_RECORDED = "Recorded sessions, chosen by whoever trained it"
+OF_ARRAYS = "Arrays given in Python, chosen by whoever trained it"
 LIMITS_RECORDED = f"Valid for people and settings like the recorded ones, if at all; {NOT_FOR}"
 
 
-def export_run(run: Path, path: Path, graph: Graph = "step", int8: bool = False) -> float | None:
+def export_run(
+    run: str | Path,
+    path: str | Path,
+    graph: Graph = "step",
+    int8: bool = False,
+    held_out: Data | Batch | None = None,
+) -> float | None:
     """Write the bundle of a finished training run, its quality measured on held-out people.
 
     The file appears under `path` only if the graph in ONNX Runtime agrees with the model in PyTorch; with
@@ -48,6 +56,8 @@ def export_run(run: Path, path: Path, graph: Graph = "step", int8: bool = False)
     Args:
         graph: one tick per call (`step`), the same with reconstructions (`full`), or many ticks (`block`).
         int8: weights in 8 bits, see `quantise`.
+        held_out: data of the form that `fit` takes, to score instead of the held-out people that the run's
+            configuration names. Of a run of `fit`, which names none, the bundle has no scores without.
 
     Returns:
         The largest difference between the two; None for 8-bit weights.
@@ -56,8 +66,10 @@ def export_run(run: Path, path: Path, graph: Graph = "step", int8: bool = False)
         UserError: no finished run, a model that cannot be exported, an unwritable path, or a graph that
             differs from the model.
     """
+    run, path = Path(run), Path(path)
     config, model = load_run(run)
     model, seed = exportable(model, str(run)), run_seed(run)
+    scored = None if held_out is None else model.batch(held_out)
     with atomic_file(path) as file:  # opened first: an unwritable path fails before minutes of work
         onnx_model = graph_of(model, graph)
         if int8:
@@ -67,7 +79,8 @@ def export_run(run: Path, path: Path, graph: Graph = "step", int8: bool = False)
         file.flush()
         bundle = Bundle.load(Path(file.name))
         worst = None if int8 else check_parity(model, bundle)
-        metadata = msgspec.structs.replace(metadata, quality=rounded(measure(bundle, config, seed)))
+        quality = rounded(measure(bundle, config, seed, held_out=scored))
+        metadata = msgspec.structs.replace(metadata, quality=quality)
         file.seek(0)
         file.truncate()
         file.write(with_metadata(onnx_model, metadata))
@@ -164,6 +177,7 @@ def describe(config: Config, model: Causal, graph: Graph, seed: int, sha256: str
     """The metadata of a bundle, its quality not yet measured."""
     training = config.training
     ticks = round(training.session_seconds * config.rate) * training.streams * training.rounds
+    of_data = {SIMULATED: OF_SIMULATED, ARRAYS: OF_ARRAYS}.get(training.data, OF_RECORDED)
     content = layout(model)
     sizes: dict[str, Any] = msgspec.to_builtins(config.model, enc_hook=described)
     kind = sizes.pop("model")
@@ -185,10 +199,10 @@ def describe(config: Config, model: Causal, graph: Graph, seed: int, sha256: str
         lag=0,
         training_data=TrainingData(
             name=Path(training.data).name,  # a folder's name, never its path
-            description=SIMULATED if training.data == "conversation" else RECORDED,
-            limits=LIMITS_SIMULATED if training.data == "conversation" else LIMITS_RECORDED,
+            description=of_data,
+            limits=LIMITS_SIMULATED if training.data == SIMULATED else LIMITS_RECORDED,
             seed=seed,
-            ticks=ticks,
+            ticks=0 if training.data == ARRAYS else ticks,  # 0: not known
         ),
         quality={},
         licence="MIT",

@@ -173,7 +173,7 @@ def load_data(config: Config, training: bool = True) -> Data:
     """
     if config.training.data == ARRAYS:
         raise UserError(
-            f"{config.name}: was trained from arrays in Python, which are not kept; to evaluate or export "
+            f"{config.name}: was trained from arrays in Python, which are not kept; to evaluate "
             "it, train from a folder of sessions, see docs/train.md"
         )
     simulated = config.training.data == SIMULATED

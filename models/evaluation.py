@@ -54,7 +54,7 @@ class Group(NamedTuple):
 
 def patterns(config: Config, batch: Batch, rng: np.random.Generator) -> Patterns:
     """Masks: everything that is available, each modality alone, and bursts of missing modalities."""
-    inputs = [m.name for m in config.model.modalities if m.role != "target"]
+    inputs = [m.name for m in config.model.modalities if m.role != "target" and m.name in batch.x]
     burst, gap = BURST_SECONDS * config.rate, GAP_SECONDS * config.rate
     there = {name: batch.available[name] for name in inputs}
     seen = {"all": there}
@@ -127,6 +127,8 @@ def target_scores(targets: tuple[Modality, ...], groups: Iterator[Group], predic
     predicted: dict[str, dict[str, list[Predicted]]] = {}  # by pattern, by target
     surprises: dict[str, list[Array]] = {}
     for batch, seen in groups:
+        if missing := [m.name for m in targets if m.name not in batch.x]:
+            raise UserError(f"{missing[0]}: not among the held-out data, so there is nothing to score")
         known = {m.name: batch.available[m.name].numpy() for m in targets}
         for m in targets:
             truths[m.name].append(batch.x[m.name].flatten(2).numpy()[known[m.name]])
