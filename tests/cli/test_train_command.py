@@ -85,7 +85,11 @@ def test_a_configuration_becomes_a_logged_run_that_is_evaluated(enrapt, folder):
         (("dim = 3", "dim = 4"), "voice: expected 40 × 4, found (40, 3)"),
         (('name = "voice"', 'name = "sound"'), "voice: no such modality, expected sound, role"),
         (('model = "mm_vrnn"', 'model = "rnn"'), "rnn"),
-        (('likelihood = "bernoulli"', 'likelihood = "normal"'), "target must be 1 logit_normal or bernoulli"),
+        (('likelihood = "bernoulli"', 'likelihood = "poisson"'), "poisson"),
+        (('likelihood = "bernoulli"', 'likelihood = "normal"\nscale = 1.0'), "and its scale predicted"),
+        (("dim = 3", 'dim = 3\nencoder = "Linear(4, 8)"'), "the encoder of voice does not take N×3 numbers"),
+        (("dim = 3", 'dim = 3\ndecoder = "Linear(16, 5)"'), "the decoder of voice has 5 outputs, expected"),
+        (("dim = 3", 'dim = 3\nencoder = "print(3)"'), "print is not a layer of torch.nn"),
     ],
 )
 def test_a_mistake_is_one_line_and_leaves_no_run(folder, change, message, monkeypatch, capsys):
