@@ -11,7 +11,7 @@ Data are dictionaries of arrays by modality in raw units, `[N, *shape]`, for a m
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 import torch
 from torch import Tensor
@@ -25,6 +25,7 @@ from .losses import Losses
 from .modality import Modalities, Modality
 from .normalised import Normalised, Values
 
+ROWS: Final = 100  # samples or sequences of a log-likelihood in memory at a time, `chunk` draws each
 State = tuple[Tensor, ...]  # carried from tick to tick, each `[B, …]`
 
 
@@ -220,7 +221,7 @@ class Model(Normalised, ABC):
             of: by default all but those given.
             given: contexts in the data are always given.
             samples: K.
-            chunk: samples in memory at a time; the draws, and so the result, do not depend on it.
+            chunk: of them in memory at a time; the draws, and so the result, do not depend on it.
         """
         batch = self.batch(data)
         given = [self.modality(name).name for name in given]
@@ -234,6 +235,11 @@ class Model(Normalised, ABC):
     def _log_evidence(
         self, batch: Batch, samples: int, chunk: int, generator: torch.Generator | None
     ) -> Tensor:
+        """log p of what is present, `[N]`; of `ROWS` samples or sequences at a time, so that memory does not
+        grow with N."""
+        if batch.size > ROWS:
+            parts = [batch.rows(slice(start, start + ROWS)) for start in range(0, batch.size, ROWS)]
+            return torch.cat([self._log_evidence(part, samples, chunk, generator) for part in parts])
         x, mask = self.flat(batch.x), batch.available
         encoded, shape = self.encoded(x, mask), next(iter(mask.values())).shape
         total = next(self.buffers()).new_full(shape[:1], -torch.inf)

@@ -153,3 +153,14 @@ def test_a_modality_that_the_model_has_not_is_one_line():
     for options in ({"of": ["u"]}, {"given": ["u"]}):
         with pytest.raises(UserError, match="u: no such modality; the model has x, y"):
             model.log_likelihood({"x": torch.zeros(1, X)}, **options)
+
+
+def test_memory_does_not_grow_with_the_number_of_samples(monkeypatch):
+    monkeypatch.setattr("enrapt.models.model.ROWS", 2)
+    a, b = weights(orthogonal=True)
+    model, values = linear(a, b), data(a, b)
+    rows = []
+    model.decoder["x"].register_forward_hook(lambda module, z, x: rows.append(x[..., 0].numel()))
+    found = model.log_likelihood(values, samples=6, chunk=3)
+    assert max(rows) == 2 * 3
+    torch.testing.assert_close(found, exact(torch.cat([a, b]), torch.cat([values["x"], values["y"]], -1)))
