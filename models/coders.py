@@ -14,8 +14,7 @@ from .normalised import Normalised
 
 def encoder_of(m: Modality, *widths: int) -> tuple[nn.Module, int]:
     """A modality's encoder, `[…, D]` → `[…, F]`, and F: the user's, or linear layers of these widths, each
-    with
-    a ReLU."""
+    with a ReLU."""
     if m.encoder is not None:
         return given(m.encoder, m.shape, f"the encoder of {m.name}")
     network = nn.Sequential(mlp(m.dim, *widths), nn.ReLU()) if widths else nn.Identity()

@@ -33,11 +33,9 @@ class Modality(Checked, frozen=True):
         schema: name of its feature schema, which a bundle declares.
         encoder: a network from `[N, *shape]` to any number of features, from which the model computes its
             posterior: an `nn.Module` or its text, see `networks`; None for a multilayer perceptron of the
-                model's
-            sizes.
+            model's sizes.
         decoder: a network from the latents `[N, Z]` to the likelihood's location or logits, or to twice as
-            many
-            numbers: first all locations, then all unbounded scales.
+            many numbers: first all locations, then all unbounded scales.
         scale: of the likelihood, in raw units; None: as the decoder predicts it, or if that gives locations
             only, learned, one number for each dimension.
         beta: β_m, factor on β of the KL of its private latent; in an MVAE, which has none, of z in the ELBO

@@ -42,8 +42,7 @@ class Normalised(nn.Module):
 
     def fit_normalisation(self, batch: Batch) -> None:
         """Set mean and standard deviation of the location-scale modalities that have none yet, from data;
-        others
-        are not normalised."""
+        others are not normalised."""
         for m in self.modalities:
             if m.likelihood not in LOCATION_SCALE or m.name not in batch.x or self.is_normalised(m.name):
                 continue
