@@ -27,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     require_training()
     import msgspec
+    import torch
 
     from ..models.forward_filter import ForwardFilter
     from ..models.mdvae import MDVAE
@@ -37,6 +38,7 @@ def run(args: argparse.Namespace) -> int:
     config, smoother = load_run(args.run_folder)
     if not isinstance(smoother, MDVAE):
         raise UserError(f"{args.run_folder}: not an MDVAE, so it needs no forward filter; export it directly")
+    torch.manual_seed(args.seed)  # of the first weights
     model = ForwardFilter(smoother, args.hidden)
     training = msgspec.structs.replace(config.training, rounds=args.rounds)
     config = msgspec.structs.replace(config, model=model.config, training=training)

@@ -67,7 +67,7 @@ class Evidence(NamedTuple):
     """What the inputs of a tick contribute before h_{t-1} is known; K modalities are given."""
 
     gates: Tensor  # to the GRU's gates, `[…, 3 H]`
-    experts: Tensor  # to each expert's mean and raw precision, `[…, K, 2 Z]`
+    experts: Tensor  # to each expert's mean and raw precision, `[…, K, 2 Z]`; concatenated, `[…, 1, 2 Z]`
     present: Tensor  # 1 where an expert is present, 0 where not, `[…, K]`
 
 
@@ -137,9 +137,12 @@ class MMVRNN(Causal):
         names = [m.name for m in self.inputs if m.name in features]
         gates = [self.gates_x[name](features[name]) * mask[name].unsqueeze(-1) for name in names]
         nothing = self.from_h.weight.new_zeros(*some.shape, 3 * self.config.hidden)
+        experts = torch.stack([self.expert[name](phi) for name, phi in features.items()], -2)  # […, K, 2 Z]
+        if self.config.fusion != "experts":
+            experts = experts.sum(-2, keepdim=True)
         return Evidence(
             sum(gates[1:], gates[0]) if gates else nothing,
-            torch.stack([self.expert[name](phi) for name, phi in features.items()], -2),  # […, K, 2 Z]
+            experts,
             torch.stack([mask[name] for name in features], -1).to(nothing.dtype),  # […, K]
         )
 
@@ -169,7 +172,7 @@ class MMVRNN(Causal):
             means, raw = (parts + evidence.experts).chunk(2, -1)
             mean, lam = product(prior_mean, prior_precision, means, precision(raw), evidence.present)
         else:
-            mean, raw = (parts + evidence.experts.sum(1)).chunk(2, -1)
+            mean, raw = (parts + evidence.experts.squeeze(1)).chunk(2, -1)
             lam = precision(raw)
         z = mean if noise is None else mean + noise * torch.rsqrt(lam)
         return Latent(mean, lam, prior_mean, prior_precision, z)

@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file
 
 CONFIG = """
 version = 1
@@ -85,3 +87,16 @@ def test_a_run_that_cannot_be_distilled_is_refused(enrapt, folder):
         assert "give a whole number from 1 to" in done.stderr
         assert "Traceback" not in done.stderr
     assert not (folder / "run").exists()
+
+
+@pytest.mark.long
+def test_the_seed_determines_the_filter(command, folder):
+    assert command("train", "config.toml", "-o", "smoother", "--threads", 1).returncode == 0
+    for name, seed in (("one", 1), ("again", 1), ("other", 2)):
+        options = ("--threads", 1, "--rounds", 1, "--hidden", 8, "--seed", seed)
+        assert command("distil", "smoother", "-o", name, *options).returncode == 0
+    one, again, other = (load_file(folder / n / "model.safetensors") for n in ("one", "again", "other"))
+    first = next(name for name in one if name.startswith("belief."))
+    assert torch.equal(one[first], again[first])
+    # One round of warm-up hardly changes weights: the first ones differ.
+    assert (one[first] - other[first]).abs().max() > 0.1
