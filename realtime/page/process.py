@@ -8,6 +8,7 @@ each, and before it fails `{"error": …}`.
 
 import asyncio
 import base64
+import contextlib
 import json
 import logging
 import os
@@ -73,10 +74,11 @@ def _stand_back() -> None:
     With a lower priority alone, clients that keep the process busy delay the run by some milliseconds each
     time its threads wake on the same core.
     """
-    if sys.platform == "linux":
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    if sys.platform != "win32":
-        os.nice(_NICE)
+    with contextlib.suppress(OSError):  # a sandbox may not allow it
+        if sys.platform == "linux":
+            os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+        if sys.platform != "win32":
+            os.nice(_NICE)
 
 
 async def _serve(service: Service, listener: Listener, pipe: int) -> None:

@@ -154,8 +154,7 @@ class PageServer:
             self._process = process
             reading = threading.Thread(target=self._read, args=[process, reasons], daemon=True)
             reading.start()
-            with contextlib.suppress(OSError):  # it has ended
-                self._feed(process)
+            self._feed(process)
             assert process.stdin is not None
             process.stdin.close()
             try:
@@ -188,16 +187,16 @@ class PageServer:
         pipe, description = process.stdin.fileno(), None
         while process.poll() is None:
             message = self._mailbox.get(timeout=_WATCH)
-            if description is not self._description:
-                description = self._description
-                send(pipe, description or b"")
-            if message is not None:
-                try:
-                    send(pipe, message)
-                except OSError:
+            try:
+                if description is not self._description:
+                    description = self._description
+                    send(pipe, description or b"")
+                send(pipe, message or b"")
+            except OSError:  # it has ended
+                if message is not None:
                     self._mailbox.lose("failed")
-                    return
-            elif self._mailbox.closed:
+                return
+            if message is None and self._mailbox.closed:
                 return
 
     def _read(self, process: subprocess.Popen[bytes], reasons: list[str]) -> None:
