@@ -1,0 +1,1 @@
+"""One's own sessions: what is in a study, how people rated it, and how far they agree."""
