@@ -1,8 +1,7 @@
 """One trace of several raters': their delay taken out, then the evaluator-weighted estimator, and its spread.
 
 Grimm and Kroschel (2005, Evaluation of natural emotions using self assessment manikins, ASRU): the consensus
-is the mean of the ratings, weighted by each rater's correlation with the mean of all. Here the mean is of the
-others, so that a rater's own noise does not count in their favour; a weight below 0 is 0.
+is the mean of the ratings, weighted by each rater's correlation with the mean of all; a weight below 0 is 0.
 """
 
 import math
@@ -97,13 +96,13 @@ def on_ticks(labels: Sequence[Label], raters: Sequence[str], times: Array) -> Ar
 
 
 def evaluator_weights(sessions: Sequence[Array]) -> Array:
-    """The correlation of each rater with the mean of the others over all sessions, at least 0, `[R]`.
+    """The correlation of each rater with the mean of all raters over all sessions, at least 0, `[R]`.
 
     1 for all, if there is one rater or no correlation is above 0.
     """
     rows = np.concatenate(sessions, 1) if sessions else np.zeros((0, 0))
-    others = [mean(np.delete(rows, k, 0)) for k in range(len(rows))]
-    found = np.array([correlation(row, rest) for row, rest in zip(rows, others, strict=True)], float)
+    everyone = mean(rows)
+    found = np.array([correlation(row, everyone) for row in rows], float)
     weights = np.maximum(np.nan_to_num(found), 0.0)
     return weights if weights.any() else np.ones(len(rows))
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -11,8 +11,10 @@ from ..contracts.errors import UserError, one_line
 from ..contracts.schemas import DEFAULT_MAX_AGE, SCHEMAS, TURNS
 from ..realtime.sources.aligned import aligned
 from ..realtime.store.folder import SessionWriter
+from ..realtime.store.reader import SessionReader
 from ..realtime.streams.alignment import Aligner
 from ..realtime.streams.samples import SECOND, Sample
+from . import labels
 from .labels import LARGEST, Intervals, Label, Trace
 from .readers.contents import MAX_NUMBERS, Samples, Spans, Track
 from .readers.eaf import confidences, number
@@ -121,18 +123,21 @@ def turns_of(tracks: Mapping[str, Sequence[Spans]], rate: int = RATE, offset: fl
     return Samples("turns", edges[1:], np.clip(values, 0, 1), TURNS.features, TURNS.name)
 
 
-def write_session(folder: Path, modalities: Mapping[str, Samples], source: str) -> float:
+def write_session(
+    folder: Path, modalities: Mapping[str, Samples], source: str, base: Path | None = None
+) -> float:
     """A new session of features, with an observation at each tick; gives its length, s.
 
     Times start where the file's do: negative ones are left out.
 
     Args:
         source: what the features come from, for `session.json`.
+        base: a session whose samples, marks and labels are taken over; it stays as it is.
 
     Raises:
         UserError: the folder is not empty or cannot be written; no sample, or a time beyond a day.
     """
-    rows: list[Sample] = []
+    rows: list[tuple[Sample, int]] = []  # with the time of arrival, ns
     for name, samples in modalities.items():
         keep = np.isfinite(samples.times) & (samples.times >= 0)
         if not keep.any():
@@ -147,24 +152,46 @@ def write_session(folder: Path, modalities: Mapping[str, Samples], source: str) 
             values = samples.values[keep].astype(np.float32)
         missing = set(np.flatnonzero(~np.isfinite(values).all(1)).tolist())
         for k, time in enumerate(np.rint(samples.times[keep] * SECOND).astype(np.int64).tolist()):
-            rows.append(Sample(name, time, None if k in missing else values[k], k))
-    rows.sort(key=lambda sample: sample.originating_time)
-    description = {
+            rows.append((Sample(name, time, None if k in missing else values[k], k), time))
+    described: dict[str, Any] = {
         "schemas": {name: samples.schema for name, samples in modalities.items()},
         "dims": {name: samples.values.shape[1] for name, samples in modalities.items()},
         "features": {name: list(samples.features) for name, samples in modalities.items()},
-        "rate": RATE,
-        "imported": source,
     }
     ages = {name: _max_age(samples) for name, samples in modalities.items()}
-    aligner = Aligner(0, RATE, ages)
-    last_time = rows[-1].originating_time
-    with SessionWriter(folder, description) as writer:
-        for sample in rows:
-            writer.sample(sample, sample.originating_time)
-        for observation in aligned(aligner, rows, last_time):
+    marks: list[tuple[int, str]] = []
+    if base is not None:
+        marks = _take_over(base, described, ages, rows)
+    rows.sort(key=lambda row: row[1])
+    end = max(sample.originating_time for sample, _ in rows)
+    with SessionWriter(folder, {**described, "rate": RATE, "imported": source}) as writer:
+        for sample, arrived in rows:
+            writer.sample(sample, arrived)
+        for observation in aligned(Aligner(0, RATE, ages), (sample for sample, _ in rows), end):
             writer.observation(observation)
-    return last_time / SECOND
+        for time, label in marks:
+            writer.mark(time, label)
+    if base is not None:
+        for path in labels.paths(base):
+            labels.write(labels.read(path), folder / labels.FOLDER / path.name)
+    return end / SECOND
+
+
+def _take_over(
+    base: Path, described: dict[str, Any], ages: dict[str, int], rows: list[tuple[Sample, int]]
+) -> list[tuple[int, str]]:
+    """Add what another session has to these; gives its marks."""
+    reader = SessionReader(base)
+    if lost := reader.lost:
+        raise UserError(f"{base}: {lost[0]}; take a session that is whole")
+    for modality, schema in reader.schemas.items():
+        if modality in described["schemas"]:
+            raise UserError(f"{base}: has a modality {modality} already; name the new one with --modality")
+        described["schemas"][modality] = schema.name or None
+        described["dims"][modality] = schema.dim
+        ages[modality] = round((schema.max_age or DEFAULT_MAX_AGE / RATE) * SECOND)
+        rows += reader.samples(modality)
+    return list(reader.marks())
 
 
 def _rating(text: str, dimension: Dimension) -> float | None:

@@ -8,8 +8,8 @@ Computing 6(2)) found about 2 to 6 s. A constant lag of each rater is estimated 
    values take no part), at its maximum; then the lags that explain all pairs best, in least squares weighted
    by n r².
 2. What all lags have in common cannot be seen in ratings alone. With features, it is where the raters' mean
-   is best explained by them, linearly: the maximum of R² over a shift, as in Mariooryad and Busso with
-   mutual information. Without, the quickest rater has lag 0.
+   is best explained by their principal components, linearly: the maximum of R² over a shift, as in
+   Mariooryad and Busso with mutual information. Without, the quickest rater has lag 0.
 
 Traces are smoothed and differentiated before, both in the band of the signal: a slow drift of a rater, which
 has no shape to align, otherwise moves the maximum.
@@ -28,7 +28,8 @@ Array = NDArray[np.float64]
 
 LONGEST: Final = 6.0  # s; of a lag
 SMOOTH: Final = 1.5  # s; standard deviation of the smoothing
-_RIDGE: Final = 1e-3  # of the largest variance; features are collinear
+_SECONDS_A_COMPONENT: Final = 20.0  # of features: more principal components would explain any trace
+_NOTHING: Final = 1e-9  # of the largest variance
 _LEAST: Final = 20.0  # s that two raters, or a rater and features, must have in common
 
 
@@ -43,17 +44,13 @@ def estimate_lags(
     """
     shapes = [np.stack([shape_of(row, rate) for row in rows]) for rows in sessions]
     lags = _differences(shapes, rate)
-    known = ~np.isnan(lags)
-    if not known.any():
-        if features is None or not sessions or len(sessions[0]) != 1:
-            return lags
+    if alone := len(lags) == 1:
         lags[:] = 0.0
+    if np.isnan(lags).all():
+        return lags
     lags -= np.nanmin(lags)
-    if features is not None:
-        common = _common(shapes, lags, features, rate)
-        if not math.isnan(common):
-            lags += common
-    return lags
+    common = math.nan if features is None else _common(shapes, lags, features, rate)
+    return lags if math.isnan(common) and not alone else lags + common
 
 
 def without_lag(row: Array, lag: float, rate: float) -> Array:
@@ -145,8 +142,7 @@ def _masked_sums(a: Array, b: Array, longest: int) -> Array:
 def _common(shapes: list[Array], lags: Array, features: Sequence[Array | None], rate: float) -> float:
     """The shift at which features explain the raters' mean best, s; NaN without features."""
     shifts = np.arange(round(LONGEST * rate) + 1)
-    explained, total = np.zeros(len(shifts)), np.zeros(len(shifts))
-    grams, products, powers = 0.0, [], []
+    grams, products, powers, ticks = 0.0, [], [], 0
     for rows, given in zip(shapes, features, strict=True):
         if given is None:
             continue
@@ -167,12 +163,16 @@ def _common(shapes: list[Array], lags: Array, features: Sequence[Array | None], 
         grams = grams + x.T @ x
         products.append(y @ x)
         powers.append((y**2).sum(1))
+        ticks += len(x)
     if not products:
         return math.nan
     product, total = np.sum(products, 0), np.sum(powers, 0)
-    gram = np.asarray(grams)
-    gram = gram + _RIDGE * np.diag(gram).max() * np.eye(len(gram))
-    explained = (product * np.linalg.solve(gram, product.T).T).sum(1) / np.maximum(total, 1e-300)
+    power, axes = np.linalg.eigh(np.asarray(grams))  # ascending
+    kept = power > _NOTHING * power[-1]
+    kept[: -max(round(ticks / rate / _SECONDS_A_COMPONENT), 1)] = False
+    if not kept.any():
+        return math.nan
+    explained = ((product @ axes[:, kept]) ** 2 / power[kept]).sum(1) / np.maximum(total, 1e-300)
     best = int(np.argmax(explained))
     return float((best + _vertex(explained, best)) / rate)
 

@@ -34,10 +34,11 @@ def simulate(
     seconds: float = 300.0,
     rate: float = 10.0,
     raters: int = 4,
-    features: int = 6,
+    features: int = 20,
     scale: float = 2.0,
     noise: float = 0.2,
     longest: float = 4.0,
+    lags: Array | None = None,
 ) -> Simulated:
     """One session.
 
@@ -45,13 +46,14 @@ def simulate(
         scale: s; the standard deviation of the kernel that makes the true value smooth.
         noise: of a rater, slow drift and trembling each, as a share of the true value's deviation.
         longest: s; lags are uniform from 0 to this.
+        lags: s; those of the raters, instead.
     """
-    spare = int(np.ceil((longest + 1) * rate))
+    lags = rng.uniform(0, longest, raters) if lags is None else lags
+    spare = int(np.ceil((lags.max() + 1) * rate))
     count = round(seconds * rate)
     wave = smooth_noise(rng, count + spare, scale * rate)
     truth = 1 / (1 + np.exp(-1.5 * wave))
     deviation = truth.std()
-    lags = rng.uniform(0, longest, raters)
     rows = []
     for lag in lags:
         at = np.arange(count) + spare - lag * rate

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Final
 
-from ...contracts.errors import UserError
+from ...contracts.errors import UserError, one_line
 from .contents import Samples
 from .table import Table, column_like
 
@@ -22,11 +22,11 @@ def read_csv_trace(path: Path, column: str | None = None) -> Samples:
     table = Table(path)
     time = column_like(table, *_TIMES)
     if time is None:
-        names = ", ".join(table.names[:8])[:120]
+        names = one_line(", ".join(table.names[:8]))[:120]
         raise UserError(f"{path}: no column of times among {names}; give a --mapping")
     others = [name for name in table.names if name != time]
     if column is None and len(others) != 1:
-        raise UserError(f"{path}: {len(others)} columns beside {time}; choose with --column")
+        raise UserError(f"{path}: {len(others)} columns beside {one_line(time)}; choose with --column")
     name = column or others[0]
     numbers = table.numbers([time, name])
     return Samples(path.stem, numbers[:, 0], numbers[:, 1:], (name,))

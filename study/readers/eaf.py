@@ -9,12 +9,15 @@ import re
 import xml.etree.ElementTree as ET
 from collections import defaultdict
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
 from ...contracts.errors import UserError
 from .contents import MAX_SPANS, Array, Spans, damaged, spans
 from .xml import read_xml
+
+_MAX_PAIRS: Final = 2**28
 
 _Times = dict[str, tuple[float, float]]  # start and end by annotation, s
 
@@ -41,7 +44,13 @@ def read_eaf(path: Path) -> list[Spans]:
 
 
 def confidences(values: Spans, confidence: Spans) -> Array:
-    """For each of `values`, the number in the tier `confidence` that overlaps it most; NaN without one."""
+    """For each of `values`, the number in the tier `confidence` that overlaps it most; NaN without one.
+
+    Raises:
+        UserError: more pairs than can be compared.
+    """
+    if len(values.text) * len(confidence.text) > _MAX_PAIRS:
+        raise UserError(f"{len(values.text)} spans and {len(confidence.text)} confidences: too many to pair")
     numbers = np.array([number(text) for text in confidence.text])
     found = np.full(len(values.text), np.nan)
     if not len(numbers):
@@ -74,16 +83,19 @@ def _slots(root: ET.Element) -> dict[str, float]:
 
 def _place_references(root: ET.Element, times: _Times) -> None:
     """Add the times of annotations that refer to another one."""
-    waiting: defaultdict[tuple[str, str], list[str]] = defaultdict(list)  # by tier and parent
+    waiting: defaultdict[str, defaultdict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for tier in root.iter("TIER"):
         for a in tier.iter("REF_ANNOTATION"):
-            waiting[tier.attrib["TIER_ID"], a.attrib["ANNOTATION_REF"]].append(a.attrib["ANNOTATION_ID"])
-    while ready := [key for key in waiting if key[1] in times]:  # a round places at least one
-        for key in ready:
-            (start, end), children = times[key[1]], waiting.pop(key)
+            waiting[a.attrib["ANNOTATION_REF"]][tier.attrib["TIER_ID"]].append(a.attrib["ANNOTATION_ID"])
+    placed = list(times)
+    while placed:
+        parent = placed.pop()
+        start, end = times[parent]
+        for children in waiting.pop(parent, {}).values():  # of one tier
             step = (end - start) / len(children)
             for k, child in enumerate(children):
                 times[child] = start + k * step, start + (k + 1) * step
+            placed += children
 
 
 def _tier(tier: ET.Element, times: _Times) -> Spans:

@@ -15,7 +15,6 @@ from .contents import MAX_SPANS, Spans, spans, text_of
 
 _TIME: Final = r"(?:(\d{1,4}):)?([0-5]?\d):([0-5]?\d)[.,](\d{1,3})"
 _ARROW: Final = re.compile(rf"\s*{_TIME}\s*-->\s*{_TIME}(?:\s.*)?", re.ASCII)
-_VOICE: Final = re.compile(r"<v(?:\.[^\s>]*)?\s+([^>]{1,100})>")
 _NAMED: Final = re.compile(r"\s*[-–]?\s*([^\W\d][\w .-]{0,30}):\s")
 _TAG: Final = re.compile(r"<[^<>]{0,200}>")
 
@@ -39,14 +38,23 @@ def read_subtitles(path: Path) -> list[Spans]:
             text.append(following[:1000])
         whole = " ".join(text)
         start, end = _seconds(match.groups()[:4]), _seconds(match.groups()[4:])
-        named = _VOICE.search(whole) or _NAMED.match(whole)
         words = html.unescape(_TAG.sub("", whole))
-        speakers[named[1].strip() if named else ""].append((start, end, words))
+        speakers[_speaker(whole)].append((start, end, words))
         if (count := count + 1) > MAX_SPANS:
             raise UserError(f"{path}: more than {MAX_SPANS} cues")
     if not speakers:
         raise UserError(f"{path}: no cue in it: expected lines such as 00:01:02.500 --> 00:01:04.000")
     return [spans(name, rows) for name, rows in speakers.items()]
+
+
+def _speaker(text: str) -> str:
+    """Who speaks in a cue; empty if it does not say."""
+    begin = text.find("<v")
+    end = text.find(">", begin) if begin >= 0 else -1
+    if end >= 0 and (name := text[begin + 2 : end].partition(" ")[2].strip()):
+        return html.unescape(name)[:100]
+    named = _NAMED.match(text)
+    return named[1].strip() if named else ""
 
 
 def _seconds(parts: tuple[str | None, ...]) -> float:

@@ -15,6 +15,7 @@ from .contents import MAX_NUMBERS, Array, decoded, readable
 
 MAX_LINE: Final = 2**17  # bytes; 700 columns of OpenFace have 2¹³
 MAX_COLUMNS: Final = 2**13
+_BLOCK: Final = 4096  # rows that are Python's numbers at once
 _SHOWN: Final = 20  # lines that decide what the separator is
 _SEPARATORS: Final = "\t;,| "
 
@@ -69,7 +70,7 @@ class Table:
         Raises:
             UserError: as `texts`; a cell is not a number.
         """
-        found: list[list[float]] = []
+        blocks, found = [np.empty((0, len(names)))], list[list[float]]()
         for number, cells in self.texts(names):
             try:
                 found.append([_number(cell) for cell in cells])
@@ -78,9 +79,13 @@ class Table:
                     f"{self.path}: row {number}: {one_line(cells)[:60]}: expected numbers in "
                     f"{one_line(', '.join(names))[:60]}"
                 ) from None
-            if len(found) * max(len(names), 1) > MAX_NUMBERS:
+            if number * max(len(names), 1) > MAX_NUMBERS:
                 raise UserError(f"{self.path}: more than {MAX_NUMBERS} numbers")
-        return np.array(found, float).reshape(-1, len(names))
+            if len(found) == _BLOCK:
+                blocks.append(np.array(found))
+                found.clear()
+        blocks.append(np.array(found, float).reshape(-1, len(names)))
+        return np.concatenate(blocks)
 
     def _place(self, name: str) -> int:
         same = [k for k, each in enumerate(self.names) if each == name]

@@ -49,7 +49,8 @@ def read_xdf(path: Path, names: Sequence[str] = ()) -> list[Track]:
             end = np.append(at[1:], last)[: len(at)]
             tracks.append(Spans(stream.name, at, end, text, np.full(len(text), np.nan)))
         else:
-            values = np.asarray(d["time_series"], float).reshape(len(times), -1)[kept]
+            with np.errstate(invalid="ignore"):  # bits that are no number
+                values = np.asarray(d["time_series"], float).reshape(len(times), -1)[kept]
             values[~np.isfinite(values).all(1)] = np.nan
             features = tuple(f"x{k}" for k in range(values.shape[1]))
             tracks.append(Samples(stream.name, at, values, features, notes=notes))
