@@ -111,7 +111,7 @@ def turns_of(tracks: Mapping[str, Sequence[Spans]], rate: int = RATE, offset: fl
     end = max((float(span.end.max(initial=-math.inf)) for span in spans), default=-math.inf) + offset
     if not 0 < end <= LONGEST:
         raise UserError(f"spans end at {end:g} s; expected more than 0 and at most {LONGEST:g}")
-    edges = np.arange(math.ceil(end * rate - 1e-6) + 1) / rate
+    edges = np.arange(max(math.ceil(end * rate - 1e-6), 1) + 1) / rate
     values = np.zeros((len(edges) - 1, TURNS.dim))
     for feature, several in tracks.items():
         column = values[:, TURNS.index(feature)]

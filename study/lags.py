@@ -30,6 +30,7 @@ LONGEST: Final = 6.0  # s; of a lag
 SMOOTH: Final = 1.5  # s; standard deviation of the smoothing
 _SECONDS_A_COMPONENT: Final = 20.0  # of features: more principal components would explain any trace
 _NOTHING: Final = 1e-9  # of the largest variance
+_WHOLE: Final = 0.95  # of the smoothing's kernel must be rated: half a kernel shifts what it smooths
 _LEAST: Final = 20.0  # s that two raters, or a rater and features, must have in common
 
 
@@ -77,7 +78,7 @@ def shape_of(row: Array, rate: float) -> Array:
         return np.full(len(row), np.nan)
     filled = np.where(there, row, 0.0)
     weight = np.convolve(there.astype(float), kernel, "same")
-    smooth = np.convolve(filled, kernel, "same") / np.where(weight > 0.5, weight, np.nan)
+    smooth = np.convolve(filled, kernel, "same") / np.where(weight > _WHOLE, weight, np.nan)
     change = np.gradient(smooth)
     change[~there] = np.nan
     return change

@@ -44,7 +44,7 @@ def write_labels(
     """
     reader = SessionReader(session)
     estimates, rated = list(reader.estimates()), labels.of_session(session)
-    if not estimates and not rated:
+    if not estimates and not any(label.span for label in rated):
         raise UserError(f"{session}: has neither estimates nor labels")
     if path.suffix == ".eaf":
         own = session / MEDIA

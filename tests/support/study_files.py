@@ -50,6 +50,35 @@ TURNS = {
     "backchannels": [(10.0, 10.5, "")],
 }
 
+VTT = """\ufeffWEBVTT - a talk
+
+NOTE a note --> not a cue
+
+1
+00:01.000 --> 00:02.500 align:start position:10%
+<v Anna Berg>Hello &amp; welcome</v>
+
+intro
+00:00:02.500 --> 01:00:03.000
+<v.loud Ben>Well
+<i>thanks</i>
+
+00:05.000 --> 00:06.000
+no name
+"""
+SRT = """1
+00:00:01,500 --> 00:00:02,000
+Anna: Hello
+
+2
+00:00:03,0 --> 00:00:04,25
+- Ben: at 10:30 then
+
+3
+00:00:05,000 --> 00:00:06,000
+{\\an8}Just text: with a colon? no: yes
+"""
+
 
 def nova(path: Path, kind: str, rows: list[tuple], *, binary: bool = False, scheme: str = "") -> Path:
     """An `.annotation` and its data file."""
@@ -122,11 +151,13 @@ def openface(path: Path, values: np.ndarray, rate: float = 30.0, lost: tuple[int
     return path
 
 
-def session(folder: Path, seconds: float = 20.0, modality: str = "voice", seed: int = 0) -> Path:
+def session(folder: Path, seconds: float = 20.0, schema: str | None = None) -> Path:
     """A session of two features at 25 Hz."""
     n = round(seconds * 25) + 1
-    values = np.random.default_rng(seed).normal(size=(n, 2))
-    write_session(folder, {modality: Samples(modality, np.arange(n) / 25, values, ("a", "b"))}, "made up")
+    values = np.random.default_rng(0).normal(size=(n, 2))
+    write_session(
+        folder, {"voice": Samples("voice", np.arange(n) / 25, values, ("a", "b"), schema)}, "made up"
+    )
     return folder
 
 

@@ -14,11 +14,10 @@ from enrapt.study.readers.contents import Samples
 from enrapt.study.readers.file import read_file
 from enrapt.study.readers.nova import read_annotation
 from enrapt.study.readers.subtitles import read_subtitles
-from tests.study.readers.test_subtitles import SRT, VTT
 from tests.support import xdf_files
 from tests.support.damage import damaged
 from tests.support.hostile import result_or_error
-from tests.support.study_files import TURNS, elan, nova, openface, ssi_stream
+from tests.support.study_files import SRT, TURNS, VTT, elan, nova, openface, ssi_stream
 
 MAPPING = 'unit = "ms"\nstart = "a"\nend = "b"\nvalue = "c"\nrater = "d"\n'
 SUFFIXES = [".eaf", ".annotation", ".stream", ".vtt", ".srt", ".csv", ".tsv", ".xdf", ""]

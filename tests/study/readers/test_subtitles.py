@@ -5,35 +5,7 @@ import pytest
 
 from enrapt.contracts.errors import UserError
 from enrapt.study.readers.subtitles import read_subtitles
-
-VTT = """\ufeffWEBVTT - a talk
-
-NOTE a note --> not a cue
-
-1
-00:01.000 --> 00:02.500 align:start position:10%
-<v Anna Berg>Hello &amp; welcome</v>
-
-intro
-00:00:02.500 --> 01:00:03.000
-<v.loud Ben>Well
-<i>thanks</i>
-
-00:05.000 --> 00:06.000
-no name
-"""
-SRT = """1
-00:00:01,500 --> 00:00:02,000
-Anna: Hello
-
-2
-00:00:03,0 --> 00:00:04,25
-- Ben: at 10:30 then
-
-3
-00:00:05,000 --> 00:00:06,000
-{\\an8}Just text: with a colon? no: yes
-"""
+from tests.support.study_files import SRT, VTT
 
 
 def test_webvtt(tmp_path):
