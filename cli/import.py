@@ -53,7 +53,9 @@ def run(args: argparse.Namespace) -> int:
     if args.session is None and args.study is None:
         raise UserError("give --session FOLDER, or --study FOLDER and the session's --name")
     session: Path = args.session or args.study / "sessions" / (args.name or args.file.stem)
-    tracks = read_file(args.file, column=args.column, mapping=args.mapping)
+    named = [name for name in (args.tier, args.confidence) if name is not None]
+    streams = [*named, *(text.partition("=")[2] for text in (args.turns or "").split(",") if text)]
+    tracks = read_file(args.file, column=args.column, mapping=args.mapping, streams=streams)
     if args.dimension is not None:
         return _labels(args, tracks, session)
     return _features(args, tracks, session)
@@ -70,8 +72,8 @@ def _labels(args: argparse.Namespace, tracks: "list[Track]", session: Path) -> i
     track = choose(tracks, args.tier, args.file)
     dimension = _dimension(args, session, "interval" if isinstance(track, Spans) else "trace")
     confidence = None if args.confidence is None else choose(tracks, args.confidence, args.file)
-    if confidence is not None and not isinstance(confidence, Spans):
-        raise UserError(f"--confidence {args.confidence}: has no intervals")
+    if confidence is not None and not (isinstance(confidence, Spans) and isinstance(track, Spans)):
+        raise UserError(f"--confidence {args.confidence}: is for intervals, of which each has one")
     if not (rater := args.rater or track.rater):
         raise UserError(f"{args.file}: does not say who rated; give --rater NAME")
     label, notes = label_of(track, rater, dimension, confidence=confidence, offset=args.offset)

@@ -45,20 +45,19 @@ def draw_agreement(
     margin = 0.03 * (bounds[1] - bounds[0])
     for k, axes in zip(shown, strips, strict=True):
         at, values, spread = times[k], found.values[k], found.spread[k]
-        axes.fill_between(
-            at, values - spread, values + spread, color=_BLUE, alpha=0.2, linewidth=0, label="spread (1 SD)"
-        )
+        low, high = np.clip([values - spread, values + spread], *bounds)
+        axes.plot(at, values, color=_BLUE, linewidth=2, zorder=3, label="consensus")
+        axes.fill_between(at, low, high, color=_BLUE, alpha=0.2, linewidth=0, label="spread (1 SD)")
         for row, rater, lag in zip(found.ratings[k], found.raters, found.lags, strict=True):
             place = found.raters.index(rater)
             late = "" if np.isnan(lag) else f", {lag:.1f} s late"
             named = one_line(rater) + late if place < _NAMED else "_"
             axes.plot(at, row, color=_COLOURS[place % len(_COLOURS)], linewidth=0.9, label=named)
-        axes.plot(at, values, color=_BLUE, linewidth=2, label="consensus")
-        axes.set(ylim=(bounds[0] - margin, bounds[1] + margin), ylabel=dimension)
+        axes.set(xlim=(at[0], at[-1]), ylim=(bounds[0] - margin, bounds[1] + margin), ylabel=dimension)
         axes.set_title(one_line(names[k]), loc="left", fontsize=10)
-        axes.margins(x=0)
         axes.spines[["top", "right"]].set_visible(False)
-    strips[-1].set_xlabel("seconds, each trace earlier by its rater's lag")
+    shifted = not np.isnan(found.lags).all()
+    strips[-1].set_xlabel("seconds" + ", each trace earlier by its rater's lag" * shifted)
     handles, legends = strips[0].get_legend_handles_labels()
     figure.legend(handles, legends, loc="outside upper center", ncols=5, fontsize=8, frameon=False)
     picture = io.BytesIO()

@@ -1,6 +1,8 @@
 """Any file that can be imported, by its name and beginning."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from ...contracts.errors import UserError
 from ...realtime.sources.xdf_file import is_xdf
@@ -15,13 +17,18 @@ from .subtitles import read_subtitles
 from .table import Table
 from .xdf import read_xdf
 
+_TABLES: Final = (".csv", ".tsv", ".txt")
 
-def read_file(path: Path, *, column: str | None = None, mapping: Path | None = None) -> list[Track]:
+
+def read_file(
+    path: Path, *, column: str | None = None, mapping: Path | None = None, streams: Sequence[str] = ()
+) -> list[Track]:
     """What a file holds.
 
     Args:
         column: of the values, for a table with several.
         mapping: a file that says which column of a table is what; see `mapping`.
+        streams: of XDF, those to read; all, if none is named.
 
     Raises:
         UserError: the file cannot be read, or is of no known kind.
@@ -30,7 +37,10 @@ def read_file(path: Path, *, column: str | None = None, mapping: Path | None = N
         return read_mapped(path, read_mapping(mapping))
     if not path.is_file():
         raise UserError(f"{path}: no such file; check its name")
-    match path.suffix.lower():
+    suffix = path.suffix.lower()
+    if column is not None and suffix not in _TABLES:
+        raise UserError(f"{path}: --column is for tables: {', '.join(_TABLES)}")
+    match suffix:
         case ".eaf":
             return list(read_eaf(path))
         case ".annotation":
@@ -39,7 +49,7 @@ def read_file(path: Path, *, column: str | None = None, mapping: Path | None = N
             return [read_stream(path)]
         case ".vtt" | ".srt":
             return list(read_subtitles(path))
-        case ".csv" | ".tsv" | ".txt":
+        case _ if suffix in _TABLES:
             table = Table(path)
             if is_openface(table) and column is None:
                 return [read_openface(path)]
@@ -47,7 +57,7 @@ def read_file(path: Path, *, column: str | None = None, mapping: Path | None = N
                 return [read_opensmile(path)]
             return [read_csv_trace(path, column)]
     if is_xdf(path):
-        return read_xdf(path)
+        return read_xdf(path, streams)
     raise UserError(
         f"{path}: of no kind that is read: .eaf, .annotation, .stream, .csv, .tsv, .txt, .xdf, .vtt, .srt, "
         "or any table with --mapping"

@@ -1,7 +1,7 @@
 """Tables of openSMILE (`-csvoutput`, `-lldcsvoutput`): `name;frameTime;feature;…`, a plain vector.
 
-`frameTime` is the start of the frame. A sample's time is when all that it covers had been heard, so `window`
-is added: the length of the frames, which the file does not say.
+`frameTime` is the start of the frame, and a sample's time should be when all that it covers had been heard:
+add the length of the frames, which the file does not say, as an offset.
 """
 
 from pathlib import Path
@@ -18,11 +18,8 @@ def is_opensmile(table: Table) -> bool:
     return "frameTime" in table.names and table.separator == ";"
 
 
-def read_opensmile(path: Path, window: float = 0.0) -> Samples:
+def read_opensmile(path: Path) -> Samples:
     """All features. Frames in which one is not finite are missing.
-
-    Args:
-        window: seconds to add to `frameTime`.
 
     Raises:
         UserError: the file cannot be read, or is not openSMILE's.
@@ -34,4 +31,4 @@ def read_opensmile(path: Path, window: float = 0.0) -> Samples:
     numbers = table.numbers(["frameTime", *features])
     values = numbers[:, 1:]
     values[~np.isfinite(values).all(1)] = np.nan
-    return Samples(path.stem, numbers[:, 0] + window, values, features)
+    return Samples(path.stem, numbers[:, 0], values, features)

@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 
 from enrapt.contracts.errors import UserError
 from enrapt.contracts.schemas import OPENFACE, TURNS
+from enrapt.realtime.run import Run
+from enrapt.realtime.sources.session import SessionSource
 from enrapt.realtime.store.reader import SessionReader
 from enrapt.study.importing import label_of, turns_of, write_session
 from enrapt.study.labels import Intervals, Trace, of_session
@@ -122,3 +124,15 @@ def test_impossible_times_leave_no_session(tmp_path, times, message):
     with pytest.raises(UserError, match=message):
         write_session(tmp_path / "s", {"x": Samples("a", np.array(times), np.zeros((1, 2)), ("a", "b"))}, "a")
     assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize("reassemble", [False, True])
+def test_a_session_of_features_is_replayed_like_a_recorded_one(tmp_path, three_bundle, reassemble):
+    values = np.ones((50, 3))
+    values[20:] = NAN
+    gaze = Samples("gaze", np.arange(50) / 25, values, ("a", "b", "c"), "gaze/1")
+    write_session(tmp_path / "s", {"gaze": gaze}, "a.csv")
+    with Run(SessionSource(tmp_path / "s", reassemble), three_bundle) as run:
+        estimates = list(run)
+    assert len(estimates) == 50
+    assert [e.present["gaze"] for e in estimates] == [True] * 20 + [False] * 30
