@@ -69,7 +69,7 @@ def _labels(args: argparse.Namespace, tracks: "list[Track]", session: Path) -> i
     from ..study.readers.contents import Spans
 
     span = span_of(SessionReader(session))
-    track = choose(tracks, args.tier, args.file)
+    track = choose(tracks, args.tier, args.file, args.rater)
     dimension = _dimension(args, session, "interval" if isinstance(track, Spans) else "trace")
     confidence = None if args.confidence is None else choose(tracks, args.confidence, args.file)
     if confidence is not None and not (isinstance(confidence, Spans) and isinstance(track, Spans)):

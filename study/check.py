@@ -100,15 +100,17 @@ def check_session(session: StudySession, dimensions: Iterable[Dimension]) -> Che
 
 
 def span_of(reader: SessionReader) -> tuple[float, float] | None:
-    """Begin and end of a recording on its own axis, s: of samples and ticks. None without any."""
-    first, last = [], [reader.ended] if reader.ended is not None else []
-    for modality in reader.schemas:
-        times = [sample.originating_time for sample, _ in reader.samples(modality)]
-        first += [min(times)] if times else []
-        last += [max(times)] if times and reader.ended is None else []
-    ticks = [observation.time for observation in reader.observations()]
-    first += ticks[:1]
-    last += ticks[-1:]
+    """Begin and end of a recording on its own axis, s: of samples and ticks. None without any.
+
+    Of a session that has ended only the first rows are read.
+    """
+    first, last = [], [] if reader.ended is None else [reader.ended]
+    columns = [(row.originating_time for row, _ in reader.samples(modality)) for modality in reader.schemas]
+    for times in (*columns, (row.time for row in reader.observations())):
+        if (begin := next(times, None)) is not None:
+            first.append(begin)
+            if reader.ended is None:
+                last.append(max(times, default=begin))
     if not first:
         return None
     return min(first) / SECOND, max(last) / SECOND

@@ -24,21 +24,26 @@ RATE: Final = 25  # ticks per second of a session made of features
 LONGEST: Final = 86_400.0  # s; of such a session
 
 
-def choose(tracks: Sequence[Track], name: str | None, path: Path) -> Track:
-    """The track of that name, or the only one.
+def choose(tracks: Sequence[Track], name: str | None, path: Path, rater: str | None = None) -> Track:
+    """The track of that name, and of that rater where several have the name; without a name the only one.
 
     Raises:
-        UserError: there is none, or several and no name.
+        UserError: there is none, or several.
     """
-    have = one_line(", ".join(track.name or "(without a name)" for track in tracks[:20]))
-    if name is not None:
-        for track in tracks:
-            if track.name == name:
-                return track
+    named = [track for track in tracks if name is None or track.name == name]
+    if len(named) > 1:
+        named = [track for track in named if track.rater == rater] or named
+    if len(named) == 1:
+        return named[0]
+    shown = [
+        f"{track.name or '(without a name)'}{f' of {track.rater}' * bool(track.rater)}"
+        for track in (named or tracks)[:20]
+    ]
+    have = one_line(", ".join(shown) or "nothing")
+    if not named:
         raise UserError(f"{path}: no {one_line(name)[:60]!r} in it; it has {have}")
-    if len(tracks) != 1:
-        raise UserError(f"{path}: has {have or 'nothing'}; choose one with --tier")
-    return tracks[0]
+    raters = len({track.name for track in named}) == 1 and all(track.rater for track in named)
+    raise UserError(f"{path}: has {have}; choose one with {'--rater' if raters else '--tier'}")
 
 
 def label_of(

@@ -91,6 +91,17 @@ def test_values_outside_of_the_range_are_refused(run, study):
     assert "engagement.E2.csv: 1 intervals" in run("import", "turns.csv", *arguments)
 
 
+def test_a_table_of_several_raters(run, study):
+    session(study / "sessions/talk", 20)
+    (study.parent / "turns.toml").write_text('start = "a"\nend = "b"\nvalue = "v"\nrater = "who"\n')
+    (study.parent / "turns.csv").write_text("a,b,v,who\n0,1,2,E1\n0,1,5,E2\n")
+    arguments = ("--study", "talks", "--name", "talk", "--mapping", "turns.toml", "--dimension", "engagement")
+    message = run("import", "turns.csv", *arguments, status=2)
+    assert "has turns of E1, turns of E2; choose one with --rater" in message
+    run("import", "turns.csv", *arguments, "--rater", "E2")
+    assert read(study / "sessions/talk/labels/engagement.E2.csv").value.tolist() == [5]
+
+
 def test_features_join_a_session_in_a_new_one(run, study):
     session(study / "sessions/talk", 2)
     openface(study.parent / "of.csv", np.ones((60, OPENFACE.dim)), lost=(5,))

@@ -1,5 +1,7 @@
 """study/importing.py: tracks become labels, turns, and new sessions that can be replayed."""
 
+import gzip
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -13,6 +15,7 @@ from enrapt.realtime.store.reader import SessionReader
 from enrapt.study.importing import label_of, turns_of, write_session
 from enrapt.study.labels import Intervals, Trace, of_session
 from enrapt.study.readers.contents import Samples, spans
+from enrapt.study.readers.file import read_file
 from enrapt.study.study import Dimension
 from tests.support.study_files import rate, session
 
@@ -136,3 +139,26 @@ def test_a_session_of_features_is_replayed_like_a_recorded_one(tmp_path, three_b
         estimates = list(run)
     assert len(estimates) == 50
     assert [e.present["gaze"] for e in estimates] == [True] * 20 + [False] * 30
+
+
+def test_a_real_conversation_is_the_same_from_elan_and_from_tables(shared, tmp_path):
+    elan_file = next((shared / "elan").glob("*.eaf"))
+    tiers = {tier.name: tier for tier in read_file(elan_file)}
+    for name in ("turns", "speech"):
+        packed = (shared / "converse" / f"{name}.csv.gz").read_bytes()
+        lines = gzip.decompress(packed).decode().splitlines()
+        rows = [lines[0], *(line for line in lines if line.startswith("2,1,human,high,"))]
+        (tmp_path / f"{name}.csv").write_text("\n".join(rows))
+    mapping = tmp_path / "map.toml"
+    mapping.write_text('start = "start"\nend = "end"\nvalue = "engagement"\nconfidence = "confidence"\n')
+    (turns,) = read_file(tmp_path / "turns.csv", mapping=mapping)
+    given, _ = label_of(turns, "r1", ENGAGEMENT)
+    engagement, confidence = tiers["production_annotation"], tiers["confidence_production"]
+    found, _ = label_of(engagement, "r1", ENGAGEMENT, confidence=confidence)
+    for column in ("start", "end", "value", "confidence"):
+        np.testing.assert_allclose(getattr(found, column), getattr(given, column))
+    mapping.write_text('start = "start"\nend = "end"\ntext = "n_words"\ndimension = "who"\n')
+    speech = {track.name: track for track in read_file(tmp_path / "speech.csv", mapping=mapping)}
+    spoken = {"own": [speech["participant"]], "partner": [speech["operator"]]}
+    same = {"own": [tiers["participant"]], "partner": [tiers["operator"]]}
+    np.testing.assert_allclose(turns_of(spoken).values, turns_of(same).values, atol=1e-6)
