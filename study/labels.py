@@ -24,8 +24,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..contracts.errors import UserError, one_line
 from ..contracts.files import atomic_file
-from ..contracts.regular import open_regular
 from ..realtime.store.private import make_private
+from .readers.contents import content_of
 
 FOLDER: Final = "labels"
 MAX_BYTES: Final = 2**26  # of a file; a day at 25 Hz has 2²¹ rows
@@ -192,11 +192,7 @@ def read(path: Path) -> Label:
     dimension, _, rater = path.stem.partition(".")
     try:
         _check_names(rater, dimension)
-        with open_regular(path) as file:
-            content = file.read(MAX_BYTES + 1)
-        if len(content) > MAX_BYTES:
-            raise UserError(f"larger than {MAX_BYTES >> 20} MiB")
-        lines = content.decode("utf-8-sig").splitlines()
+        lines = content_of(path, MAX_BYTES).decode("utf-8-sig").splitlines()
         header = lines[0].replace(" ", "") if lines else ""
         if header == _TRACE:
             return Trace(rater, dimension, *_columns(lines[1:], 2, empty=(1,)))
@@ -208,8 +204,6 @@ def read(path: Path) -> Label:
         raise UserError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from None
     except UnicodeDecodeError:
         raise UserError(f"{path}: not a text of UTF-8") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
 
 
 def write(label: Label, path: Path, *, overwrite: bool = False) -> None:

@@ -68,6 +68,8 @@ def _eaf(
     tiers |= {name: _estimated(some) for name, some in _by_person(estimates).items()}
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     root = ET.Element("ANNOTATION_DOCUMENT", AUTHOR="enrapt", DATE=now, FORMAT="3.0", VERSION="3.0")
+    root.set("xmlns:xsi", "http://www.w3.org/2001/XMLSchema-instance")
+    root.set("xsi:noNamespaceSchemaLocation", "http://www.mpi.nl/tools/elan/EAFv3.0.xsd")
     header = ET.SubElement(root, "HEADER", MEDIA_FILE="", TIME_UNITS="milliseconds")
     if media is not None:
         relative = Path(os.path.relpath(media, path.parent)).as_posix()

@@ -1,6 +1,7 @@
 """What a file of another program holds, whatever its format: spans of time with a text, and samples."""
 
 import contextlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -84,7 +85,7 @@ def content_of(path: Path, limit: int = MAX_BYTES) -> bytes:
         UserError: it cannot be read, or is larger than `limit`.
     """
     with readable(path), open_regular(path) as file:
-        content = file.read(limit + 1)
+        content = file.read(min(os.fstat(file.fileno()).st_size, limit) + 1)  # which takes that much memory
     if len(content) > limit:
         raise UserError(f"{path}: larger than {limit >> 20} MiB")
     return content

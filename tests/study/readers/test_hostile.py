@@ -3,6 +3,7 @@
 import json
 import random
 import time
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -139,7 +140,10 @@ def test_sizes_that_a_stream_only_claims(tmp_path, attribute, declared):
     text = path.read_text()
     begin = text.index(f'{attribute}="') + len(attribute) + 2
     path.write_text(text[:begin] + declared + text[text.index('"', begin) :])
+    tracemalloc.start()
     tracks_of(path)
+    assert tracemalloc.get_traced_memory()[1] < 2**22
+    tracemalloc.stop()
 
 
 def test_times_are_bounded(tmp_path):
