@@ -11,7 +11,7 @@ VENV ?= .venv
 
 BIN := $(VENV)/bin
 PIP = { test -d $(VENV) || $(PYTHON) -m venv $(VENV); } && $(BIN)/pip install --quiet
-SOURCES := pyproject.toml LICENSE $(shell find contracts bundle realtime models export cli -type f -not -name '*.pyc')
+SOURCES := pyproject.toml LICENSE $(shell find contracts bundle realtime study models export cli -type f -not -name '*.pyc')
 
 .PHONY: demo test test-all live others check bundle
 

@@ -15,6 +15,7 @@ import time
 from multiprocessing.connection import Connection
 
 import numpy as np
+import psutil
 
 from enrapt.contracts.schemas import FACE
 from enrapt.realtime.engine.estimate import Engagement, Estimate, Latency
@@ -88,7 +89,7 @@ def measure(clients: int, path: str, seconds: float) -> None:
         results.recv()
     wall, processor, late, written = [], [], [], {}
     ticks = round(seconds * RATE)
-    used, due = time.process_time(), time.perf_counter()
+    used, served, due = time.process_time(), _used_by(server), time.perf_counter()
     for k in range(ticks):
         tick = synthetic(k)
         written[k] = time.monotonic()
@@ -99,7 +100,7 @@ def measure(clients: int, path: str, seconds: float) -> None:
         due += 1 / RATE
         time.sleep(max(0.0, due - time.perf_counter()))
         late.append(time.perf_counter() - due)
-    used = time.process_time() - used
+    used, served = time.process_time() - used, _used_by(server) - served
     server.close(True)
     print(f"{clients} clients of {path}, {ticks} ticks", end="")
     rows = [("write", wall), ("write, processor", processor), ("next tick late", late)]
@@ -112,7 +113,14 @@ def measure(clients: int, path: str, seconds: float) -> None:
     for name, times in rows:
         p50, p95, p99 = (np.percentile(times, (50, 95, 99)) * 1e6).round(1)
         print(f"  {name:<18} p50 {p50:8.1f}   p95 {p95:8.1f}   p99 {p99:8.1f} µs")
-    print(f"  processor {100 * used / seconds:.1f} % of a core")
+    print(f"  processor {100 * used / seconds:.1f} % of a core, the page's {100 * served / seconds:.1f} %")
+
+
+def _used_by(server: PageServer) -> float:
+    """Processor time of the page's process, s."""
+    while server._process is None:
+        time.sleep(0.01)  # it is about to start
+    return sum(psutil.Process(server._process.pid).cpu_times()[:2])
 
 
 def main() -> None:

@@ -25,6 +25,8 @@ COMMANDS: Final = {
     "record": "as live, and keep features and estimates (needs enrapt[record])",
     "replay": "estimate engagement in a recording",
     "plot": "draw a session",
+    "study": "keep one's own sessions and their labels together, and check them",
+    "import": "take labels or features from another program's file",
     "train": "train a model (needs enrapt[train])",
     "distil": "distil a live model from a trained MDVAE (needs enrapt[train])",
     "encode": "replace modalities of sessions by a model's latents (needs enrapt[train])",

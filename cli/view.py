@@ -140,7 +140,7 @@ class View:
             picture.add_row(modality, state)
             for line in wrap(self._run.missing.get(modality, ""), width):
                 picture.add_row("", Text(line, style="yellow"))
-        seen = features(observation, self._schemas)
+        seen = features(observation.values, self._schemas)
         picture.add_row("head, gaze", Text(_head(seen)))
         picture.add_row("expressions", Text(_expressions(seen)))
         picture.add_row("voice", Text(_voice(seen)))

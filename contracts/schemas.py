@@ -72,7 +72,32 @@ AUDIO: Final = Schema(
     max_age=0.1,  # 2.5 ticks of 40 ms
 )
 
-SCHEMAS: Final = {schema.name: schema for schema in (FACE, AUDIO)}
+# What OpenFace 2 measures of a face (Baltrušaitis et al. 2018), by the names of its columns. Intensities of
+# action units are 0 (absent) to 5. The pose is that of the head relative to the camera: R turns around x
+# (pitch), y (yaw) and z (roll); T is its place, z away from the camera. Gaze is the mean of both eyes, from
+# the camera's axis: x > 0 to the right in the picture, y > 0 downwards.
+ACTION_UNITS: Final = (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 25, 26, 45)
+OPENFACE: Final = Schema(
+    name="openface/1",
+    features=(
+        *(f"AU{number:02d}_r" for number in ACTION_UNITS),
+        *("pose_Rx", "pose_Ry", "pose_Rz", "pose_Tx", "pose_Ty", "pose_Tz"),
+        *("gaze_angle_x", "gaze_angle_y"),
+    ),
+    units=("0..5",) * len(ACTION_UNITS) + ("rad",) * 3 + ("mm",) * 3 + ("rad",) * 2,
+    max_age=0.25,  # as face/1
+)
+
+# Who speaks: 1 while the person, or whoever the person talks with, does; a back-channel ("mhm") is the
+# person's and takes no turn. Shares where a sample stands for a stretch of time.
+TURNS: Final = Schema(
+    name="turns/1",
+    features=("own", "partner", "backchannel"),
+    units=("0..1",) * 3,
+    max_age=0.1,  # 2.5 ticks of 40 ms
+)
+
+SCHEMAS: Final = {schema.name: schema for schema in (FACE, AUDIO, OPENFACE, TURNS)}
 DEFAULT_MAX_AGE: Final = 2.5  # ticks; where neither bundle nor schema defines one. A late sample is tolerated
 
 

@@ -1,12 +1,14 @@
 """The estimate of one tick, and its JSON: one object a line."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from ..streams.samples import SECOND, Observation, Timing, View
-from .engine import Step
+
+if TYPE_CHECKING:
+    from .engine import Step  # which needs ONNX Runtime
 
 
 class Engagement(msgspec.Struct, frozen=True):
@@ -96,7 +98,7 @@ class Estimate(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, latency_ms=msgspec.UNSET)
 
 
-def estimate_of(observation: Observation, step: Step, latency: Latency) -> Estimate:
+def estimate_of(observation: Observation, step: "Step", latency: Latency) -> Estimate:
     """The estimate of a tick, rounded to the digits that carry information.
 
     Modalities are in the observation's order; others are left out.

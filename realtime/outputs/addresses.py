@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -91,11 +92,11 @@ def _page_opening(address: str, opening: Opening) -> PageOpening:
     origins = [origin_of(value) for name, value in options if name == "allow-origin"]
 
     def serve() -> "PageServer":
-        try:
-            from ..page.server import PageServer
-        except ModuleNotFoundError as error:
-            package = str(error.name).partition(".")[0]
-            raise UserError(f"the page needs {package}: pip install {package}") from None
+        from ..page.server import PageServer
+
+        for package in ("starlette", "uvicorn", "websockets"):  # which the page's process imports
+            if find_spec(package) is None:
+                raise UserError(f"the page needs {package}: pip install {package}")
         token = token_of(files[0] if files else None, opening.warn)
         server = partial(PageServer, host or "127.0.0.1", origins=origins, token=token)
         if port:

@@ -1,12 +1,14 @@
-"""The listening socket of the server."""
+"""The listening socket of the page: the run's process opens it, the page's process accepts connections."""
 
 import errno
 import socket
 import sys
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ...contracts.errors import UserError
-from .connections import Connections
+
+if TYPE_CHECKING:
+    from .connections import Connections  # which needs asyncio
 
 SEND_BUFFER: Final = 1 << 16  # bytes that the kernel holds for a slow client; it may hold megabytes otherwise
 UNREAD: Final = 10.0  # s without any progress of data sent, after which Linux ends a connection
@@ -14,10 +16,8 @@ ACCEPTED: Final = 8  # at a time, so that the requests of those before are read 
 _WAITING: Final = 4096  # connections that the kernel holds meanwhile; Linux allows that many
 
 
-class Listener(socket.socket):
-    """A listening TCP socket that hands each connection to `connections`.
-
-    asyncio's selector event loop accepts connections by calling `accept` of this object, so it is done here.
+def listening(host: str, port: int) -> socket.socket:
+    """A listening TCP socket.
 
     Args:
         host, port: where to listen; port 0 for any free port.
@@ -25,28 +25,40 @@ class Listener(socket.socket):
     Raises:
         UserError: the address cannot be used.
     """
+    where = f"{host}:{port}"
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (socket.gaierror, ValueError):  # a ValueError: no host has that name
+        raise UserError(f"{where}: no such host; give ui or ui:PORT for this machine") from None
+    # `localhost` may have two addresses; every program tries IPv4.
+    family, kind, protocol, _, address = min(found, key=lambda one: one[0] != socket.AF_INET)
+    listener = socket.socket(family, kind, protocol)
+    try:
+        if sys.platform != "win32":  # where it would let two servers share the port
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)  # connections inherit both
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(UNREAD * 1000))
+        listener.bind(address)
+        listener.listen(_WAITING)
+    except OSError as error:
+        listener.close()
+        raise UserError(f"{where}: {_reason(error, port)}") from None
+    return listener
 
-    def __init__(self, host: str, port: int, connections: Connections) -> None:
-        where = f"{host}:{port}"
-        try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        except (socket.gaierror, ValueError):  # a ValueError: no host has that name
-            raise UserError(f"{where}: no such host; give ui or ui:PORT for this machine") from None
-        # `localhost` may have two addresses; every program tries IPv4.
-        family, kind, protocol, _, address = min(found, key=lambda one: one[0] != socket.AF_INET)
-        super().__init__(family, kind, protocol)
+
+class Listener(socket.socket):
+    """A listening socket that hands each connection to `connections`.
+
+    asyncio's selector event loop accepts connections by calling `accept` of this object, so it is done here.
+
+    Args:
+        descriptor: of the socket; see `listening`.
+    """
+
+    def __init__(self, descriptor: int, connections: "Connections") -> None:
+        super().__init__(fileno=descriptor)
         self._connections = connections
-        try:
-            if sys.platform != "win32":  # where it would let two servers share the port
-                self.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            self.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)  # connections inherit both
-            if hasattr(socket, "TCP_USER_TIMEOUT"):
-                self.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(UNREAD * 1000))
-            self.bind(address)
-            self.listen()
-        except OSError as error:
-            self.close()
-            raise UserError(f"{where}: {_reason(error, port)}") from None
 
     def listen(self, backlog: int = _WAITING, /) -> None:
         """Listen. asyncio's `backlog` is not used: it is also how many connections it accepts at a time."""

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from ...contracts.schemas import AUDIO, BLENDSHAPES, FACE, Schema
 from ..engine.estimate import Estimate
-from ..streams.samples import Observation
 from .observed import Landmarks
+
+Values = Mapping[str, NDArray[np.float32] | None]  # of an observation, by modality
 
 EXPRESSIONS: Final = 5  # how many of the strongest are sent
 
@@ -58,9 +59,9 @@ def estimate_json(estimate: Estimate) -> str:
     return _encoder.encode(estimate).decode()
 
 
-def page_estimate(estimate: str, observation: Observation, schemas: Mapping[str, str]) -> str:
+def page_estimate(estimate: str, values: Values, schemas: Mapping[str, str]) -> str:
     """An estimate for the page: `estimate_json` with a type and `features`."""
-    shown = _encoder.encode(features(observation, schemas)).decode()
+    shown = _encoder.encode(features(values, schemas)).decode()
     return f'{{"type":"estimate",{estimate[1:-1]},"features":{shown}}}'
 
 
@@ -96,10 +97,11 @@ def landmarks_of(landmarks: Landmarks, person: int | None) -> dict[str, Any]:
     }
 
 
-def features(observation: Observation, schemas: Mapping[str, str | None]) -> dict[str, Any]:
+def features(values: Values, schemas: Mapping[str, str | None]) -> dict[str, Any]:
     """Readable features of the face and the voice at a tick; None where missing.
 
     Args:
+        values: of the observation, by modality; None where missing.
         schemas: name of the schema by modality; modalities of other schemas are left out.
 
     Returns:
@@ -112,23 +114,21 @@ def features(observation: Observation, schemas: Mapping[str, str | None]) -> dic
     shown: dict[str, Any] = dict.fromkeys(
         ("yaw_deg", "pitch_deg", "roll_deg", "gaze_x", "gaze_y", "voice", "level_db", "expressions")
     )
-    if (face := _values(observation, schemas, FACE)) is not None:
+    if (face := _of(values, schemas, FACE)) is not None:
         head = np.degrees(face[_HEAD].astype(np.float64)).round(1)  # float32 would print as more digits
         shown["yaw_deg"], shown["pitch_deg"], shown["roll_deg"] = head.tolist()
         shown["gaze_x"], shown["gaze_y"] = (_GAZE @ face).round(3).tolist()
         scores = face[_EXPRESSIONS]
         strongest = np.argsort(-scores, kind="stable")[:EXPRESSIONS]
         shown["expressions"] = [[BLENDSHAPES[_EXPRESSIONS[i]], round(float(scores[i]), 3)] for i in strongest]
-    if (audio := _values(observation, schemas, AUDIO)) is not None:
+    if (audio := _of(values, schemas, AUDIO)) is not None:
         shown["voice"], shown["level_db"] = round(float(audio[_VOICE]), 3), round(float(audio[_LEVEL]), 1)
     return shown
 
 
-def _values(
-    observation: Observation, schemas: Mapping[str, str | None], schema: Schema
-) -> NDArray[np.float32] | None:
+def _of(values: Values, schemas: Mapping[str, str | None], schema: Schema) -> NDArray[np.float32] | None:
     """Of the first present modality of that schema."""
-    for modality, values in observation.values.items():
-        if values is not None and schemas.get(modality) == schema.name:
-            return values
+    for modality, one in values.items():
+        if one is not None and schemas.get(modality) == schema.name:
+            return one
     return None

@@ -1,53 +1,48 @@
 """An output that serves the page in the browser, and estimates over HTTP and WebSocket.
 
-The run's thread puts each tick into a bounded queue and continues; the server's thread takes it from there,
-encodes it once and sends it to all clients. Nothing that a client does can delay the run.
+The server is a process of its own (`process`): its clients, however many and whatever they do, take nothing
+from the interpreter that runs the model. The run's thread puts each tick into a bounded queue and continues;
+a thread takes it from there and writes it to the process. Commands of clients come back.
 """
 
-import asyncio
+import base64
 import contextlib
-import logging
+import json
+import os
 import secrets
+import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from typing import Any, Final
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
 
 import msgspec
-import uvicorn
 
-from ...contracts.errors import one_line
+from ...contracts.errors import UserError, one_line
 from ..engine.estimate import Estimate
+from ..sources.child import send
 from ..streams.mailbox import Mailbox
 from ..streams.samples import Observation
-from .app import app_of
-from .clients import BYTES, QUEUE, Clients, RateLimit
-from .connections import Connections, cut
 from .hosts import is_loopback, reachable
-from .latest import Latest
-from .listener import ACCEPTED, Listener
-from .messages import Command, estimate_json, landmarks_of, page_estimate, typed
-from .observed import Landmarks, Observed
+from .listener import listening
+from .messages import Command
+from .observed import Observed
+from .options import TOKEN
+from .wire import Described, Mark, Tick, landmarks_to_bytes, packed, values_to_bytes
 
 CONNECTIONS: Final = 200  # half of them may be WebSockets
-COMMANDS: Final = 100  # a second, of all clients together
-WAITING: Final = 1500  # ticks and marks that wait for the server's thread; a minute of them
-_HEADER: Final = 1 << 14  # bytes of a request's header
-PING_INTERVAL: Final = 5.0  # s between pings of a WebSocket
-PING_TIMEOUT: Final = 10.0  # s that a client has to reply
-_PAUSE: Final = 0.001  # s
-_THREAD: Final = "enrapt page"
-_CLOSE_TIMEOUT: Final = 0.3  # s that clients have at the end of the run
-
-
-def _of_others(record: logging.LogRecord) -> bool:
-    """asyncio warns of writes to clients that have gone: as many lines as they like."""
-    return record.threadName != _THREAD
+WAITING: Final = 1500  # ticks and marks that wait for the page's process; a minute of them
+BACK_OFF: Final = (0.5, 30.0)  # s between two starts of the process: the first, doubled up to the second
+LEAVING: Final = 2.0  # s that the process has at the end for what waits, and to close its clients
+_WATCH: Final = 0.1  # s between two looks at the process while there are no ticks
 
 
 class PageServer:
-    """An `Output` that shows and controls a run. Used by one thread; its server has a thread of its own.
+    """An `Output` that shows and controls a run. Used by one thread; it never waits for the page's process.
+
+    A process that ends before the run does is started again, with back-off. Until then connections wait, and
+    so do the newest ticks.
 
     Args:
         host: where to listen. Where clients of another machine can connect, they need a token.
@@ -59,9 +54,9 @@ class PageServer:
         address: of the page, for a browser on another machine, too, if that can connect. It contains the
             token if that was made up.
         invitation: the address, and what else a person needs to open it.
-        counts: captured = used + dropped + waiting, of estimates and marks; `full`: the server was too slow,
-            `failed`: it has ended.
-        warn: called with a line, from the server's thread, when it has ended by an error.
+        counts: captured = used (written to the process) + dropped + waiting, of estimates and marks; `full`:
+            the process was too slow, `failed`: it had ended.
+        warn: called with a line, from a thread, when the process has ended by itself.
 
     Raises:
         UserError: the port is in use, or there is no such host.
@@ -75,60 +70,33 @@ class PageServer:
         origins: Sequence[str] = (),
         token: str | None = None,
     ) -> None:
-        limit = _limit()
-        self._connections = Connections(limit)
-        listener = Listener(host, port, self._connections)
-        port = int(listener.getsockname()[1])
+        self._listener = listening(host, port)
+        port = int(self._listener.getsockname()[1])
         made_up = None if token is not None or is_loopback(host) else secrets.token_urlsafe(16)
         self.address = _address(reachable(host), port, made_up)
         self.invitation = self.address + (" (with ?token= and your token)" if token is not None else "")
-        self._mailbox: Mailbox[Callable[[], None]] = Mailbox(WAITING)
+        self._request = {
+            "port": port,
+            "token": token if made_up is None else made_up,
+            "origins": list(origins),
+            "limit": _limit(),
+        }
+        self._mailbox: Mailbox[bytes] = Mailbox(WAITING)
         self.counts = self._mailbox.counts
         self._run: Observed | None = None
+        self._description: bytes | None = None
         self._tick: int | None = None  # of the last estimate
         self._person: int | None = None  # who is followed
-        self._latest = Latest()
-        self._clients = Clients(max(1, limit // 2), self._connections)
-        self._commands = RateLimit(COMMANDS)
-        config = uvicorn.Config(
-            app_of(
-                self._latest,
-                self._clients,
-                self._connections,
-                self._handle,
-                port,
-                token if made_up is None else made_up,
-                origins,
-            ),
-            http="h11",
-            h11_max_incomplete_event_size=_HEADER,
-            ws="websockets-sansio",
-            ws_max_size=BYTES,
-            ws_per_message_deflate=False,
-            ws_ping_interval=PING_INTERVAL,
-            ws_ping_timeout=PING_TIMEOUT,
-            lifespan="off",
-            log_config=None,
-            log_level=logging.CRITICAL + 1,
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            backlog=ACCEPTED,
-            timeout_graceful_shutdown=1,
-        )
-        self._server = uvicorn.Server(config)
-        self._loop = asyncio.SelectorEventLoop()  # see `Listener`
-        self._put = asyncio.Event()
-        self._failed = False
         self.warn: Callable[[str], None] = print
-        logging.getLogger("asyncio").addFilter(_of_others)
-        self._thread = threading.Thread(target=self._serve, args=[listener], name=_THREAD, daemon=True)
+        self._closed = threading.Event()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._thread = threading.Thread(target=self._keep, name="enrapt page", daemon=True)
         self._thread.start()
 
     def observe(self, run: Observed) -> None:
         """Show this run, and let clients control it. Call it before the run's first estimate."""
         self._run = run
-        self._call(self._describe, msgspec.to_builtins(run.description()))
+        self._description = packed(Described(run.description()))
 
     def write(self, estimate: Estimate, observation: Observation) -> None:
         """Send an estimate and, of the observed run, its landmarks and once a second its status."""
@@ -139,102 +107,115 @@ class PageServer:
         self._tick = estimate.tick
         if run is not None:
             self._person = run.person or self._person  # also at a tick without a picture
-        self._post(partial(self._send, estimate, observation, self._person, status, landmarks))
+        points = None if landmarks is None else landmarks_to_bytes(landmarks)
+        values = values_to_bytes(observation.values)
+        self._mailbox.put(packed(Tick(estimate, values, self._person, status, points)))
 
     def mark(self, t: float, label: str) -> None:
-        self._post(partial(self._send_page, "mark", {"t": t, "label": label}))
+        self._mailbox.put(packed(Mark(t, label)))
 
     def close(self, complete: bool) -> None:
         """Send what waits and stop serving. A second call does nothing."""
         self._mailbox.close()
-        self._call(self._put.set)
-        self._thread.join(2.0)
+        self._closed.set()
+        self._thread.join(LEAVING)
+        if self._thread.is_alive() and self._process is not None:
+            self._process.kill()  # it reads no more
+            self._thread.join(LEAVING)
 
-    def _post(self, send: Callable[[], None]) -> None:
-        if self._failed:
-            self._mailbox.refuse("failed")
-            return
-        self._mailbox.put(send)
-        if not self._put.is_set():  # otherwise the server's thread is about to look
-            self._call(self._put.set)
+    # The rest runs in threads of its own.
 
-    def _call(self, function: Any, *args: Any) -> None:
-        """Call a function in the server's thread."""
-        with contextlib.suppress(RuntimeError):  # the server is closed
-            self._loop.call_soon_threadsafe(function, *args)
+    def _keep(self) -> None:
+        """Keep a process that serves the page, until `close`."""
+        pause, longest = BACK_OFF
+        while True:
+            began = time.monotonic()
+            reason = self._serve()
+            if self._mailbox.closed:
+                break
+            if time.monotonic() - began > longest:
+                pause = BACK_OFF[0]
+            if pause == BACK_OFF[0]:  # not each time, where it ends at once
+                self.warn(f"the page has ended: {reason}; it is started again")
+            if self._closed.wait(pause):
+                break
+            pause = min(2 * pause, longest)
+        self._mailbox.clear("failed")
+        self._listener.close()
 
-    # The rest runs in the server's thread.
-
-    def _serve(self, listener: Listener) -> None:
-        async def serve() -> None:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._server.serve([listener]))
-                tasks.create_task(self._deliver())
-
+    def _serve(self) -> str:
+        """Start a process and write to it, until it ends or there is nothing more to write; why it ended."""
         try:
-            with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-                runner.run(serve())
+            process = self._start()
+        except OSError as error:
+            return f"cannot start a process: {error}"
+        reasons: list[str] = []
+        with process:
+            self._process = process
+            reading = threading.Thread(target=self._read, args=[process, reasons], daemon=True)
+            reading.start()
+            self._feed(process)
+            assert process.stdin is not None
+            process.stdin.close()
+            try:
+                status = process.wait(LEAVING)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                status = process.wait()
+            reading.join()
+        return reasons[0] if reasons else f"signal {-status}" if status < 0 else f"exit status {status}"
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-P", "-m", f"{__package__}.process"]
+        pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
+        environment = {name: value for name, value in os.environ.items() if name != TOKEN}
+        inherited = [] if sys.platform == "win32" else [self._listener.fileno()]
+        process = subprocess.Popen(
+            command, stdin=pipe, stdout=pipe, stderr=nothing, env=environment, pass_fds=inherited
+        )
+        assert process.stdin is not None
+        shared: int | str = self._listener.fileno()
+        if sys.platform == "win32":
+            shared = base64.b64encode(self._listener.share(process.pid)).decode()
+        with contextlib.suppress(OSError):  # it has ended
+            send(process.stdin.fileno(), json.dumps({**self._request, "listener": shared}).encode() + b"\n")
+        return process
+
+    def _feed(self, process: subprocess.Popen[bytes]) -> None:
+        """Write to the process until it ends, or the mailbox is closed and empty."""
+        assert process.stdin is not None
+        pipe, description = process.stdin.fileno(), None
+        while process.poll() is None:
+            message = self._mailbox.get(timeout=_WATCH)
+            try:
+                if description is not self._description:
+                    description = self._description
+                    send(pipe, description or b"")
+                send(pipe, message or b"")
+            except OSError:  # it has ended
+                if message is not None:
+                    self._mailbox.lose("failed")
+                return
+            if message is None and self._mailbox.closed:
+                return
+
+    def _read(self, process: subprocess.Popen[bytes], reasons: list[str]) -> None:
+        """Call the run's methods as clients ask for, until the process ends; or else end it, and say why."""
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                if line.startswith(b'{"error"'):
+                    reasons.append(json.loads(line)["error"])
+                    process.kill()
+                elif self._run is not None:
+                    _call(self._run, msgspec.json.decode(line, type=Command))
         except Exception as error:
-            self._failed = True
-            listener.close()
-            self._mailbox.clear("failed")
-            cause = error.exceptions[0] if isinstance(error, ExceptionGroup) else error
-            self.warn(f"the page has ended: {one_line(f'{type(cause).__name__}: {cause}')}")
+            reasons.append(one_line(f"{type(error).__name__}: {error}"))
+            process.kill()
 
-    async def _deliver(self) -> None:
-        """Send what the run's thread has put, until the mailbox is closed."""
-        while len(self._mailbox) or not self._mailbox.closed:
-            await self._put.wait()
-            # Both threads share the interpreter's lock: let the run's thread return from `write` first.
-            await asyncio.sleep(_PAUSE)
-            self._put.clear()
-            while (send := self._mailbox.get(timeout=0)) is not None:
-                send()
-                await asyncio.sleep(0)  # each client's task can empty its queue
-        self._server.should_exit = True
-        self._loop.call_later(_CLOSE_TIMEOUT, self._cut_off)
 
-    def _cut_off(self) -> None:
-        for connection in self._connections.sockets:
-            cut(connection)
-
-    def _describe(self, description: dict[str, Any]) -> None:
-        self._latest.description = description
-        replay = description["kind"] == "replay"  # may run faster than a client reads
-        self._latest.whole = self._clients.drop_oldest = replay
-        people = description.get("people", 1)
-        self._latest.several, self._clients.queue = people > 1, QUEUE * people
-        self._send_page("hello", description)
-
-    def _send(
-        self,
-        estimate: Estimate,
-        observation: Observation,
-        person: int | None,
-        status: dict[str, Any] | None,
-        landmarks: Landmarks | None,
-    ) -> None:
-        text = estimate_json(estimate)
-        if self._latest.add(estimate, text, person):
-            self._send_page("people", self._latest.people)
-        self._clients.send("/ws", lambda: text)
-        schemas = (self._latest.description or {}).get("schemas", {})
-        self._clients.send("/page", lambda: page_estimate(text, observation, schemas))
-        if landmarks is not None:
-            self._send_page("landmarks", landmarks_of(landmarks, person))
-        if status is not None:
-            self._latest.status = status
-            self._send_page("status", status)
-
-    def _send_page(self, kind: str, content: Mapping[str, Any]) -> None:
-        self._clients.send("/page", lambda: typed(kind, content))
-
-    def _handle(self, command: Command) -> None:
-        """Call the run's method; a command that it cannot do, or one above the limit, is ignored."""
-        run, can = self._run, (self._latest.description or {}).get("can", ())
-        needed = "pause" if command.do == "resume" else command.do
-        if run is None or needed not in can or self._commands.exceeded():
-            return
+def _call(run: Observed, command: Command) -> None:
+    with contextlib.suppress(UserError):  # it cannot do that
         if command.do == "mark":
             run.mark(command.label)
         elif command.person is not None:
@@ -249,7 +230,7 @@ def _address(host: str, port: int, token: str | None) -> str:
 
 
 def _limit() -> int:
-    """How many connections there may be, so that the rest of the program can still open files."""
+    """How many connections there may be, so that the page's process can still open files."""
     if sys.platform == "win32":
         return CONNECTIONS
     import resource

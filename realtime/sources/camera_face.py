@@ -247,6 +247,7 @@ class CameraFace(ProcessDevice):
             return "superseded"
         began = time.perf_counter_ns()
         if (image := picture.image) is None:
+            inlet.advance(at + self._cadence.quiet)  # nor do ticks wait for the next one
             return "broken"
         values, view = self._face.extract(image, at)
         self._extract_ms = (time.perf_counter_ns() - began) / 1e6

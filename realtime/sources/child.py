@@ -1,26 +1,21 @@
-"""The child's side of a `ProcessDevice`. Imports little: it starts whenever a device is lost."""
+"""The child's side of a `ProcessDevice`, and of the page. Imports little: a child may start often."""
 
 import json
 import os
 import signal
 import threading
+from io import FileIO
 from typing import Any
 
 
 def begin() -> tuple[dict[str, Any], threading.Semaphore, int]:
     """Read the parent's request; the process ends when its standard input does.
 
-    Drivers write where they like: what they write on standard output goes to standard error, which the
-    parent discards.
-
     Returns:
         The request; a semaphore that each further byte of standard input releases; the descriptor of the pipe
         to the parent.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all of a terminal; the parent decides
-    out = os.dup(1)
-    os.dup2(2, 1)
-    requests = open(0, "rb", buffering=0)  # noqa: SIM115  (a descriptor; no byte is read ahead)
+    requests, out = open_pipes()
     request = json.loads(requests.readline())
     credit = threading.Semaphore(0)
 
@@ -31,6 +26,20 @@ def begin() -> tuple[dict[str, Any], threading.Semaphore, int]:
 
     threading.Thread(target=read_credit, daemon=True).start()
     return request, credit, out
+
+
+def open_pipes() -> tuple[FileIO, int]:
+    """Standard input, of which no byte is read ahead, and the descriptor of the pipe to the parent.
+
+    Drivers write where they like: what they write on standard output goes to standard error, which the
+    parent discards. Signals of a terminal or a service manager reach all processes; the parent decides.
+    """
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):  # not all on Windows
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    out = os.dup(1)
+    os.dup2(2, 1)
+    return FileIO(0), out
 
 
 def say(out: int, message: dict[str, Any]) -> None:

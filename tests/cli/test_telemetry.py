@@ -18,6 +18,8 @@ PACKAGES = (
     "enrapt.export",
     "enrapt.realtime",
     "enrapt.realtime.run",
+    "enrapt.study",
+    "enrapt.study.readers",
     "enrapt.cli",
 )
 # Of each command: arguments with which it does its work, or as much as it can without training.
@@ -27,6 +29,8 @@ ARGUMENTS = {
     "record": ["session", "--camera=none", "--mic=none", "--duration=0.1", "--no-page"],
     "replay": ["SOUND"],
     "plot": ["nothing.jsonl"],
+    "study": ["new", "talks"],
+    "import": ["nothing.csv", "--session", "nothing"],
     "train": ["nothing.toml", "-o", "run"],
     "distil": ["nothing", "-o", "run"],
     "evaluate": ["nothing"],

@@ -2,6 +2,7 @@
 
 import json
 
+import psutil
 import pytest
 from websockets.sync.client import connect
 
@@ -60,6 +61,32 @@ def test_commands_of_the_page_take_effect_and_are_recorded(server, face_model, t
         RESET,
     ]
     assert session.counts["face"].dropped["paused"] > 10
+
+
+def test_ticks_go_on_whatever_becomes_of_the_page(server, face_model):
+    lines, ticks = [], []
+    session = LiveSession(server.address, None, faces=FaceOptions(face_model), to=["ui:0"], warn=lines.append)
+    with session:
+        for estimate in session:
+            ticks.append(estimate.tick)
+            if estimate.tick == 20:
+                _process(session).suspend()
+            elif estimate.tick == 60:
+                _process(session).kill()
+            elif estimate.tick == 100:
+                last = _process(session)
+                last.suspend()
+            elif estimate.tick == 120:
+                break
+    assert not last.is_running()
+    assert ticks == list(range(121))
+    assert lines == ["the page has ended: signal 9; it is started again"]
+    counts = session.outputs.counts["ui:0"]
+    assert counts.captured == counts.used + counts.dropped.total() == 121
+
+
+def _process(session):
+    return psutil.Process(session.page._process.pid)
 
 
 @pytest.mark.parametrize(("backend", "can"), [("litert", True), ("mediapipe", False)])

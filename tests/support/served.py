@@ -3,6 +3,8 @@
 import contextlib
 import http.client
 import json
+import os
+import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -14,8 +16,11 @@ from websockets.sync.client import ClientConnection, connect
 
 from enrapt.contracts.schemas import AUDIO, FACE, Schema
 from enrapt.realtime.engine.estimate import Engagement, Estimate, Latency
+from enrapt.realtime.page import process
+from enrapt.realtime.page.listener import Listener
 from enrapt.realtime.page.observed import Landmarks
 from enrapt.realtime.page.server import PageServer
+from enrapt.realtime.page.service import Service
 from enrapt.realtime.streams.samples import SECOND, Observation
 
 RATE = 25
@@ -97,10 +102,63 @@ class FakeRun:
         self.commands.append(("follow", str(person)))
 
 
+class ThreadedPage(PageServer):
+    """A page whose process is a thread of this one, so that tests can look into it and change it."""
+
+    def _start(self) -> Any:
+        return _Served(self._request, os.dup(self._listener.fileno()))
+
+    @property
+    def service(self) -> Service:
+        wait_until(lambda: self._process is not None)
+        assert isinstance(self._process, _Served)
+        return self._process.service
+
+
+class _Served:
+    """What `PageServer` uses of `subprocess.Popen`."""
+
+    def __init__(self, request: dict[str, Any], listener: int) -> None:
+        self._pipe, stdin = os.pipe()
+        stdout, self._out = os.pipe()
+        self.stdin, self.stdout = os.fdopen(stdin, "wb"), os.fdopen(stdout, "rb")
+        self.service = process.service_of(request, self._out)
+        self._listener = Listener(listener, self.service.connections)
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        process.serve(self.service, self._listener, self._pipe, self._out)
+        self._listener.close()
+        for descriptor in (self._pipe, self._out):
+            os.close(descriptor)
+
+    def poll(self) -> int | None:
+        return None if self._thread.is_alive() else 0
+
+    def wait(self, timeout: float | None = None) -> int:
+        self._thread.join(timeout)
+        return 0
+
+    def kill(self) -> None:
+        self.stdin.close()
+
+    def __enter__(self) -> "_Served":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stdin.close()
+        self._thread.join()
+        self.stdout.close()
+
+
 def observed(server: PageServer, **description: Any) -> FakeRun:
-    """A run that the server observes."""
+    """A run that the server observes, whose description clients have."""
     run = FakeRun(**description)
     server.observe(run)
+    with websocket(server, "/page") as page:
+        while receive(page, "hello") != {"type": "hello", **run.description()}:
+            pass
     return run
 
 
@@ -182,6 +240,14 @@ def wait_until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.005)
+
+
+def settle(server: PageServer) -> None:
+    """Wait until the page's process has shown what was written; it adds a mark."""
+    with websocket(server, "/page") as page:
+        receive(page, "hello")
+        server.mark(0.0, "settled")
+        receive(page, "mark")
 
 
 def varying(k: int, *, face: bool = True, mean: float | None = None) -> tuple[Estimate, Observation]:

@@ -3,12 +3,20 @@ from collections.abc import Iterator
 import pytest
 
 from enrapt.realtime.page.server import PageServer
-from tests.support.served import FakeRun, observed
+from tests.support.served import FakeRun, ThreadedPage, observed
 
 
 @pytest.fixture
 def server() -> Iterator[PageServer]:
     server = PageServer(port=0)
+    yield server
+    server.close(True)
+
+
+@pytest.fixture
+def threaded() -> Iterator[ThreadedPage]:
+    """A server for tests that look into it or change it."""
+    server = ThreadedPage(port=0)
     yield server
     server.close(True)
 

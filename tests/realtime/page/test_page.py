@@ -9,7 +9,7 @@ from enrapt.realtime.outputs import Outputs
 from enrapt.realtime.page.clients import Client
 from enrapt.realtime.page.server import PageServer
 from tests.support.browser import Page
-from tests.support.served import feed, observed, port_of, varying
+from tests.support.served import FakeRun, feed, observed, port_of, varying
 
 pytestmark = pytest.mark.live
 
@@ -112,29 +112,29 @@ def test_estimate_that_is_in_the_history_already_changes_nothing(browser, server
     assert page.data()["tick"] == "19"
 
 
-def test_page_loads_what_a_fast_replay_dropped(browser, server, monkeypatch):
-    observed(server, kind="replay", name="interview.mp4", duration=40.0)
-    page = Page(browser, server.address)
-    feed(server, range(20))
+def test_page_loads_what_a_fast_replay_dropped(browser, threaded, monkeypatch):
+    observed(threaded, kind="replay", name="interview.mp4", duration=40.0)
+    page = Page(browser, threaded.address)
+    feed(threaded, range(20))
     page.shows(19)
     with monkeypatch.context() as dropping:
         dropping.setattr(Client, "put", lambda *_: None)
         for tick in range(20, 990):
-            server.write(*varying(tick))
+            threaded.write(*varying(tick))
         time.sleep(0.3)
-    feed(server, range(990, 1000))
+    feed(threaded, range(990, 1000))
     page.until(lambda: page.js("document.getElementById('at').max") == str(999 / 25))
-    assert server.counts.dropped.total() == 0
+    assert threaded.counts.dropped.total() == 0
     for tick in (30, 500, 985, 995):
         mean = str(varying(tick)[0].engagement.mean)
         page.until(lambda tick=tick, mean=mean: scrubbed(page, tick / 25) == mean, seconds=3)
-    server.close(True)
+    threaded.close(True)
     page.until(lambda: page.alerts == "■ The replay has ended")
 
 
 def test_page_sends_the_token(browser):
     server = PageServer("0.0.0.0", 0)
-    observed(server)
+    server.observe(FakeRun())
     page = Page(browser, server.address.replace("0.0.0.0", "127.0.0.1"))
     feed(server, range(5))
     page.shows(4)

@@ -1,5 +1,4 @@
 import json
-import logging
 import socket
 import time
 
@@ -7,11 +6,11 @@ import pytest
 
 from enrapt.realtime.page import clients as clients_module
 from enrapt.realtime.page import listener
-from enrapt.realtime.page import server as server_module
+from enrapt.realtime.page import process as process_module
 from enrapt.realtime.page.clients import BYTES, MESSAGES
-from enrapt.realtime.page.server import PageServer
 from tests.support.served import (
     HANDSHAKE,
+    ThreadedPage,
     close_code,
     observed,
     port_of,
@@ -25,71 +24,63 @@ from tests.support.served import (
 pytestmark = pytest.mark.live
 
 
-def test_slow_client_is_disconnected_and_others_miss_nothing(server):
-    with websocket(server, "/ws") as quick, _unread(server, "/ws") as slow:
-        _connected(server, "/ws", 2)
+def test_slow_client_is_disconnected_and_others_miss_nothing(threaded):
+    with websocket(threaded, "/ws") as quick, _unread(threaded, "/ws") as slow:
+        _connected(threaded, "/ws", 2)
         sent = 0
-        while not server._clients.disconnected["slow"]:
+        while not threaded.service.clients.disconnected["slow"]:
             assert sent < 20_000
-            server.write(*tick(sent))
+            threaded.write(*tick(sent))
             assert receive(quick)["tick"] == sent
             sent += 1
         for k in range(sent, sent + 100):
-            server.write(*tick(k))
+            threaded.write(*tick(k))
             assert receive(quick)["tick"] == k
         frames = _read(slow)
-    # What the server and the system had buffered arrives without a gap, then the reason.
+    # What the threaded and the system had buffered arrives without a gap, then the reason.
     texts = [json.loads(content) for opcode, content in frames if opcode == 1]
     assert [message["tick"] for message in texts] == list(range(len(texts)))
     assert sent - 200 < len(texts) < sent
     assert frames[-1] == (8, (1013).to_bytes(2, "big") + b"too slow")
 
 
-def test_clients_that_have_gone_leave_no_lines_in_the_terminal(server, caplog):
-    logger = logging.getLogger("asyncio")
-    server._loop.call_soon_threadsafe(logger.warning, "socket.send() raised exception.")
-    request(server, "/estimate")
-    logger.warning("of another loop")
-    assert caplog.messages == ["of another loop"]
-
-
-def test_client_that_never_reads_again_is_cut_off(server, monkeypatch):
+def test_client_that_never_reads_again_is_cut_off(threaded, monkeypatch):
     monkeypatch.setattr(clients_module, "CLOSE_TIMEOUT", 0.2)
-    with _unread(server, "/ws"):
-        _connected(server, "/ws", 1)
-        while not server._clients.disconnected["slow"]:
-            server.write(*tick(0))
+    with _unread(threaded, "/ws"):
+        _connected(threaded, "/ws", 1)
+        while not threaded.service.clients.disconnected["slow"]:
+            threaded.write(*tick(0))
             time.sleep(0.0001)
-        _connected(server, "/ws", 0)
-        wait_until(lambda: not server._connections.sockets)
+        _connected(threaded, "/ws", 0)
+        wait_until(lambda: not threaded.service.connections.sockets)
 
 
-def test_close_does_not_wait_for_clients_that_read_nothing(server):
-    with _unread(server, "/ws"), _unread(server, "/page"):
-        _connected(server, "/ws", 1)
-        _connected(server, "/page", 1)
-        observed(server, kind="replay")  # which does not disconnect slow clients
+def test_close_does_not_wait_for_clients_that_read_nothing(threaded):
+    with _unread(threaded, "/ws"), _unread(threaded, "/page"):
+        _connected(threaded, "/ws", 1)
+        _connected(threaded, "/page", 1)
+        observed(threaded, kind="replay")  # which does not disconnect slow clients
         for k in range(1000):
-            server.write(*tick(k))
-        wait_until(lambda: server.counts.waiting == 0)
-        assert sum(server._clients.connected.values()) == 2
+            threaded.write(*tick(k))
+        wait_until(lambda: threaded.counts.waiting == 0)
+        assert sum(threaded.service.clients.connected.values()) == 2
         start = time.perf_counter()
-        server.close(True)
+        threaded.close(True)
         assert time.perf_counter() - start < 1
-        assert not server._thread.is_alive()
+        assert not threaded._thread.is_alive()
 
 
-def test_slow_client_of_a_replay_misses_the_oldest(server):
+def test_slow_client_of_a_replay_misses_the_oldest(threaded):
     """A replay may be faster than any client."""
-    observed(server, kind="replay")
-    with _unread(server, "/ws") as slow:
-        _connected(server, "/ws", 1)
+    observed(threaded, kind="replay")
+    with _unread(threaded, "/ws") as slow:
+        _connected(threaded, "/ws", 1)
         for k in range(3000):
-            server.write(*tick(k))
+            threaded.write(*tick(k))
             if k % 100 == 0:
                 time.sleep(0.01)
-        wait_until(lambda: server.counts.waiting == 0)
-        assert not server._clients.disconnected
+        wait_until(lambda: threaded.counts.waiting == 0)
+        assert not threaded.service.clients.disconnected
         ticks = []
         for _, content in _frames(slow):
             ticks.append(json.loads(content)["tick"])
@@ -118,13 +109,13 @@ def test_slow_client_of_a_replay_misses_the_oldest(server):
         ("/ws", "x" * (BYTES + 1), 1009),
     ],
 )
-def test_invalid_message_disconnects_its_client_only(server, path, message, code):
-    run = observed(server)
-    with websocket(server, path) as other, websocket(server, path) as client:
+def test_invalid_message_disconnects_its_client_only(threaded, path, message, code):
+    run = observed(threaded)
+    with websocket(threaded, path) as other, websocket(threaded, path) as client:
         client.send(message)
         assert close_code(client) == code
-        _connected(server, path, 1)
-        server.write(*tick(0))
+        _connected(threaded, path, 1)
+        threaded.write(*tick(0))
         assert "tick" in (receive(other, "estimate") if path == "/page" else receive(other))
     assert not run.commands
 
@@ -138,14 +129,14 @@ def test_messages_after_an_invalid_one_are_ignored(server):
     assert not run.commands
 
 
-def test_client_above_the_rate_limit_is_disconnected(server):
-    run = observed(server)
-    with websocket(server, "/page") as client:
+def test_client_above_the_rate_limit_is_disconnected(threaded):
+    run = observed(threaded)
+    with websocket(threaded, "/page") as client:
         for _ in range(MESSAGES + 1):
             client.send('{"do":"mark"}')
         assert close_code(client) == 1008
-    assert len(run.commands) == MESSAGES
-    assert server._clients.disconnected == {"rate": 1}
+    wait_until(lambda: len(run.commands) == MESSAGES)
+    assert threaded.service.clients.disconnected == {"rate": 1}
 
 
 def test_client_within_the_rate_limit_stays(server):
@@ -157,7 +148,7 @@ def test_client_within_the_rate_limit_stays(server):
             time.sleep(0.55)
         server.write(*tick(0))
         assert receive(client, "estimate")["tick"] == 0
-    assert len(run.commands) == 3 * (MESSAGES // 2)
+    wait_until(lambda: len(run.commands) == 3 * (MESSAGES // 2))
 
 
 def test_header_is_limited(server):
@@ -169,9 +160,9 @@ def test_header_is_limited(server):
 @pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="a limit of Linux")
 def test_client_that_sends_pings_and_does_not_read_the_pongs_is_cut_off(monkeypatch):
     monkeypatch.setattr(listener, "UNREAD", 0.3)
-    monkeypatch.setattr(server_module, "PING_INTERVAL", 0.1)
-    monkeypatch.setattr(server_module, "PING_TIMEOUT", 0.1)
-    server = PageServer(port=0)
+    monkeypatch.setattr(process_module, "PING_INTERVAL", 0.1)
+    monkeypatch.setattr(process_module, "PING_TIMEOUT", 0.1)
+    server = ThreadedPage(port=0)
     try:
         with _unread(server, "/ws") as client:
             ping = b"\x89\xfd" + bytes(4) + b"x" * 125
@@ -183,17 +174,17 @@ def test_client_that_sends_pings_and_does_not_read_the_pongs_is_cut_off(monkeypa
         server.close(True)
 
 
-def test_client_above_the_limit_gets_503_and_the_others_stay(server, monkeypatch):
-    monkeypatch.setattr(server._clients, "limit", 2)
-    with websocket(server, "/ws") as client, websocket(server, "/page"):
-        _connected(server, "/page", 1)
-        status, _, content = request(server, "/ws", **HANDSHAKE)
+def test_client_above_the_limit_gets_503_and_the_others_stay(threaded, monkeypatch):
+    monkeypatch.setattr(threaded.service.clients, "limit", 2)
+    with websocket(threaded, "/ws") as client, websocket(threaded, "/page"):
+        _connected(threaded, "/page", 1)
+        status, _, content = request(threaded, "/ws", **HANDSHAKE)
         assert (status, content) == (503, b'{"error":"too many clients"}')
-        server.write(*tick(0))
+        threaded.write(*tick(0))
         assert receive(client)["tick"] == 0
-    _connected(server, "/ws", 0)
-    with websocket(server, "/ws"):
-        _connected(server, "/ws", 1)
+    _connected(threaded, "/ws", 0)
+    with websocket(threaded, "/ws"):
+        _connected(threaded, "/ws", 1)
 
 
 def _unread(server, path):
@@ -235,4 +226,4 @@ def _read(raw):
 
 
 def _connected(server, path, n):
-    wait_until(lambda: server._clients.connected[path] == n)
+    wait_until(lambda: server.service.clients.connected[path] == n)

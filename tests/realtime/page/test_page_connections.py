@@ -9,15 +9,15 @@ import sys
 import time
 from contextlib import ExitStack
 
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from enrapt.realtime.page import connections as connections_module
-from enrapt.realtime.page import server as server_module
 from enrapt.realtime.page.app import PART, in_parts
 from enrapt.realtime.page.connections import Connections
-from enrapt.realtime.page.server import PageServer
+from enrapt.realtime.page.server import CONNECTIONS, PageServer
 from tests.support.served import port_of, receive, request, tick, wait_until, websocket
 
 pytestmark = pytest.mark.live
@@ -96,19 +96,19 @@ def closed_after(client, dribble=b"x"):
         b"OPTIONS /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
     ],
 )
-def test_bytes_do_not_renew_the_deadline_of_a_request(server, quick, sent):
-    with connect(server) as client:
+def test_bytes_do_not_renew_the_deadline_of_a_request(threaded, quick, sent):
+    with connect(threaded) as client:
         client.sendall(sent)
         assert 0.3 < closed_after(client) < 2
 
 
-def test_connection_that_sends_nothing_is_closed(server, quick):
-    with connect(server) as silent:
+def test_connection_that_sends_nothing_is_closed(threaded, quick):
+    with connect(threaded) as silent:
         assert silent.recv(1) == b""
 
 
-def test_requests_in_time_keep_a_connection(server, quick):
-    client = http.client.HTTPConnection("127.0.0.1", port_of(server), timeout=5)
+def test_requests_in_time_keep_a_connection(threaded, quick):
+    client = http.client.HTTPConnection("127.0.0.1", port_of(threaded), timeout=5)
     client.connect()
     first = client.sock
     for _ in range(4):
@@ -119,19 +119,19 @@ def test_requests_in_time_keep_a_connection(server, quick):
     client.close()
 
 
-def test_deadlines_are_not_for_websockets(server, quick):
-    with websocket(server, "/ws") as client:
+def test_deadlines_are_not_for_websockets(threaded, quick):
+    with websocket(threaded, "/ws") as client:
         time.sleep(0.8)
-        server.write(*tick(0))
+        threaded.write(*tick(0))
         assert receive(client)["tick"] == 0
 
 
-def test_response_that_is_taken_slowly_has_a_deadline(server, quick, monkeypatch):
+def test_response_that_is_taken_slowly_has_a_deadline(threaded, quick, monkeypatch):
     monkeypatch.setattr(connections_module, "RESPONSE", 0.8)
-    server._latest.history = lambda *_: "x" * 20_000_000
+    threaded.service.latest.history = lambda *_: "x" * 20_000_000
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        client.connect(("127.0.0.1", port_of(server)))
+        client.connect(("127.0.0.1", port_of(threaded)))
         client.sendall(b"GET /history HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
         start, taken = time.monotonic(), 0
         while content := _received(client):
@@ -148,10 +148,10 @@ def _received(client):
         return b""
 
 
-def test_large_response_arrives_complete_however_long_it_takes(server, quick):
-    server._latest.history = lambda *_: "x" * 5_000_000
+def test_large_response_arrives_complete_however_long_it_takes(threaded, quick):
+    threaded.service.latest.history = lambda *_: "x" * 5_000_000
     with socket.socket() as client:
-        client.connect(("127.0.0.1", port_of(server)))
+        client.connect(("127.0.0.1", port_of(threaded)))
         client.sendall(b"GET /history HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n")
         taken, start = b"", time.monotonic()
         while content := client.recv(100_000):
@@ -265,7 +265,7 @@ def test_clients_with_the_token_are_served_whatever_the_others_do(addresses):
                     took.append(time.monotonic() - start)
                     assert receive(client)["tick"] == k
                 assert min(took) < 1  # on a machine that may have other work to do
-        assert len(server._connections.sockets) <= server_module.CONNECTIONS
+        assert psutil.Process(server._process.pid).num_fds() < CONNECTIONS + 20
     finally:
         flood.kill()
         flood.communicate()
@@ -273,12 +273,12 @@ def test_clients_with_the_token_are_served_whatever_the_others_do(addresses):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no limit of open files")
-def test_without_files_to_open_a_connection_takes_the_place_of_another(server, capfd):
+def test_without_files_to_open_a_connection_takes_the_place_of_another(threaded, capfd):
     import resource
 
     with ExitStack() as stack:
-        idle = [stack.enter_context(connect(server)) for _ in range(20)]
-        wait_until(lambda: len(server._connections.sockets) == len(idle))
+        idle = [stack.enter_context(connect(threaded)) for _ in range(20)]
+        wait_until(lambda: len(threaded.service.connections.sockets) == len(idle))
         client = stack.enter_context(socket.socket())
         client.settimeout(5)
         before = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -286,7 +286,7 @@ def test_without_files_to_open_a_connection_takes_the_place_of_another(server, c
         next_file = os.open(os.devnull, os.O_RDONLY)
         os.close(next_file)
         resource.setrlimit(resource.RLIMIT_NOFILE, (next_file, before[1]))
-        client.connect(("127.0.0.1", port_of(server)))
+        client.connect(("127.0.0.1", port_of(threaded)))
         client.sendall(GET + b"\r\n")
         assert client.recv(100).startswith(b"HTTP/1.1 503 ")
         assert idle[0].recv(1) == b""

@@ -4,8 +4,7 @@ import sys
 
 import pytest
 
-from enrapt.realtime.page.server import PageServer
-from tests.support.served import HANDSHAKE, RATE, port_of, tick, wait_until
+from tests.support.served import HANDSHAKE, RATE, ThreadedPage, port_of, tick, wait_until
 
 if sys.platform == "win32":
     pytest.skip("no limit of open files", allow_module_level=True)
@@ -35,12 +34,12 @@ async def _received(reader):
     return ticks
 
 
-def test_hundred_clients_receive_every_tick(server):
+def test_hundred_clients_receive_every_tick(threaded):
     async def run():
-        clients = await asyncio.gather(*(_connect(server) for _ in range(CLIENTS)))
+        clients = await asyncio.gather(*(_connect(threaded) for _ in range(CLIENTS)))
         receiving = asyncio.gather(*(_received(reader) for reader, _ in clients))
         for k in range(TICKS):
-            server.write(*tick(k))
+            threaded.write(*tick(k))
             await asyncio.sleep(1 / RATE)
         ticks = await asyncio.wait_for(receiving, 30)
         for _, writer in clients:
@@ -48,8 +47,8 @@ def test_hundred_clients_receive_every_tick(server):
         return ticks
 
     assert asyncio.run(run()) == [list(range(TICKS))] * CLIENTS
-    assert not server._clients.disconnected
-    wait_until(lambda: server._clients.connected["/ws"] == 0)
+    assert not threaded.service.clients.disconnected
+    wait_until(lambda: threaded.service.clients.connected["/ws"] == 0)
 
 
 @pytest.mark.parametrize(("files", "clients"), [(2048, 100), (256, 64)])
@@ -57,8 +56,8 @@ def test_limit_leaves_open_files_for_the_rest_of_the_program(files, clients):
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (files, before[1]))
     try:
-        server = PageServer(port=0)
-        assert server._clients.limit == clients
+        server = ThreadedPage(port=0)
+        assert server.service.clients.limit == clients
         server.close(True)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)

@@ -22,7 +22,7 @@ MISSING = dict.fromkeys(
 
 
 def features_of(schemas=SCHEMAS, **values):
-    return features(Observation(0, 0, values, dict.fromkeys(values)), schemas)
+    return features(values, schemas)
 
 
 def test_features_of_a_face_and_a_voice():
@@ -97,17 +97,17 @@ def test_modalities_are_found_by_schema_whatever_their_names():
 
 def test_page_estimate_is_the_estimate_with_features():
     estimate, observation = tick(7)
-    message = json.loads(page_estimate(estimate_json(estimate), observation, SCHEMAS))
+    message = json.loads(page_estimate(estimate_json(estimate), observation.values, SCHEMAS))
     assert message == {
         "type": "estimate",
         **json.loads(estimate_json(estimate)),
-        "features": features(observation, SCHEMAS),
+        "features": features(observation.values, SCHEMAS),
     }
 
 
 def test_nan_is_null_in_json():
     observation = Observation(0, 0, {"audio": vector(AUDIO, level=math.nan)}, {"audio": 0})
-    message = json.loads(page_estimate('{"tick":0}', observation, SCHEMAS))
+    message = json.loads(page_estimate('{"tick":0}', observation.values, SCHEMAS))
     assert message["features"]["level_db"] is None
 
 

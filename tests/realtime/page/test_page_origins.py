@@ -1,5 +1,6 @@
 """Pages of other sites: those of an allowed origin connect, others do not."""
 
+import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -129,7 +130,9 @@ def test_front_end_in_a_browser(browser, site, token, origin, shown, title):
         browser.get(f"{site}/#127.0.0.1:{port_of(server)},{shown}")
 
         def finished():
-            server.write(*tick(8)) if server._clients.connected["/ws"] else None
+            health = request(server, "/health", **({} if token is None else BEARER))[2]
+            if json.loads(health)["clients"]:
+                server.write(*tick(8))
             return browser.title.startswith("got")
 
         wait_until(finished)

@@ -9,7 +9,7 @@ import pytest
 from enrapt.realtime.page.latest import PEOPLE, RECENT, Latest
 from enrapt.realtime.page.messages import Command, command, landmarks_of
 from tests.support.browser import Page
-from tests.support.served import RATE, observed, receive, request, varying, wait_until, websocket
+from tests.support.served import RATE, observed, receive, request, settle, varying, wait_until, websocket
 
 pytestmark = pytest.mark.live
 
@@ -24,7 +24,7 @@ def write(server, ticks, people=((1, 0.25), (2, 0.75))):
     for k in ticks:
         for person, mean in people:
             server.write(*of(person, k, mean))
-        wait_until(lambda: server.counts.waiting == 0)
+    settle(server)
 
 
 def got(server, path):

@@ -25,26 +25,26 @@ def write(server, n=3):
         server.write(*tick(k))
         if k % 1000 == 999:  # faster than any run
             wait_until(lambda: server.counts.waiting == 0)
-    wait_until(lambda: server.counts.waiting == 0)
+    wait_until(lambda: json.loads(request(server, "/health")[2])["ticks"] == server.counts.captured)
 
 
-def test_health_depends_on_the_age_of_the_newest_estimate(server, monkeypatch):
-    status, _, content = request(server, "/health")
+def test_health_depends_on_the_age_of_the_newest_estimate(threaded, monkeypatch):
+    status, _, content = request(threaded, "/health")
     assert (status, json.loads(content)) == (
         503,
         {"status": "starting", "ticks": 0, "age_s": None, "clients": 0},
     )
-    with websocket(server, "/ws"):
-        write(server)
-        status, _, content = request(server, "/health")
+    with websocket(threaded, "/ws"):
+        write(threaded)
+        status, _, content = request(threaded, "/health")
         health = json.loads(content)
         assert 0 <= health.pop("age_s") < 2
         assert (status, health) == (200, {"status": "ok", "ticks": 3, "clients": 1})
     monkeypatch.setattr(app, "STALLED", 0.05)
-    wait_until(lambda: request(server, "/health")[0] == 503)
-    assert json.loads(request(server, "/health")[2])["status"] == "stalled"
-    server.write(*tick(3))
-    wait_until(lambda: request(server, "/health")[0] == 200 or server.write(*tick(4)) is not None)
+    wait_until(lambda: request(threaded, "/health")[0] == 503)
+    assert json.loads(request(threaded, "/health")[2])["status"] == "stalled"
+    threaded.write(*tick(3))
+    wait_until(lambda: request(threaded, "/health")[0] == 200 or threaded.write(*tick(4)) is not None)
 
 
 def test_estimate_is_the_newest_as_in_json_lines(server):

@@ -32,6 +32,21 @@ def test_pictures_that_are_cut_off_are_broken():
     assert max(ages(inlet)) < 0.2  # what is used is whole: the moment can be read in it
 
 
+def test_ticks_do_not_wait_for_the_picture_after_a_broken_one(monkeypatch):
+    ahead = []
+    with mjpeg.Server("cut", rate=30) as server, Opened(server.address) as (_, inlet):
+        advance = inlet.advance
+        inlet.wait(30)  # the rate is known
+
+        def advanced(reached: int) -> None:
+            ahead.append(reached - inlet.clock())
+            advance(reached)
+
+        monkeypatch.setattr(inlet, "advance", advanced)
+        inlet.wait(60)
+    assert sum(ns > 0 for ns in ahead) > 5  # until the next one can come
+
+
 @pytest.mark.parametrize("rate", [1.4, pytest.param(0.5, marks=pytest.mark.long)])
 def test_every_picture_of_a_slow_camera_is_used_and_a_line_says_so(rate):
     with mjpeg.Server(rate=rate) as server, Opened(server.address) as (camera, inlet):

@@ -1,0 +1,197 @@
+"""What is in a study, and what of it cannot be used and why."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from ..contracts.errors import UserError
+from ..realtime.store.reader import SessionReader
+from ..realtime.streams.samples import SECOND
+from . import labels
+from .labels import Label, Trace
+from .study import Dimension, Study, StudySession, is_session
+
+TOLERANCE: Final = 1.0  # s; by which labels may lie outside of a recording: media end a little later
+_DIFFERENT: Final = 1e-6  # of the range; less from a level is rounding
+
+
+@dataclass(frozen=True, slots=True)
+class Rated:
+    """What one rater says of a session: the share of the recording that is rated."""
+
+    dimension: str
+    rater: str
+    share: float
+
+
+@dataclass(slots=True)
+class Checked:
+    """A session and its labels.
+
+    Attributes:
+        start, end: s; of the recording, on its own axis. None if it cannot be read, or has nothing.
+        schemas: of each modality; empty for a plain vector.
+        labels: the labels that can be read.
+        problems: what cannot be used, a line each.
+    """
+
+    session: StudySession
+    start: float | None = None
+    end: float | None = None
+    schemas: dict[str, str] = field(default_factory=dict)
+    rated: list[Rated] = field(default_factory=list)
+    labels: list[Label] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def seconds(self) -> float:
+        return 0.0 if self.start is None or self.end is None else self.end - self.start
+
+
+def check_study(study: Study) -> list[Checked]:
+    """Every session with its problems; those that concern several sessions are at each of them."""
+    sessions = [check_session(session, study.description.dimensions) for session in study.sessions]
+    _compare_schemas(sessions)
+    _compare_names(sessions, "person", lambda one: [one.session.person])
+    _compare_names(sessions, "rater", lambda one: [label.rater for label in one.labels])
+    return sessions
+
+
+def check_session(session: StudySession, dimensions: Iterable[Dimension]) -> Checked:
+    """One session: reads all of it."""
+    checked = Checked(session)
+    if not is_session(session.folder):
+        checked.problems.append("no session there: check its path in study.toml")
+        return checked
+    try:
+        reader = SessionReader(session.folder)
+        checked.schemas = {name: schema.name for name, schema in reader.schemas.items()}
+        checked.problems += reader.lost
+        span = span_of(reader)
+    except UserError as error:
+        checked.problems.append(_without(error, session.folder))
+        return checked
+    if span is None:
+        checked.problems.append("empty: it has no sample and no tick")
+    else:
+        checked.start, checked.end = span
+    by_name = {dimension.name: dimension for dimension in dimensions}
+    try:
+        paths = labels.paths(session.folder)
+    except UserError as error:
+        checked.problems.append(_without(error, session.folder))
+        return checked
+    _twice(paths, checked)
+    for path in paths:
+        try:
+            label = labels.read(path)
+        except UserError as error:
+            checked.problems.append(_without(error, session.folder))
+            continue
+        checked.labels.append(label)
+        checked.problems += [f"labels/{path.name}: {line}" for line in misfits(label, by_name, span)]
+        share = label.rated / checked.seconds if checked.seconds > 0 else 0.0
+        checked.rated.append(Rated(label.dimension, label.rater, min(share, 1.0)))
+    return checked
+
+
+def span_of(reader: SessionReader) -> tuple[float, float] | None:
+    """Begin and end of a recording on its own axis, s: of samples and ticks. None without any.
+
+    Of a session that has ended only the first rows are read.
+    """
+    first, last = [], [] if reader.ended is None else [reader.ended]
+    columns = [(row.originating_time for row, _ in reader.samples(modality)) for modality in reader.schemas]
+    for times in (*columns, (row.time for row in reader.observations())):
+        if (begin := next(times, None)) is not None:
+            first.append(begin)
+            if reader.ended is None:
+                last.append(max(times, default=begin))
+    if not first:
+        return None
+    return min(first) / SECOND, max(last) / SECOND
+
+
+def misfits(
+    label: Label, dimensions: dict[str, Dimension], span: tuple[float, float] | None
+) -> Iterator[str]:
+    """Why labels cannot be used: each reason a line.
+
+    Args:
+        dimensions: of the study, by name.
+        span: of the recording, s; None: not known.
+    """
+    if label.span is None:
+        yield "empty: nothing is rated"
+        return
+    start, end = label.span
+    if span is not None and (start < span[0] - TOLERANCE or end > span[1] + TOLERANCE):
+        yield (
+            f"rated from {start:.1f} to {end:.1f} s, outside of the recording, "
+            f"{span[0]:.1f} to {span[1]:.1f} s: is the offset right?"
+        )
+    if (dimension := dimensions.get(label.dimension)) is None:
+        have = ", ".join(dimensions) or "none"
+        yield f"dimension {label.dimension} is not one of study.toml, which has {have}"
+        return
+    kind = "trace" if isinstance(label, Trace) else "interval"
+    if kind != dimension.kind:
+        yield f"is of kind {kind}, but {dimension.name} is of kind {dimension.kind} in study.toml"
+    values = label.values if isinstance(label, Trace) else label.value
+    values = values[~np.isnan(values)]
+    lowest, highest = float(values.min()), float(values.max())
+    if lowest < dimension.low or highest > dimension.high:
+        yield (
+            f"values of {lowest:g} to {highest:g}, outside of {dimension.low:g} to {dimension.high:g}, the "
+            f"range of {dimension.name}"
+        )
+    elif len(dimension.levels):
+        distance = np.abs(values[:, None] - dimension.values[None]).min(1)
+        if (wrong := distance > _DIFFERENT * (dimension.high - dimension.low)).any():
+            yield f"the value {values[np.argmax(wrong)]:g} is none of the {len(dimension.levels)} levels"
+
+
+def _twice(paths: list[Path], checked: Checked) -> None:
+    """Files whose names differ in their case only: one rater and dimension on some systems."""
+    names: defaultdict[str, list[str]] = defaultdict(list)
+    for path in paths:
+        names[path.name.casefold()].append(path.name)
+    for same in names.values():
+        if len(same) > 1:
+            checked.problems.append(f"labels/: {' and '.join(same)} are of one rater and dimension")
+
+
+def _compare_schemas(sessions: list[Checked]) -> None:
+    """Report modalities whose schema is another than in most sessions."""
+    by_modality: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for one in sessions:
+        for modality, schema in one.schemas.items():
+            by_modality[modality][schema] += 1
+    for one in sessions:
+        for modality, schema in one.schemas.items():
+            (usual, _), *_ = by_modality[modality].most_common(1)
+            if schema != usual:
+                shown = [name or "a plain vector" for name in (schema, usual)]
+                one.problems.append(f"{modality} is {shown[0]}; in most sessions it is {shown[1]}")
+
+
+def _compare_names(sessions: list[Checked], what: str, names_of: Callable[[Checked], list[str]]) -> None:
+    """Report names that differ in their case or their spaces only."""
+    spellings: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for one in sessions:
+        for name in set(names_of(one)):
+            spellings[" ".join(name.casefold().split())][name] += 1
+    for one in sessions:
+        for name in sorted(set(names_of(one))):
+            (usual, _), *_ = spellings[" ".join(name.casefold().split())].most_common(1)
+            if name != usual:
+                one.problems.append(f"the {what} {name!r} is {usual!r} elsewhere: is it the same?")
+
+
+def _without(error: UserError, folder: Path) -> str:
+    """The error's text without the path of the session."""
+    return str(error).removeprefix(f"{folder}/").removeprefix(f"{folder}: ")
