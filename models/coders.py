@@ -5,6 +5,7 @@ import math
 import torch
 from torch import nn
 
+from ..contracts.errors import UserError
 from .likelihoods import width
 from .mlp import mlp
 from .modality import Modality
@@ -29,14 +30,16 @@ def decoder_of(model: Normalised, m: Modality, latent: int, *widths: int) -> nn.
         model: gets a learned scale where there is no other.
 
     Raises:
-        ValueError: the user's has neither D nor as many outputs as the likelihood has parameters.
+        UserError: the user's does not take the latents, or has neither D nor as many outputs as the
+            likelihood has parameters.
     """
     whole = width(m.likelihood, m.dim)
     if m.decoder is None:
         return mlp(latent, *widths, whole if m.scale is None else m.dim)
     network, outputs = given(m.decoder, (latent,), f"the decoder of {m.name}")
     if outputs not in (m.dim, whole):
-        raise ValueError(f"the decoder of {m.name} has {outputs} outputs, expected {m.dim} or {whole}")
+        expected = " or ".join(map(str, dict.fromkeys((m.dim, whole))))
+        raise UserError(f"the decoder of {m.name} has {outputs} outputs, expected {expected}")
     if outputs < whole and m.scale is None:
         model.raw_scale[m.name] = nn.Parameter(torch.full((m.dim,), math.log(math.e - 1)))  # a scale of 1
     return network
