@@ -160,12 +160,21 @@ def build(config: AnyConfig) -> Model:
     kind: Callable[[AnyConfig], Model] = model_class(config)
     try:
         with torch.device("meta"):  # without memory
-            size = sum(p.numel() for p in kind(config).parameters())
-        if size <= MAX_PARAMETERS:
-            return kind(config)
+            check_size(kind(config))
+        return kind(config)
     except ValueError as error:
         raise UserError(one_line(error)) from None
-    raise UserError(f"{size:.1e} parameters, more than a bundle's {MAX_PARAMETERS:.1e}: lower the sizes")
+
+
+def check_size(model: Model) -> None:
+    """Check that a model is not larger than a bundle.
+
+    Raises:
+        UserError: it is.
+    """
+    size = sum(p.numel() for p in model.parameters())
+    if size > MAX_PARAMETERS:
+        raise UserError(f"{size:.1e} parameters, more than a bundle's {MAX_PARAMETERS:.1e}: lower the sizes")
 
 
 def encode(config: Config) -> bytes:

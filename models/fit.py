@@ -73,21 +73,24 @@ def fit(
         raise UserError("dropout is for models of sequences: others learn from subsets of their modalities")
     if patience is not None and validation is None:
         raise UserError("patience needs validation data")
-    if isinstance(annealing, str):
-        if annealing not in get_args(Schedule):
-            raise UserError(f"annealing is one of {', '.join(get_args(Schedule))}, not {annealing}")
-        rounds = math.ceil(epochs / (4 if annealing == "cyclical" else 2))
-        annealing = Annealing(annealing, rounds=rounds)
-    if not isinstance(dropout, Dropout):
-        dropout = msgspec.structs.replace(NO_DROPOUT, absent=dropout)
+    if isinstance(annealing, str) and annealing not in get_args(Schedule):
+        raise UserError(f"annealing is one of {', '.join(get_args(Schedule))}, not {annealing}")
     try:
+        if isinstance(annealing, str):
+            rounds = math.ceil(epochs / (4 if annealing == "cyclical" else 2))
+            annealing = Annealing(annealing, rounds=rounds)
+        if not isinstance(dropout, Dropout):
+            dropout = msgspec.structs.replace(NO_DROPOUT, absent=dropout)
+        if patience is None:
+            patience = epochs
         training = Training(
-            data=ARRAYS, rounds=epochs, streams=batch, epochs=True, segment_ticks=segment or 1_000_000,
-            learning_rate=lr, warmup_rounds=warmup, annealing=annealing, clip=clip,
-            dropout=dropout if model.axes == 2 else Dropout(), device=device, precision=precision,
-            early_stopping=None if validation is None else EarlyStopping(1, patience or epochs),
+            data=ARRAYS, rounds=epochs, streams=batch, epochs=True,
+            segment_ticks=1_000_000 if segment is None else segment, learning_rate=lr,
+            warmup_rounds=warmup, annealing=annealing, clip=clip, device=device, precision=precision,
+            dropout=dropout if model.axes == 2 else Dropout(),
+            early_stopping=None if validation is None else EarlyStopping(1, patience),
         )  # fmt: skip
-        name = Path(folder).name if folder is not None else type(model).__name__
+        name = (Path(folder).resolve().name if folder is not None else "") or type(model).__name__
         config = Config(1, name, "trained from arrays in Python", rate, model.config, training)
     except ValueError as error:
         raise UserError(one_line(error)) from None

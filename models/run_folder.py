@@ -18,8 +18,10 @@ from torch import Tensor, nn
 from ..contracts.errors import UserError, one_line
 from ..contracts.files import write_atomically
 from ..contracts.regular import open_regular
+from .batch import check_names
 from .checked import Seed
 from .config import AnyConfig, Config, build, load_config
+from .forward_filter import ForwardFilterConfig
 from .model import Model
 
 MAX_BYTES: Final = 2**28  # of a file in a run's folder; a checkpoint has three numbers a parameter
@@ -80,6 +82,10 @@ def _with_networks(
 ) -> AnyConfig:
     if not encoders and not decoders:
         return config
+    check_names([*encoders, *decoders], config.modalities)
+    if isinstance(config, ForwardFilterConfig):
+        smoother = _with_networks(config.smoother, encoders, decoders)
+        return msgspec.structs.replace(config, smoother=smoother)
     modalities = tuple(
         msgspec.structs.replace(
             m, encoder=encoders.get(m.name, m.encoder), decoder=decoders.get(m.name, m.decoder)
@@ -166,7 +172,8 @@ def write_json(content: object, path: Path) -> None:
 
 
 def write(tensors: dict[str, Tensor], path: Path, described: dict[str, str]) -> None:
-    write_atomically(path, save({k: v.contiguous() for k, v in tensors.items()}, described))
+    # As copies: safetensors refuses weights that two layers share.
+    write_atomically(path, save({k: v.detach().clone().contiguous() for k, v in tensors.items()}, described))
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

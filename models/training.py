@@ -19,7 +19,7 @@ from ..contracts.errors import UserError
 from ..contracts.files import write_atomically
 from . import run_folder
 from .batch import Batch
-from .config import Config, build, encode, load_config, model_class
+from .config import Config, build, check_size, encode, load_config, model_class
 from .data import Data, load_data
 from .losses import Losses
 from .missing import hidden
@@ -65,6 +65,8 @@ class Trainer:
         self.data = data or load_data(config)  # may fail, so before the folder is created
         torch.manual_seed(seed)
         self.model = model or build(config.model)
+        if folder is not None:
+            check_size(self.model)  # which `load_run` checks as well
         if training.initial is not None and model is None:
             self._start_from(Path(training.initial))
         if training.precision == "float64":
@@ -94,7 +96,8 @@ class Trainer:
             run_folder.write_json(json.loads(encode(config)), folder / "config.json")
             return
         stored = load_config(folder / "config.json")
-        if run_folder.run_seed(folder) != self.seed or encode(_with_rounds(stored, rounds)) != encode(config):
+        again = msgspec.json.decode(encode(config), type=Config)  # 1 is 1.0
+        if run_folder.run_seed(folder) != self.seed or encode(_with_rounds(stored, rounds)) != encode(again):
             raise UserError(f"{folder}: contains a run of another configuration or seed; give another folder")
         if stored.training.rounds > rounds:
             raise UserError(
@@ -189,6 +192,8 @@ class Trainer:
             )
         beta = training.annealing.at(self.round)
         rng = np.random.default_rng((self.seed, self.round, 1))
+        # Random layers of a user's network draw from PyTorch's own generator.
+        torch.manual_seed(int(np.random.default_rng((self.seed, self.round, 3)).integers(2**62)))
         self.model.train()
         costs, weights = [], []
         for batch in self.data.training(self.seed, self.round, training.streams):

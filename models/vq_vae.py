@@ -109,7 +109,7 @@ class Codebook(nn.Module):
         A code without an assigned vector for `PATIENCE` updates moves to one of these outputs, drawn at
         random.
         """
-        h = h.detach().reshape(-1, h.shape[-1])
+        h = h.detach().reshape(-1, h.shape[-1]).to(self.code)
         if not len(h):
             return
         index = self.nearest(h)
