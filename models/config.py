@@ -116,7 +116,7 @@ class Config(Checked, frozen=True):
         if self.ticks < 1:
             raise ValueError("session_seconds must be at least a tick")
         numbers = self.training.streams * self.ticks * sum(m.dim for m in self.model.modalities)
-        if numbers > MAX_NUMBERS:
+        if numbers > MAX_NUMBERS and self.training.data != ARRAYS:  # those are in memory as they are
             raise ValueError(
                 f"a round would have {numbers:.1e} numbers in memory, more than {MAX_NUMBERS:.0e}: lower "
                 "streams or session_seconds"

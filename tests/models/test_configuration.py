@@ -5,10 +5,12 @@ import os
 
 import msgspec
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from enrapt.contracts.errors import UserError
+from enrapt.models import MVAE, fit
 from enrapt.models.annealing import Annealing
 from enrapt.models.checked import Checked
 from enrapt.models.config import Config, Training, build, load_config
@@ -192,3 +194,9 @@ def test_annealing_that_does_not_end_is_noted():
     assert notes(rounds=94, ramp=0.25, schedule="cyclical") == []
     (note,) = notes(rounds=60)
     assert "β ends at 0.4 instead of 1" in note
+
+
+def test_given_arrays_may_have_many_numbers():
+    """They are in memory anyway; `session_seconds` says nothing of them."""
+    model = MVAE([Modality("image", 20_000, likelihood="bernoulli")], latent=2, hidden=(4,))
+    fit(model, {"image": torch.zeros(2, 20_000)}, epochs=1)
