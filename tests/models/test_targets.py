@@ -179,9 +179,16 @@ def test_several_targets_of_any_likelihood_are_predicted(model, tmp_path):
     rows = {k: v[20:].astype(np.float32) for k, v in data.items()}
     built = build(model)
     if built.axes == 1:
-        fit(built, {k: v.reshape(-1, v.shape[-1]) for k, v in rows.items()}, epochs=6, batch=150, lr=2e-2)
+        fit(
+            built,
+            {k: v.reshape(-1, v.shape[-1]) for k, v in rows.items()},
+            epochs=6,
+            batch=150,
+            lr=2e-2,
+            device="cpu",
+        )
     else:
-        fit(built, rows, epochs=10, batch=20, lr=1e-2, dropout=Dropout(target=0.5))
+        fit(built, rows, epochs=10, batch=20, lr=1e-2, dropout=Dropout(target=0.5), device="cpu")
     scores = evaluate(built, config_of(model, tmp_path), 0)["all"]
     assert scores["ccc_share"] > 0.8
     assert scores["ccc_level"] > 0.8
