@@ -62,8 +62,8 @@ class Batch(NamedTuple):
 
     @property
     def present(self) -> int:
-        """Samples, or ticks of all sequences, with something available; at least 1."""
-        return max(1, int(torch.stack(list(self.available.values())).any(0).sum()))
+        """Samples, or ticks of all sequences, with something available."""
+        return int(torch.stack(list(self.available.values())).any(0).sum())
 
     @property
     def size(self) -> int:

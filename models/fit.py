@@ -52,7 +52,8 @@ def fit(
         annealing: of β; by name over half of the epochs (`linear`), or in four cycles (`cyclical`).
         clip: maximum gradient norm.
         dropout: for models of sequences: the share of sequences from which the encoders do not see a
-            modality, each by itself, or a `Dropout`. It is still reconstructed.
+            modality, each by itself, or a `Dropout`. It is still reconstructed. A target is hidden from 90 %
+            of them, if a `Dropout` does not say otherwise.
         patience: epochs without a better validation, after which training ends.
         segment: ticks of truncated back-propagation through time; by default whole sequences.
         rate: ticks per second; for a `Dropout` in bursts.

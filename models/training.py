@@ -67,7 +67,9 @@ class Trainer:
         self.model = model or build(config.model)
         if folder is not None:
             check_size(self.model)  # which `load_run` checks as well
-        if training.initial is not None and model is None:
+        checkpoint = folder / "checkpoint.safetensors" if folder is not None else None
+        resumed = checkpoint is not None and checkpoint.exists()
+        if training.initial is not None and model is None and not resumed:
             self._start_from(Path(training.initial))
         if training.precision == "float64":
             self.model.double()
@@ -80,8 +82,8 @@ class Trainer:
         self.skipped = 0
         self.best, self.waited = math.inf, 0  # early stopping: lowest loss, validations since
         self.best_weights: dict[str, Tensor] | None = None
-        if folder is not None and (folder / "checkpoint.safetensors").exists():
-            self._restore(folder / "checkpoint.safetensors")
+        if checkpoint is not None and resumed:
+            self._restore(checkpoint)
         else:
             self.model.fit_normalisation(self.data.moments(seed))
 
@@ -290,7 +292,9 @@ def _mean(costs: list[dict[str, float]], weights: list[int]) -> dict[str, float]
     means = {}
     for key in keys:
         there = [i for i, cost in enumerate(costs) if key in cost]
-        means[key] = float(np.average([costs[i][key] for i in there], weights=[weights[i] for i in there]))
+        counts = [weights[i] for i in there]
+        counts = counts if any(counts) else [1] * len(there)
+        means[key] = float(np.average([costs[i][key] for i in there], weights=counts))
     return means
 
 

@@ -25,6 +25,7 @@ from enrapt.models import (
 )
 from enrapt.models import fit as fit_anywhere
 from enrapt.models.config import Config, Training, load_config
+from enrapt.models.data import Arrays
 from enrapt.models.run_folder import load_run
 from enrapt.models.training import Trainer
 
@@ -400,6 +401,10 @@ def test_a_run_starts_from_the_weights_and_normalisation_of_another(tmp_path):
     for k, v in trainer.model.state_dict().items():
         torch.testing.assert_close(v, model.state_dict()[k], atol=1e-3, rtol=0)
     assert same(load(tmp_path / "second"), trainer.model)
+    # A run that is resumed no longer needs the other.
+    moved = (tmp_path / "first").rename(tmp_path / "moved")
+    assert same(Trainer(config, 0, tmp_path / "second").model, trainer.model)
+    moved.rename(tmp_path / "first")
     # Of a wider model, what fits.
     wider = msgspec.structs.replace(config, model=msgspec.structs.replace(model.config, latent=3))
     begun = Trainer(wider, 0, None).model
@@ -635,14 +640,30 @@ def test_beta_follows_its_schedule(annealing, expected):
     assert without == pytest.approx([0] * 8, abs=1e-3)
 
 
-def test_the_dropout_of_fit_is_the_share_of_sequences_without_a_modality():
-    """A target is hidden, or not, by its own share."""
-    model = made("mdvae")
-    data = data_of(model)
-    plain, whole = (fit(made("mdvae"), data, epochs=1, dropout=d) for d in (0.0, 1.0))
-    again = fit(made("mdvae"), data, epochs=1, dropout=Dropout(absent=1.0, bursts=0, frames=0))
-    assert whole == again
-    assert plain != whole
+@pytest.mark.parametrize(
+    ("dropout", "shares"),
+    [
+        (0.0, (0.0, 0.9)),
+        (0.4, (0.4, 0.9)),
+        (1.0, (1.0, 0.9)),
+        (Dropout(absent=0.5, bursts=0, frames=0, target=0.2), (0.5, 0.2)),
+    ],
+)
+def test_dropout_is_the_share_of_sequences_without_a_modality(dropout, shares, monkeypatch):
+    """Of a target, its own share."""
+    model, hidden = made("mdvae"), {"a": [], "b": [], "y": []}
+    loss = model.loss
+
+    def kept(data, fed, *arguments):
+        for name, seen in fed.items():
+            hidden[name].append(~seen.any(1))
+        return loss(data, fed, *arguments)
+
+    monkeypatch.setattr(model, "loss", kept)
+    fit(model, data_of(model, missing=0), epochs=6, batch=N, dropout=dropout)
+    found = {name: torch.cat(rows).float().mean().item() for name, rows in hidden.items()}
+    expected = {"a": shares[0], "b": shares[0], "y": shares[1]}
+    assert found == pytest.approx(expected, abs=0 if shares[0] in (0, 1) and shares[1] in (0, 1) else 0.09)
 
 
 def test_segments_are_of_the_given_length(monkeypatch):
@@ -674,6 +695,21 @@ def test_an_epoch_of_arrays_has_every_sample_once(monkeypatch):
     epochs = [[*seen[i], *seen[i + 1], *seen[i + 2]] for i in (0, 3, 6)]
     assert all(sorted(epoch) == list(range(10)) for epoch in epochs)
     assert epochs[0] != epochs[1] != epochs[2]
+
+
+def test_a_mean_loss_does_not_depend_on_how_the_data_are_divided():
+    """A batch that is smaller, or has little in it, does not count as much."""
+    model = made("vq_vae")  # whose loss has no random part
+    data = data_of(model, count=50)
+    data["picture"][:20] = np.nan
+    batch, losses = model.checked(data), []
+    training = Training(data="arrays", epochs=True)
+    for size in (50, 33, 7):
+        config = Config(1, "a", "b", 25, model.config, training)
+        losses.append(Trainer(config, 0, None, model, Arrays(batch, batch, size)).validate())
+    assert losses[1:] == pytest.approx(losses[:1] * 2, rel=1e-5)
+    with torch.no_grad():
+        assert losses[0] == pytest.approx(model.loss(data).total.item(), rel=1e-5)
 
 
 def test_an_epoch_of_recordings_has_every_session_once(tmp_path, monkeypatch):

@@ -28,3 +28,11 @@ def test_a_part_of_the_elbo_is_averaged_over_what_counts_or_over_what_has_it():
     assert averaged(nats, present, counted, reweight=True) == 1.5
     nothing = torch.zeros(4, dtype=torch.bool)
     assert averaged(nats, nothing, counted, reweight=True) == 0.0
+
+
+def test_a_part_of_the_elbo_is_averaged_over_one_axis():
+    nats = torch.tensor([[1.0, 2.0, torch.nan], [4.0, torch.inf, torch.nan]])
+    present = torch.tensor([[True, True, False], [True, False, False]])
+    counted = torch.tensor([[True, True, True], [True, True, False]])
+    assert averaged(nats, present, counted, False, 1).tolist() == [1.0, 2.0]
+    assert averaged(nats, present, counted, True, 1).tolist() == [1.5, 4.0]

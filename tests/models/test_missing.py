@@ -1,7 +1,10 @@
 import numpy as np
 import pytest
+import torch
 
-from enrapt.models.missing import Dropout, bursts, modality_dropout
+from enrapt.models.batch import Batch
+from enrapt.models.missing import Dropout, bursts, hidden, modality_dropout
+from enrapt.models.modality import Modality
 
 
 def lengths(row):
@@ -32,3 +35,29 @@ def test_shares_of_hidden_sequences_are_as_configured():
     assert (share == 0).mean() == pytest.approx(0.4, abs=0.03)
     flips = np.diff(hidden.astype(int), axis=1).astype(bool).mean(1)
     assert (flips > 0.4).mean() == pytest.approx(0.1, abs=0.02)
+
+
+def test_the_encoders_see_a_part_of_what_is_available_and_a_target_by_whole_sequences():
+    modalities = (
+        Modality("a", 1),
+        Modality("b", 1),
+        Modality("y", 1, "target", "bernoulli"),
+        Modality("c", 1),
+    )
+    available = {name: torch.rand(500, 50) < 0.8 for name in ("y", "b", "a")}
+    batch = Batch({name: torch.zeros(500, 50, 1) for name in available}, available)
+    dropout = Dropout(absent=0.5, bursts=0, frames=0, target=0.7)
+    fed = hidden(np.random.default_rng(0), batch, modalities, 25, dropout)
+    assert set(fed) == {"a", "b", "y"}
+    hides = {}
+    for name, seen in fed.items():
+        assert not (seen & ~available[name]).any()
+        hides[name] = ~seen.any(1)
+        assert torch.equal(seen[~hides[name]], available[name][~hides[name]])
+    for name, share in (("a", 0.5), ("b", 0.5), ("y", 0.7)):
+        assert hides[name].float().mean().item() == pytest.approx(share, abs=0.07)
+    assert 0.15 < (hides["a"] & hides["b"]).float().mean() < 0.35  # each by itself
+    again = hidden(np.random.default_rng(0), batch, modalities, 25, dropout)
+    assert all(torch.equal(again[name], fed[name]) for name in fed)
+    everything = hidden(np.random.default_rng(0), batch, modalities, 25, Dropout(0, 0, 0, target=0))
+    assert all(torch.equal(everything[name], available[name]) for name in available)
