@@ -30,7 +30,6 @@ from .checked import Layers, OptionalSize, Size, Weight
 from .coders import decoder_of, encoder_of
 from .experts import kl_divergence, precision, product
 from .losses import Losses, averaged
-from .mlp import he_initialise
 from .modality import Modality, check_modalities
 from .model import ModelConfig, State
 from .normalised import Values
@@ -98,7 +97,7 @@ class DMVAE(Stateless):
                 self.decoder[m.name] = TargetDecoder(m, both)
             else:
                 self.decoder[m.name] = decoder_of(self, m, both, *reversed(config.hidden))
-        he_initialise(self)
+        self.initialise()
 
     def experts(self, x: Values, mask: Values) -> dict[str, Gaussian]:
         """Experts of the given modalities: mean and precision `[…, S + P_m]`, of z_s, then of z_m."""

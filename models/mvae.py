@@ -29,7 +29,6 @@ from .checked import Count, Layers, Size, Weight
 from .coders import decoder_of, encoder_of
 from .experts import kl_divergence, precision, product
 from .losses import Losses, averaged, masked_mean
-from .mlp import he_initialise
 from .modality import Modality, check_modalities
 from .model import ModelConfig, State
 from .normalised import Values
@@ -86,7 +85,7 @@ class MVAE(Stateless):
                 self.decoder[m.name] = TargetDecoder(m, latent)
             else:
                 self.decoder[m.name] = decoder_of(self, m, latent, *reversed(hidden))
-        he_initialise(self)
+        self.initialise()
 
     def experts(self, x: Values, mask: Values) -> tuple[Subset, Tensor, Tensor, Tensor]:
         """Experts of the given modalities: names, means and precisions `[…, M, Z]`, presence `[…, M]`."""

@@ -8,11 +8,13 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .batch import Batch, Data
 from .causal import Causal, Filtered
 from .latents import Inferred, Latent
+from .likelihoods import width
+from .mlp import begin_small, he_initialise
 from .model import State
 from .normalised import Values
 from .recurrence import Recur
@@ -28,6 +30,21 @@ class Stateless(Causal):
     """
 
     common: ClassVar[tuple[str, ...]]
+    encoder: nn.ModuleDict
+
+    def initialise(self) -> None:
+        """Initial weights of all layers but those of a user's networks; see `mlp`."""
+        he_initialise(self)
+        for m in self.modalities:
+            *_, last = self.encoder[m.name].children()  # to means and raw precisions
+            assert isinstance(last, nn.Linear)
+            begin_small(last, last.out_features // 2)
+            if m.role == "target":
+                begin_small(self.target_decoder(m).of_z, width(m.likelihood, m.dim) - m.dim)
+            elif m.decoder is None:
+                *_, last = self.decoder[m.name].children()
+                assert isinstance(last, nn.Linear)
+                begin_small(last, last.out_features - m.dim)
 
     @abstractmethod
     def posterior(self, x: Values, mask: Values) -> dict[str, Gaussian]:
