@@ -88,7 +88,8 @@ def write_table(
                     writer.write(table.batch(one, chunk))
                     count += len(chunk)
         if not count:
-            raise UserError(f"{sessions[0].folder if sessions else path}: nothing was recorded in it")
+            what = "tick" if samples is None else f"sample of {one_line(samples)}"
+            raise UserError(f"{', '.join(one.name for one in sessions[:5])}: no {what} in it")
         if not overwrite and os.path.lexists(path):
             raise UserError(f"{path}: exists and is kept; --overwrite replaces it")
     return count, lines
