@@ -162,7 +162,7 @@ def _recordings(sources: Sequence[str], folder: Path) -> tuple[list[Item], list[
     named: dict[PurePosixPath, Item] = {}
     for item in items:
         name = PurePosixPath(session_name(item))
-        if name.name.startswith("."):
+        if any(part.startswith(".") for part in name.parts):
             raise UserError(f"{item.name}: its session would be hidden by its name; rename it")
         if (other := named.setdefault(name, item)) is not item:
             raise UserError(f"{other.name} and {item.name} would both be session {name}; rename one")

@@ -160,7 +160,8 @@ def _made_from(recording: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise UserError(f"{recording}: cannot be read ({error.strerror})") from None
-    made_from = {"file": recording.name, "sha256": digest, **settings}
+    name = recording.name.encode(errors="replace").decode()  # which may have bytes that are no text
+    made_from = {"file": name, "sha256": digest, **settings}
     read_back: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(made_from))
     return read_back
 

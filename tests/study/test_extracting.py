@@ -3,8 +3,10 @@
 import datetime
 import os
 import shutil
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import av
 import numpy as np
@@ -168,6 +170,14 @@ def test_other_settings_are_another_session(make):
     make(end=None)
     with pytest.raises(UserError, match="another bundle or other options"):
         make(end=1.0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are bytes on Linux only")
+def test_a_name_that_is_no_text(recording, tiny_bundle, tmp_path):
+    odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/a\xff.mkv"))
+    recording.rename(odd)
+    extract(odd, tmp_path / "out" / odd.stem, tiny_bundle, lambda: MediaSource(odd), settings={})
+    assert SessionReader(tmp_path / "out" / odd.stem).description["extracted"]["file"] == "a?.mkv"
 
 
 def test_a_session_of_an_xdf_file(tiny_bundle, tmp_path):
