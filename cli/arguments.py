@@ -103,6 +103,18 @@ def is_page(address: str) -> bool:
     return address.partition("?")[0].partition(":")[0] in ("ui", "ws", "http")
 
 
+def add_recording_arguments(parser: argparse.ArgumentParser) -> None:
+    """What of a recording is read."""
+    add = parser.add_argument
+    add("--start", metavar="S", type=float, help="begin at S seconds")
+    add("--end", metavar="S", type=float, help="stop at S seconds")
+    add("--max-gap", metavar="S", type=seconds, help="leave out gaps longer than this, or inf (60)")
+    add("--strict", action="store_true", default=None, help="stop at the first damage")
+    for track in ("--video-track", "--audio-track"):
+        add(track, metavar="N", type=at_least_one, help="from 1; see `enrapt inspect` (the default one)")
+    add("--audio-channel", metavar="N", type=at_least_one, help="take this one, from 1 (a mix of all)")
+
+
 def add_limit_arguments(parser: argparse.ArgumentParser) -> None:
     """The fields of `Limits`."""
     limits = parser.add_argument_group("limits of a recording; larger ones may take much memory or time")

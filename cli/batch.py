@@ -71,7 +71,7 @@ def run_batch(
             summary_path(folder, item).parent.mkdir(parents=True, exist_ok=True)
             summary_path(folder, item).unlink(missing_ok=True)  # of other content, or other settings
     made_from = {item: _made_from(item, settings) for item in left}  # before they are read
-    for result in _each(function, left, jobs, stop, progress):
+    for result in run_each(function, left, jobs, stop, progress):
         if result.row is not None:
             content = {"made_from": made_from[result.item]} | result.row
             data = json.dumps(content, indent=2).encode() + b"\n"
@@ -138,24 +138,29 @@ def _work(connection: Connection, function: Function) -> None:
         except EOFError:  # the parent has ended
             return
         try:
-            result = Result(item, function(item, connection.send))
-        except UserError as error:
-            result = Result(item, None, " ".join(str(error).split()).removeprefix(f"{item.path}: "))
-        except Exception as error:
-            result = Result(item, None, f"{type(error).__name__}: {one_line(error)}")
-        try:
-            connection.send(result)
+            connection.send(attempt(function, item, connection.send))
         except OSError:
             return
 
 
-def _each(
+def attempt(function: Function, item: Item, progress: Callable[[float], None]) -> Result:
+    """The result of a recording, in this process."""
+    try:
+        return Result(item, function(item, progress))
+    except UserError as error:
+        return Result(item, None, " ".join(str(error).split()).removeprefix(f"{item.path}: "))
+    except Exception as error:
+        return Result(item, None, f"{type(error).__name__}: {one_line(error)}")
+
+
+def run_each(
     function: Function,
     items: Sequence[Item],
     jobs: int,
     stop: threading.Event,
     progress: Callable[[Item, float], None],
 ) -> Iterator[Result]:
+    """The result of each recording, as they come; keeps nothing. See `run_batch`."""
     left = list(reversed(items))
     idle: list[_Worker] = []
     busy: dict[Connection, tuple[_Worker, Item]] = {}

@@ -24,6 +24,8 @@ COMMANDS: Final = {
     "live": "estimate engagement from a camera and a microphone",
     "record": "as live, and keep features and estimates (needs enrapt[record])",
     "replay": "estimate engagement in a recording",
+    "extract": "make sessions of recordings (needs enrapt[record])",
+    "features": "write the features of sessions as a table (needs enrapt[record])",
     "plot": "draw a session",
     "study": "keep one's own sessions and their labels together, and check them",
     "import": "take labels or features from another program's file",

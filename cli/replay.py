@@ -7,6 +7,7 @@ goes on where it was stopped. Exit status 1 if a recording is damaged: estimates
 import argparse
 import shlex
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from ..contracts.console import say
 from .arguments import (
     add_face_arguments,
     add_limit_arguments,
+    add_recording_arguments,
     add_run_arguments,
     at_least_one,
     context_of,
@@ -21,7 +23,6 @@ from .arguments import (
     limits_of,
     offsets_of,
     outputs_of,
-    seconds,
     streams_of,
 )
 from .recordings import names_one
@@ -44,13 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_run_arguments(parser)
     add("--realtime", action="store_true", default=None, help="emit each estimate at its time, not before")
-    add("--start", metavar="S", type=float, help="begin at S seconds")
-    add("--end", metavar="S", type=float, help="stop at S seconds")
-    add("--max-gap", metavar="S", type=seconds, help="leave out gaps longer than this, or inf (60)")
-    add("--strict", action="store_true", default=None, help="stop at the first damage")
-    for track in ("--video-track", "--audio-track"):
-        add(track, metavar="N", type=at_least_one, help="from 1; see `enrapt inspect` (the default one)")
-    add("--audio-channel", metavar="N", type=at_least_one, help="take this one, from 1 (a mix of all)")
+    add_recording_arguments(parser)
     add(
         "--no-timing",
         dest="timing",
@@ -110,6 +105,15 @@ def options_of(args: argparse.Namespace) -> dict[str, Any]:
     given = {name: getattr(args, name) for name in names} | {"streams": streams_of(args) or None}
     given["limits"] = limits_of(args)
     return {name: value for name, value in given.items() if value is not None}
+
+
+def settings_of(args: argparse.Namespace) -> dict[str, Any]:
+    """JSON values: what estimates depend on, beside the recording and the bundle."""
+    settings = options_of(args) | {"context": context_of(args), "offsets": offsets_of(args)}
+    if (limits := settings.get("limits")) is not None:
+        settings["limits"] = asdict(limits)
+    faces = [args.person, args.person_handover, args.people, args.voice, args.face_backend]
+    return settings | {"faces": faces}
 
 
 def source_of(args: argparse.Namespace, path: Path, faces: "FaceOptions") -> "Source":

@@ -8,20 +8,10 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Final, Self
+from typing import Final
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.text import Text
 
 from ..bundle.bundle import Bundle
@@ -35,12 +25,12 @@ from ..realtime.run import Run
 from ..realtime.sources.source import SourceFailure
 from .arguments import context_of, faces_of, offsets_of
 from .batch import Result, Row, run_batch
+from .progress import BatchProgress, announce
 from .recordings import Item, find_recordings
-from .replay import FOLDER, options_of, source_of
+from .replay import FOLDER, settings_of, source_of
 from .show import problems, signals
 from .tables import print_table
 
-_NAMED: Final = 5  # of the files that are left out
 _REPORT: Final = 250  # ticks between two reports of progress
 
 
@@ -57,9 +47,7 @@ def replay_many(args: argparse.Namespace) -> int:
     bundle = Bundle.load(args.bundle).metadata
     context_values(context_of(args), {}, bundle)
     destination(f"{estimates}:{folder}")
-    settings = options_of(args) | {"context": context_of(args), "offsets": offsets_of(args)}
-    if (limits := settings.get("limits")) is not None:
-        settings["limits"] = asdict(limits)
+    settings = settings_of(args)
     if args.face_model is not None:
         find_face_model(args.face_model)
     items, left_out = find_recordings(args.sources, folder)
@@ -67,21 +55,17 @@ def replay_many(args: argparse.Namespace) -> int:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{folder}: cannot be made ({error.strerror}); give another with --output") from None
-    if left_out:
-        more = f" and {len(left_out) - _NAMED} more" * (len(left_out) > _NAMED)
-        print(f"no recordings, left out: {one_line(', '.join(left_out[:_NAMED]))}{more}", file=sys.stderr)
-    print(f"recordings: {len(items)}, {min(jobs, len(items))} at a time, to {folder}", file=sys.stderr)
+    announce(items, left_out, jobs, folder)
     settings |= {
         "enrapt": importlib.metadata.version("enrapt"),
         "bundle": bundle.sha256,
         "timing": args.timing,
         "format": estimates,
-        "faces": [args.person, args.person_handover, args.people, args.voice, args.face_backend],
     }
     stop = threading.Event()
     function = partial(replay_one, args, folder, estimates)
     results: list[Result] = []
-    with signals(stop.set), _Progress(len(items)) as progress:
+    with signals(stop.set), BatchProgress(len(items)) as progress:
         for result in run_batch(function, items, folder, settings, jobs, stop, progress.update):
             results.append(result)
             progress.report(result)
@@ -136,49 +120,6 @@ def replay_one(
     repairs = [str(segment) for segment in source.segments if segment.reason]
     notes = [*repairs, *row["notes"], *warnings]
     return row | {"notes": notes, "problems": problems(replay, failure)}
-
-
-class _Progress:
-    """A bar on a terminal, a line for each recording elsewhere; what failed is a line on both."""
-
-    def __init__(self, items: int) -> None:
-        self._items = items
-        self._console = Console(stderr=True, highlight=False)
-        self._bar = Progress(
-            *(
-                BarColumn(),
-                MofNCompleteColumn(),
-                TimeElapsedColumn(),
-                TextColumn("left"),
-                TimeRemainingColumn(),
-            ),
-            console=self._console,
-            transient=True,
-            disable=not self._console.is_terminal,
-        )
-        self._task = self._bar.add_task("", total=items)
-        self._done = 0
-        self._running: dict[Item, float] = {}  # the share that is done
-
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-    def update(self, item: Item, share: float) -> None:
-        self._running[item] = share
-        self._bar.update(self._task, completed=self._done + sum(self._running.values()))
-
-    def report(self, result: Result) -> None:
-        self._done += 1
-        self._running.pop(result.item, None)
-        self._bar.update(self._task, completed=self._done + sum(self._running.values()))
-        if result.row is None or not (result.kept or self._console.is_terminal):
-            what = f"failed: {result.error}" if result.row is None else f"{result.row['ticks']} ticks"
-            line = f"{self._done} of {self._items}: {one_line(result.item.name)}: {what}"
-            self._console.print(line, markup=False, soft_wrap=True)
 
 
 def _trouble(result: Result) -> str:

@@ -111,7 +111,7 @@ class OwnedFile:
         return path, descriptor
 
     def _claim_name(self, path: Path) -> int | None:
-        if not self._is_free(path) or (descriptor := _claim_part(part_of(path))) is None:
+        if not self._is_free(path) or (descriptor := claim(part_of(path))) is None:
             return None
         written = os.fstat(descriptor).st_size  # and could not be recovered
         if not written and self._is_free(path):  # not so if its last owner has just completed it
@@ -128,7 +128,7 @@ class OwnedFile:
         return self._overwrite and path == self._asked
 
     def _recover(self, part: Path) -> None:
-        descriptor = _claim_part(part)
+        descriptor = claim(part)
         if descriptor is None:
             return
         try:
@@ -155,7 +155,7 @@ def part_of(path: Path) -> Path:
 def discard_left_over(path: Path) -> None:
     """Remove `path` and what a killed run left of it, unless another run is writing it."""
     path.unlink(missing_ok=True)
-    if os.path.lexists(part_of(path)) and (descriptor := _claim_part(part_of(path))) is not None:
+    if os.path.lexists(part_of(path)) and (descriptor := claim(part_of(path))) is not None:
         part_of(path).unlink(missing_ok=True)
         os.close(descriptor)
 
@@ -173,7 +173,7 @@ def _parts(path: Path) -> list[Path]:
         return []
 
 
-def _claim_part(part: Path) -> int | None:
+def claim(part: Path) -> int | None:
     """A locked descriptor of a file, which is made if it is missing; None if it is not ours to take."""
     flags = os.O_RDWR
     for name in ("O_CLOEXEC", "O_BINARY", "O_NOFOLLOW", "O_NONBLOCK"):

@@ -77,7 +77,11 @@ def summary(run: "Run") -> dict[str, Any]:
             for s in run.source.segments
         ],
         "notes": list(run.source.notes),
-        "problems": [*run.source.problems, *run.outputs.failures],
+        "problems": [
+            *run.source.problems,
+            *run.outputs.failures,
+            *([] if run.broken is None else [str(run.broken)]),
+        ],
     } | ({} if media is None else {"media": conservation(media.counts)})
 
 

@@ -1,6 +1,7 @@
 """Records a run in a session's folder: features, observations, estimates, and with `keep_media` media."""
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,14 +27,20 @@ class Recorder:
             has failed: what was written before stays readable.
     """
 
-    def __init__(self, folder: Path, description: Mapping[str, Any], source: Source) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        description: Mapping[str, Any],
+        source: Source,
+        started: datetime | None = None,
+    ) -> None:
         self._source = source
         self.media: MediaWriter | None = None
         materials = source.materials if isinstance(source, LiveSource) else set()
         if source.keeps_media and not materials:
             raise UserError("there are no pictures and no sound to keep: features are kept anyway")
         media = MEDIA if source.keeps_media else None
-        self._session = SessionWriter(folder, {**description, "media": media})
+        self._session = SessionWriter(folder, {**description, "media": media}, started)
         self._folder, self._recorded = folder, False
         if source.keeps_media and isinstance(source, LiveSource):
             pictures, sound = "pictures" in materials, "sound" in materials

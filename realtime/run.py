@@ -11,10 +11,11 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from ..bundle.bundle import Bundle
 from ..contracts.console import say
@@ -28,7 +29,7 @@ from .engine.estimate import Estimate, estimate_of, latency_of
 from .outputs import Outputs
 from .people import People, Voice
 from .sources.files import open_source
-from .sources.source import Source, match
+from .sources.source import Source, SourceFailure, match
 from .statistics import Statistics
 from .streams.absence import Absence
 from .streams.counts import Counts
@@ -49,11 +50,14 @@ class Run(Controls):
         to: addresses of outputs; see `outputs.addresses`.
         record: a new folder, for features, observations and estimates; see `store.folder`.
         keep_media: keep pictures and sound of live devices, too, in that folder.
+        started: when the recording began, for that folder's `session.json`; None: now.
+        about: JSON values that are added to its description there.
         context: raw values of the bundle's context modalities, constant over the run.
         offsets: seconds to add to the times of a modality, by its name: its clock is off, or it is late.
         voice: with several people (`FaceOptions.people`), whose the sound is: `followed`, `speaker`,
             `none` or `all`; see `people`.
-        timing: whether outputs get latencies; without them, two replays give the same bytes.
+        timing: whether outputs and the folder of `record` get latencies; without them, two replays give the
+            same bytes.
         overwrite: replace output files that exist; otherwise this run's get another name, which `warn` says.
         warn: called with a line for people when an output is lost or back, from any thread.
 
@@ -64,6 +68,7 @@ class Run(Controls):
         wanted: the modalities that the bundle takes, and what each comes from.
         statistics: what was present, and latencies.
         absences: by modality that has a source, whether it is missing, why, and for how long.
+        broken: what ended the source early, if something did.
 
     Raises:
         UserError: on entering, in one line: what does not fit, exist or open. Later, from the iteration, what
@@ -78,6 +83,8 @@ class Run(Controls):
         to: Sequence[str] = (),
         record: Path | None = None,
         keep_media: bool = False,
+        started: datetime | None = None,
+        about: Mapping[str, Any] | None = None,
         context: Mapping[str, Sequence[float]] | None = None,
         offsets: Mapping[str, float] | None = None,
         voice: Voice = "followed",
@@ -93,7 +100,9 @@ class Run(Controls):
         self.rate = 0
         self.statistics = Statistics()
         self.to, self.record, self.timing, self.overwrite = to, record, timing, overwrite
+        self.broken: SourceFailure | None = None
         self._people: People | None = None
+        self._started, self._about = started, dict(about or {})
         self._voice: Voice = voice
         self._bundle, self._context, self._warn, self._offsets = bundle, context, warn, offsets
         self.recorder: Recorder | None = None
@@ -125,7 +134,8 @@ class Run(Controls):
             if self.record is not None:
                 from .recorder import Recorder  # which needs pyarrow
 
-                self.recorder = Recorder(self.record, describe.session(self), self.source)
+                description = describe.session(self) | self._about
+                self.recorder = Recorder(self.record, description, self.source, self._started)
                 if self.recorder.media is not None:
                     stack.enter_context(self.recorder.media)
             if self.outputs.page is not None:
@@ -151,26 +161,38 @@ class Run(Controls):
 
     def _end_recording(self, kind: type[BaseException] | None, *_: object) -> None:
         if self.recorder is not None:
-            self.recorder.end(self.summary, kind)
+            self.recorder.end(self._recorded_summary, kind)
+
+    def _recorded_summary(self) -> dict[str, Any]:
+        summary = self.summary()
+        return summary if self.timing else summary | {"latency_ms": {}}
 
     def __iter__(self) -> Generator[Estimate]:
         if not self.rate:
             raise RuntimeError("enter the run first: with Run(…) as run")
         self._engine.reset()
-        for observation in self.source:
+        for observation in self._observations():
             self.observation = observation.masked() if self.paused else observation
             self.apply_marks(observation.time)
             self.apply_controls()
             for one, estimate in self._estimates(self.observation):
                 self.statistics.add(estimate)
+                kept = estimate if self.timing else estimate.without_timing()
                 if self.recorder is not None:
-                    self.recorder.record(one, estimate)
-                self.outputs.write(estimate if self.timing else estimate.without_timing(), one)
+                    self.recorder.record(one, kept)
+                self.outputs.write(kept, one)
                 self.continue_calibration(estimate)
                 yield estimate
                 if self.source.stopped:
                     return
             self._explain(self.observation)
+
+    def _observations(self) -> Iterator[Observation]:
+        try:
+            yield from self.source
+        except SourceFailure as error:
+            self.broken = error
+            raise
 
     def _estimates(self, observation: Observation) -> Iterator[tuple[Observation, Estimate]]:
         """Step the model: an observation and an estimate of each person."""

@@ -120,6 +120,7 @@ class SessionWriter:
         folder: created if missing; otherwise it must be empty. It gets mode 700, and its files 600.
         description: JSON content for `session.json`, with `schemas` and, for a schema that is not known,
             `dims`: see above; in the order of observations.
+        started: when that was, with its time zone; None: now.
 
     Raises:
         UserError: the folder is not empty or cannot be written; an unknown feature schema without dims; a
@@ -128,7 +129,9 @@ class SessionWriter:
         ValueError: a sample, observation or estimate does not match the schemas; nothing has changed then.
     """
 
-    def __init__(self, folder: Path, description: Mapping[str, Any]) -> None:
+    def __init__(
+        self, folder: Path, description: Mapping[str, Any], started: datetime.datetime | None = None
+    ) -> None:
         try:
             tables = Tables(description["schemas"], description.get("dims", {}))
         except ValueError as error:
@@ -139,10 +142,11 @@ class SessionWriter:
         self._flushed = 0  # ns
         self._now = 0  # ns; the latest time of a row
         self._open = True
+        utc = (started or datetime.datetime.now(datetime.UTC)).astimezone(datetime.UTC)
         self._session = Session(
             version=VERSION,
             enrapt=importlib.metadata.version("enrapt"),
-            started=datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
+            started=utc.isoformat(timespec="milliseconds"),
             description=dict(description),
         )
         missing = [each for each in (folder, *folder.parents) if not each.exists()]

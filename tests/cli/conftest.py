@@ -1,3 +1,4 @@
+import importlib.util
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,6 +10,9 @@ import numpy as np
 import pytest
 
 from enrapt.cli.main import main
+
+# Ray is large and not in enrapt[dev]; see CONTRIBUTING.md.
+collect_ignore = [] if importlib.util.find_spec("ray") else ["test_extract_on_ray.py"]
 
 Enrapt = Callable[..., "subprocess.CompletedProcess[str]"]
 

@@ -28,6 +28,8 @@ ARGUMENTS = {
     "live": ["--camera=none", "--mic=none", "--stream=audio=lsl:nobody", "--duration=0.1", "--no-page"],
     "record": ["session", "--camera=none", "--mic=none", "--duration=0.1", "--no-page"],
     "replay": ["SOUND"],
+    "extract": ["SOUND", "-o", "sessions"],
+    "features": ["nothing", "-o", "table.csv"],
     "plot": ["nothing.jsonl"],
     "study": ["new", "talks"],
     "import": ["nothing.csv", "--session", "nothing"],

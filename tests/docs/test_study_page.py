@@ -4,8 +4,12 @@ import re
 import shlex
 from pathlib import Path
 
+import pandas as pd
+
 from enrapt.cli.main import main
+from enrapt.contracts.schemas import SCHEMAS
 from enrapt.study.labels import read
+from tests.cli.conftest import write_sound
 from tests.support.study_files import TURNS, elan
 
 PAGE = Path(__file__).parents[2] / "docs" / "study.md"
@@ -39,3 +43,23 @@ def test_the_page_from_an_empty_folder_to_the_export(tmp_path, monkeypatch, caps
     assert Path("agreement.png").stat().st_size > 1000
     assert read(Path("talks/sessions/talk/labels/engagement.E2.csv")).value.tolist() == [4, 3, 5]
     assert Path("talk.csv").read_text().startswith("t,engagement.E1,engagement.E2\n")
+
+
+def test_extraction_and_tables(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    lines = re.findall(r"^(enrapt (?:extract|features) .*)$", PAGE.read_text(), re.MULTILINE)
+    commands = [line for line in lines if "--engine ray" not in line]
+    Path("recordings/anna").mkdir(parents=True)
+    for name in ("anna/1.mp4", "2.mp4"):
+        write_sound(Path("recordings", name), 1.0, "aac")
+    assert main(["study", "new", "talks"]) == 0
+    for command in commands:
+        assert main(shlex.split(command, comments=True)[1:]) == 0, command
+    assert len(commands) == 4
+    assert Path("sessions/2/session.json").is_file()
+    table = pd.read_parquet("talks.parquet")
+    assert table.groupby("person").size().to_dict() == {"2": 26, "anna": 26}
+    (program,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    exec(program, names := {})
+    assert "audio.f0" in names["table"]
+    assert all(f"| `{schema}` |" in PAGE.read_text() for schema in SCHEMAS)

@@ -1,5 +1,6 @@
 """One run for every source: outputs, recording, controls from other threads, and how it ends."""
 
+import datetime
 import itertools
 import json
 import threading
@@ -183,6 +184,30 @@ def test_without_timing_outputs_of_two_runs_are_byte_identical(recording, tiny_b
     assert written[0] == written[1]
     assert b"latency" not in written[0]
     assert run.statistics.latency()["step"]  # the caller and the statistics still have them
+
+
+def test_without_timing_two_recordings_of_a_replay_are_the_same_bytes(recording, tiny_bundle, tmp_path):
+    began = datetime.datetime(2024, 5, 1, 12, tzinfo=datetime.timezone(datetime.timedelta(hours=2)))
+    for name in "ab":
+        about = {"extracted": {"file": "x"}}
+        with Run(
+            recording, tiny_bundle, record=tmp_path / name, timing=False, started=began, about=about
+        ) as run:
+            assert len(list(run)) == 51
+    for path in (tmp_path / "a").iterdir():
+        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes(), path.name
+    reader = SessionReader(tmp_path / "a")
+    assert reader.started == "2024-05-01T10:00:00.000+00:00"
+    assert reader.description["extracted"] == {"file": "x"}
+    assert {estimate.latency_ms for estimate in reader.estimates()} == {msgspec.UNSET}
+
+
+def test_a_recorded_session_says_where_its_recording_broke_off(tiny_bundle, tmp_path):
+    with Run(Ones(5, BrokenRecording(0.2)), tiny_bundle, record=tmp_path / "s") as run:
+        with pytest.raises(BrokenRecording):
+            list(run)
+        assert isinstance(run.broken, BrokenRecording)
+    assert SessionReader(tmp_path / "s").summary["problems"] == ["the recording breaks off at 0.20 s"]
 
 
 # Controls.

@@ -20,6 +20,10 @@ def by_content(item: Item, progress: Callable[[float], None]) -> Row:
     match text.split():
         case ["crash"]:
             os.kill(os.getpid(), signal.SIGSEGV)
+        case ["crash", "once"]:
+            if not (crashed := Path(f"{item.path}.crashed")).exists():
+                crashed.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
         case ["exit"]:
             os._exit(3)
         case ["user"]:
