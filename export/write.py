@@ -38,7 +38,7 @@ LIMITS_SIMULATED = (
 )
 OF_RECORDED = "Recorded sessions, chosen by whoever trained it"
 OF_ARRAYS = "Arrays given in Python, chosen by whoever trained it"
-LIMITS_RECORDED = f"Valid for people and settings like the recorded ones, if at all; {NOT_FOR}"
+LIMITS_RECORDED = "Valid for people and settings like {}, if at all; " + NOT_FOR
 
 
 def export_run(
@@ -173,18 +173,26 @@ def with_metadata(graph: bytes, metadata: Metadata) -> bytes:
     return graph + described.SerializeToString(deterministic=True)
 
 
+def printable(text: str) -> str:
+    """A user's text without what a bundle's description must not have: directions of lines, zero widths."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split()) or "?"
+
+
 def describe(config: Config, model: Causal, graph: Graph, seed: int, sha256: str) -> Metadata:
     """The metadata of a bundle, its quality not yet measured."""
     training = config.training
     ticks = round(training.session_seconds * config.rate) * training.streams * training.rounds
     of_data = {SIMULATED: OF_SIMULATED, ARRAYS: OF_ARRAYS}.get(training.data, OF_RECORDED)
+    if config.trained_on is not None and training.data != SIMULATED:
+        of_data = printable(f"{of_data}: {config.trained_on}")
+    limits = LIMITS_RECORDED.format(printable(config.trained_on or "the recorded ones"))
     content = layout(model)
     sizes: dict[str, Any] = msgspec.to_builtins(config.model, enc_hook=described)
     kind = sizes.pop("model")
     del sizes.get("smoother", sizes)["modalities"]  # which have a field of their own
     return Metadata(
         bundle_version=VERSION,
-        name=config.name,
+        name=printable(config.name),
         version="1",
         model=kind,
         graph=graph,
@@ -200,11 +208,11 @@ def describe(config: Config, model: Causal, graph: Graph, seed: int, sha256: str
         training_data=TrainingData(
             name=Path(training.data).name,  # a folder's name, never its path
             description=of_data,
-            limits=LIMITS_SIMULATED if training.data == SIMULATED else LIMITS_RECORDED,
+            limits=LIMITS_SIMULATED if training.data == SIMULATED else limits,
             seed=seed,
             ticks=0 if training.data == ARRAYS else ticks,  # 0: not known
         ),
         quality={},
-        licence="MIT",
+        licence=printable(config.licence),
         sha256=sha256,
     )

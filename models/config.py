@@ -3,6 +3,7 @@
 A configuration is a TOML file or preset, or the `config.json` of a run. Unknown keys are errors.
 """
 
+import os
 import tomllib
 from collections.abc import Callable
 from importlib.resources import files
@@ -102,7 +103,12 @@ class Training(Checked, frozen=True):
 
 
 class Config(Checked, frozen=True):
-    """With a seed, this determines a trained model."""
+    """With a seed, this determines a trained model.
+
+    Attributes:
+        licence: of the trained weights, for the bundle.
+        trained_on: whose data the model learns from, for the bundle, such as "12 people of the study Talks".
+    """
 
     version: Literal[1]
     name: Line
@@ -110,6 +116,8 @@ class Config(Checked, frozen=True):
     rate: Rate
     model: AnyConfig
     training: Training = Training()
+    licence: Line = "not stated"
+    trained_on: Line | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -173,13 +181,33 @@ def encode(config: Config) -> bytes:
     return msgspec.json.encode(config, enc_hook=described)
 
 
-def _paths_from(folder: Path, config: Config) -> Config:
-    """The configuration with its paths as seen from here."""
+def _paths_from(folder: Path, config: Config, named: tuple[str, ...] = (SIMULATED,)) -> Config:
+    """The configuration with its paths, given from that folder, as seen from here.
+
+    Args:
+        named: data that are no path.
+    """
+    return _with_paths(config, lambda path: os.path.normpath((folder / path).absolute()), named)
+
+
+def portable(config: Config, folder: Path) -> Config:
+    """The configuration as a run's folder keeps it: paths inside of it from there, so that it can be moved,
+    and others absolute. `load_config` reverses it."""
+    here = folder.absolute()
+
+    def seen(path: str) -> str:
+        whole = Path(os.path.normpath(Path(path).absolute()))
+        return str(whole.relative_to(here) if whole.is_relative_to(here) else whole)
+
+    return _with_paths(config, seen, (SIMULATED, ARRAYS))
+
+
+def _with_paths(config: Config, change: Callable[[str], str], named: tuple[str, ...]) -> Config:
     training = config.training
-    if training.data != SIMULATED:
-        training = msgspec.structs.replace(training, data=str((folder / training.data).absolute()))
+    if training.data not in named:
+        training = msgspec.structs.replace(training, data=change(training.data))
     if training.initial is not None:
-        training = msgspec.structs.replace(training, initial=str((folder / training.initial).absolute()))
+        training = msgspec.structs.replace(training, initial=change(training.initial))
     return msgspec.structs.replace(config, training=training)
 
 
@@ -204,7 +232,8 @@ def load_config(source: str | Path) -> Config:
         raise UserError(f"{path}: larger than {MAX_BYTES >> 20} MiB, so not a configuration")
     try:
         if path.suffix == ".json":
-            return msgspec.json.decode(data, type=Config)
+            found = msgspec.json.decode(data, type=Config)
+            return _paths_from(path.parent, found, (SIMULATED, ARRAYS))
         content: dict[str, Any] = tomllib.loads(data.decode())
         return _paths_from(path.parent, msgspec.convert(content, Config))
     except UnicodeDecodeError:

@@ -101,7 +101,15 @@ class Recordings:
                 row[: len(session[m.name])] = torch.from_numpy(session[m.name])
             available[m.name] = ~values.flatten(2).isnan().any(-1)
             x[m.name] = values
-        return Batch(x, available)
+        spread = {}
+        for m in self.modalities:
+            name = f"{m.name}{recordings.SPREAD}"
+            if m.role == "target" and any(name in session for session in sessions):
+                spread[m.name] = torch.zeros_like(x[m.name])
+                for row, session in zip(spread[m.name], sessions, strict=True):
+                    if name in session:
+                        row[: len(session[name])] = torch.from_numpy(session[name])
+        return Batch(x, available, spread)
 
     def training(self, seed: int, round_: int, streams: int) -> Iterator[Batch]:
         """`streams` excerpts: sessions drawn in proportion to their length, each with a random start. Or,

@@ -19,7 +19,7 @@ from ..contracts.errors import UserError
 from ..contracts.files import write_atomically
 from . import run_folder
 from .batch import Batch
-from .config import Config, build, encode, load_config, model_class
+from .config import Config, build, encode, load_config, model_class, portable
 from .data import Data, load_data
 from .losses import Losses
 from .missing import hidden
@@ -91,10 +91,11 @@ class Trainer:
                 folder.mkdir(parents=True, exist_ok=True)
             described = {"seed": self.seed, "versions": run_folder.versions()}
             run_folder.write_json(described, folder / "run.json")
-            run_folder.write_json(json.loads(encode(config)), folder / "config.json")
+            run_folder.write_json(json.loads(encode(portable(config, folder))), folder / "config.json")
             return
         stored = load_config(folder / "config.json")
-        if run_folder.run_seed(folder) != self.seed or encode(_with_rounds(stored, rounds)) != encode(config):
+        before, now = (portable(each, folder) for each in (_with_rounds(stored, rounds), config))
+        if run_folder.run_seed(folder) != self.seed or encode(before) != encode(now):
             raise UserError(f"{folder}: contains a run of another configuration or seed; give another folder")
         if stored.training.rounds > rounds:
             raise UserError(
@@ -103,7 +104,7 @@ class Trainer:
         if stored.training.rounds < rounds:
             if (model := folder / "model.safetensors").exists():  # it is not that of the longer run
                 model.rename(folder / f"model_{stored.training.rounds}_rounds.safetensors")
-            run_folder.write_json(json.loads(encode(config)), folder / "config.json")
+            run_folder.write_json(json.loads(encode(portable(config, folder))), folder / "config.json")
 
     def _start_from(self, folder: Path) -> None:
         """Take the weights of another run, where they have the same names and shapes.

@@ -10,6 +10,7 @@ interval stands at its last tick only: what is rated is the turn as a whole, whi
 
 import json
 import math
+import zipfile
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from ..contracts.errors import UserError, one_line
@@ -85,7 +87,7 @@ def write_dataset(
     Raises:
         UserError: nobody rated it; too few people; sessions of different schemas; it cannot be written.
     """
-    checked = []
+    checked: list[Checked] = []
     for session in study.sessions:
         progress("checking", len(checked), len(study.sessions))
         checked.append(check_session(session, study.description.dimensions))
@@ -250,4 +252,7 @@ def _schemas(usable: Sequence[Checked]) -> dict[str, Schema]:
 def _save(path: Path, arrays: dict[str, NDArray[np.float32]]) -> None:
     with atomic_file(path) as stream:
         make_private(Path(stream.name))  # before there is anything in it
-        np.savez(stream, **arrays)  # type: ignore[arg-type]
+        with zipfile.ZipFile(stream, "w") as archive:
+            for name, array in arrays.items():  # unlike `numpy.savez`, of any name
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                    npy.write_array(member, np.ascontiguousarray(array), allow_pickle=False)
