@@ -119,9 +119,8 @@ def train(trainer: "Trainer") -> None:
             if not console.is_terminal:
                 left = (time.monotonic() - start) / (progress.round - first)
                 left *= progress.rounds - progress.round
-                console.print(
-                    f"round {progress.round} of {progress.rounds}, at most {duration(left)} left: {description}"
-                )
+                done = f"round {progress.round} of {progress.rounds}, at most {duration(left)} left"
+                console.print(f"{done}: {description}", soft_wrap=True)
 
         trainer.run(show)
     if trainer.stopped():

@@ -121,12 +121,12 @@ def _sized(dataset: "Dataset", model: str) -> dict[str, dict[str, Any]]:
         labelled = dataset.seconds["train"]  # a label a turn: as much as was recorded
     small = labelled < SMALL
     excerpt = min(100.0, max(dataset.lengths))
-    rounds = 160 if small else 240
+    rounds = 60 if small else 240
     training = {
         "rounds": rounds,
         "session_seconds": excerpt,
         "annealing": {"rounds": rounds // 4},
-        "early_stopping": {"every": 5, "patience": 6},
+        "early_stopping": {"every": 2, "patience": 8, "of": "targets"},
     }
     if model == "mdvae":
         return {"training": training}

@@ -42,12 +42,15 @@ class EarlyStopping(Checked, frozen=True):
     """Training ends early when the loss on validation people stops improving.
 
     Attributes:
+        of: the whole loss, or the targets' part of it: how people differ in their faces and voices is soon
+            learned by heart where there are few, long before their targets are.
         every: rounds between validations.
         patience: validations without improvement; the weights of the best validation are kept.
     """
 
     every: Count = 5
     patience: Count = 8
+    of: Literal["loss", "targets"] = "loss"
 
 
 class Training(Checked, frozen=True):

@@ -209,7 +209,8 @@ class Trainer:
 
     @torch.no_grad()
     def validate(self) -> float:
-        """The loss on held-out people with β at its maximum; data and dropout are the same every time."""
+        """The loss on held-out people with β at its maximum, or the targets' part of it; data and dropout are
+        the same every time."""
         beta = self.config.training.annealing.beta
         costs, weights = [], []
         self.model.eval()
@@ -217,7 +218,11 @@ class Trainer:
             rng = np.random.default_rng((self.seed, number, 2))
             costs.append(self.walk(batch, rng, beta, lambda losses: None))
             weights.append(batch.present)
-        return _mean(costs, weights)["loss"]
+        means, stopping = _mean(costs, weights), self.config.training.early_stopping
+        targets = [m for m in self.config.model.modalities if m.role == "target" and f"nll_{m.name}" in means]
+        if stopping is None or stopping.of == "loss" or not targets:
+            return means["loss"]
+        return sum(m.weight * means[f"nll_{m.name}"] for m in targets)
 
     def walk(
         self, batch: Batch, rng: np.random.Generator, beta: float, step: Callable[[Losses], None]

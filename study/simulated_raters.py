@@ -81,8 +81,8 @@ def rated(
     seen = np.interp(at, np.arange(len(truth)), truth)
     drift = noise * deviation * smooth_noise(rng, count, 4 * scale * rate)
     tremble = noise * deviation * smooth_noise(rng, count, 0.3 * rate)
-    row = rng.uniform(0.6, 1.4) * (seen - 0.5) + 0.5 + rng.uniform(-0.2, 0.2) + drift + tremble
-    row = np.round(row, 2)
+    row: Array = rng.uniform(0.6, 1.4) * (seen - 0.5) + 0.5 + rng.uniform(-0.2, 0.2) + drift + tremble
+    row = np.round(row, 2).astype(np.float64)
     row[: int(np.ceil(lag * rate))] = np.nan
     return row
 
