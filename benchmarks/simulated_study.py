@@ -1,10 +1,10 @@
 """A model trained on a study of simulated people, by noisy labels of a part of it, against the truth.
 
-    python benchmarks/simulated_study.py FOLDER [--model mm_vrnn|mdvae] [--clean] [--config FILE.toml] [--no-gru]
+    python benchmarks/simulated_study.py FOLDER [--clean] [--config FILE.toml] [--no-gru]
 
 20 people talk for 5 minutes each. Three raters with lags of 1, 2 and 3 s, noise and scales of their own rate
-30 % of each session (--clean: the truth, all of it). The study, the run and their scores are kept in FOLDER. Test
-people are scored against the truth at every tick.
+30 % of each session (--clean: the truth, all of it). The study and the run are kept in FOLDER. Test people are
+scored against the truth at every tick.
 """
 
 import argparse

@@ -3,6 +3,8 @@
 import logging
 import math
 import warnings
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +49,7 @@ def export_run(
     graph: Graph = "step",
     int8: bool = False,
     held_out: Data | Batch | None = None,
+    progress: Callable[[str, float], None] = lambda what, share: None,
 ) -> float | None:
     """Write the bundle of a finished training run, its quality measured on held-out people.
 
@@ -58,6 +61,7 @@ def export_run(
         int8: weights in 8 bits, see `quantise`.
         held_out: data of the form that `fit` takes, to score instead of the held-out people that the run's
             configuration names. Of a run of `fit`, which names none, the bundle has no scores without.
+        progress: called with what is done, and the share of it that is.
 
     Returns:
         The largest difference between the two; None for 8-bit weights.
@@ -71,6 +75,7 @@ def export_run(
     model, seed = exportable(model, str(run)), run_seed(run)
     scored = None if held_out is None else model.batch(held_out)
     with atomic_file(path) as file:  # opened first: an unwritable path fails before minutes of work
+        progress("writing the graph", 0)
         onnx_model = graph_of(model, graph)
         if int8:
             onnx_model = quantised(onnx_model)
@@ -78,7 +83,9 @@ def export_run(
         file.write(with_metadata(onnx_model, metadata))
         file.flush()
         bundle = Bundle.load(Path(file.name))
-        worst = None if int8 else check_parity(model, bundle)
+        checking = partial(progress, "comparing it with the model")
+        worst = None if int8 else check_parity(model, bundle, progress=checking)
+        progress("scoring it on held-out people", 0)
         quality = rounded(measure(bundle, config, seed, held_out=scored))
         metadata = msgspec.structs.replace(metadata, quality=quality)
         file.seek(0)

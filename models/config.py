@@ -17,7 +17,7 @@ from msgspec import Meta
 from ..contracts.errors import UserError, one_line
 from ..contracts.regular import open_regular
 from .annealing import Annealing
-from .checked import Checked, Count, Line, Name, Positive, Rate, Seconds
+from .checked import Checked, Count, Line, Name, Positive, Rate, Seconds, Weight
 from .dmvae import DMVAE, DMVAEConfig
 from .forward_filter import ForwardFilter, ForwardFilterConfig
 from .mdvae import MDVAE, MDVAEConfig
@@ -68,6 +68,9 @@ class Training(Checked, frozen=True):
         rounds: passes over `streams` sessions; the simulator draws new ones every round.
         epochs: a round takes every recorded session once, instead of random excerpts of `streams` sessions.
         segment_ticks: ticks per gradient step.
+        jitter: standard deviations of a random constant, new for each excerpt, that is added to each feature
+            of recorded sessions: as if more people, with other faces and voices, had been recorded.
+        weight_decay: decoupled from the gradient (Loshchilov & Hutter 2019), relative to the learning rate.
         clip: maximum gradient norm; typical norms are tens to hundreds.
         dropout: what is hidden from the encoders of models of sequences.
         early_stopping: the simulator draws new people every round: no need.
@@ -83,6 +86,8 @@ class Training(Checked, frozen=True):
     epochs: bool = False
     session_seconds: Seconds = 100.0
     segment_ticks: Count = 125
+    jitter: Weight = 0.0
+    weight_decay: Weight = 0.0
     learning_rate: Annotated[float, Meta(gt=0, le=1)] = 2e-3
     warmup_rounds: Annotated[int, Meta(ge=0, le=1_000_000)] = 8
     annealing: Annealing = Annealing()

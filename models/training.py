@@ -73,7 +73,8 @@ class Trainer:
         if folder is not None:
             self._open(folder)
         trained = [p for p in self.model.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.Adam(trained, lr=0.0, betas=(0.9, 0.99), fused=True)
+        decay = config.training.weight_decay  # 0: plain Adam
+        self.optimizer = torch.optim.AdamW(trained, lr=0.0, betas=(0.9, 0.99), weight_decay=decay, fused=True)
         self.round = 0
         self.skipped = 0
         self.best, self.waited = math.inf, 0  # early stopping: lowest loss, validations since
