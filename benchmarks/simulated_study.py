@@ -3,7 +3,7 @@
     python benchmarks/simulated_study.py FOLDER [--clean] [--config FILE.toml] [--no-gru]
 
 20 people talk for 5 minutes each. Three raters with lags of 1, 2 and 3 s, noise and scales of their own rate
-30 % of each session (--clean: the truth, all of it). The study and the run are kept in FOLDER. Test people are
+30 % of each session (--clean: the truth, all of it). FOLDER keeps the study and the run. Test people are
 scored against the truth at every tick.
 """
 

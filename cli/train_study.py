@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from ..study.study import Study
 
 SESSIONS: Final = "sessions"  # in the run's folder
-SMALL: Final = 2 * 3600.0  # s of labels in training; a smaller network learns as much from less
+# By seconds of labels in training, from that number on: hidden, latent, rounds of 64 excerpts of 50 s.
+SIZES: Final = ((10 * 3600.0, 128, 32, 240), (2 * 3600.0, 64, 16, 120), (0.0, 32, 8, 60))
 
 
 def is_study(path: str) -> bool:
@@ -119,18 +120,20 @@ def _sized(dataset: "Dataset", model: str) -> dict[str, dict[str, Any]]:
     labelled = dataset.labels["train"] / dataset.rate
     if dataset.dimension.kind == "interval":
         labelled = dataset.seconds["train"]  # a label a turn: as much as was recorded
-    small = labelled < SMALL
-    excerpt = min(100.0, max(dataset.lengths))
-    rounds = 60 if small else 240
+    hidden, latent, rounds = next(sizes for least, *sizes in SIZES if labelled >= least)
     training = {
         "rounds": rounds,
-        "session_seconds": excerpt,
+        "streams": 64,
+        "session_seconds": min(50.0, max(dataset.lengths)),
+        "learning_rate": 1e-3,
+        "weight_decay": 0.1,
+        "jitter": 1.0,  # few people have been recorded
         "annealing": {"rounds": rounds // 4},
         "early_stopping": {"every": 2, "patience": 8, "of": "targets"},
     }
     if model == "mdvae":
         return {"training": training}
-    return {"training": training, "model": {"hidden": 64, "latent": 16} if small else {}}
+    return {"training": training, "model": {"hidden": hidden, "latent": latent}}
 
 
 def _merged(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
@@ -142,7 +145,7 @@ def _merged(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
             merged[key] = _merged(old, value)
         elif key == "modalities" and isinstance(old, list) and isinstance(value, list):
             changes = {m.get("name"): m for m in value if isinstance(m, dict)}
-            known = {m["name"] for m in old}
+            known = [m["name"] for m in old]
             if unknown := [name for name in changes if name not in known]:
                 raise UserError(f"modality {one_line(unknown[0])}: the study has {', '.join(known)}")
             merged[key] = [_merged(m, changes.get(m["name"], {})) for m in old]
