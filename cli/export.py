@@ -4,6 +4,7 @@ The file is kept only if ONNX Runtime agrees with PyTorch.
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 from .train import require_training
@@ -28,9 +29,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     require_training()
+    from rich.console import Console
+    from rich.progress import Progress
+
     from ..export.write import export_run
 
-    worst = export_run(args.run_folder, args.output, args.graph, args.int8)
+    with Progress(console=Console(file=sys.stderr), disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task("reading the run", total=1)
+
+        def show(what: str, share: float) -> None:
+            bar.update(task, description=what, completed=share)
+
+        worst = export_run(args.run_folder, args.output, args.graph, args.int8, progress=show)
     size = args.output.stat().st_size / 1e6
     parity = "8-bit weights" if worst is None else f"differs from PyTorch by at most {worst:.0e}"
     print(f"{args.output}: {size:.2f} MB; {parity}")

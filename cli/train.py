@@ -1,7 +1,9 @@
-"""Trains a model. Repeat the command to resume an interrupted run; it ends in the same weights."""
+"""Trains a model, on a study of your own or by a configuration. Repeat the command to resume an interrupted
+run; it ends in the same weights."""
 
 import argparse
 import sys
+import time
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -9,14 +11,26 @@ from typing import TYPE_CHECKING
 
 from ..contracts.console import say
 from ..contracts.errors import UserError
+from .study import duration
+from .train_study import is_study, study_run
 
 if TYPE_CHECKING:
     from ..models.training import Trainer
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("config", metavar="CONFIG", help="a .toml file, or a preset: default, mdvae")
+    parser.add_argument(
+        "config",
+        metavar="STUDY|CONFIG",
+        help="the folder of a study; or a .toml file, or a preset: default, mdvae",
+    )
     add_training(parser)
+    add = parser.add_argument_group("of a study").add_argument
+    add("--dimension", metavar="NAME", help="what to learn (the study's only one)")
+    add("--model", choices=("mm_vrnn", "mdvae"), help="(mm_vrnn)")
+    add("--config", dest="overrides", metavar="FILE.toml", type=Path, help="keys of [model] and [training]")
+    add("--test-people", metavar="A,B", help="who is tested on (a fifth, by the seed)")
+    add("--rate", type=whole(1, 1000), metavar="N", help="ticks per second (25)")
 
 
 def add_training(parser: argparse.ArgumentParser) -> None:
@@ -50,7 +64,17 @@ def run(args: argparse.Namespace) -> int:
     from ..models.training import Trainer
 
     use_threads(args.threads)
-    train(Trainer(load_config(args.config), args.seed, args.output))
+    if is_study(args.config):
+        args.model, args.rate = args.model or "mm_vrnn", args.rate or 25
+        args.test_people = [name.strip() for name in (args.test_people or "").split(",") if name.strip()]
+        config = study_run(args)
+    else:
+        for name in ("dimension", "model", "overrides", "test_people", "rate"):
+            if getattr(args, name) is not None:
+                option = "config" if name == "overrides" else name.replace("_", "-")
+                raise UserError(f"--{option} is for a study, and {args.config} has no study.toml")
+        config = load_config(args.config)
+    train(Trainer(config, args.seed, args.output))
     return 0
 
 
@@ -81,6 +105,8 @@ def train(trainer: "Trainer") -> None:
     with board, Bar(*Bar.get_default_columns(), MofNCompleteColumn(), console=console) as bar:
         task = bar.add_task("training", total=trainer.config.training.rounds, completed=trainer.round)
 
+        start, first = time.monotonic(), trainer.round
+
         def show(progress: Progress) -> None:
             description = f"loss {progress.metrics['loss']:.1f}, nats: " + ", ".join(
                 f"{name.removeprefix('nll_')} {nats:.2f}"
@@ -91,7 +117,10 @@ def train(trainer: "Trainer") -> None:
             for name, value in progress.metrics.items():
                 board.add_scalar(name, value, progress.round)
             if not console.is_terminal:
-                console.print(f"round {progress.round} of {progress.rounds}: {description}")
+                left = (time.monotonic() - start) / (progress.round - first)
+                left *= progress.rounds - progress.round
+                done = f"round {progress.round} of {progress.rounds}, at most {duration(left)} left"
+                console.print(f"{done}: {description}", soft_wrap=True)
 
         trainer.run(show)
     if trainer.stopped():

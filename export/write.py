@@ -3,6 +3,8 @@
 import logging
 import math
 import warnings
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +40,7 @@ LIMITS_SIMULATED = (
 )
 OF_RECORDED = "Recorded sessions, chosen by whoever trained it"
 OF_ARRAYS = "Arrays given in Python, chosen by whoever trained it"
-LIMITS_RECORDED = f"Valid for people and settings like the recorded ones, if at all; {NOT_FOR}"
+LIMITS_RECORDED = "Valid for people and settings like {}, if at all; " + NOT_FOR
 
 
 def export_run(
@@ -47,6 +49,7 @@ def export_run(
     graph: Graph = "step",
     int8: bool = False,
     held_out: Data | Batch | None = None,
+    progress: Callable[[str, float], None] = lambda what, share: None,
 ) -> float | None:
     """Write the bundle of a finished training run, its quality measured on held-out people.
 
@@ -58,6 +61,7 @@ def export_run(
         int8: weights in 8 bits, see `quantise`.
         held_out: data of the form that `fit` takes, to score instead of the held-out people that the run's
             configuration names. Of a run of `fit`, which names none, the bundle has no scores without.
+        progress: called with what is done, and the share of it that is.
 
     Returns:
         The largest difference between the two; None for 8-bit weights.
@@ -71,6 +75,7 @@ def export_run(
     model, seed = exportable(model, str(run)), run_seed(run)
     scored = None if held_out is None else model.batch(held_out)
     with atomic_file(path) as file:  # opened first: an unwritable path fails before minutes of work
+        progress("writing the graph", 0)
         onnx_model = graph_of(model, graph)
         if int8:
             onnx_model = quantised(onnx_model)
@@ -78,7 +83,9 @@ def export_run(
         file.write(with_metadata(onnx_model, metadata))
         file.flush()
         bundle = Bundle.load(Path(file.name))
-        worst = None if int8 else check_parity(model, bundle)
+        checking = partial(progress, "comparing it with the model")
+        worst = None if int8 else check_parity(model, bundle, progress=checking)
+        progress("scoring it on held-out people", 0)
         quality = rounded(measure(bundle, config, seed, held_out=scored))
         metadata = msgspec.structs.replace(metadata, quality=quality)
         file.seek(0)
@@ -173,18 +180,26 @@ def with_metadata(graph: bytes, metadata: Metadata) -> bytes:
     return graph + described.SerializeToString(deterministic=True)
 
 
+def printable(text: str) -> str:
+    """A user's text without what a bundle's description must not have: directions of lines, zero widths."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split()) or "?"
+
+
 def describe(config: Config, model: Causal, graph: Graph, seed: int, sha256: str) -> Metadata:
     """The metadata of a bundle, its quality not yet measured."""
     training = config.training
     ticks = round(training.session_seconds * config.rate) * training.streams * training.rounds
     of_data = {SIMULATED: OF_SIMULATED, ARRAYS: OF_ARRAYS}.get(training.data, OF_RECORDED)
+    if config.trained_on is not None and training.data != SIMULATED:
+        of_data = printable(f"{of_data}: {config.trained_on}")
+    limits = LIMITS_RECORDED.format(printable(config.trained_on or "the recorded ones"))
     content = layout(model)
     sizes: dict[str, Any] = msgspec.to_builtins(config.model, enc_hook=described)
     kind = sizes.pop("model")
     del sizes.get("smoother", sizes)["modalities"]  # which have a field of their own
     return Metadata(
         bundle_version=VERSION,
-        name=config.name,
+        name=printable(config.name),
         version="1",
         model=kind,
         graph=graph,
@@ -200,11 +215,11 @@ def describe(config: Config, model: Causal, graph: Graph, seed: int, sha256: str
         training_data=TrainingData(
             name=Path(training.data).name,  # a folder's name, never its path
             description=of_data,
-            limits=LIMITS_SIMULATED if training.data == SIMULATED else LIMITS_RECORDED,
+            limits=LIMITS_SIMULATED if training.data == SIMULATED else limits,
             seed=seed,
             ticks=0 if training.data == ARRAYS else ticks,  # 0: not known
         ),
         quality={},
-        licence="MIT",
+        licence=printable(config.licence),
         sha256=sha256,
     )

@@ -1,7 +1,8 @@
 """Data of a model: values by modality, and where there are any."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import torch
@@ -10,46 +11,49 @@ from torch import Tensor
 from ..contracts.errors import UserError, one_line
 from .modality import Modality
 
+NO_SPREAD: Final[Mapping[str, Tensor]] = MappingProxyType({})  # all labels are certain
 Data = Mapping[str, Any]  # arrays or tensors by modality, NaN where missing
 
 
 class Batch(NamedTuple):
     """Raw values `[B, *shape]`, of sequences `[B, T, *shape]`, and where there is one, bool `[B]` or
-    `[B, T]`, by modality. A value that is not available may be anything, NaN included."""
+    `[B, T]`, by modality. A value that is not available may be anything, NaN included.
+
+    Attributes:
+        spread: of targets whose labels are uncertain, their standard deviation, in the target's unit, of the
+            shape of x; 0 where a label is certain.
+    """
 
     x: dict[str, Tensor]
     available: dict[str, Tensor]
+    spread: Mapping[str, Tensor] = NO_SPREAD
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        """The same of all tensors."""
+        x, available, spread = ({k: change(v) for k, v in part.items()} for part in self)
+        return Batch(x, available, spread)
 
     def segments(self, ticks: int) -> list["Batch"]:
         """Consecutive parts of sequences, of that length but for the last."""
         length = next(iter(self.available.values())).shape[1]
-        return [
-            Batch(
-                {k: v[:, t : t + ticks] for k, v in self.x.items()},
-                {k: v[:, t : t + ticks] for k, v in self.available.items()},
-            )
-            for t in range(0, length, ticks)
-        ]
+        parts = [slice(t, t + ticks) for t in range(0, length, ticks)]
+        return [self.map(lambda v, part=part: v[:, part]) for part in parts]  # type: ignore[misc]
 
     def rows(self, index: Tensor | slice) -> "Batch":
         """Some of the samples or sequences."""
-        return Batch(
-            {k: v[index] for k, v in self.x.items()}, {k: v[index] for k, v in self.available.items()}
-        )
+        return self.map(lambda v: v[index])
 
     def flattened(self) -> "Batch":
         """Every tick of sequences as a sample."""
-        return Batch(
-            {k: v.flatten(0, 1) for k, v in self.x.items()},
-            {k: v.flatten() for k, v in self.available.items()},
-        )
+        return self.map(lambda v: v.flatten(0, 1))
 
     def given(self, names: Iterable[str]) -> "Batch":
         """The modalities of those names; if there are none of them, one that is missing throughout."""
         names = set(names)
         x = {k: v for k, v in self.x.items() if k in names}
         if x:
-            return Batch(x, {k: self.available[k] for k in x})
+            spread = {k: v for k, v in self.spread.items() if k in names}
+            return Batch(x, {k: self.available[k] for k in x}, spread)
         name, value = next(iter(self.x.items()))
         return Batch({name: value}, {name: torch.zeros_like(self.available[name])})
 
@@ -58,6 +62,7 @@ class Batch(NamedTuple):
         return Batch(
             {k: v.to(device, dtype) for k, v in self.x.items()},
             {k: v.to(device) for k, v in self.available.items()},
+            {k: v.to(device, dtype) for k, v in self.spread.items()},
         )
 
     @property

@@ -3,6 +3,7 @@
 A configuration is a TOML file or preset, or the `config.json` of a run. Unknown keys are errors.
 """
 
+import os
 import tomllib
 from collections.abc import Callable
 from importlib.resources import files
@@ -16,7 +17,7 @@ from msgspec import Meta
 from ..contracts.errors import UserError, one_line
 from ..contracts.regular import open_regular
 from .annealing import Annealing
-from .checked import Checked, Count, Line, Name, Positive, Rate, Seconds
+from .checked import Checked, Count, Line, Name, Positive, Rate, Seconds, Weight
 from .dmvae import DMVAE, DMVAEConfig
 from .forward_filter import ForwardFilter, ForwardFilterConfig
 from .mdvae import MDVAE, MDVAEConfig
@@ -41,12 +42,15 @@ class EarlyStopping(Checked, frozen=True):
     """Training ends early when the loss on validation people stops improving.
 
     Attributes:
+        of: the whole loss, or the targets' part of it: how people differ in their faces and voices is soon
+            learned by heart where there are few, long before their targets are.
         every: rounds between validations.
         patience: validations without improvement; the weights of the best validation are kept.
     """
 
     every: Count = 5
     patience: Count = 8
+    of: Literal["loss", "targets"] = "loss"
 
 
 class Training(Checked, frozen=True):
@@ -64,6 +68,9 @@ class Training(Checked, frozen=True):
         rounds: passes over `streams` sessions; the simulator draws new ones every round.
         epochs: a round takes every recorded session once, instead of random excerpts of `streams` sessions.
         segment_ticks: ticks per gradient step.
+        jitter: standard deviations of a random constant, new for each excerpt, that is added to each feature
+            of recorded sessions: as if more people, with other faces and voices, had been recorded.
+        weight_decay: decoupled from the gradient (Loshchilov & Hutter 2019), relative to the learning rate.
         clip: maximum gradient norm; typical norms are tens to hundreds.
         dropout: what is hidden from the encoders of models of sequences.
         early_stopping: the simulator draws new people every round: no need.
@@ -79,6 +86,8 @@ class Training(Checked, frozen=True):
     epochs: bool = False
     session_seconds: Seconds = 100.0
     segment_ticks: Count = 125
+    jitter: Weight = 0.0
+    weight_decay: Weight = 0.0
     learning_rate: Annotated[float, Meta(gt=0, le=1)] = 2e-3
     warmup_rounds: Annotated[int, Meta(ge=0, le=1_000_000)] = 8
     annealing: Annealing = Annealing()
@@ -102,7 +111,12 @@ class Training(Checked, frozen=True):
 
 
 class Config(Checked, frozen=True):
-    """With a seed, this determines a trained model."""
+    """With a seed, this determines a trained model.
+
+    Attributes:
+        licence: of the trained weights, for the bundle.
+        trained_on: whose data the model learns from, for the bundle, such as "12 people of the study Talks".
+    """
 
     version: Literal[1]
     name: Line
@@ -110,6 +124,8 @@ class Config(Checked, frozen=True):
     rate: Rate
     model: AnyConfig
     training: Training = Training()
+    licence: Line = "not stated"
+    trained_on: Line | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -182,13 +198,33 @@ def encode(config: Config) -> bytes:
     return msgspec.json.encode(config, enc_hook=described)
 
 
-def _paths_from(folder: Path, config: Config) -> Config:
-    """The configuration with its paths as seen from here."""
+def _paths_from(folder: Path, config: Config, named: tuple[str, ...] = (SIMULATED,)) -> Config:
+    """The configuration with its paths, given from that folder, as seen from here.
+
+    Args:
+        named: data that are no path.
+    """
+    return _with_paths(config, lambda path: os.path.normpath((folder / path).absolute()), named)
+
+
+def portable(config: Config, folder: Path) -> Config:
+    """The configuration as a run's folder keeps it: paths inside of it from there, so that it can be moved,
+    and others absolute. `load_config` reverses it."""
+    here = folder.absolute()
+
+    def seen(path: str) -> str:
+        whole = Path(os.path.normpath(Path(path).absolute()))
+        return str(whole.relative_to(here) if whole.is_relative_to(here) else whole)
+
+    return _with_paths(config, seen, (SIMULATED, ARRAYS))
+
+
+def _with_paths(config: Config, change: Callable[[str], str], named: tuple[str, ...]) -> Config:
     training = config.training
-    if training.data != SIMULATED:
-        training = msgspec.structs.replace(training, data=str((folder / training.data).absolute()))
+    if training.data not in named:
+        training = msgspec.structs.replace(training, data=change(training.data))
     if training.initial is not None:
-        training = msgspec.structs.replace(training, initial=str((folder / training.initial).absolute()))
+        training = msgspec.structs.replace(training, initial=change(training.initial))
     return msgspec.structs.replace(config, training=training)
 
 
@@ -213,7 +249,8 @@ def load_config(source: str | Path) -> Config:
         raise UserError(f"{path}: larger than {MAX_BYTES >> 20} MiB, so not a configuration")
     try:
         if path.suffix == ".json":
-            return msgspec.json.decode(data, type=Config)
+            found = msgspec.json.decode(data, type=Config)
+            return _paths_from(path.parent, found, (SIMULATED, ARRAYS))
         content: dict[str, Any] = tomllib.loads(data.decode())
         return _paths_from(path.parent, msgspec.convert(content, Config))
     except UnicodeDecodeError:

@@ -4,17 +4,20 @@ Everything random follows from a seed and a number, so a run repeats bit for bit
 """
 
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Final, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ..contracts.errors import UserError
 from ..contracts.schemas import AUDIO, FACE
 from .batch import Batch
 from .config import ARRAYS, MAX_NUMBERS, SIMULATED, Config
 from .datasets import conversation, recordings
+from .likelihoods import LOCATION_SCALE
 
 People = Literal["validation", "test"]  # to choose between models; to report the chosen one
 
@@ -78,6 +81,7 @@ class Recordings:
 
     def __init__(self, config: Config, training: bool) -> None:
         self.folder, self.modalities = Path(config.training.data), config.model.modalities
+        self.jitter = config.training.jitter
         self.ticks, self.epochs, self.ignore = config.ticks, config.training.epochs, config.training.ignore
         self.sessions = (
             recordings.read(self.folder, "train", self.modalities, self.ignore) if training else []
@@ -101,7 +105,15 @@ class Recordings:
                 row[: len(session[m.name])] = torch.from_numpy(session[m.name])
             available[m.name] = ~values.flatten(2).isnan().any(-1)
             x[m.name] = values
-        return Batch(x, available)
+        spread = {}
+        for m in self.modalities:
+            name = f"{m.name}{recordings.SPREAD}"
+            if m.role == "target" and any(name in session for session in sessions):
+                spread[m.name] = torch.zeros_like(x[m.name])
+                for row, session in zip(spread[m.name], sessions, strict=True):
+                    if name in session:
+                        row[: len(session[name])] = torch.from_numpy(session[name])
+        return Batch(x, available, spread)
 
     def training(self, seed: int, round_: int, streams: int) -> Iterator[Batch]:
         """`streams` excerpts: sessions drawn in proportion to their length, each with a random start. Or,
@@ -110,14 +122,34 @@ class Recordings:
         if self.epochs:
             order = rng.permutation(len(self.sessions))
             for start in range(0, len(order), streams):
-                yield self.batch([self.sessions[i] for i in order[start : start + streams]])
+                chosen = [self.sessions[i] for i in order[start : start + streams]]
+                yield self._jittered(self.batch(chosen), rng)
             return
         lengths = np.array([len(next(iter(s.values()))) for s in self.sessions])
         excerpts = []
         for index in rng.choice(len(lengths), streams, p=lengths / lengths.sum()):
             start = rng.integers(max(lengths[index] - self.ticks, 0) + 1)
             excerpts.append({k: v[start : start + self.ticks] for k, v in self.sessions[index].items()})
-        yield self.batch(excerpts)
+        yield self._jittered(self.batch(excerpts), rng)
+
+    def _jittered(self, batch: Batch, rng: np.random.Generator) -> Batch:
+        """A random constant added to each feature of each excerpt."""
+        if not self.jitter:
+            return batch
+        x = dict(batch.x)
+        for name, spread in self._spreads.items():
+            size = (len(x[name]), 1, *spread.shape)
+            x[name] = x[name] + torch.from_numpy(
+                self.jitter * rng.normal(size=size).astype(np.float32) * spread
+            )
+        return batch._replace(x=x)
+
+    @cached_property
+    def _spreads(self) -> dict[str, NDArray[np.float32]]:
+        """Standard deviation of the observed numbers of the training sessions, by modality."""
+        observed = [m for m in self.modalities if m.role == "observed" and m.likelihood in LOCATION_SCALE]
+        joined = {m.name: np.concatenate([s[m.name] for s in self.sessions]) for m in observed}
+        return {k: np.nanstd(v, 0) for k, v in joined.items() if not np.isnan(v).all()}
 
     def moments(self, seed: int) -> Batch:
         """All training sessions, one after the other."""

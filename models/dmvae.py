@@ -25,7 +25,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from .batch import Batch, Data
+from .batch import NO_SPREAD, Batch, Data
 from .checked import Layers, OptionalSize, Size, Weight
 from .coders import decoder_of, encoder_of
 from .experts import kl_divergence, precision, product
@@ -167,10 +167,17 @@ class DMVAE(Stateless):
         batch = self.batch(data)
         sources = self.sources(tuple(m.name for m in self.modalities if m.name in batch.x))
         noise = self.noise((len(sources), batch.size), generator)
-        return self.negative_elbos(self.flat(batch.x), batch.available, sources, noise, beta)
+        x, spread = self.flat(batch.x), self.flat(batch.spread)
+        return self.negative_elbos(x, batch.available, sources, noise, beta, spread)
 
     def negative_elbos(
-        self, x: Values, mask: Values, sources: Sequence[Subset], noise: Values, beta: float = 1.0
+        self,
+        x: Values,
+        mask: Values,
+        sources: Sequence[Subset],
+        noise: Values,
+        beta: float = 1.0,
+        spread: Values = NO_SPREAD,
     ) -> Losses:
         """The sum of the negative ELBOs with z_s from each source.
 
@@ -179,6 +186,7 @@ class DMVAE(Stateless):
         Args:
             sources: E subsets of the modalities given.
             noise: by latent, `[E, B, Z]` from N(0, 1).
+            spread: of targets' labels; see `Batch`.
         """
         experts = self.experts(x, mask)
         private = self.private_posteriors(experts, mask)
@@ -200,7 +208,7 @@ class DMVAE(Stateless):
         for name in experts:
             both = seen & mask[name]
             by_source = [
-                self.cost(name, x[name], there, {part: draw[e] for part, draw in z.items()})
+                self.cost(name, x[name], there, {part: draw[e] for part, draw in z.items()}, spread.get(name))
                 for e, there in enumerate(both)
             ]
             costs[name] = averaged(torch.stack(by_source), both, seen, reweight, -1).sum()

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .batch import Batch, Data
+from .batch import NO_SPREAD, Batch, Data
 from .causal import Causal, Filtered
 from .checked import Checked, Size
 from .dynamic_latent import ahead
@@ -302,10 +302,16 @@ class ForwardFilter(Causal):
         with torch.no_grad():
             noise = self.smoother.noise(next(iter(fed.values())).shape, generator)
             latents = self.smoother.inferred(self.smoother.encoded(x, fed), noise, known).latents
-        return self.distance(x, batch.available, fed, latents, state)
+        return self.distance(x, batch.available, fed, latents, state, self.flat(batch.spread))
 
     def distance(
-        self, x: Values, available: Values, fed: Values, latents: dict[str, Latent], state: State
+        self,
+        x: Values,
+        available: Values,
+        fed: Values,
+        latents: dict[str, Latent],
+        state: State,
+        spread: Values = NO_SPREAD,
     ) -> Losses:
         """KL(smoother ‖ filter) of all latents and of the predictions of the next tick, nats per tick up to a
         sequence's last available one, and λ times −log p of each target where it is known.
@@ -314,6 +320,7 @@ class ForwardFilter(Causal):
             available: where there is a value, bool `[B, T]` by modality.
             fed: where the filter sees it; a subset of `available`.
             latents: of the smoother, sampled.
+            spread: of targets' labels; see `Batch`.
         """
         ticks = ahead(torch.stack(list(available.values())).any(0))  # [B, T]
         inferred = self.inferred(self.encoded(x, fed), None, state)
@@ -331,7 +338,9 @@ class ForwardFilter(Causal):
         for m in self.targets:
             if m.name in available:
                 y = self.normalised(m.name, x[m.name], available[m.name])
-                nats = self.target_decoder(m).integrated_nll(y, *self.common(inferred.latents))
+                own = spread[m.name] / self.moments(m.name)[1] if m.name in spread else None
+                z_mean, z_variance = self.common(inferred.latents)
+                nats = self.target_decoder(m).integrated_nll(y, z_mean, z_variance, spread=own)
                 costs[m.name] = masked_mean(nats, available[m.name])
                 total = total + m.weight * costs[m.name]
         return Losses(total, kl, costs, tuple(s.detach() for s in inferred.state))

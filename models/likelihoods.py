@@ -78,6 +78,27 @@ def logit_normal(x: Tensor, location: Tensor, scale: Tensor) -> Tensor:
     return normal(torch.logit(x), location, scale) + torch.log(x) + torch.log1p(-x)
 
 
+def with_label_spread(likelihood: str, parameters: Parameters, x: Tensor, spread: Tensor) -> Parameters:
+    """A likelihood of labels that are themselves uncertain: their variance is added to its own.
+
+    Of a logit-normal it is that of the label's logit, (spread / (x (1 − x)))², to first order; nearer to 0 or
+    1 than its spread, a label is taken at that distance. The variance of a Laplace is 2 scale². A Bernoulli
+    or categorical has no variance of its own, and stays as it is.
+
+    Args:
+        spread: standard deviation of x, in its unit, `[…, D]`.
+    """
+    location, own = parameters
+    if own is None:
+        return parameters
+    if likelihood == "logit_normal":
+        edge = spread.clamp(EDGE, 0.5)
+        inside = x.maximum(edge).minimum(1 - edge)
+        spread = spread / (inside * (1 - inside))
+    variance = spread.square() / (2 if likelihood == "laplace" else 1)
+    return Parameters(location, torch.sqrt(own.square() + variance))
+
+
 def nll(likelihood: str, parameters: Parameters, x: Tensor) -> Tensor:
     """Negative log-density of x, summed over its dimensions.
 

@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .batch import Batch, Data
+from .batch import NO_SPREAD, Batch, Data
 from .checked import OptionalSize, Size
 from .coders import decoder_of
 from .dynamic_latent import DynamicLatent, ahead, backwards
@@ -179,10 +179,17 @@ class MDVAE(Model):
         """The negative ELBO per tick of sequences by themselves; see `negative_elbo`."""
         batch = self.batch(data)
         noise = self.noise(next(iter(batch.available.values())).shape, generator)
-        return self.negative_elbo(self.flat(batch.x), batch.available, fed or batch.available, noise, beta)
+        x, fed = self.flat(batch.x), fed or batch.available
+        return self.negative_elbo(x, batch.available, fed, noise, beta, self.flat(batch.spread))
 
     def negative_elbo(
-        self, x: Values, available: Values, fed: Values, noise: Values, beta: float = 1.0
+        self,
+        x: Values,
+        available: Values,
+        fed: Values,
+        noise: Values,
+        beta: float = 1.0,
+        spread: Values = NO_SPREAD,
     ) -> Losses:
         """The negative ELBO per tick.
 
@@ -194,10 +201,18 @@ class MDVAE(Model):
             x: raw values by modality.
             available: where there is a value, bool `[B, T]` by modality.
             fed: where the encoders see it; a subset of `available`.
+            spread: of targets' labels; see `Batch`.
         """
-        return self.costs(x, available, self.inferred(self.encoded(x, fed), noise).latents, beta)
+        return self.costs(x, available, self.inferred(self.encoded(x, fed), noise).latents, beta, spread)
 
-    def costs(self, x: Values, available: Values, latents: dict[str, Latent], beta: float) -> Losses:
+    def costs(
+        self,
+        x: Values,
+        available: Values,
+        latents: dict[str, Latent],
+        beta: float,
+        spread: Values = NO_SPREAD,
+    ) -> Losses:
         """The negative ELBO per tick, given sampled latents; see `negative_elbo`."""
         z = {name: latent.sample for name, latent in latents.items()}
         by_latent = self.kl(latents, available)
@@ -209,7 +224,7 @@ class MDVAE(Model):
         counted = ahead(torch.stack(list(available.values())).any(0))
         for m in self.modalities:
             if m.name in available:
-                nats = self.cost(m.name, x[m.name], available[m.name], z)
+                nats = self.cost(m.name, x[m.name], available[m.name], z, spread.get(m.name))
                 costs[m.name] = averaged(nats, available[m.name], counted, self.config.reweight)
                 total = total + self.config.factor(m) * costs[m.name]
         return Losses(total, kl, costs)

@@ -24,7 +24,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .batch import Batch, Data
+from .batch import NO_SPREAD, Batch, Data
 from .causal import Causal, Filtered
 from .checked import Size, Weight
 from .coders import decoder_of, encoder_of
@@ -225,10 +225,18 @@ class MMVRNN(Causal):
         batch = self.batch(data)
         noise = self.noise(next(iter(batch.available.values())).shape, generator)
         x = self.flat(batch.x)
-        return self.negative_elbo(x, batch.available, fed or batch.available, state, noise, beta)
+        fed = fed or batch.available
+        return self.negative_elbo(x, batch.available, fed, state, noise, beta, self.flat(batch.spread))
 
     def negative_elbo(
-        self, x: Values, available: Values, fed: Values, state: State, noise: Values, beta: float = 1.0
+        self,
+        x: Values,
+        available: Values,
+        fed: Values,
+        state: State,
+        noise: Values,
+        beta: float = 1.0,
+        spread: Values = NO_SPREAD,
     ) -> Losses:
         """The negative ELBO of a segment, and the state after it.
 
@@ -241,6 +249,7 @@ class MMVRNN(Causal):
             available: where there is a value, bool `[B, T]` by modality.
             fed: where the encoders see it; a subset of `available`.
             noise: `[B, T, Z]` of z.
+            spread: of targets' labels; see `Batch`.
         """
         inferred = self.inferred(self.encoded(x, fed), noise, state)
         counted = ahead(torch.stack(list(available.values())).any(0))
@@ -248,7 +257,7 @@ class MMVRNN(Causal):
         total, costs = beta * kl, {}
         for m in (*self.observed, *self.targets):
             if m.name in available:
-                nats = self.cost(m.name, x[m.name], available[m.name], inferred.z)
+                nats = self.cost(m.name, x[m.name], available[m.name], inferred.z, spread.get(m.name))
                 costs[m.name] = averaged(nats, available[m.name], counted, self.config.reweight)
                 total = total + self.config.factor(m) * costs[m.name]
         return Losses(total, kl, costs, inferred.state)

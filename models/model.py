@@ -309,6 +309,10 @@ class Model(Normalised, ABC):
         """The mean of p(x_m | z) in raw units, `[…, D]`."""
         return self.in_raw_units(m, mean(m.likelihood, self.distribution(m, self.outputs(m.name, z))))
 
-    def cost(self, name: str, x: Tensor, mask: Tensor, z: Values) -> Tensor:
-        """−log p(x_m | z), nats, of the normalised x; 0 where masked. x `[…, D]`, z `[…, Z]`."""
-        return self.nats(self.by_name[name], x, mask, self.outputs(name, z))
+    def cost(self, name: str, x: Tensor, mask: Tensor, z: Values, spread: Tensor | None = None) -> Tensor:
+        """−log p(x_m | z), nats, of the normalised x; 0 where masked. x `[…, D]`, z `[…, Z]`.
+
+        Args:
+            spread: of x as a label, `[…, D]`; see `Batch`.
+        """
+        return self.nats(self.by_name[name], x, mask, self.outputs(name, z), spread)

@@ -24,7 +24,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from .batch import Batch, Data
+from .batch import NO_SPREAD, Batch, Data
 from .checked import Count, Layers, Size, Weight
 from .coders import decoder_of, encoder_of
 from .experts import kl_divergence, precision, product
@@ -122,10 +122,16 @@ class MVAE(Stateless):
         k = self.config.subsets
         subsets = every_subset(names) if k == "all" else training_subsets(names, k, generator)
         noise = self.noise((len(subsets), batch.size), generator)["z"]
-        return self.negative_elbos(x, mask, subsets, noise, beta)
+        return self.negative_elbos(x, mask, subsets, noise, beta, self.flat(batch.spread))
 
     def negative_elbos(
-        self, x: Values, mask: Values, subsets: Sequence[Subset], noise: Tensor, beta: float = 1.0
+        self,
+        x: Values,
+        mask: Values,
+        subsets: Sequence[Subset],
+        noise: Tensor,
+        beta: float = 1.0,
+        spread: Values = NO_SPREAD,
     ) -> Losses:
         """The sum of the subsets' negative ELBOs.
 
@@ -135,6 +141,7 @@ class MVAE(Stateless):
         Args:
             subsets: S subsets, see `training_subsets`.
             noise: `[S, B, Z]` from N(0, 1).
+            spread: of targets' labels; see `Batch`.
         """
         names, means, precisions, present = self.experts(x, mask)
         members = [[name in subset for name in names] for subset in subsets]
@@ -151,7 +158,7 @@ class MVAE(Stateless):
                 share = 1.0 if name in subset else self.config.cross
                 if share:
                     both = there & mask[name]
-                    own = self.cost(name, x[name], both, {"z": draw})
+                    own = self.cost(name, x[name], both, {"z": draw}, spread.get(name))
                     nats = nats + share * averaged(own, both, there, self.config.reweight)
             costs[name] = nats
             total = total + self.config.factor(self.by_name[name]) * nats

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ..contracts.schemas import SCHEMAS
 from .batch import Batch
-from .likelihoods import LOCATION_SCALE, SCALED, Parameters, nll, parameters, positive
+from .likelihoods import LOCATION_SCALE, SCALED, Parameters, nll, parameters, positive, with_label_spread
 from .modality import Modality
 from .target import Prediction
 
@@ -107,6 +107,15 @@ class Normalised(nn.Module):
         _, usual = self.moments(m.name)
         return Parameters(location, m.scale / usual)
 
-    def nats(self, m: Modality, x: Tensor, mask: Tensor, outputs: Tensor) -> Tensor:
-        """The same from the decoder's outputs."""
-        return nll(m.likelihood, self.distribution(m, outputs), self.normalised(m.name, x, mask)) * mask
+    def nats(
+        self, m: Modality, x: Tensor, mask: Tensor, outputs: Tensor, spread: Tensor | None = None
+    ) -> Tensor:
+        """−log p(x_m), nats, of the normalised x, from the decoder's outputs; 0 where masked.
+
+        Args:
+            spread: standard deviation of x as a label, raw units; see `with_label_spread`.
+        """
+        found, value = self.distribution(m, outputs), self.normalised(m.name, x, mask)
+        if spread is not None:
+            found = with_label_spread(m.likelihood, found, value, spread / self.moments(m.name)[1])
+        return nll(m.likelihood, found, value) * mask

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .likelihoods import NODES, WEIGHTS, Parameters, nll, parameters, width
+from .likelihoods import NODES, WEIGHTS, Parameters, nll, parameters, width, with_label_spread
 from .modality import Modality
 
 HALF_WIDTH: Final = 1.6448536269514722  # of the central 90 % of N(0, 1)
@@ -67,15 +67,27 @@ class TargetDecoder(nn.Module):
         return z_variance @ (weight * weight).T
 
     def integrated_nll(
-        self, y: Tensor, z_mean: Tensor, z_variance: Tensor, h: Tensor | None = None
+        self,
+        y: Tensor,
+        z_mean: Tensor,
+        z_variance: Tensor,
+        h: Tensor | None = None,
+        spread: Tensor | None = None,
     ) -> Tensor:
         """−log p(y | h), nats, `[…]`, with z ~ N(z_mean, z_variance) integrated out; of a Laplace, that of
-        the one with the same variance."""
+        the one with the same variance.
+
+        Args:
+            spread: standard deviation of y as a label; see `with_label_spread`.
+        """
         location, own = known = parameters(self.likelihood, self(z_mean, h))
         variance = self.variance(z_variance)
         if own is not None:
             variance = variance / 2 if self.likelihood == "laplace" else variance
-            return nll(self.likelihood, Parameters(location, torch.sqrt(own * own + variance)), y)
+            integrated = Parameters(location, torch.sqrt(own * own + variance))
+            if spread is not None:
+                integrated = with_label_spread(self.likelihood, integrated, y, spread)
+            return nll(self.likelihood, integrated, y)
         p = predictive(self.likelihood, known, variance).mean.clamp(1e-6, 1 - 1e-6)
         nats = -y * torch.log(p)
         if self.likelihood == "bernoulli":

@@ -19,7 +19,7 @@ from ..contracts.errors import UserError
 from ..contracts.files import write_atomically
 from . import run_folder
 from .batch import Batch
-from .config import Config, build, check_size, encode, load_config, model_class
+from .config import Config, build, check_size, encode, load_config, model_class, portable
 from .data import Data, load_data
 from .losses import Losses
 from .missing import hidden
@@ -77,7 +77,8 @@ class Trainer:
         if folder is not None:
             self._open(folder)
         trained = [p for p in self.model.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.Adam(trained, lr=0.0, betas=(0.9, 0.99), fused=True)
+        decay = config.training.weight_decay  # 0: plain Adam
+        self.optimizer = torch.optim.AdamW(trained, lr=0.0, betas=(0.9, 0.99), weight_decay=decay, fused=True)
         self.round = 0
         self.skipped = 0
         self.best, self.waited = math.inf, 0  # early stopping: lowest loss, validations since
@@ -95,11 +96,12 @@ class Trainer:
                 folder.mkdir(parents=True, exist_ok=True)
             described = {"seed": self.seed, "versions": run_folder.versions()}
             run_folder.write_json(described, folder / "run.json")
-            run_folder.write_json(json.loads(encode(config)), folder / "config.json")
+            run_folder.write_json(json.loads(encode(portable(config, folder))), folder / "config.json")
             return
         stored = load_config(folder / "config.json")
         again = msgspec.json.decode(encode(config), type=Config)  # 1 is 1.0
-        if run_folder.run_seed(folder) != self.seed or encode(_with_rounds(stored, rounds)) != encode(again):
+        before, now = (portable(each, folder) for each in (_with_rounds(stored, rounds), again))
+        if run_folder.run_seed(folder) != self.seed or encode(before) != encode(now):
             raise UserError(f"{folder}: contains a run of another configuration or seed; give another folder")
         if stored.training.rounds > rounds:
             raise UserError(
@@ -108,7 +110,7 @@ class Trainer:
         if stored.training.rounds < rounds:
             if (model := folder / "model.safetensors").exists():  # it is not that of the longer run
                 model.rename(folder / f"model_{stored.training.rounds}_rounds.safetensors")
-            run_folder.write_json(json.loads(encode(config)), folder / "config.json")
+            run_folder.write_json(json.loads(encode(portable(config, folder))), folder / "config.json")
 
     def _start_from(self, folder: Path) -> None:
         """Take the weights of another run, where they have the same names and shapes.
@@ -215,7 +217,8 @@ class Trainer:
 
     @torch.no_grad()
     def validate(self) -> float:
-        """The loss on held-out people with β at its maximum; data and dropout are the same every time."""
+        """The loss on held-out people with β at its maximum, or the targets' part of it; data and dropout are
+        the same every time."""
         beta = self.config.training.annealing.beta
         costs, weights = [], []
         self.model.eval()
@@ -223,7 +226,11 @@ class Trainer:
             rng = np.random.default_rng((self.seed, number, 2))
             costs.append(self.walk(batch, rng, beta, lambda losses: None))
             weights.append(batch.present)
-        return _mean(costs, weights)["loss"]
+        means, stopping = _mean(costs, weights), self.config.training.early_stopping
+        targets = [m for m in self.config.model.modalities if m.role == "target" and f"nll_{m.name}" in means]
+        if stopping is None or stopping.of == "loss" or not targets:
+            return means["loss"]
+        return sum(m.weight * means[f"nll_{m.name}"] for m in targets)
 
     def walk(
         self, batch: Batch, rng: np.random.Generator, beta: float, step: Callable[[Losses], None]

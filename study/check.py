@@ -37,6 +37,7 @@ class Checked:
         schemas: of each modality; empty for a plain vector.
         labels: the labels that can be read.
         problems: what cannot be used, a line each.
+        lost: those of them that say what the end of a session has lost; the rest of it can be used.
     """
 
     session: StudySession
@@ -46,6 +47,7 @@ class Checked:
     rated: list[Rated] = field(default_factory=list)
     labels: list[Label] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
 
     @property
     def seconds(self) -> float:
@@ -70,7 +72,8 @@ def check_session(session: StudySession, dimensions: Iterable[Dimension]) -> Che
     try:
         reader = SessionReader(session.folder)
         checked.schemas = {name: schema.name for name, schema in reader.schemas.items()}
-        checked.problems += reader.lost
+        checked.lost = reader.lost
+        checked.problems += checked.lost
         span = span_of(reader)
     except UserError as error:
         checked.problems.append(_without(error, session.folder))

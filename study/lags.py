@@ -149,6 +149,8 @@ def _common(shapes: list[Array], lags: Array, features: Sequence[Array | None], 
             continue
         target = mean([without_lag(row, lag, rate) for row, lag in zip(rows, lags, strict=True)])
         changes = np.stack([shape_of(column, rate) for column in given.T], 1)
+        if np.isnan(changes).all(0).any():  # shorter than the smoothing, or never whole for so long
+            continue
         scale = np.nanstd(changes, 0)
         changes = changes / np.where(scale > 0, scale, 1.0)
         length = len(target) - len(shifts)

@@ -53,21 +53,38 @@ def simulate(
     count = round(seconds * rate)
     wave = smooth_noise(rng, count + spare, scale * rate)
     truth = 1 / (1 + np.exp(-1.5 * wave))
-    deviation = truth.std()
-    rows = []
-    for lag in lags:
-        at = np.arange(count) + spare - lag * rate
-        seen = np.interp(at, np.arange(len(truth)), truth)
-        drift = noise * deviation * smooth_noise(rng, count, 4 * scale * rate)
-        tremble = noise * deviation * smooth_noise(rng, count, 0.3 * rate)
-        row = rng.uniform(0.6, 1.4) * (seen - 0.5) + 0.5 + rng.uniform(-0.2, 0.2) + drift + tremble
-        row = np.round(row, 2)
-        row[: int(np.ceil(lag * rate))] = np.nan
-        rows.append(row)
+    rows = [rated(rng, truth, lag, rate=rate, spare=spare, scale=scale, noise=noise) for lag in lags]
     mixing = rng.normal(size=(features, 2))
     clean = np.stack([wave[spare:], np.tanh(wave[spare:])], 1) @ mixing.T
     blur = np.stack([smooth_noise(rng, count, 0.2 * rate) for _ in range(features)], 1)
     return Simulated(truth[spare:], np.array(rows), lags, clean + clean.std(0) * blur)
+
+
+def rated(
+    rng: np.random.Generator,
+    truth: Array,
+    lag: float,
+    *,
+    rate: float,
+    spare: int = 0,
+    scale: float = 2.0,
+    noise: float = 0.2,
+) -> Array:
+    """One rater's trace of a true value, NaN until the first reaction.
+
+    Args:
+        truth: `[spare + N]`; the first `spare` values are before the trace begins.
+        scale, noise: as of `simulate`.
+    """
+    count, deviation = len(truth) - spare, truth.std()
+    at = np.arange(count) + spare - lag * rate
+    seen = np.interp(at, np.arange(len(truth)), truth)
+    drift = noise * deviation * smooth_noise(rng, count, 4 * scale * rate)
+    tremble = noise * deviation * smooth_noise(rng, count, 0.3 * rate)
+    row: Array = rng.uniform(0.6, 1.4) * (seen - 0.5) + 0.5 + rng.uniform(-0.2, 0.2) + drift + tremble
+    row = np.round(row, 2).astype(np.float64)
+    row[: int(np.ceil(lag * rate))] = np.nan
+    return row
 
 
 def smooth_noise(rng: np.random.Generator, count: int, sigma: float) -> Array:

@@ -5,6 +5,9 @@
 A file is one session with an array `[T, *shape]` per modality, one row per tick at the configuration's rate.
 A row of NaN is missing; a modality that a file does not have is missing throughout; all other values must be
 finite, and not beyond ±10⁹. A person must appear in one folder only, or the scores are too high.
+
+A target's labels may be uncertain: `TARGET_spread`, of the same shape and unit, is their standard deviation,
+at least 0; NaN counts as 0.
 """
 
 from pathlib import Path
@@ -18,10 +21,12 @@ from ..modality import Modality
 from .npz import read_arrays
 
 PARTS: Final = ("train", "validation", "test")
+SPREAD: Final = "_spread"
 LARGEST: Final = 1e9  # of a value; no unit needs more
 MAX_NUMBERS: Final = 2**30  # in a part: 4 GiB
 
-Session = dict[str, NDArray[np.float32]]  # `[T, *shape]` by modality, NaN where missing
+# `[T, *shape]` by modality, NaN where missing; `TARGET_spread` of targets whose file has it
+Session = dict[str, NDArray[np.float32]]
 
 
 def read(
@@ -54,9 +59,10 @@ def read_session(path: Path, modalities: tuple[Modality, ...], ignore: tuple[str
         UserError: as `read`.
     """
     names = [m.name for m in modalities]
-    arrays = read_arrays(path, [*names, *ignore])
-    arrays = {name: array for name, array in arrays.items() if name in names}
-    if not arrays:
+    spreads = [f"{m.name}{SPREAD}" for m in modalities if m.role == "target"]
+    arrays = read_arrays(path, [*names, *spreads, *ignore])
+    arrays = {name: array for name, array in arrays.items() if name in (*names, *spreads)}
+    if not any(name in arrays for name in names):
         raise UserError(f"{path}: empty; expected one or more of {', '.join(names)}")
     first = next(iter(arrays.values()))
     length = max(len(first), 1) if first.ndim else 1
@@ -70,7 +76,20 @@ def read_session(path: Path, modalities: tuple[Modality, ...], ignore: tuple[str
             expected = " × ".join(map(str, (length, *m.shape)))
             raise UserError(f"{path}: {m.name}: expected {expected}, found {array.shape}")
         session[m.name] = _values(array, m, path)
+    for name, array in arrays.items():  # what is left: spreads
+        session[name] = _spread(array, session[name.removesuffix(SPREAD)].shape, name, path)
     return session
+
+
+def _spread(array: NDArray[Any], shape: tuple[int, ...], name: str, path: Path) -> NDArray[np.float32]:
+    """The array of a target's spread, checked."""
+    if array.shape != shape:
+        raise UserError(f"{path}: {name}: expected {' × '.join(map(str, shape))}, found {array.shape}")
+    values = np.where(np.isnan(array), 0, array).astype(np.float32)
+    lowest, highest = float(values.min(initial=0)), float(values.max(initial=0))
+    if not 0 <= lowest <= highest <= LARGEST:
+        raise UserError(f"{path}: {name}: expected 0 or more, found {lowest:g} to {highest:g}")
+    return values
 
 
 def _values(array: NDArray[Any], m: Modality, path: Path) -> NDArray[np.float32]:

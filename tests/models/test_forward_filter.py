@@ -62,7 +62,7 @@ def test_streamed_equals_whole(filter_):
     whole, _, end = filtered(filter_, x, mask)
     state = filter_.initial_state(B)
     for t, tick in enumerate(Batch(x, mask).segments(1)):
-        one, _, state = filtered(filter_, *tick, state)
+        one, _, state = filtered(filter_, tick.x, tick.available, state)
         for name, belief in one.items():
             torch.testing.assert_close(belief.mean[:, 0], whole[name].mean[:, t])
             torch.testing.assert_close(belief.precision[:, 0], whole[name].precision[:, t])

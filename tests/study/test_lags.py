@@ -84,3 +84,8 @@ def test_a_lag_is_taken_out():
     np.testing.assert_allclose(without_lag(row, 0.15, RATE), [1.5, 2.5, 3.5, 4.5, math.nan, math.nan])
     np.testing.assert_array_equal(without_lag(row, math.nan, RATE), row)
     np.testing.assert_array_equal(without_lag(row, 0, RATE), row)
+
+
+def test_sessions_shorter_than_the_smoothing_give_no_common_lag():
+    rows, features = np.zeros((1, 50)), np.random.default_rng(0).normal(size=(50, 2))
+    assert np.isnan(estimate_lags([rows], 10.0, [features])).all()

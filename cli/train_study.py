@@ -1,0 +1,209 @@
+"""Training on one's own study: its dataset in the run's folder, and a configuration that suits its size."""
+
+import argparse
+import contextlib
+import filecmp
+import shutil
+import sys
+import tomllib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from ..contracts.console import say
+from ..contracts.errors import UserError, one_line
+from .study import counted, duration
+
+if TYPE_CHECKING:
+    from ..models.config import Config
+    from ..study.dataset import Dataset
+    from ..study.study import Study
+
+SESSIONS: Final = "sessions"  # in the run's folder
+# By seconds of labels in training, from that number on: hidden, latent, rounds of 64 excerpts of 50 s.
+SIZES: Final = ((10 * 3600.0, 128, 32, 240), (2 * 3600.0, 64, 16, 120), (0.0, 32, 8, 60))
+
+
+def is_study(path: str) -> bool:
+    """Whether what is to be trained on is a study."""
+    return (Path(path) / "study.toml").is_file()
+
+
+def study_run(args: argparse.Namespace) -> "Config":
+    """Make the dataset of a study in the run's folder, or check that it is there; give the configuration.
+
+    Raises:
+        UserError: the study cannot be trained on, or the folder is that of another.
+    """
+    from ..realtime.store.private import make_private
+    from ..study.dataset import write_dataset
+    from ..study.study import read_study
+
+    study, run = read_study(Path(args.config)), args.output
+    name = args.dimension or _only_dimension(study)
+    made = not run.exists()
+    folder, part = run / SESSIONS, run / f"{SESSIONS}.part"
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        if made:
+            make_private(run)
+        if part.exists():  # of a run that was killed
+            shutil.rmtree(part)
+        with _shown() as progress:
+            dataset = write_dataset(study, name, part, rate=args.rate, seed=args.seed,
+                                    test_people=args.test_people, progress=progress)  # fmt: skip
+        config = study_config(study, dataset, run, args.model, args.overrides)
+        if not folder.exists():
+            part.rename(folder)
+        elif not _same(part, folder):
+            raise UserError(
+                f"{folder}: of the study as it was, or of another dimension, seed or rate or other "
+                "--test-people; give another folder"
+            )
+    except OSError as error:
+        raise UserError(f"{run}: cannot be written ({error.strerror}); give another folder") from None
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+        if made:
+            with contextlib.suppress(OSError):  # it has something in it
+                run.rmdir()
+    _report(dataset)
+    return config
+
+
+def study_config(
+    study: "Study", dataset: "Dataset", run: Path, model: str, overrides: Path | None = None
+) -> "Config":
+    """A preset, for the modalities, the amount of data and the name of a study.
+
+    Args:
+        overrides: a .toml file with a part of a configuration.
+
+    Raises:
+        UserError: names that a model cannot have; a wrong key or value in `overrides`.
+    """
+    import msgspec
+
+    from ..models.config import Config, load_config
+    from ..models.networks import described
+
+    preset = "mdvae" if model == "mdvae" else "default"
+    content: dict[str, Any] = msgspec.to_builtins(load_config(preset), enc_hook=described)
+    (target,) = (m for m in content["model"]["modalities"] if m["role"] == "target")
+    observed = [
+        {"name": name, "dim": schema.dim, "likelihood": "laplace", "schema": schema.name or None}
+        for name, schema in dataset.modalities.items()
+    ]
+    about, title = study.description, _line(study.description.name) or study.folder.resolve().name
+    people = sum(map(len, dataset.people.values()))
+    content |= {
+        "name": title,
+        "description": _line(about.description) or f"{dataset.dimension.name} of the study {title}",
+        "rate": dataset.rate,
+        "licence": _line(about.licence) or "not stated",
+        "trained_on": f"{counted(people, 'person', 'people')} of the study {title}"[:1000],
+    }
+    content["model"]["modalities"] = [*observed, {**target, "name": dataset.dimension.name}]
+    for part, values in _sized(dataset, model).items():
+        content[part] |= values
+    if overrides is not None:
+        content = _merged(content, _toml(overrides))
+    content["training"]["data"] = str((run / SESSIONS).absolute())
+    try:
+        return msgspec.convert(content, Config)
+    except ValueError as error:  # msgspec's errors are ValueErrors
+        raise UserError(f"{overrides or study.folder}: {one_line(error)}") from None
+
+
+def _sized(dataset: "Dataset", model: str) -> dict[str, dict[str, Any]]:
+    """Sizes and rounds by the amount of data; training ends earlier where validation no longer improves."""
+    labelled = dataset.labels["train"] / dataset.rate
+    if dataset.dimension.kind == "interval":
+        labelled = dataset.seconds["train"]  # a label a turn: as much as was recorded
+    hidden, latent, rounds = next(sizes for least, *sizes in SIZES if labelled >= least)
+    training = {
+        "rounds": rounds,
+        "streams": 64,
+        "session_seconds": min(50.0, max(dataset.lengths)),
+        "learning_rate": 1e-3,
+        "weight_decay": 0.1,
+        "jitter": 1.0,  # few people have been recorded
+        "annealing": {"rounds": rounds // 4},
+        "early_stopping": {"every": 2, "patience": 8, "of": "targets"},
+    }
+    if model == "mdvae":
+        return {"training": training}
+    return {"training": training, "model": {"hidden": hidden, "latent": latent}}
+
+
+def _merged(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
+    """Tables key by key, modalities by their name; everything else is replaced."""
+    merged = dict(base)
+    for key, value in change.items():
+        old = merged.get(key)
+        if isinstance(old, dict) and isinstance(value, dict):
+            merged[key] = _merged(old, value)
+        elif key == "modalities" and isinstance(old, list) and isinstance(value, list):
+            changes = {m.get("name"): m for m in value if isinstance(m, dict)}
+            known = [m["name"] for m in old]
+            if unknown := [name for name in changes if name not in known]:
+                raise UserError(f"modality {one_line(unknown[0])}: the study has {', '.join(known)}")
+            merged[key] = [_merged(m, changes.get(m["name"], {})) for m in old]
+        else:
+            merged[key] = value
+    return merged
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:  # also text that is not UTF-8
+        raise UserError(f"{path}: {one_line(error)}") from None
+
+
+def _only_dimension(study: "Study") -> str:
+    names = [dimension.name for dimension in study.description.dimensions]
+    if len(names) != 1:
+        have = f" ({', '.join(names)})" if names else ""
+        raise UserError(f"{study.folder}: {counted(len(names), 'dimension')}{have}; give --dimension NAME")
+    return names[0]
+
+
+def _same(one: Path, other: Path) -> bool:
+    """Whether two folders hold the same files."""
+    names = [sorted(p.relative_to(root) for p in root.rglob("*") if p.is_file()) for root in (one, other)]
+    return names[0] == names[1] and all(
+        filecmp.cmp(one / name, other / name, shallow=False) for name in names[0]
+    )
+
+
+def _report(dataset: "Dataset") -> None:
+    for line in dataset.left_out:
+        say(f"enrapt: {line}")
+    interval = dataset.dimension.kind == "interval"
+    for part, people in dataset.people.items():
+        count = dataset.labels[part]
+        labels = counted(count, "rated turn") if interval else f"{duration(count / dataset.rate)} rated"
+        print(
+            f"{part}: {counted(len(people), 'person', 'people')}, {duration(dataset.seconds[part])}, {labels}"
+        )
+
+
+@contextlib.contextmanager
+def _shown() -> Iterator[Callable[[str, int, int], None]]:
+    """Progress on standard error, if that is a terminal."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(file=sys.stderr), disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task("reading the study")
+        yield lambda what, done, of: bar.update(
+            task, description=f"{what} sessions", completed=done, total=of
+        )
+
+
+def _line(text: str) -> str:
+    """One line of at most 1000 characters."""
+    return one_line(text)[:1000].strip()
