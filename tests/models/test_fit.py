@@ -437,7 +437,7 @@ def test_the_path_of_a_run_to_start_from_is_where_the_configuration_is(tmp_path,
         '[model]\nmodel = "mvae"\nmodalities = [{name = "face", dim = 57}]\n'
     )
     monkeypatch.chdir("/")
-    assert load_config(path).training.initial == str(path.parent / "../first")
+    assert load_config(path).training.initial == str(tmp_path / "first")
 
 
 # The loss.
