@@ -77,11 +77,12 @@ def main() -> None:
         x = simulate(np.random.default_rng((seed, 2)), name, TEST)
         model = train(training, seed)
         seconds = time.process_time() - began
-        for missing, given in (("b", "a"), ("a", "b")):
+        for missing in ("b", "a"):
             whole, spread = training[missing], training[missing].std((0, 1))
+            truth = x[missing][:, HALF:]
 
-            def error(estimate: Array, missing: str = missing, spread: Array = spread) -> float:
-                return float(np.sqrt(np.mean(np.square((estimate - x[missing][:, HALF:]) / spread))))
+            def error(estimate: Array, truth: Array = truth, spread: Array = spread) -> float:
+                return float(np.sqrt(np.mean(np.square((estimate - truth) / spread))))
 
             for since, words in ((HALF, "in the second half"), (0, "throughout")):
                 seen = x | {missing: x[missing].copy()}
