@@ -16,10 +16,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from enrapt.models.data import PEOPLE, Batch, Conversations
+from enrapt.models import Batch, Model
+from enrapt.models.config import Config
+from enrapt.models.data import PEOPLE, Conversations
 from enrapt.models.evaluation import held_out, patterns, predict
 from enrapt.models.metrics import concordance, coverage, rmse
-from enrapt.models.training import hide, learning_rate, load_model, run_seed
+from enrapt.models.missing import hidden
+from enrapt.models.run_folder import load_run, run_seed
+from enrapt.models.training import learning_rate
 
 RIDGE_PEOPLE = 2**31 - 3_000  # people for its fit only
 
@@ -27,11 +31,12 @@ RIDGE_PEOPLE = 2**31 - 3_000  # people for its fit only
 class GRURegressor(nn.Module):
     """Normalised inputs, zeros where missing, and the mask → a hidden layer → GRU → engagement."""
 
-    def __init__(self, model: nn.Module, hidden: int) -> None:
+    def __init__(self, model: Model, hidden: int) -> None:
         super().__init__()
-        self.normalised = model.normalised
-        self.inputs = [m.name for m in model.inputs]
-        self.phi = nn.Sequential(nn.Linear(sum(m.dim + 1 for m in model.inputs), hidden), nn.ReLU())
+        self.encoder_input = model.encoder_input
+        inputs = (*model.observed, *model.contexts)
+        self.inputs = [m.name for m in inputs]
+        self.phi = nn.Sequential(nn.Linear(sum(m.dim + 1 for m in inputs), hidden), nn.ReLU())
         self.gru = nn.GRU(hidden, hidden, batch_first=True)
         self.head = nn.Sequential(nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, 1))
 
@@ -41,12 +46,12 @@ class GRURegressor(nn.Module):
         parts = []
         for name in self.inputs:
             seen = mask.get(name, missing)
-            parts += [self.normalised(name, x[name], seen).clamp(-10, 10), seen.unsqueeze(-1).float()]
+            parts += [self.encoder_input(name, x[name], seen), seen.unsqueeze(-1).float()]
         h, state = self.gru(self.phi(torch.cat(parts, -1)), state)
         return torch.sigmoid(self.head(h)), state
 
 
-def train_gru(model: nn.Module, config, seed: int, rounds: int) -> GRURegressor:
+def train_gru(model: Model, config: Config, seed: int, rounds: int) -> GRURegressor:
     torch.manual_seed(seed)
     training = config.training
     gru = GRURegressor(model, config.model.hidden)
@@ -55,8 +60,9 @@ def train_gru(model: nn.Module, config, seed: int, rounds: int) -> GRURegressor:
     for round_ in range(rounds):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(round_, training.learning_rate, training.warmup_rounds, rounds)
-        batch = data.training(seed, round_, training.streams)
-        fed = hide(np.random.default_rng((seed, round_, 1)), batch, config)
+        (batch,) = data.training(seed, round_, training.streams)
+        rng = np.random.default_rng((seed, round_, 1))
+        fed = hidden(rng, batch, model.modalities, config.rate, training.dropout)
         state = None
         masks = Batch(batch.x, fed).segments(training.segment_ticks)
         for part, mask in zip(batch.segments(training.segment_ticks), masks, strict=True):
@@ -72,7 +78,7 @@ def train_gru(model: nn.Module, config, seed: int, rounds: int) -> GRURegressor:
     return gru.eval()
 
 
-def windows(model, batch: Batch, seen: dict[str, Tensor], rate: int) -> np.ndarray:
+def windows(model: Model, batch: Batch, seen: dict[str, Tensor], rate: int) -> np.ndarray:
     """Causal 2 s windows, `[P, T, features]`."""
     width = 2 * rate
     columns = []
@@ -105,7 +111,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, help="rounds of the GRU (default: those of the run)")
     parser.add_argument("--people", choices=["validation", "test"], default="test")
     args = parser.parse_args()
-    config, model = load_model(args.run)
+    config, model = load_run(args.run)
     seed = run_seed(args.run)
     gru = train_gru(model, config, seed, args.rounds or config.training.rounds)
     data = Conversations(config)
@@ -119,14 +125,14 @@ def main() -> None:
         truth = batch.x["engagement"].squeeze(-1).numpy()
         truths.append(truth)
         for pattern, masks in seen.items():
-            ours = predict(model, batch, masks)
+            ours = predict(model, batch, masks).targets["engagement"]
             with torch.no_grad():
                 theirs = gru(batch.x, masks, None)[0].squeeze(-1).numpy()
             a = windows(model, fitting, fitting_seen[pattern], config.rate)
             b = windows(model, batch, masks, config.rate)
             linear = ridge(a.reshape(-1, a.shape[-1]), fitting_truth, b.reshape(-1, b.shape[-1]))
             found.setdefault(pattern, []).append(
-                (ours.mean, theirs, linear.reshape(truth.shape), ours.low, ours.high)
+                (ours.mean[..., 0], theirs, linear.reshape(truth.shape), ours.low[..., 0], ours.high[..., 0])
             )
     truth = np.concatenate(truths)
     print(f"{len(truth)} people, {truth.size} ticks")

@@ -29,14 +29,12 @@ import torch
 from datasets.linked import DIMS, Link, simulate
 from torch import Tensor, nn
 
+from enrapt.models import MMVRNN, MVAE, Dropout, Modality, Model
+from enrapt.models.evaluation import reconstruct
 from enrapt.models.experts import precision
-from enrapt.models.generation import reconstruct
 from enrapt.models.metrics import rmse
-from enrapt.models.missing import Dropout, modality_dropout
+from enrapt.models.missing import modality_dropout
 from enrapt.models.mlp import he_initialise, mlp
-from enrapt.models.mm_vrnn import MMVRNN, MMVRNNConfig
-from enrapt.models.modality import Modality
-from enrapt.models.mvae import MVAE, MVAEConfig
 
 STREAMS, TICKS, RATE = 32, 30, 25
 STEPS = {"MM-VRNN": 300, "MVAE": 600}
@@ -52,7 +50,6 @@ VARIANTS = {
 }
 
 MODALITIES = tuple(Modality(m, dim, likelihood="normal") for m, dim in DIMS.items())
-TARGET = Modality("target", 1, "target", "logit_normal")  # an MM-VRNN needs one; it is never available
 
 Values = dict[str, Tensor]
 
@@ -61,70 +58,48 @@ class ConcatenatingVAE(MVAE):
     """MVAE's layers with one Gaussian in place of the experts, from the concatenated last hidden features of
     all modalities, zeros for missing ones."""
 
-    def __init__(self, config: MVAEConfig) -> None:
-        super().__init__(config)
+    def __init__(self, modalities: tuple[Modality, ...], hidden: tuple[int, ...], latent: int) -> None:
+        super().__init__(modalities, hidden=hidden, latent=latent)
         self.encoder = nn.ModuleDict(
-            {m.name: nn.Sequential(mlp(m.dim, *config.hidden), nn.ReLU()) for m in config.modalities}
+            {m.name: nn.Sequential(mlp(m.dim, *hidden), nn.ReLU()) for m in modalities}
         )
-        self.joint = nn.Linear(config.hidden[-1] * len(config.modalities), 2 * config.latent)
+        self.joint = nn.Linear(hidden[-1] * len(modalities), 2 * latent)
         he_initialise(self)  # as MVAE
 
-    def posterior(self, x: Values, mask: Values) -> tuple[Tensor, Tensor]:
+    def posterior(self, x: Values, mask: Values) -> dict[str, tuple[Tensor, Tensor]]:
+        inputs = self.encoder_inputs(x, mask)
         features = [
-            self.encoder[m.name](torch.where(mask[m.name].unsqueeze(-1), x[m.name], 0.0))
-            * mask[m.name].unsqueeze(-1)
-            for m in self.modalities
+            self.encoder[m.name](inputs[m.name]) * mask[m.name].unsqueeze(-1) for m in self.modalities
         ]
         mean, raw = self.joint(torch.cat(features, -1)).chunk(2, -1)
-        return mean, precision(raw)
+        return {"z": (mean, precision(raw))}
 
 
-class Sequential:
+def sequential(variant: str) -> Model:
     """An MM-VRNN on whole sequences."""
-
-    def __init__(self, variant: str) -> None:
-        fusion = "experts" if variant.startswith("experts") else "zeros"
-        modalities = *MODALITIES, TARGET
-        config = MMVRNNConfig(modalities, hidden=HIDDEN, latent=LATENT, fusion=fusion, reweight=True)
-        self.model = MMVRNN(config)
-
-    def loss(self, x: Values, available: Values, fed: Values, noise: Tensor, beta: float) -> Tensor:
-        streams, ticks = noise.shape[:2]
-        x = x | {"target": torch.zeros(streams, ticks, 1)}
-        never = {"target": torch.zeros(streams, ticks, dtype=torch.bool)}
-        state = self.model.initial_state(streams)
-        losses, _ = self.model.loss(x, available | never, fed | never, state, noise, beta)
-        return losses.total
-
-    def reconstruct(self, x: Values, mask: Values) -> Values:
-        return reconstruct(self.model, x, mask, self.model.initial_state(len(x["a"])))
+    fusion = "experts" if variant.startswith("experts") else "zeros"
+    return MMVRNN(MODALITIES, hidden=HIDDEN, latent=LATENT, fusion=fusion, reweight=True)
 
 
-class PerTick:
+def per_tick(variant: str) -> Model:
     """An MVAE or its concatenating variant, on each tick separately."""
-
-    def __init__(self, variant: str) -> None:
-        config = MVAEConfig(MODALITIES, hidden=(HIDDEN, HIDDEN), latent=LATENT)
-        self.model = MVAE(config) if variant.startswith("experts") else ConcatenatingVAE(config)
-
-    def loss(self, x: Values, available: Values, fed: Values, noise: Tensor, beta: float) -> Tensor:
-        x, available, fed = ({m: v.flatten(0, 1) for m, v in d.items()} for d in (x, available, fed))
-        mean, lam = self.model.posterior(x, fed)
-        z = mean + noise.flatten(0, 1) * torch.rsqrt(lam)
-        total = beta * self.model.kl(mean, lam, torch.ones(len(z), dtype=torch.bool))
-        for m in DIMS:
-            total = total + self.model.nll(m, x[m], available[m], z).sum() / available[m].sum()
-        return total
-
-    @torch.no_grad()
-    def reconstruct(self, x: Values, mask: Values) -> Values:
-        mean, _ = self.model.posterior(
-            {m: v.flatten(0, 1) for m, v in x.items()}, {m: v.flatten() for m, v in mask.items()}
-        )
-        return {m: v.unflatten(0, x[m].shape[:2]) for m, v in self.model.decode(mean).items()}
+    kind = MVAE if variant.startswith("experts") else ConcatenatingVAE
+    return kind(MODALITIES, hidden=(HIDDEN, HIDDEN), latent=LATENT)
 
 
-MODELS: dict[str, Callable[[str], Sequential | PerTick]] = {"MM-VRNN": Sequential, "MVAE": PerTick}
+MODELS: dict[str, Callable[[str], Model]] = {"MM-VRNN": sequential, "MVAE": per_tick}
+
+
+def loss_of(model: Model, x: Values, available: Values, fed: Values, noise: Tensor, beta: float) -> Tensor:
+    if isinstance(model, MMVRNN):
+        return model.negative_elbo(x, available, fed, (), {"z": noise}, beta).total
+    x, available, fed = ({m: v.flatten(0, 1) for m, v in d.items()} for d in (x, available, fed))
+    mean, lam = model.posterior(x, fed)["z"]
+    z = {"z": mean + noise.flatten(0, 1) * torch.rsqrt(lam)}
+    total = beta * model.kl(mean, lam, torch.ones(len(mean), dtype=torch.bool))
+    for m in DIMS:
+        total = total + model.cost(m, x[m], available[m], z).sum() / available[m].sum()
+    return total
 
 
 class Data:
@@ -149,12 +124,12 @@ def everywhere(streams: int, seen: tuple[str, ...] = tuple(DIMS)) -> Values:
     return {m: torch.full((streams, TICKS), m in seen) for m in DIMS}
 
 
-def train(name: str, variant: str, data: Data, seed: int) -> Sequential | PerTick:
+def train(name: str, variant: str, data: Data, seed: int) -> Model:
     torch.manual_seed(seed)
-    trained = MODELS[name](variant)
+    model = MODELS[name](variant)
     rng = np.random.default_rng((seed, 0))
     noise = torch.Generator().manual_seed(seed)
-    optimizer = torch.optim.Adam(trained.model.parameters(), lr=LEARNING_RATE)
+    optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS[name])
     for step in range(STEPS[name]):
         _, x = data.draw(rng, STREAMS)
@@ -165,18 +140,18 @@ def train(name: str, variant: str, data: Data, seed: int) -> Sequential | PerTic
         draws = torch.randn(STREAMS, TICKS, LATENT, generator=noise)
         beta = min(1.0, (step + 1) / (WARMUP * STEPS[name]))
         optimizer.zero_grad()
-        trained.loss(x, available, fed, draws, beta).backward()
-        nn.utils.clip_grad_norm_(trained.model.parameters(), 10.0)
+        loss_of(model, x, available, fed, draws, beta).backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 10.0)
         optimizer.step()
         schedule.step()
-    return trained
+    return model
 
 
-def errors(trained: Sequential | PerTick, clean: Values, x: Values) -> list[float]:
+def errors(model: Model, clean: Values, x: Values) -> list[float]:
     """RMSE by modalities present, in the order of `SEEN`."""
     out = []
     for seen in SEEN.values():
-        guess = trained.reconstruct(x, everywhere(len(x["a"]), seen))
+        guess = reconstruct(model, x, everywhere(len(x["a"]), seen))
         missing = [m for m in DIMS if m not in seen] or list(DIMS)
         pairs = [torch.cat([d[m] for m in missing], -1).numpy() for d in (clean, guess)]
         out.append(rmse(*pairs))
@@ -206,7 +181,7 @@ def main() -> None:
                 row += "".join(
                     f"{m:8.3f} ± {d:.3f}" for m, d in zip(table.mean(0), table.std(0), strict=True)
                 )
-                size = sum(p.numel() for p in runs[0].model.parameters())
+                size = sum(p.numel() for p in runs[0].parameters())
                 print(f"{row}{size:13d}{seconds:15.1f}", flush=True)
 
 

@@ -13,30 +13,17 @@ import time
 
 import numpy as np
 import torch
-from audiovisual import everywhere, train
+from audiovisual import learn
 from datasets import audiovisual_factors
 
-from enrapt.models.mdvae import MDVAE, MDVAEConfig
-from enrapt.models.modality import Modality
-
-STREAMS, TICKS = 32, 40
-STEPS = 1500
-WARMUP = 300  # steps over which β rises to 1
+TRAINING, TICKS = 4_800, 40
+EPOCHS = 20  # of 150 steps
+WARMUP = 4  # epochs over which β rises to 1
 FACTOR_OF = {"w": "static", "shared": "shared", "audio": "audio", "video": "video"}  # by latent
 
 
 def tensors(x: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
     return {k: torch.from_numpy(v) for k, v in x.items()}
-
-
-def learn(rng: np.random.Generator) -> MDVAE:
-    modalities = tuple(Modality(m, dim, likelihood="normal") for m, dim in audiovisual_factors.DIMS.items())
-    model = MDVAE(MDVAEConfig(modalities, hidden=48, static=2, shared=2, private=1))
-
-    def draw(count: int) -> dict[str, torch.Tensor]:
-        return tensors(audiovisual_factors.simulate(rng, count, TICKS)[1])
-
-    return train(model, draw, rng, streams=STREAMS, steps=STEPS, warmup=WARMUP, rate=4e-3)
 
 
 def r2(estimate: np.ndarray, truth: np.ndarray) -> float:
@@ -54,14 +41,14 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     seed = parser.parse_args().seed
     torch.set_num_threads(1)
-    torch.manual_seed(seed)
     began = time.perf_counter()
-    model = learn(np.random.default_rng(seed))
+    _, training = audiovisual_factors.simulate(np.random.default_rng(seed), TRAINING, TICKS)
+    model = learn(tensors(training), seed=seed, batch=32, epochs=EPOCHS, warmup=WARMUP, rate=4e-3, static=2)
     print(f"trained in {time.perf_counter() - began:.0f} s\n")
 
     f, x = audiovisual_factors.simulate(np.random.default_rng((seed, 1)), 1000, TICKS)
     with torch.no_grad():
-        z = {k: v.mean for k, v in model.encode(tensors(x), everywhere(tensors(x))).items()}
+        z = model.encode(tensors(x))
     by_tick = {k: (v.unsqueeze(1).expand(-1, TICKS, -1) if k == "w" else v).numpy() for k, v in z.items()}
     print("R² of a factor (column) from a latent (row)")
     print(" " * 8 + "".join(f"{name:>8s}" for name in f))
@@ -78,7 +65,7 @@ def main() -> None:
     for name, factor in FACTOR_OF.items():
         truth = audiovisual_factors.render({**f, factor: np.roll(f[factor], 1, 0)})
         with torch.no_grad():
-            decoded = model.decode({**z, name: z[name].roll(1, 0)})
+            decoded = model.decode(z.swap(name, z.roll(1)))
         line = f"{name:8s}"
         for m, value in decoded.items():
             ours, other, same = (v.reshape(-1, v.shape[-1]) for v in (value.numpy(), truth[m], unchanged[m]))

@@ -18,19 +18,18 @@ import time
 
 import numpy as np
 import torch
-from audiovisual import everywhere, train
+from audiovisual import learn
 from datasets.audiovisual_classes import CLASSES, Sequences, bayes, simulate
 from datasets.audiovisual_factors import DIMS
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from enrapt.models.dynamic_latent import Latent
-from enrapt.models.mdvae import MDVAE, MDVAEConfig
-from enrapt.models.modality import Modality
+from enrapt.models import MDVAE
+from enrapt.models.latents import Latent
 
-STREAMS, TICKS = 64, 30
-STEPS = 1000
-WARMUP = 200  # steps over which β rises to 1
+TRAINING, TICKS = 3_200, 30
+EPOCHS = 20  # of 50 steps
+WARMUP = 4  # epochs over which β rises to 1
 LABELLED, MEASURED = 2000, 4000
 SHARES = (1, 2, 5, 10, 20, 50, 100)  # per cent of the labels
 DRAWS = 20  # of labels, and of w where a modality is missing
@@ -44,21 +43,10 @@ def tensors(x: dict[str, np.ndarray], names: tuple[str, ...]) -> dict[str, Tenso
     return {m: torch.from_numpy(x[m]) for m in names}
 
 
-def learn(rng: np.random.Generator, names: tuple[str, ...]) -> MDVAE:
-    modalities = tuple(Modality(m, DIMS[m], likelihood="normal") for m in names)
-    model = MDVAE(MDVAEConfig(modalities, hidden=48, static=8, shared=2, private=1))
-
-    def draw(count: int) -> dict[str, Tensor]:
-        return tensors(simulate(rng, count, TICKS).x, names)
-
-    return train(model, draw, rng, streams=STREAMS, steps=STEPS, warmup=WARMUP, rate=5e-3)
-
-
 def q_of_w(model: MDVAE, data: Sequences, names: tuple[str, ...]) -> Latent:
     """The posterior of w given whole sequences of some modalities; mean and precision `[N, S]`."""
     with torch.no_grad():
-        x = tensors(data.x, names)
-        return model.encode(x, everywhere(x))["w"]
+        return model.inferred(model.encoded(*model.batch(tensors(data.x, names))), None).latents["w"]
 
 
 def pooled(data: Sequences, names: tuple[str, ...]) -> Tensor:
@@ -116,9 +104,9 @@ def main() -> None:
 
     w = {}  # of the labelled and of the measured sequences, by model
     for name, seen in MODELS.items():
-        torch.manual_seed(seed)
         began = time.perf_counter()
-        model = learn(np.random.default_rng(seed), seen)
+        x = tensors(simulate(np.random.default_rng(seed), TRAINING, TICKS).x, seen)
+        model = learn(x, seed=seed, batch=64, epochs=EPOCHS, warmup=WARMUP, rate=5e-3, static=8)
         print(f"{name} trained in {time.perf_counter() - began:.0f} s\n", flush=True)
         w[name] = q_of_w(model, labelled, seen).mean, q_of_w(model, measured, seen).mean
         if seen == BOTH:

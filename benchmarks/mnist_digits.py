@@ -1,8 +1,7 @@
-"""Shared by the two MNIST benchmarks: arguments, training, the digit classifier, likelihoods."""
+"""Shared by the MNIST benchmarks: arguments, the digit classifier, likelihoods."""
 
 import argparse
 import math
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,70 +10,57 @@ from datasets.mnist import CLASSES, Digits, load_mnist
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from enrapt.models.dmvae import DMVAE
-from enrapt.models.importance import log_likelihood
-from enrapt.models.mvae import MVAE
+from enrapt.models import DMVAE, MVAE
+from enrapt.models.training import Progress
 
 BATCH = 128
 TRAINING = 55_000
-LIKELIHOOD_DIGITS, LIKELIHOOD_SAMPLES = 2_000, 1_000
+LIKELIHOOD_DIGITS, LIKELIHOOD_SAMPLES, PRIOR_SAMPLES = 2_000, 1_000, 100_000
 
-Loss = Callable[[Digits, float], Tensor]  # (batch, epochs so far) → loss
+Classifier = Callable[[Tensor], Tensor]
 
 
-def digits_and_epochs(description: str | None, epochs: int) -> tuple[Digits, Digits, int]:
-    """From the command line: training digits, test digits, and the number of epochs."""
+def arguments(description: str | None, epochs: int) -> argparse.ArgumentParser:
+    """What all of them take on the command line."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--epochs", type=int, default=epochs)
     parser.add_argument("--digits", choices=("validation", "test"), default="test")
-    args = parser.parse_args()
+    return parser
+
+
+def digits_of(args: argparse.Namespace) -> tuple[Digits, Digits]:
+    """Training digits, and those that are measured."""
     training, test = load_mnist(args.folder)
     digits = test if args.digits == "test" else training.part(TRAINING, 60_000)
-    return training.part(0, TRAINING), digits, args.epochs
+    return training.part(0, TRAINING), digits
 
 
-def seen(digits: Digits, *names: str) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Those modalities of the digits, with masks."""
-    present = torch.ones(len(digits.image), dtype=torch.bool)
-    return {name: getattr(digits, name) for name in names}, dict.fromkeys(names, present)
+def report(done: Progress) -> None:
+    """Print the losses of an epoch."""
+    nats = "  ".join(f"{k} {v:.2f}" for k, v in done.metrics.items() if k not in ("beta", "skipped"))
+    print(f"epoch {done.round:3d}  {nats}  skipped {done.metrics['skipped']:.0f}", flush=True)
 
 
-def fit(model: nn.Module, loss: Loss, digits: Digits, epochs: int, peak: float = 1e-3) -> None:
-    """Adam over shuffled batches, the learning rate a half cosine from its peak to nearly 0.
-
-    A step with a non-finite gradient is skipped and counted.
-    """
-    optimizer = torch.optim.Adam(model.parameters(), lr=peak, fused=True)
-    per_epoch = len(digits.image) // BATCH
-    skipped, start = 0, time.perf_counter()
-    for epoch in range(epochs):
-        order, total = torch.randperm(len(digits.image)), 0.0
-        for i in range(per_epoch):
-            progress = epoch + i / per_epoch
-            cosine = 0.5 * (1 + math.cos(math.pi * progress / epochs))
-            optimizer.param_groups[0]["lr"] = peak * (0.01 + 0.99 * cosine)
-            rows = order[i * BATCH : (i + 1) * BATCH]
-            cost = loss(Digits(digits.image[rows], digits.label[rows]), progress)
-            optimizer.zero_grad()
-            cost.backward()
-            if torch.isfinite(nn.utils.clip_grad_norm_(model.parameters(), 200.0)):
-                optimizer.step()
-            else:
-                skipped += 1
-            total += cost.item()
-        print(
-            f"epoch {epoch + 1:3d}  loss {total / per_epoch:8.3f}  skipped {skipped}  "
-            f"{time.perf_counter() - start:5.0f} s",
-            flush=True,
-        )
+def train_classifier(network: nn.Module, x: Tensor, label: Tensor, steps: int, rate: float = 1e-3) -> None:
+    """Adam over random batches, the learning rate a half cosine from its peak to 0; label one-hot."""
+    optimizer = torch.optim.Adam(network.parameters(), lr=rate, fused=True)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    order: list[Tensor] = []
+    for _ in range(steps):
+        order = order or list(torch.randperm(len(x)).split(BATCH))
+        rows = order.pop()
+        optimizer.zero_grad()
+        cross_entropy(network(x[rows]), label[rows]).backward()
+        optimizer.step()
+        schedule.step()
 
 
-def train_classifier(digits: Digits) -> nn.Module:
-    """A small convolutional classifier of digits."""
-    classifier = nn.Sequential(
+def digit_classifier(digits: Digits) -> Classifier:
+    """A small convolutional classifier, which binarises pixels or their probabilities at one half."""
+    network = nn.Sequential(
         nn.Unflatten(-1, (1, 28, 28)),
         nn.Conv2d(1, 16, 5, stride=2, padding=2),
         nn.ReLU(),
@@ -85,42 +71,31 @@ def train_classifier(digits: Digits) -> nn.Module:
         nn.ReLU(),
         nn.Linear(128, CLASSES),
     )
-    fit(classifier, lambda batch, _: cross_entropy(classifier(batch.image), batch.label), digits, 5)
-    return classifier
+    train_classifier(network, digits.image, digits.label, 5 * len(digits.image) // BATCH)
+    return lambda image: network((image > 0.5).float())
 
 
-def accuracy(scores: Tensor, label: Tensor) -> float:
-    """Share of digits whose highest score is that of their label."""
-    return (scores.argmax(-1) == label.argmax(-1)).double().mean().item()
-
-
-def read(classifier: nn.Module, image: Tensor, label: Tensor) -> float:
-    """Accuracy of the classifier on pixels or their probabilities, binarised at one half."""
-    return accuracy(classifier((image > 0.5).float()), label)
+def accuracy(classifier: Classifier, image: Tensor, digits: Digits) -> float:
+    """Share of images that a classifier recognises as their digit."""
+    with torch.no_grad():
+        return (classifier(image).argmax(-1) == digits.label.argmax(-1)).double().mean().item()
 
 
 def likelihoods(model: MVAE | DMVAE, digits: Digits) -> None:
     """Print log p(image), log p(image, label) and both conditionals: means and standard errors, nats."""
     generator = torch.Generator().manual_seed(0)
+    data = digits.part(0, LIKELIHOOD_DIGITS)._asdict()
 
     def estimate(*names: str) -> Tensor:
-        pieces = []
-        for start in range(0, LIKELIHOOD_DIGITS, 100):
-            x, mask = seen(digits.part(start, start + 100), *names)
-            # q(z | label) may be much narrower than p(z | label), and would underestimate p(label). With ten
-            # classes the prior is a good proposal.
-            proposal = mask if "image" in names else {name: ~present for name, present in mask.items()}
-            pieces.append(
-                log_likelihood(
-                    lambda z, x=x, mask=mask: model.log_joint(x, mask, z),
-                    model.posterior(x, proposal),
-                    LIKELIHOOD_SAMPLES,
-                    generator,
-                )
-            )
-        return torch.cat(pieces)
+        some = {name: data[name] for name in names}
+        return model.log_likelihood(some, samples=LIKELIHOOD_SAMPLES, generator=generator)
 
-    image, label, both = estimate("image"), estimate("label"), estimate("image", "label")
+    image, both = estimate("image"), estimate("image", "label")
+    # q(z | label) may be much narrower than p(z | label), and would underestimate p(label). With ten classes
+    # the prior is a good proposal.
+    with torch.no_grad():
+        of_class = model.decode(model.noise((PRIOR_SAMPLES,), generator), ["label"])["label"].mean(0)
+    label = data["label"] @ of_class.log()
     for name, nats in {
         "log p(image)": image,
         "log p(image, label)": both,

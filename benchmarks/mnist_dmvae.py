@@ -11,42 +11,55 @@ latent, and to that of the shared latent.
 
 import torch
 from datasets.mnist import CLASSES, PIXELS, Digits
-from mnist_digits import accuracy, digits_and_epochs, fit, likelihoods, read, seen, train_classifier
+from mnist_digits import (
+    BATCH,
+    Classifier,
+    accuracy,
+    arguments,
+    digit_classifier,
+    digits_of,
+    likelihoods,
+    report,
+)
 from torch import Tensor, nn
 
-from enrapt.models.dmvae import DMVAE, DMVAEConfig
-from enrapt.models.modality import Modality
+from enrapt.models import DMVAE, Annealing, Modality, fit
+from enrapt.models.coherence import conditional_accuracy
+from enrapt.models.training import Progress
 
+MODALITIES = (
+    Modality("image", PIXELS, likelihood="bernoulli"),
+    Modality("label", CLASSES, likelihood="categorical", weight=50.0, private=0),
+)
 # Between two sizes tried on the validation digits: 10 shared latents also encoded most of the style; with 4,
 # fewer digits were recognised.
-CONFIG = DMVAEConfig(
-    (
-        Modality("image", PIXELS, likelihood="bernoulli"),
-        Modality("label", CLASSES, likelihood="categorical", weight=50.0),
-    ),
-    private=(10, 0),
-    shared=6,
-)
+SHARED, PRIVATE = 6, 10
+
+Rows = slice | Tensor
 
 
 @torch.no_grad()
-def swaps(model: DMVAE, classifier: nn.Module, digits: Digits) -> None:
+def swaps(model: DMVAE, classifier: Classifier, digits: Digits) -> None:
     """Print the accuracy after swaps with other digits, drawn at random."""
-    z, _ = model.posterior(*seen(digits, "image"))
-    own = model.decode(z)["image"]
-    print(f"{'label from image':28}{accuracy(model.decode(z)['label'], digits.label):9.2%}")
-    print(f"{'classifier, real digits':28}{read(classifier, digits.image, digits.label):9.2%}")
-    print(f"{'reconstruction, no swap':28}{read(classifier, own, digits.label):9.2%}")
-    other = z[torch.randperm(len(z), generator=torch.Generator().manual_seed(0))]
-    swapped = model.decode(model.swap(z, other))["image"]
-    print(f"{'private latents swapped':28}{read(classifier, swapped, digits.label):9.2%}")
-    shared_swapped = model.decode(model.swap(other, z))["image"]
+    data = digits._asdict()
+    z = model.encode(data, ["image"])
+
+    def image(shared: Rows, private: Rows) -> Tensor:
+        """With the latents of these digits."""
+        return model.decode({"shared": z.shared[shared], "image": z.private["image"][private]})["image"]
+
+    every, random = slice(None), torch.randperm(len(z.shared), generator=torch.Generator().manual_seed(0))
     by_digit = digits.label.argmax(-1).argsort(stable=True)
     one, another = by_digit, by_digit.roll(1)  # the same digit, except for ten of them
-    mixed = model.decode(model.swap(z[one], z[another]))["image"]
+    own, swapped, mixed = image(every, every), image(every, random), image(one, another)
+    label = conditional_accuracy(model, data, ["image"], "label", nn.Identity())
+    print(f"{'label from image':28}{label:9.2%}")
+    print(f"{'classifier, real digits':28}{accuracy(classifier, digits.image, digits):9.2%}")
+    print(f"{'reconstruction, no swap':28}{accuracy(classifier, own, digits):9.2%}")
+    print(f"{'private latents swapped':28}{accuracy(classifier, swapped, digits):9.2%}")
     for name, changes in {
         "pixels changed by private": swapped - own,
-        "pixels changed by shared": shared_swapped - own,
+        "pixels changed by shared": image(random, every) - own,
         "same digit, private's donor": mixed - own[another],
         "same digit, shared's donor": mixed - own[one],
     }.items():
@@ -54,18 +67,19 @@ def swaps(model: DMVAE, classifier: nn.Module, digits: Digits) -> None:
 
 
 def main() -> None:
-    training, digits, epochs = digits_and_epochs(__doc__, epochs=14)
+    args = arguments(__doc__, epochs=14).parse_args()
+    training, digits = digits_of(args)
     torch.manual_seed(0)
-    model = DMVAE(CONFIG)
+    model = DMVAE(MODALITIES, shared=SHARED, private=PRIVATE, gamma=10.0)
 
-    def loss(batch: Digits, epoch: float) -> Tensor:
-        noise = torch.randn(len(model.sources), len(batch.image), model.latent)
-        x, mask = seen(batch, "image", "label")
+    def after(done: Progress) -> None:
         # The shared latent learns the digit while γ is high.
-        return model.loss(x, mask, noise, gamma=max(2.0, 10.0 - 2.0 * epoch)).total
+        model.gamma = max(2.0, 10.0 - 2.0 * done.round)
+        report(done)
 
-    fit(model, loss, training, epochs)
-    swaps(model, train_classifier(training), digits)
+    fit(model, training._asdict(), batch=BATCH, epochs=args.epochs, lr=1e-3,
+        annealing=Annealing("constant"), progress=after)  # fmt: skip
+    swaps(model, digit_classifier(training), digits)
     likelihoods(model, digits)
 
 

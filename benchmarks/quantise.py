@@ -21,7 +21,7 @@ from enrapt.export.layout import exportable
 from enrapt.export.quality import measure
 from enrapt.export.quantise import quantised
 from enrapt.export.write import describe, graph_of, with_metadata
-from enrapt.models.training import load_model, run_seed
+from enrapt.models.run_folder import load_run, run_seed
 
 STEPS = 20  # per timing
 
@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("--rounds", type=int, default=100)
     args = parser.parse_args()
-    config, model = load_model(args.run)
+    config, model = load_run(args.run)
     model = exportable(model, str(args.run))
     seed = run_seed(args.run)
     graph = graph_of(model, "step")

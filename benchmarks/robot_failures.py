@@ -33,11 +33,9 @@ from datasets.badrobots import DIMS, RATE, Person, load_badrobots
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from enrapt.models.data import Batch
+from enrapt.models import MMVRNN, Batch, Dropout, Modality
 from enrapt.models.metrics import auc
-from enrapt.models.missing import Dropout, modality_dropout
-from enrapt.models.mm_vrnn import MMVRNN, MMVRNNConfig
-from enrapt.models.modality import Modality
+from enrapt.models.missing import modality_dropout
 
 FOLDS: Final = 6
 BOTH: Final = tuple(DIMS)
@@ -110,15 +108,18 @@ def ticks(people: Sequence[Person], first: int = 0) -> Batch:
 
 def mm_vrnn(settings: Settings, people: Batch) -> MMVRNN:
     """An untrained model, normalised on these people."""
-    observed = (Modality(m, dim) for m, dim in DIMS.items())
+    modalities = [
+        Modality(
+            m, dim, encoder=nn.Sequential(nn.Linear(dim, HIDDEN), nn.ReLU(), nn.Dropout(settings.dropout))
+        )
+        for m, dim in DIMS.items()
+    ]
     target = Modality(TARGET, 1, "target", "bernoulli", weight=settings.label)
-    model = MMVRNN(MMVRNNConfig((*observed, target), hidden=HIDDEN, latent=LATENT, reweight=True))
+    model = MMVRNN([*modalities, target], hidden=HIDDEN, latent=LATENT, reweight=True)
     for m in DIMS:
         values = people.x[m][people.available[m]]
         model.normalise(m, values.mean(0), values.std(0).clamp(min=1e-3))
-    for features in model.phi.values():
-        features.append(nn.Dropout(settings.dropout))
-    model.head.of_h.insert(0, nn.Dropout(settings.dropout))
+    model.target_decoder(target).of_h.insert(0, nn.Dropout(settings.dropout))
     return model
 
 
@@ -127,7 +128,7 @@ class GRUClassifier(nn.Module):
 
     def __init__(self, settings: Settings, normalised: MMVRNN, inputs: tuple[str, ...]) -> None:
         super().__init__()
-        self.normalised, self.inputs = normalised.normalised, inputs
+        self.encoder_input, self.inputs = normalised.encoder_input, inputs
         dropout = nn.Dropout(settings.dropout)
         self.phi = nn.Sequential(nn.Linear(sum(DIMS[m] + 1 for m in inputs), HIDDEN), nn.ReLU(), dropout)
         self.gru = nn.GRU(HIDDEN, HIDDEN, batch_first=True)
@@ -137,7 +138,7 @@ class GRUClassifier(nn.Module):
         parts = []
         for m in self.inputs:
             seen = mask.get(m, torch.zeros(x[m].shape[:2], dtype=torch.bool))
-            parts += [self.normalised(m, x[m], seen).clamp(-10, 10), seen.unsqueeze(-1).float()]
+            parts += [self.encoder_input(m, x[m], seen), seen.unsqueeze(-1).float()]
         logit: Tensor = self.head(self.gru(self.phi(torch.cat(parts, -1)))[0])
         return logit
 
@@ -163,7 +164,7 @@ def train(
         label, labelled = batch.x[TARGET], batch.available[TARGET]
         x, fed = dict(batch.x), {TARGET: torch.zeros_like(labelled)}
         for m in DIMS:
-            spread: Tensor = getattr(ours, f"scale_{m}")
+            _, spread = ours.moments(m)
             noise = settings.noise * torch.randn_like(x[m]) + settings.offset * torch.randn_like(x[m][:, :1])
             x[m] = x[m] + spread * noise
             fed[m] = batch.available[m]
@@ -173,9 +174,8 @@ def train(
                 )
         if kind is MMVRNN:
             # z at its mean, as in prediction: sampling at every tick would disturb the count in h.
-            noise = torch.zeros(*labelled.shape, LATENT)
-            state = ours.initial_state(len(label))
-            loss = ours.loss(x, batch.available, fed, state, noise, beta=1.0)[0].total / settings.label
+            noise = {"z": torch.zeros(*labelled.shape, LATENT)}
+            loss = ours.negative_elbo(x, batch.available, fed, (), noise).total / settings.label
         else:
             loss = binary_cross_entropy_with_logits(model(x, fed)[labelled], label[labelled])
         optimizer.zero_grad()
@@ -190,12 +190,10 @@ def train(
 def probabilities(model: nn.Module, people: Sequence[Person], inputs: tuple[str, ...]) -> list[np.ndarray]:
     """p(label = 1) at every frame of each person given some modalities up to it, `[T]` each."""
     batch = ticks(people)
-    mask = {m: batch.available[m] for m in inputs}
     if isinstance(model, MMVRNN):
-        x = {m: batch.x[m] for m in inputs}
-        p = model.predict(x, mask, model.initial_state(len(people)))[0].mean
+        p = model.filter(batch.given(inputs)).prediction[TARGET].mean
     else:
-        p = torch.sigmoid(model(batch.x, mask))
+        p = torch.sigmoid(model(batch.x, {m: batch.available[m] for m in inputs}))
     return [
         of_one.numpy()[np.arange(len(person.label)) // TICK, 0]
         for of_one, person in zip(p, people, strict=True)

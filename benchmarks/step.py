@@ -26,21 +26,24 @@ def main() -> None:
     engine = Engine(bundle)
     rng = np.random.default_rng(0)
     values = {m.name: rng.normal(size=m.dim).astype(np.float32) for m in bundle.metadata.inputs}
-    steps = {"engine.step": lambda: engine.step(values), "  of it ONNX Runtime": engine.advance}
+    graph, binding = engine._session, engine._bindings[0]
+    steps = {
+        "engine.step": lambda: engine.step(values),
+        "  of it ONNX Runtime": lambda: graph.run_with_iobinding(binding),
+    }
     if args.run is not None:
         import torch
 
-        from enrapt.models.training import load_model
+        from enrapt.models import load
 
         torch.set_num_threads(1)
-        _, model = load_model(args.run)
-        x = {k: torch.from_numpy(v)[None, None] for k, v in values.items()}
-        mask = {k: torch.ones(1, 1, dtype=torch.bool) for k in x}
+        model = load(args.run)
+        batch = model.batch({k: torch.from_numpy(v)[None, None] for k, v in values.items()})
         state = model.initial_state(1)
 
         @torch.inference_mode()
         def eager() -> None:
-            model.predict(x, mask, state)
+            model.filter(batch, state)
 
         steps["PyTorch, eager"] = eager
     times: dict[str, list[float]] = {name: [] for name in steps}

@@ -14,9 +14,8 @@ import time
 import torch
 from torch import Tensor
 
+from enrapt.models import MMVRNN, Modality
 from enrapt.models.experts import kl_divergence, precision, product
-from enrapt.models.mm_vrnn import MMVRNN, MMVRNNConfig
-from enrapt.models.modality import Modality
 
 BATCH, TICKS = 32, 100
 Sequences = dict[str, Tensor]
@@ -24,35 +23,35 @@ Sequences = dict[str, Tensor]
 
 def by_tick(model: MMVRNN, x: Sequences, mask: Sequences, noise: Tensor) -> Tensor:
     """The negative ELBO, computed tick by tick."""
-    h = model.initial_state(BATCH)
-    kl, costs = [], {m.name: [] for m in (*model.decoded, model.target)}
+    (h,) = model.initial_state(BATCH)
+    kl, costs = [], {m.name: [] for m in model.modalities}
     for t in range(TICKS):
         prior, from_h, gates_h = model.from_h(h).split(model.widths, -1)
         prior_mean, raw = prior.chunk(2, -1)
         prior_precision = precision(raw)
-        phi = {m.name: model.encode(m.name, x[m.name][:, t], mask[m.name][:, t]) for m in model.experts}
+        now, seen = {m: v[:, t] for m, v in x.items()}, {m: v[:, t] for m, v in mask.items()}
+        inputs = model.encoder_inputs(now, seen)
+        phi = {m.name: model.phi[m.name](inputs[m.name]) for m in model.experts}
         parts = torch.stack([model.expert[name](features) for name, features in phi.items()], 1)
         means, raws = (from_h.unflatten(-1, (len(phi), -1)) + parts).chunk(2, -1)
-        present = torch.stack([mask[name][:, t] for name in phi], 1)
+        present = torch.stack([seen[name] for name in phi], 1)
         mean, lam = product(prior_mean, prior_precision, means, precision(raws), present)
         z = mean + noise[:, t] * torch.rsqrt(lam)
         kl.append(kl_divergence(mean, lam, prior_mean, prior_precision))
-        for m in model.decoded:
-            costs[m.name].append(model.surprise(m.name, x[m.name][:, t], mask[m.name][:, t], z, h))
-        name = model.target.name
-        costs[name].append(model.head.nll(x[name][:, t], z, h) * mask[name][:, t])
+        for name, value in now.items():
+            costs[name].append(model.cost(name, value, seen[name], {"z": z, "h": h}))
         gates_x = torch.zeros(BATCH, 3 * model.config.hidden)
         for m in model.inputs:
-            gates_x = gates_x + model.gates_x[m.name](phi[m.name]) * mask[m.name][:, t].unsqueeze(-1)
+            gates_x = gates_x + model.gates_x[m.name](phi[m.name]) * seen[m.name].unsqueeze(-1)
         h = model.advance(gates_x, z, gates_h, h)
     total = torch.stack(kl).mean()
-    for m in (*model.decoded, model.target):
-        total = total + m.weight * torch.stack(costs[m.name]).sum() / mask[m.name].sum()
+    for m in model.modalities:
+        total = total + m.weight * torch.stack(costs[m.name]).mean()
     return total
 
 
 def ours(model: MMVRNN, x: Sequences, mask: Sequences, noise: Tensor) -> Tensor:
-    return model.loss(x, mask, mask, model.initial_state(BATCH), noise, 1.0)[0].total
+    return model.negative_elbo(x, mask, mask, model.initial_state(BATCH), {"z": noise}).total
 
 
 def main() -> None:
@@ -69,9 +68,10 @@ def main() -> None:
                 Modality("face", 52),
                 Modality("engagement", 1, role="target", likelihood="logit_normal"),
             )
-            model = MMVRNN(MMVRNNConfig(modalities, hidden=hidden, latent=latent))
+            model = MMVRNN(modalities, hidden=hidden, latent=latent)
             x = {m.name: torch.rand(BATCH, TICKS, m.dim) for m in modalities}
             mask = {m.name: torch.rand(BATCH, TICKS) < 0.8 for m in modalities}
+            mask["audio"][:, -1] = True  # so that every tick counts
             noise = torch.randn(BATCH, TICKS, latent)
             torch.testing.assert_close(ours(model, x, mask, noise), by_tick(model, x, mask, noise))
             seconds: dict[str, list[float]] = {"by tick": [], "ours": []}

@@ -20,7 +20,6 @@ clips. Settings were chosen with `--ticks validation`, which excludes six other 
 
 import argparse
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,9 +28,7 @@ import torch
 from datasets.grid import TICKS, Data, augmented, read, unchanged
 from torch import Tensor, nn
 
-from enrapt.models.mdvae import MDVAE, MDVAEConfig
-from enrapt.models.modality import Modality
-from enrapt.models.vq_vae import VQVAE, VQVAEConfig
+from enrapt.models import MDVAE, VQVAE, Annealing, Batch, Modality, fit
 from enrapt.realtime.features.face.model_file import find_face_model
 
 COVERED = 6
@@ -40,7 +37,7 @@ MOUTH = slice(42, 60), slice(18, 46)  # rows and columns of the cover
 GREY = 0.5
 
 COPIES = 16  # augmented copies of every clip, for the VQ-VAEs
-CODING = {"video": (1800, 16), "audio": (1000, 32)}  # steps and batch size of the VQ-VAEs
+CODING = {"video": (4, 16), "audio": (5, 32)}  # epochs and batch size of the VQ-VAEs
 COMPONENTS = 48  # principal components of the coders' vectors of 512 numbers
 STATIC = 16  # dimensions of w
 STEPS, STREAMS, LENGTH = 700, 8, 16  # of the MDVAEs' training
@@ -49,105 +46,87 @@ BETA, WARMUP = 0.1, 200  # β, and the steps over which it rises to it
 INPUTS = ("corrupted", "masked")  # the covered frames as input
 
 
-def optimise(model: nn.Module, steps: int, rate: float, loss: Callable[[int], Tensor]) -> None:
-    optimizer = torch.optim.Adam(model.parameters(), lr=rate)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    for step in range(steps):
-        total = loss(step)
-        optimizer.zero_grad()
-        total.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 50.0)
-        optimizer.step()
-        schedule.step()
-        if step % 500 == 499:
-            print(f"  step {step + 1}: loss {total.item():.1f}", flush=True)
-
-
 class Coder(NamedTuple):
-    """A trained VQ-VAE, its normalisation, and the leading principal components of its vectors.
+    """A trained VQ-VAE, and the leading principal components of its vectors.
 
     A face's vector of 512 numbers varies little within a clip, mostly in a few directions. On these an MDVAE
     learns in hundreds of steps what it does not begin to learn in 1500 on the vectors.
     """
 
     vq: VQVAE
-    center: Tensor
-    scale: Tensor
     mean: Tensor  # [F]
     axes: Tensor  # [F, COMPONENTS]
 
     @torch.no_grad()
     def encode(self, x: Tensor) -> Tensor:
         """`[…, *shape]` → `[…, COMPONENTS]`."""
-        return (self.vq.encode((x - self.center) / self.scale) - self.mean) @ self.axes
+        return (self.vq.vectors(x) - self.mean) @ self.axes
 
     @torch.no_grad()
     def decode(self, features: Tensor) -> Tensor:
-        return self.vq.decode(features @ self.axes.T + self.mean) * self.scale + self.center
+        return self.vq.pictures(features @ self.axes.T + self.mean)
 
     @torch.no_grad()
     def through(self, x: Tensor) -> Tensor:
         """Encode, quantise and decode, with all components."""
-        return self.vq.decode(self.vq.encode((x - self.center) / self.scale)) * self.scale + self.center
+        return self.vq.pictures(self.vq.vectors(x))
 
 
-def train_coder(
-    samples: Tensor, plain: Tensor, center: Tensor, scale: Tensor, steps: int, batch: int
-) -> Coder:
+def train_coder(name: str, samples: Tensor, plain: Tensor, epochs: int, batch: int, seed: int) -> Coder:
     """A VQ-VAE of samples `[N, *shape]`; principal components of those without augmentation, `plain`."""
-    vq = VQVAE(VQVAEConfig(tuple(samples.shape[1:])))
-
-    def loss() -> Tensor:
-        losses, encoded = vq.loss((samples[torch.randint(len(samples), (batch,))] - center) / scale)
-        vq.codebook.update(encoded)  # safe before backward: the graph has its own copy of the codes
-        return losses.total
-
-    optimise(vq, steps, 1e-3, lambda _: loss())
+    vq = VQVAE([Modality(name, shape=tuple(samples.shape[1:]), likelihood="normal")])
+    # One scale for all: a pixel that hardly varies must not be amplified. All pixels have one mean, too.
+    center = samples.mean().expand(vq.only.dim) if name == "video" else samples.mean(0)
+    scale = (samples.flatten(1) - center).std()
+    vq.normalise(name, center, scale.expand(vq.only.dim))
+    fit(vq, {name: samples}, batch=batch, epochs=epochs, lr=1e-3, annealing="constant", clip=50.0, seed=seed)
     with torch.no_grad():
-        vectors = vq.encode((plain - center) / scale)
+        vectors = vq.vectors(plain)
     used = len(vq.codebook.nearest(vectors.unflatten(-1, (-1, vq.config.size))).unique())
     mean = vectors.mean(0)
     values, directions = torch.linalg.eigh(torch.cov(vectors.T))  # ascending
     share = values[-COMPONENTS:].sum() / values.sum()
     print(f"  {used} codes in use; {COMPONENTS} components explain {share:.1%} of the vectors' variance")
-    return Coder(vq, center, scale, mean, directions[:, -COMPONENTS:])
+    return Coder(vq, mean, directions[:, -COMPONENTS:])
 
 
 def train_mdvae(
-    features: dict[str, Tensor], kept: Tensor, config: MDVAEConfig, rng: np.random.Generator
+    features: dict[str, Tensor], kept: Tensor, shared: int, private: int, rng: np.random.Generator
 ) -> MDVAE:
     """An MDVAE of sequences of features `[N, T, F]` by modality, at the ticks kept, bool `[T]`."""
-    model = MDVAE(config)
-    for name, x in features.items():
-        model.normalise(name, x[:, kept].mean((0, 1)), x[:, kept].std((0, 1)))
-    several = len(features) > 1
-
-    def loss(step: int) -> Tensor:
+    modalities = [Modality(name, x.shape[-1], likelihood="normal") for name, x in features.items()]
+    model = MDVAE(modalities, hidden=128, static=STATIC, shared=shared, private=private)
+    model.fit_normalisation(model.batch({name: x[:, kept] for name, x in features.items()}))
+    annealing = Annealing(beta=BETA, rounds=WARMUP)
+    optimizer = torch.optim.Adam(model.parameters(), lr=RATE)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
+    for step in range(STEPS):
         which = torch.from_numpy(rng.integers(len(features["video"]), size=(STREAMS, 1)))
         when = torch.from_numpy(rng.integers(TICKS - LENGTH + 1, size=(STREAMS, 1))) + torch.arange(LENGTH)
-        x = {name: v[which, when] for name, v in features.items()}
-        available = dict.fromkeys(x, kept[when])
+        batch = Batch(
+            {name: x[which, when] for name, x in features.items()}, dict.fromkeys(features, kept[when])
+        )
         # Most sequences have a gap like the experiment's; some miss one modality throughout.
         start = torch.from_numpy(rng.integers(-COVERED, LENGTH, size=(STREAMS, 1)))
         gap = (torch.arange(LENGTH) >= start) & (torch.arange(LENGTH) < start + COVERED)
         absent = torch.from_numpy(rng.random((STREAMS, 1)))
-        hidden = {"video": gap | (absent < 0.1) & several, "audio": absent > 0.9}
-        fed = {name: available[name] & ~hidden[name] for name in x}
-        beta = BETA * min(1.0, (step + 1) / WARMUP)
-        return model.loss(x, available, fed, model.noise(STREAMS, LENGTH), beta).total
-
-    optimise(model, STEPS, RATE, loss)
+        hidden = {"video": gap | (absent < 0.1) & (len(features) > 1), "audio": absent > 0.9}
+        fed = {name: seen & ~hidden[name] for name, seen in batch.available.items()}
+        optimizer.zero_grad()
+        model.loss(batch, fed, beta=annealing.at(step)).total.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 50.0)
+        optimizer.step()
+        schedule.step()
     return model
 
 
 @torch.no_grad()
 def restored(model: MDVAE, coder: Coder, x: dict[str, Tensor], covered: slice, masked: bool) -> Tensor:
     """The covered frames as decoded by the model, `[N, 6, 64, 64]`; x is a window of the clip."""
-    present = {name: torch.ones(v.shape[:2], dtype=torch.bool) for name, v in x.items()}
     if masked:
-        present["video"][:, covered] = False
-    z = {name: latent.mean for name, latent in model.encode(x, present).items()}
-    return coder.decode(model.decode(z)["video"][:, covered])
+        x = x | {"video": x["video"].clone()}
+        x["video"][:, covered] = torch.nan
+    return coder.decode(model.decode(model.encode(x), ["video"])["video"][:, covered])
 
 
 def psnr(estimate: Tensor, truth: Tensor) -> Tensor:
@@ -214,22 +193,18 @@ def main() -> None:
     clean = unchanged(clips)
     coders, features = {}, {}
     for name, x in training._asdict().items():
-        samples = x[:, kept].flatten(0, 1)
         plain = getattr(clean, name)
-        center = samples.mean() if name == "video" else samples.mean(0)
-        scale = (samples - center).std()
-        coders[name] = train_coder(samples, plain[:, kept].flatten(0, 1), center, scale, *CODING[name])
+        samples = (v[:, kept].flatten(0, 1) for v in (x, plain))
+        coders[name] = train_coder(name, *samples, *CODING[name], args.seed)
         features[name] = coders[name].encode(plain)
         report(f"VQ-VAE of {name}")
 
-    video, audio = (Modality(name, features[name].shape[-1], likelihood="normal") for name in Data._fields)
-    sizes = {
-        "video only": MDVAEConfig((video,), hidden=128, static=STATIC, shared=24, private=0),
-        "video and sound": MDVAEConfig((audio, video), hidden=128, static=STATIC, shared=16, private=8),
-    }
     models = {}
-    for name, config in sizes.items():
-        models[name] = train_mdvae({m.name: features[m.name] for m in config.modalities}, kept, config, rng)
+    for name, names, shared, private in (
+        ("video only", ("video",), 24, 0),
+        ("video and sound", ("audio", "video"), 16, 8),
+    ):
+        models[name] = train_mdvae({m: features[m] for m in names}, kept, shared, private, rng)
         report(f"VQ-MDVAE, {name}")
 
     gap = EXCLUDED[args.ticks]
@@ -254,7 +229,7 @@ def main() -> None:
     }
     for given in INPUTS:
         for name, model in models.items():
-            seen = {m.name: x[m.name] for m in model.config.modalities}
+            seen = {m.name: x[m.name] for m in model.modalities}
             rows[f"VQ-MDVAE, {name}, {given}"] = restored(
                 model, coders["video"], seen, covered, given == "masked"
             )
