@@ -56,7 +56,7 @@ def test_a_configuration_becomes_a_logged_run_that_is_evaluated(enrapt, folder):
     done = enrapt("train", "config.toml", "-o", "run", "--threads", 1)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "run: trained; next: enrapt export run -o BUNDLE.onnx\n"
-    assert "round 3 of 3: loss" in done.stderr
+    assert "round 3 of 3, at most 0:00 min left: loss" in done.stderr
     metrics = [json.loads(line) for line in (folder / "run" / "metrics.jsonl").read_text().splitlines()]
     board = EventAccumulator(str(folder / "run" / "tensorboard")).Reload()
     losses = [event.value for event in board.Scalars("loss")]
