@@ -16,7 +16,6 @@ from ...realtime.features.resampling import RATE
 from ...realtime.sources.container import open_container
 from ...realtime.sources.recording import Recording
 from ...realtime.sources.source import SourceFailure
-from ...realtime.store.private import make_private
 from ...realtime.streams.samples import SECOND, Frame, Sound
 
 LARGEST: Final = (960, 720)  # pixels of a copy
@@ -111,8 +110,8 @@ def _copy(
         if not frames or isinstance(item, Frame):
             break
     with contextlib.ExitStack() as stack:
+        path.touch(0o600)
         made: Any = stack.enter_context(av.open(str(path), "w", format="webm"))
-        make_private(path)
         picture = next((item for item in early if isinstance(item, Frame)), None)
         pictures = _Pictures(made, picture) if picture is not None else None
         sound = _Sounds(made) if recording.audio is not None else None

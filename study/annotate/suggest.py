@@ -61,12 +61,10 @@ def _highest(scores: dict[float, float], why: Why) -> list[Stretch]:
     if len(times) < 2:
         return []
     values = np.array([scores[t] for t in times.tolist()])
-    smooth = _averaged(times, values)
-    bound = np.quantile(smooth, 1 - SHARE)
-    if not smooth.max() > smooth.min():  # nothing stands out
-        return []
+    smooth = np.round(_averaged(times, values), 6)  # without the rounding of sums
+    # A bound alone would offer everything where most of it is the same.
+    high = np.flatnonzero((smooth >= np.quantile(smooth, 1 - SHARE)) & (smooth > np.median(smooth)))
     step = float(np.median(np.diff(times)))
-    high = np.flatnonzero(smooth >= bound)
     runs = np.split(high, np.flatnonzero(np.diff(times[high]) > 2 * step) + 1)
     spans = [(float(times[run[0]]), float(times[run[-1]]) + step) for run in runs if len(run)]
     return [Stretch(start, end, why) for start, end in spans if end - start >= SHORTEST]
