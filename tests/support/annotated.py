@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -68,36 +69,39 @@ def film(path: Path, seconds: float, *, codec: str = "mjpeg", sound: bool = True
 class Served:
     """`enrapt annotate`, on a port that stays the same."""
 
-    def __init__(self, *arguments: str, port: int, log: Path) -> None:
+    def __init__(self, *arguments: str, port: int) -> None:
         self.address = f"http://127.0.0.1:{port}/"
-        self._log = log
-        self._stream = log.open("ab")
+        self.said = ""
         command = [sys.executable, "-m", "enrapt.cli.main", "annotate", *arguments, "--port", str(port)]
-        self.process = subprocess.Popen(command, stdout=self._stream, stderr=self._stream)
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
         deadline = time.monotonic() + 60
         while self.address not in self.said:
             assert self.process.poll() is None, self.said
             assert time.monotonic() < deadline, self.said
             time.sleep(0.05)
 
-    @property
-    def said(self) -> str:
-        return self._log.read_text().rpartition("--start--")[2]
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.said += line
 
     def end(self, number: int = signal.SIGINT) -> int:
         if self.process.poll() is None:
             os.kill(self.process.pid, number)
         status = self.process.wait(20)
-        self._stream.write(b"--start--")
-        self._stream.close()
+        self._reader.join()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
         return status
 
 
 @contextmanager
-def served(*arguments: str, port: int, log: Path) -> Iterator[Served]:
-    one = Served(*arguments, port=port, log=log)
+def served(*arguments: str, port: int) -> Iterator[Served]:
+    one = Served(*arguments, port=port)
     try:
         yield one
     finally:
-        if one.process.poll() is None:
+        if one.process.returncode is None:
             one.end(signal.SIGKILL)

@@ -36,9 +36,8 @@ def test_what_browsers_play_is_played_itself(tmp_path):
 
 def test_of_others_a_copy_has_the_same_pictures_at_the_same_times(tmp_path):
     path = film(tmp_path / "a.mkv", 3.0, start=7.5)
-    shares: list[float] = []
     (tmp_path / "copies").mkdir()
-    played = playable(path, tmp_path / "copies", own_axis=True, progress=shares.append)
+    played = playable(path, tmp_path / "copies", own_axis=True)
     assert played.kind == "video/webm"
     assert played.path.parent == tmp_path / "copies"
     if sys.platform != "win32":
@@ -48,6 +47,11 @@ def test_of_others_a_copy_has_the_same_pictures_at_the_same_times(tmp_path):
     found = numbers(played.path)
     assert [number for _, number in found] == list(range(3 * RATE))
     assert all(abs(time - number / RATE) < 0.0015 for time, number in found)
+
+
+def test_progress_goes_to_the_end(tmp_path):
+    shares: list[float] = []
+    playable(film(tmp_path / "a.mkv", 2.0), tmp_path, own_axis=True, progress=shares.append)
     assert shares == sorted(shares)
     assert shares[-1] == pytest.approx(1.0, abs=0.05)
 
