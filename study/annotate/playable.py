@@ -154,13 +154,16 @@ class _Pictures:
         scale = min(1.0, LARGEST[0] / width, LARGEST[1] / height)
         self._size = max(round(width * scale / 2) * 2, 2), max(round(height * scale / 2) * 2, 2)
         self._made = made
-        self._stream = made.add_stream("libvpx", rate=1000)
+        self._stream = made.add_stream("libvpx", rate=25)  # nominal
         self._stream.width, self._stream.height = self._size
         self._stream.pix_fmt = "yuv420p"
         self._stream.codec_context.time_base = _MS
         self._stream.codec_context.gop_size = KEYFRAMES
         self._stream.bit_rate = max(self._size[0] * self._size[1] * 6, 500_000)
-        self._stream.options = {"deadline": "realtime", "cpu-used": "8", "crf": "12", "lag-in-frames": "0"}
+        # One thread: those of libvpx wait for each other by spinning. A negative speed is fixed; with a
+        # positive one it takes as long as playing would allow.
+        self._stream.codec_context.thread_count = 1
+        self._stream.options = {"deadline": "realtime", "cpu-used": "-12", "lag-in-frames": "0"}
         self._last = -1
 
     def add(self, item: Frame) -> None:

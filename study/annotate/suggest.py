@@ -31,8 +31,8 @@ class Stretch:
 def stretches(estimates: Iterable[Estimate]) -> list[Stretch]:
     """Stretches with the widest intervals, and with the largest surprise of all modalities, sorted by start.
 
-    Of each reason the upper `SHARE` of the recording, averaged over `WINDOW`; no shorter than `SHORTEST`.
-    Several people's estimates count by the largest at each time.
+    Of each reason the upper `SHARE` of the recording, averaged over `WINDOW`; those shorter than
+    `SHORTEST` with what is around them. Several people's estimates count by the largest at each time.
     """
     width: dict[float, float] = {}
     surprise: dict[float, float] = {}
@@ -66,8 +66,18 @@ def _highest(scores: dict[float, float], why: Why) -> list[Stretch]:
     high = np.flatnonzero((smooth >= np.quantile(smooth, 1 - SHARE)) & (smooth > np.median(smooth)))
     step = float(np.median(np.diff(times)))
     runs = np.split(high, np.flatnonzero(np.diff(times[high]) > 2 * step) + 1)
-    spans = [(float(times[run[0]]), float(times[run[-1]]) + step) for run in runs if len(run)]
-    return [Stretch(start, end, why) for start, end in spans if end - start >= SHORTEST]
+    first, last = float(times[0]), float(times[-1]) + step
+    found: list[Stretch] = []
+    for run in runs:
+        if not len(run):
+            continue
+        start, end = float(times[run[0]]), float(times[run[-1]]) + step
+        more = max(SHORTEST - (end - start), 0.0) / 2
+        start, end = max(start - more, first), min(end + more, last)
+        if found and start <= found[-1].end:
+            start = found.pop().start
+        found.append(Stretch(round(start, 3), round(end, 3), why))
+    return found
 
 
 def _averaged(times: Array, values: Array) -> Array:

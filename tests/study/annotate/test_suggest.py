@@ -1,5 +1,7 @@
 """The stretches that are offered for rating."""
 
+import itertools
+
 import numpy as np
 
 from enrapt.realtime.engine.estimate import Engagement, Estimate
@@ -31,7 +33,7 @@ def test_wide_intervals_and_surprise_are_found():
     for found, (start, end) in ((unsure, (20, 30)), (surprised, (60, 70))):
         covered = sum(max(0.0, min(s.end, end) - max(s.start, start)) for s in found)
         assert covered > 7
-        assert all(s.end - s.start >= SHORTEST for s in found)
+        assert all(s.end - s.start >= SHORTEST - 0.01 for s in found)
 
 
 def test_where_nothing_stands_out_nothing_is_offered():
@@ -52,3 +54,12 @@ def test_longest_unrated_first():
     assert most_useful(found, []) == [found[1], found[0], found[2]]
     rated = [Segment(20.0, 33.0, 0.5), Segment(49.0, 56.0, 0.5)]
     assert most_useful(found, rated) == [found[0], found[1]]
+
+
+def test_short_ones_are_widened():
+    t = np.arange(0, 20, 0.04)
+    width = np.where((t > 6) & (t < 9.5) | (t > 14) & (t < 17), 0.7, 0.3)
+    found = stretches(estimates(width))
+    assert [any(s.start < at < s.end for s in found) for at in (7.75, 15.5)] == [True, True]
+    assert all(s.end - s.start >= SHORTEST - 0.01 for s in found)
+    assert all(a.end < b.start for a, b in itertools.pairwise(found))
