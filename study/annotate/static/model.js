@@ -1,6 +1,7 @@
 // Ratings while they are made: segments [start, end, value, confidence], seconds, sorted, without overlap.
 // What `segments.py` does on the server, with strokes and undo.
 
+const GAP = 0.5; // s
 const AT_ONCE = 5000; // segments; as many arguments may a call have
 
 export class Ratings {
@@ -51,6 +52,16 @@ export class Ratings {
   at(time) {
     const segment = this.segments[this.first((one) => one[1] > time)];
     return segment && segment[0] <= time ? segment : undefined;
+  }
+
+  /** The first time from `time` on without a rating, but for moments such as that before the first value. */
+  firstGap(time) {
+    let end = time;
+    for (const [start, stop] of this.segments) {
+      if (start > end + GAP) break;
+      end = Math.max(end, stop);
+    }
+    return end;
   }
 
   rated(from = -Infinity, to = Infinity) {

@@ -23,9 +23,9 @@ const chart = new Chart($("chart")), overview = new Overview($("overview"), task
 const store = new Store(client, reportStored, ({ stretches }) => offer(stretches));
 
 function reportStored(state, text) {
+  const said = { stored: `stored ${new Date().toLocaleTimeString()}`, storing: "storing…", trouble: "not stored" };
   $("saved").dataset.state = state;
-  $("saved").textContent = { stored: `stored ${new Date().toLocaleTimeString()}`, storing: "storing…",
-    trouble: "not stored" }[state];
+  $("saved").textContent = said[state];
   alertOf("store", text && `Not stored: ${text}`);
   if (state === "trouble") video.pause(); // so that no more is lost than what was drawn until now
   else if (video.error) loadMedia(media.at());
@@ -144,16 +144,6 @@ function play() {
   return video.play().catch((error) => alertOf("media", `The browser does not play: ${error.message}`));
 }
 
-/** The first time without a rating. */
-function firstUnrated() {
-  let end = task.offset;
-  for (const [start, stop] of page.editor.ratings.segments) {
-    if (start > end + 0.5) break; // a moment is left out before the first value
-    end = stop;
-  }
-  return end;
-}
-
 /** The next given interval without a rating, or the next stretch that is offered. */
 function next() {
   const { ratings } = page.editor;
@@ -175,7 +165,7 @@ function offer(stretches) {
 function practise() {
   if (page.practice !== null) return endPractice();
   video.pause();
-  page.editor.end();
+  end();
   page.practice = { until: performance.now() + PRACTICE * 1000, editor: page.editor, at: media.at() };
   store.paused = true;
   page.editor = new Editor([]);
@@ -224,7 +214,7 @@ bindKeys({
   ArrowUp: (event) => scale.press(1, event.timeStamp),
   ArrowDown: (event) => scale.press(-1, event.timeStamp),
   Home: () => seek(task.offset),
-  End: () => seek(firstUnrated()),
+  End: () => seek(page.editor.ratings.firstGap(task.offset)),
   d: () => useDimension(task.dimensions[(task.dimensions.indexOf(page.dimension) + 1) % task.dimensions.length].name),
 }, (number) => {
   const value = page.editor && scale.ofDigit(number);
@@ -284,10 +274,9 @@ function draw(time, now) {
   slow = now;
   overview.draw(view, page.stretches);
   $("time").textContent = `${clock(time - task.offset)} of ${clock(task.duration)}`;
-  const share = task.given.length
-    ? `${task.given.filter(([start]) => editor.ratings.at(start)).length} of ${task.given.length} intervals rated`
+  const { given } = task, done = given.filter(([start]) => editor.ratings.at(start)).length;
+  $("rated").textContent = given.length ? `${done} of ${given.length} intervals rated`
     : `${Math.round(100 * editor.ratings.rated() / task.duration)} % rated`;
-  $("rated").textContent = share;
   $("undo").disabled = !editor.done.length && !recording;
   $("redo").disabled = !editor.undone.length;
   if (!page.practice) return;

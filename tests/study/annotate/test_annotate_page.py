@@ -138,18 +138,24 @@ def test_what_is_drawn_is_stored_at_the_time_of_the_picture(browser, server, tal
     page.stored()
     drawn = page.js("window.drawn")
     found = errors(drawn, trace(talk))
-    distance, unseen = np.abs(found).T
-    at_once = distance[unseen < 20]  # the others are of a busy browser: the script drew late, too
+    late, unseen = found.T
+    at_once = late[unseen < 20]  # the others are of a busy browser: the script drew late, too
+    constant = np.median(at_once)  # the script sees a picture before it is displayed
     with capsys.disabled():
-        for which, some in (("all", distance), ("drawn at once", at_once)):
+        for which, some in (
+            ("all values", late),
+            ("drawn at once", at_once),
+            (f"but for a constant of {constant:.1f} ms", at_once - constant),
+        ):
+            ms = np.abs(some)
             print(
-                f"\n{which}: {len(some)} of {len(drawn)} values; from the picture's time: "
-                f"median {np.median(some):.1f} ms, 95 % {np.quantile(some, 0.95):.1f} ms, "
-                f"worst {some.max():.1f} ms"
+                f"\n{which}: {len(ms)} of {len(drawn)}; from the picture's time: "
+                f"median {np.median(ms):.1f} ms, 95 % {np.quantile(ms, 0.95):.1f} ms, "
+                f"worst {ms.max():.1f} ms"
             )
-    assert len(distance) > 0.9 * len(drawn) > 200
-    assert np.median(at_once) < 20
-    assert np.quantile(at_once, 0.95) < 40  # a picture; the machine may be busy
+    assert len(late) > 0.9 * len(drawn) > 200
+    assert np.median(np.abs(at_once)) < 20
+    assert np.quantile(np.abs(at_once), 0.95) < 40  # a picture; the machine may be busy
     assert trace(talk).times[-1] == pytest.approx(START + LENGTH, abs=0.1)
     assert not page.alerts
     assert [entry for entry in page.driver.get_log("browser") if entry["level"] == "SEVERE"] == []
