@@ -1,6 +1,7 @@
 """A recording as browsers can play it: the file itself, or a copy in VP8 and Opus (WebM)."""
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -68,7 +69,8 @@ def playable(
     Raises:
         UserError: the file cannot be read, or the copy cannot be written.
     """
-    recording = Recording(path)
+    # On a session's own axis no gap is closed, however long.
+    recording = Recording(path, max_gap=math.inf) if own_axis else Recording(path)
     tracks = [track for track in (recording.video, recording.audio) if track is not None]
     offset = min(track.start or 0.0 for track in tracks) if own_axis else 0.0
     if recording.duration and _plays(path):

@@ -265,6 +265,29 @@ def test_keys_draw_overwrite_undo_and_leave_out(browser, server, talk):
     assert trace(talk).times.tolist() == first.times.tolist()  # watching changes nothing
 
 
+def test_wheel_touch_and_gamepad_give_values(browser, server, talk):
+    page = Rating(browser, server.address)
+    page.key("5")
+    page.driver.execute_script(
+        """const wheel = { bubbles: true, cancelable: true, deltaY: -100 };
+        document.getElementById("film").dispatchEvent(new WheelEvent("wheel", wheel));"""
+    )
+    value = "Number(document.getElementById('scale').getAttribute('aria-valuenow'))"
+    assert page.js(value) == pytest.approx(0.52)
+    touch = """const box = track.getBoundingClientRect(), clientY = box.top + box.height / 4;
+        const pointer = { pointerType: "touch", isPrimary: true, buttons: arguments[0], clientY };
+        scale.dispatchEvent(new PointerEvent("pointermove", pointer));"""
+    page.driver.execute_script(touch, 0)  # no finger is down
+    assert page.js(value) == pytest.approx(0.52)
+    page.driver.execute_script(touch, 1)
+    assert page.js(value) == pytest.approx(0.75, abs=0.01)
+    page.driver.execute_script(
+        """navigator.getGamepads = () => [{ connected: true, axes: [0, 1], buttons: [{ pressed: true }] }];"""
+    )
+    page.until(lambda: page.js(value) == 0)  # pulled down, it goes on
+    page.until(lambda: page.time > START + 0.5)  # its button plays
+
+
 def test_practice_is_not_stored(browser, server, talk):
     page = Rating(browser, server.address)
     page.driver.find_element("css selector", "#practice").click()

@@ -61,6 +61,15 @@ def test_without_an_axis_of_its_own_time_0_is_the_beginning(tmp_path):
     assert playable(path, tmp_path, own_axis=False).offset == 0.0
 
 
+def test_on_its_own_axis_a_long_gap_stays(tmp_path):
+    path = write(tmp_path / "a.mkv", pictures=[1.0, 1.04, 90.0, 90.04])
+    played = playable(path, tmp_path, own_axis=True)
+    assert played.offset == 1.0
+    with av.open(str(played.path)) as container:
+        times = [float(frame.pts * frame.time_base) for frame in container.decode(video=0)]
+    assert times == pytest.approx([0.0, 0.04, 89.0, 89.04], abs=0.002)
+
+
 def test_sound_is_silent_where_it_is_missing(tmp_path):
     path = write(tmp_path / "a.mkv", sound=(0.0, 3.0), missing=(1.0, 2.0))
     played = playable(path, tmp_path, own_axis=True)
