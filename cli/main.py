@@ -28,6 +28,7 @@ COMMANDS: Final = {
     "features": "write the features of sessions as a table (needs enrapt[record])",
     "plot": "draw a session",
     "study": "keep one's own sessions and their labels together, and check them",
+    "annotate": "rate a recording in the browser",
     "import": "take labels or features from another program's file",
     "train": "train a model (needs enrapt[train])",
     "distil": "distil a live model from a trained MDVAE (needs enrapt[train])",

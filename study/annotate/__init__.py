@@ -1,0 +1,1 @@
+"""Annotation in the browser: a local page that plays a recording while somebody rates it."""
