@@ -16,13 +16,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from datasets.simulated_study import simulated_study
 
 from enrapt.cli.main import main as enrapt
 from enrapt.models import baselines
 from enrapt.models.data import Recordings
 from enrapt.models.evaluation import held_out, predict, target_scores
 from enrapt.models.run_folder import load_run, run_seed
-from tests.support.simulated_study import simulated_study
 
 
 def main() -> None:

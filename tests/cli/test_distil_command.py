@@ -63,7 +63,7 @@ def test_from_an_mdvae_to_its_bundle(enrapt, folder):
     assert "of an MDVAE, distil a forward filter first: enrapt distil" in done.stderr
     done = enrapt("distil", "smoother", "-o", "run", "--threads", 1, "--rounds", 2, "--hidden", 8)
     assert done.stdout == "run: trained; next: enrapt export run -o BUNDLE.onnx\n", done.stderr
-    assert "round 2 of 2: loss" in done.stderr
+    assert "round 2 of 2, at most 0:00 min left: loss" in done.stderr
     assert "filter" not in done.stderr
     for kind in ("step", "block"):
         done = enrapt("export", "run", "-o", f"{kind}.onnx", "--graph", kind)

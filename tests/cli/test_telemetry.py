@@ -37,6 +37,8 @@ ARGUMENTS = {
     "distil": ["nothing", "-o", "run"],
     "evaluate": ["nothing"],
     "export": ["nothing", "-o", "b.onnx"],
+    "encode": ["nothing", "--sessions", "nothing", "-o", "vectors"],
+    "annotate": ["nothing", "--rater", "anna"],
     "inspect": ["default"],
     "face-model": ["--from=nothing"],
     "doctor": [],

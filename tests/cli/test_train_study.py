@@ -7,13 +7,13 @@ import msgspec
 import numpy as np
 import pytest
 
+from benchmarks.datasets.simulated_study import simulated_study
 from enrapt.bundle.bundle import Bundle
 from enrapt.cli.main import main
 from enrapt.cli.train_study import study_config
 from enrapt.models.config import load_config
 from enrapt.study.dataset import write_dataset
 from enrapt.study.study import read_study
-from tests.support.simulated_study import simulated_study
 from tests.support.study_files import rate, session
 
 TINY = """
