@@ -126,11 +126,13 @@ def test_front_end_in_a_browser(browser, site, token, origin, shown, title):
     server = PageServer(port=0, origins=origins, token=token)
     try:
         server.write(*tick(7))
+        bearer = {} if token is None else BEARER
+        wait_until(lambda: request(server, "/estimate", **bearer)[0] == 200)  # which the page's process has
         browser.get("about:blank")
         browser.get(f"{site}/#127.0.0.1:{port_of(server)},{shown}")
 
         def finished():
-            health = request(server, "/health", **({} if token is None else BEARER))[2]
+            health = request(server, "/health", **bearer)[2]
             if json.loads(health)["clients"]:
                 server.write(*tick(8))
             return browser.title.startswith("got")
