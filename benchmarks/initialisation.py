@@ -46,7 +46,7 @@ WEIGHTS: Final[dict[str, Callable[[Tensor], object]]] = {  # and biases of 0
     "small": partial(nn.init.normal_, std=0.01),
     "zero": nn.init.zeros_,
 }
-CANDIDATES: Final = ("default/default/default", "he/he/he", "he/default/default")
+CANDIDATES: Final = ("default/default/default", "he/he/he", "he/default0/default0")  # the last is ours
 MODELS: Final = (MVAE, DMVAE)
 CLIPS: Final = {"clipped": 200.0, "unclipped": 1e6}
 EXPLODED: Final = 1e4  # nats; a unit Gaussian for every value has 200 to 300

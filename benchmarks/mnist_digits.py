@@ -75,10 +75,10 @@ def digit_classifier(digits: Digits) -> Classifier:
     return lambda image: network((image > 0.5).float())
 
 
-def accuracy(classifier: Classifier, image: Tensor, digits: Digits) -> float:
-    """Share of images that a classifier recognises as their digit."""
+def accuracy(classifier: Classifier, image: Tensor, label: Tensor) -> float:
+    """Share of images that a classifier puts in their class; label one-hot."""
     with torch.no_grad():
-        return (classifier(image).argmax(-1) == digits.label.argmax(-1)).double().mean().item()
+        return (classifier(image).argmax(-1) == label.argmax(-1)).double().mean().item()
 
 
 def likelihoods(model: MVAE | DMVAE, digits: Digits) -> None:

@@ -54,9 +54,9 @@ def swaps(model: DMVAE, classifier: Classifier, digits: Digits) -> None:
     own, swapped, mixed = image(every, every), image(every, random), image(one, another)
     label = conditional_accuracy(model, data, ["image"], "label", nn.Identity())
     print(f"{'label from image':28}{label:9.2%}")
-    print(f"{'classifier, real digits':28}{accuracy(classifier, digits.image, digits):9.2%}")
-    print(f"{'reconstruction, no swap':28}{accuracy(classifier, own, digits):9.2%}")
-    print(f"{'private latents swapped':28}{accuracy(classifier, swapped, digits):9.2%}")
+    print(f"{'classifier, real digits':28}{accuracy(classifier, digits.image, digits.label):9.2%}")
+    print(f"{'reconstruction, no swap':28}{accuracy(classifier, own, digits.label):9.2%}")
+    print(f"{'private latents swapped':28}{accuracy(classifier, swapped, digits.label):9.2%}")
     for name, changes in {
         "pixels changed by private": swapped - own,
         "pixels changed by shared": image(random, every) - own,

@@ -48,8 +48,8 @@ def across(model: MVAE, classifier: Classifier, digits: Digits) -> None:
     print(f"{'label from image':28}{label:9.2%}")
     z = model.encode(data, ["label"], samples=1, generator=torch.Generator().manual_seed(0))
     images = (model.decode(z, ["image"])["image"][0] > 0.5).float()
-    print(f"{'image from label':28}{accuracy(classifier, images, digits):9.2%}")
-    print(f"{'classifier, real digits':28}{accuracy(classifier, digits.image, digits):9.2%}")
+    print(f"{'image from label':28}{accuracy(classifier, images, digits.label):9.2%}")
+    print(f"{'classifier, real digits':28}{accuracy(classifier, digits.image, digits.label):9.2%}")
     print(f"{'spread, image from label':28}{spread(images, digits.label):9.3f}")
     print(f"{'spread, real digits':28}{spread(digits.image, digits.label):9.3f}", flush=True)
 

@@ -1,6 +1,6 @@
-"""VQ-MDVAE on GRID sentences: restoring six frames in which the mouth is covered.
+"""VQ-MDVAE on GRID sentences: restoring six frames in which the mouth or the eyes are covered.
 
-    python benchmarks/vq_mdvae_grid.py ../shared/clips [--ticks validation] [--picture mouths.png]
+    python benchmarks/vq_mdvae_grid.py CLIPS [--regions mouth eyes] [--ticks validation] [--picture FILE]
 
 The denoising experiment of Sadok, Leglaive, Girin, Alameda-Pineda & Séguier (2023), with little data: the
 `grid_*.mpg` of a folder, 64×64 grey crops of the face and a spectrum per frame. The six middle frames of
@@ -8,14 +8,15 @@ every clip and their sound are excluded from all training, including that of the
 clips is used. So the speakers and the neighbouring frames are known, and the speech in between is not. A
 held-out speaker would require the mouth of an unknown face.
 
-Compared are the VQ-VAE alone, VQ-MDVAE of video only (with as many dynamic latents) and VQ-MDVAE of video and
-sound. Both take 16 ticks, with the six in the middle and all sound present; the six frames are given
-corrupted, or masked as missing. The MDVAEs model the leading principal components of the VQ-VAEs' vectors.
-Baselines: linear interpolation from the frame before to the one after, the mean frame of the clip's training
-part, and the VQ-VAE on the frames without the cover.
+Compared are the VQ-VAE alone, VQ-MDVAE of video only (the paper's DSAE: the same model without sound, with
+as many dynamic latents) and VQ-MDVAE of video and sound. Both take 16 ticks, with the six in the middle and
+all sound present; the six frames are given corrupted, or masked as missing: then what was covered makes no
+difference. The MDVAEs model the leading principal components of the VQ-VAEs' vectors. Baselines: linear
+interpolation from the frame before to the one after, the mean frame of the clip's training part, and the
+VQ-VAE on the frames without the cover.
 
-PSNR in dB on the covered pixels and on the whole decoded frame, means over frames ± standard error over
-clips. Settings were chosen with `--ticks validation`, which excludes six other frames too.
+PSNR in dB and SSIM on the covered pixels and on the whole decoded frame, means over frames ± standard error
+over clips. Settings were chosen with `--ticks validation`, which excludes six other frames too.
 """
 
 import argparse
@@ -26,6 +27,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from datasets.grid import TICKS, Data, augmented, read, unchanged
+from ssim import ssim
 from torch import Tensor, nn
 
 from enrapt.models import MDVAE, VQVAE, Annealing, Batch, Modality, fit
@@ -33,7 +35,10 @@ from enrapt.realtime.features.face.model_file import find_face_model
 
 COVERED = 6
 EXCLUDED = {"test": slice(34, 40), "validation": slice(22, 28)}
-MOUTH = slice(42, 60), slice(18, 46)  # rows and columns of the cover
+REGIONS = {  # rows and columns of the cover
+    "mouth": (slice(42, 60), slice(18, 46)),
+    "eyes": (slice(6, 24), slice(9, 55)),
+}
 GREY = 0.5
 
 COPIES = 16  # augmented copies of every clip, for the VQ-VAEs
@@ -130,22 +135,33 @@ def restored(model: MDVAE, coder: Coder, x: dict[str, Tensor], covered: slice, m
 
 
 def psnr(estimate: Tensor, truth: Tensor) -> Tensor:
-    """PSNR in dB re full scale 1, mean over a clip's frames: `[N, 6, height, width]` → `[N]`."""
-    error = (estimate.clamp(0, 1) - truth).square().mean((-2, -1))
-    return (-10 * torch.log10(error)).mean(1)
+    """PSNR in dB re full scale 1, `[…, height, width]` → `[…]`."""
+    return -10 * torch.log10((estimate - truth).square().mean((-2, -1)))
 
 
-def table(rows: dict[str, Tensor], truth: Tensor) -> None:
-    def cell(db: Tensor) -> str:
-        return f"{db.mean():8.2f} ± {db.std() / len(db) ** 0.5:.2f}"
-
-    print(f"\n{'PSNR, dB':44}{'mouth':>13}{'whole':>15}")
-    mouth = {name: psnr(x[..., *MOUTH], truth[..., *MOUTH]) for name, x in rows.items()}
-    for name, x in rows.items():
-        print(f"{name:44}{cell(mouth[name])}{cell(psnr(x, truth))}")
+def table(rows: dict[str, Tensor], truth: Tensor, region: str) -> None:
+    """Print both measures of restored frames `[N, 6, 64, 64]`, on the region and on the whole frame."""
+    place = REGIONS[region]
+    measures = [(measure, crop) for measure in (psnr, ssim) for crop in (place, (slice(None), slice(None)))]
+    found = {
+        name: [measure(x.clamp(0, 1)[..., *crop], truth[..., *crop]).mean(1) for measure, crop in measures]
+        for name, x in rows.items()
+    }
     for given in INPUTS:
-        gain = mouth[f"VQ-MDVAE, video and sound, {given}"] - mouth[f"VQ-MDVAE, video only, {given}"]
-        print(f"{f'gain from sound, {given}':44}{cell(gain)}")
+        with_sound, without = (
+            found[f"VQ-MDVAE, {name}, {given}"] for name in ("video and sound", "video only")
+        )
+        found[f"gain from sound, {given}"] = [a - b for a, b in zip(with_sound, without, strict=True)]
+    columns = "".join(
+        f"{f'{measure}, {where}':>18}" for measure in ("PSNR", "SSIM") for where in (region, "whole")
+    )
+    print(f"\n{f'{region} covered':42}{columns}")
+    for name, clips in found.items():
+        cells = "".join(
+            f"{x.mean():{9 + digits}.{digits}f} ± {x.std() / len(x) ** 0.5:.{digits}f}"
+            for x, digits in zip(clips, (2, 2, 3, 3), strict=True)
+        )
+        print(f"{name:42}{cells}")
 
 
 def draw(rows: dict[str, Tensor], clips: tuple[int, ...], path: Path) -> None:
@@ -169,6 +185,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--regions", nargs="+", choices=tuple(REGIONS), default=tuple(REGIONS))
     parser.add_argument("--ticks", choices=tuple(EXCLUDED), default="test")
     parser.add_argument("--picture", type=Path)
     parser.add_argument("--seed", type=int, default=0)
@@ -211,39 +228,36 @@ def main() -> None:
     first = gap.start - (LENGTH - COVERED) // 2
     window = slice(first, first + LENGTH)
     covered = slice(gap.start - first, gap.stop - first)
-    corrupted = clean.video.clone()
-    corrupted[:, gap, *MOUTH] = GREY
-    x = {
-        "audio": coders["audio"].encode(clean.audio[:, window]),
-        "video": coders["video"].encode(corrupted[:, window]),
-    }
     truth = clean.video[:, gap]
     along = torch.arange(1, COVERED + 1).view(1, -1, 1, 1) / (COVERED + 1)
-    rows = {
-        "corrupted": corrupted[:, gap],
-        "linear interpolation": torch.lerp(
-            clean.video[:, gap.start - 1, None], clean.video[:, gap.stop, None], along
-        ),
-        "mean frame of the rest of the clip": clean.video[:, kept].mean(1, keepdim=True).expand_as(truth),
-        "VQ-VAE": coders["video"].through(corrupted[:, gap]),
-    }
-    for given in INPUTS:
-        for name, model in models.items():
-            seen = {m.name: x[m.name] for m in model.modalities}
-            rows[f"VQ-MDVAE, {name}, {given}"] = restored(
-                model, coders["video"], seen, covered, given == "masked"
-            )
-    rows["VQ-VAE without the corruption"] = coders["video"].through(truth)
-    table(rows, truth)
-    if args.picture:
-        shown = {
-            "original": truth,
-            "corrupted": rows["corrupted"],
-            "VQ-VAE": rows["VQ-VAE"],
-            "visual only": rows["VQ-MDVAE, video only, masked"],
-            "audiovisual": rows["VQ-MDVAE, video and sound, masked"],
+    before, after = clean.video[:, gap.start - 1, None], clean.video[:, gap.stop, None]
+    sound = coders["audio"].encode(clean.audio[:, window])
+    for region in args.regions:
+        corrupted = clean.video.clone()
+        corrupted[:, gap, *REGIONS[region]] = GREY
+        video = coders["video"].encode(corrupted[:, window])
+        rows = {
+            "corrupted": corrupted[:, gap],
+            "linear interpolation": torch.lerp(before, after, along),
+            "mean frame of the rest of the clip": clean.video[:, kept].mean(1, keepdim=True).expand_as(truth),
+            "VQ-VAE": coders["video"].through(corrupted[:, gap]),
         }
-        draw(shown, (0, 6), args.picture)
+        for given in INPUTS:
+            for name, model in models.items():
+                x = {"video": video} | ({"audio": sound} if "audio" in model.by_name else {})
+                frames = restored(model, coders["video"], x, covered, given == "masked")
+                rows[f"VQ-MDVAE, {name}, {given}"] = frames
+        rows["VQ-VAE without the corruption"] = coders["video"].through(truth)
+        table(rows, truth, region)
+        if args.picture:
+            shown = {
+                "original": truth,
+                "corrupted": rows["corrupted"],
+                "VQ-VAE": rows["VQ-VAE"],
+                "visual only": rows["VQ-MDVAE, video only, masked"],
+                "audiovisual": rows["VQ-MDVAE, video and sound, masked"],
+            }
+            draw(shown, (0, 6), args.picture.with_stem(f"{args.picture.stem}_{region}"))
     report("done")
 
 

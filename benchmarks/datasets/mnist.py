@@ -1,4 +1,7 @@
-"""MNIST (LeCun et al. 1998), binarised: a pixel is 1 where its grey value is above one half."""
+"""MNIST (LeCun et al. 1998), binarised: a pixel is 1 where its grey value is above one half.
+
+And pictures of two overlapping digits, after the MultiMNIST of Sabour, Frosst & Hinton (2017).
+"""
 
 import gzip
 from pathlib import Path
@@ -13,10 +16,13 @@ from enrapt.contracts.errors import UserError
 
 PIXELS = 28 * 28
 CLASSES = 10
+SHIFT = 4  # pixels, at most, of each of two digits in each direction
+PAIR_SIDE = 28 + 2 * SHIFT  # of a picture of two
 
 
 class Digits(NamedTuple):
-    """Binary images `[N, 784]` and one-hot labels `[N, 10]`, both float32."""
+    """Binary images `[N, 784]` and one-hot labels `[N, 10]`, both float32; of two digits, images `[N, 1296]`
+    and labels with two ones."""
 
     image: Tensor
     label: Tensor
@@ -32,6 +38,26 @@ def load_mnist(folder: Path) -> tuple[Digits, Digits]:
         UserError: one of the four idx files is missing or invalid.
     """
     return _digits(folder, "train"), _digits(folder, "t10k")
+
+
+def pairs(digits: Digits, rng: np.random.Generator) -> Digits:
+    """Pictures of two digits of different classes, one on the other, each shifted at random.
+
+    There are as many as neighbours, in a random order, that are of different classes: about 0.9 N.
+    """
+    order = rng.permutation(len(digits.image))
+    one, other = order, np.roll(order, 1)
+    label = (digits.label[one] + digits.label[other]).clamp(max=1)
+    different = (label.sum(-1) == 2).numpy()
+    one, other, label = one[different], other[different], label[different]
+    canvas = np.zeros((len(one), PAIR_SIDE, PAIR_SIDE), np.float32)
+    image = digits.image.numpy().reshape(-1, 28, 28)
+    row, place = np.arange(len(one))[:, None, None], np.arange(28)
+    for part in (one, other):
+        down, right = rng.integers(2 * SHIFT + 1, size=(2, len(one), 1, 1))
+        where = row, down + place[:, None], right + place
+        canvas[where] = np.maximum(canvas[where], image[part])
+    return Digits(torch.from_numpy(canvas.reshape(len(one), -1)), label)
 
 
 def _digits(folder: Path, part: str) -> Digits:

@@ -33,11 +33,26 @@ _HEADERS: Final = (
     b"{'descr':'<f4','fortran_order':False,'shape':(" + b"1," * 5000 + b"),}",
     b"\xff\xfe",
 )
+_NETWORKS: Final = (
+    *("Linear(3, 1000000000)", "Linear(3, 10**10)", "Linear(3, -1)", "Linear(4, 8)", "Linear()", "Linear"),
+    *("LSTM(3, 8)", "Embedding(1000000000, 9)", "Transformer(1024, 16, 1000, 1000)", "Module()", "Flatten()"),
+    *("ZeroPad1d(1000000000)", "Upsample(scale_factor=1e9)", "Dropout(2.0)", "BatchNorm1d(3)", "Identity()"),
+    *("Linear(3, 8, device='cuda')", "Linear(3, 8, dtype='float')", "Sequential(*[Linear(3, 3)] * 9)"),
+    *("__import__('os').system('touch PWNED')", "nn.Linear(3, 8)", "Linear(3, 8); 1", "lambda: 1", "[1]"),
+    *("Sequential(" * 5000 + ")" * 5000, "Sequential(" + "Linear(3, 3), " * 5000 + ")", "Threshold(nan, 0)"),
+    *(
+        "Unflatten(-1, (1, 3, 10**9))",
+        "Softmax(99)",
+        "LazyLinear(8)",
+        "ReLU(inplace=True)",
+        "Threshold(9, 1e99)",
+    ),
+)
 
 
 def _config(data: str) -> dict[str, Any]:
     modalities = [
-        {"name": "face", "dim": 3, "likelihood": "normal"},
+        {"name": "face", "dim": 3, "likelihood": "normal", "encoder": "Sequential(Linear(3, 8), ReLU())"},
         {"name": "failure", "dim": 1, "role": "target", "likelihood": "bernoulli"},
     ]
     model = {"model": "mm_vrnn", "hidden": 8, "latent": 4, "modalities": modalities}
@@ -96,7 +111,12 @@ def _configured(config: Path, tree: dict[str, Any], rng: random.Random) -> str:
         label, data = changed_bytes(toml(tree).encode(), rng)
         config.write_bytes(data)
         return label
-    label, tree = changed_tree(tree, rng, keep=_WORK)
+    if rng.random() < 0.2:
+        face, network = tree["model"]["modalities"][0], rng.choice(_NETWORKS)
+        face[kind := rng.choice(("encoder", "decoder"))] = network
+        label = f"{kind} {network[:40]}"
+    else:
+        label, tree = changed_tree(tree, rng, keep=_WORK)
     try:
         text = toml(tree)
     except RecursionError:

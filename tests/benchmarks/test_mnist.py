@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.datasets.mnist import load_mnist
+from benchmarks.datasets.mnist import PAIR_SIDE, Digits, load_mnist, pairs
 from enrapt.contracts.errors import UserError
 
 COUNTS = {"train": 3, "t10k": 2}
@@ -48,6 +48,25 @@ def test_a_file_that_is_not_mnist_is_rejected(folder, content):
     (folder / "train-images-idx3-ubyte.gz").write_bytes(content)
     with pytest.raises(UserError, match=r"train-images-idx3-ubyte\.gz: .*expected"):
         load_mnist(folder)
+
+
+def test_a_picture_of_two_has_the_pixels_and_labels_of_both():
+    """Digits that are blocks of different sizes: their pixels tell which they are, and where they may be."""
+    image = torch.zeros(20, 28, 28)
+    for n in range(20):
+        image[n, 14 - n % 5 - 1 : 14, :2] = 1.0  # classes 0 to 4: heights 1 to 5
+    digits = Digits(image.flatten(1), torch.eye(10)[torch.arange(20) % 5])
+    two = pairs(digits, np.random.default_rng(0))
+    assert 0 < len(two.image) == len(two.label) <= 20
+    assert two.image.shape[1] == PAIR_SIDE**2 == 1296
+    assert torch.equal(two.label.sum(-1), torch.full((len(two.label),), 2.0))
+    for picture, label in zip(two.image.view(-1, PAIR_SIDE, PAIR_SIDE), two.label, strict=True):
+        sizes = [2 * (c + 1) for c in label.nonzero().flatten().tolist()]
+        assert max(sizes) <= picture.sum() <= sum(sizes)  # less where they overlap
+        assert not picture[:, 10:].any()
+        assert not picture[:9].any()
+        assert not picture[22:].any()
+    assert len({picture.argmax().item() for picture in two.image}) > 5  # shifted
 
 
 def test_the_real_data_set_is_complete(shared):
