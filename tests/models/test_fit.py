@@ -157,18 +157,22 @@ def test_what_is_missing_has_no_part_in_it(name):
 
 
 def test_the_best_epoch_on_validation_data_is_kept(name):
+    """From the third epoch on the weights are spoilt, so that no later epoch can be the best on any machine."""
     model, weights = made(name), []
 
-    def keep(progress):
+    def keep_and_spoil(progress):
         weights.append({k: v.clone() for k, v in model.state_dict().items()})
+        if len(weights) >= 3:
+            with torch.no_grad():
+                for v in model.parameters():
+                    v += torch.randn(v.shape, generator=torch.Generator().manual_seed(len(weights)))
 
     data, other = data_of(model), data_of(model, count=20, seed=1)
-    lr = 0.3 if name == "vq_vae" else 0.1
-    options = {"validation": other, "epochs": 8, "batch": 8, "lr": lr, "annealing": "constant"}
-    history = fit(model, data, **options, progress=keep)
+    options = {"validation": other, "epochs": 6, "batch": 8, "lr": 1e-3, "annealing": "constant"}
+    history = fit(model, data, **options, progress=keep_and_spoil)
     losses = [losses["validation"] for losses in history]
     best = losses.index(min(losses))
-    assert best < 7
+    assert best < 3
     assert all(torch.equal(v, weights[best][k]) for k, v in model.state_dict().items())
 
 
