@@ -116,7 +116,8 @@ def main() -> None:
     gru = train_gru(model, config, seed, args.rounds or config.training.rounds)
     data = Conversations(config)
     fitting = data.people(seed, RIDGE_PEOPLE, PEOPLE)
-    fitting_seen = patterns(config, fitting, np.random.default_rng((seed, RIDGE_PEOPLE, 1)))
+    rng = np.random.default_rng((seed, RIDGE_PEOPLE, 1))
+    fitting_seen = patterns(config.model.modalities, config.rate, fitting, rng)
     fitting_truth = fitting.x["engagement"].numpy().ravel()
 
     truths: list[np.ndarray] = []

@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     require_training()
     from ..models.baselines import applicable
     from ..models.by_person import score_by_person
-    from ..models.evaluation import evaluate
+    from ..models.evaluation import evaluate_run
     from ..models.run_folder import load_run, run_seed
 
     config, model = load_run(args.run_folder)
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
         print(*([json.dumps(found._asdict(), indent=2)] if args.json else person_table(found)), sep="\n")
         return 0
     seed = run_seed(args.run_folder)
-    results = finite(evaluate(model, config, seed, args.people))
+    results = finite(evaluate_run(model, config, seed, args.people))
     baselines = {}
     if not args.no_baselines and applicable(model, config):
         baselines = _baselines(model, config, seed, args)

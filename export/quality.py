@@ -29,10 +29,8 @@ def measure(
     if held_out is None:
         groups = evaluation.held_out(config, load_data(config, training=False), seed, people)
     else:
-        if model_class(config.model).axes == 1:  # samples, as the ticks of one session
-            held_out = Batch(*({k: v.unsqueeze(0) for k, v in part.items()} for part in held_out))
-        rng = np.random.default_rng((seed, 1))
-        groups = iter([evaluation.Group(held_out, evaluation.patterns(config, held_out, rng))])
+        axes = model_class(config.model).axes
+        groups = iter([evaluation.group_of(held_out, config.model.modalities, axes, config.rate, seed)])
     return evaluation.target_scores(targets, groups, partial(_predict, bundle))
 
 

@@ -3,17 +3,23 @@
 from .. import contracts as contracts  # switches ONNX Runtime's telemetry off
 from .annealing import Annealing
 from .batch import Batch
+from .causal import Causal, Filtered
+from .coherence import coherence, conditional_accuracy
 from .dmvae import DMVAE
+from .evaluation import evaluate
 from .fit import fit
 from .forward_filter import ForwardFilter
 from .latents import Latents
+from .losses import Losses
 from .mdvae import MDVAE
 from .missing import Dropout
 from .mm_vrnn import MMVRNN
 from .modality import Modality
 from .model import Model
 from .mvae import MVAE
-from .run_folder import load
+from .run_folder import load, load_run
+from .target import Prediction
+from .training import Progress
 from .vq_vae import VQVAE
 
 __all__ = [
@@ -24,11 +30,20 @@ __all__ = [
     "VQVAE",
     "Annealing",
     "Batch",
+    "Causal",
     "Dropout",
+    "Filtered",
     "ForwardFilter",
     "Latents",
+    "Losses",
     "Modality",
     "Model",
+    "Prediction",
+    "Progress",
+    "coherence",
+    "conditional_accuracy",
+    "evaluate",
     "fit",
     "load",
+    "load_run",
 ]

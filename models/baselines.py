@@ -268,4 +268,4 @@ def _sessions(config: Config, data: Recordings, seed: int, part: str) -> Iterato
         batch = data.batch([session])
         if any(bool(batch.available[m.name].any()) for m in data.modalities if m.role == "target"):
             rng = np.random.default_rng((seed, number, 4))
-            yield Group(batch, patterns(config, batch, rng))
+            yield Group(batch, patterns(config.model.modalities, config.rate, batch, rng))

@@ -11,10 +11,11 @@ from scipy.stats import norm
 from torch import Tensor
 
 from ..contracts.errors import UserError
-from .batch import Batch
+from .batch import Batch, Data
 from .causal import Causal
 from .config import Config
-from .data import GROUPS, Data, People, load_data
+from .data import GROUPS, People, load_data
+from .data import Data as HeldOut
 from .likelihoods import EDGE, LOCATION_SCALE
 from .metrics import Array, auc, concordance, coverage, pearson, rmse
 from .missing import bursts
@@ -52,10 +53,19 @@ class Group(NamedTuple):
     seen: Patterns
 
 
-def patterns(config: Config, batch: Batch, rng: np.random.Generator) -> Patterns:
-    """Masks: everything that is available, each modality alone, and bursts of missing modalities."""
-    inputs = [m.name for m in config.model.modalities if m.role != "target" and m.name in batch.x]
-    burst, gap = BURST_SECONDS * config.rate, GAP_SECONDS * config.rate
+def patterns(modalities: tuple[Modality, ...], rate: int, batch: Batch, rng: np.random.Generator) -> Patterns:
+    """Masks: everything that is available, each modality alone, and bursts of missing modalities.
+
+    Args:
+        rate: ticks per second.
+
+    Raises:
+        UserError: the batch has targets only.
+    """
+    inputs = [m.name for m in modalities if m.role != "target" and m.name in batch.x]
+    if not inputs:
+        raise UserError(f"{', '.join(batch.x)}: targets only, so there is nothing to predict them from")
+    burst, gap = BURST_SECONDS * rate, GAP_SECONDS * rate
     there = {name: batch.available[name] for name in inputs}
     seen = {"all": there}
     if len(inputs) > 1:
@@ -66,18 +76,61 @@ def patterns(config: Config, batch: Batch, rng: np.random.Generator) -> Patterns
     return seen
 
 
-def held_out(config: Config, data: Data, seed: int, people: People, groups: int = GROUPS) -> Iterator[Group]:
+def held_out(
+    config: Config, data: HeldOut, seed: int, people: People, groups: int = GROUPS
+) -> Iterator[Group]:
     """Groups of people not used in training."""
     for number, batch in data.held_out(seed, people, groups):
-        yield Group(batch, patterns(config, batch, np.random.default_rng((seed, number, 1))))
+        rng = np.random.default_rng((seed, number, 1))
+        yield Group(batch, patterns(config.model.modalities, config.rate, batch, rng))
 
 
-def evaluate(model: Model, config: Config, seed: int, people: People = "test") -> Scores:
-    """Scores by pattern on held-out people: of the target if the model predicts it causally, else of every
-    modality."""
-    groups = held_out(config, load_data(config, training=False), seed, people)
+def group_of(batch: Batch, modalities: tuple[Modality, ...], axes: int, rate: int, seed: int) -> Group:
+    """Sequences as held-out people, or samples as the ticks of one.
+
+    Args:
+        axes: 1 for samples, 2 for sequences.
+    """
+    batch = batch.map(lambda v: (v.unsqueeze(0) if axes == 1 else v).detach().cpu())
+    return Group(batch, patterns(modalities, rate, batch, np.random.default_rng((seed, 1))))
+
+
+def evaluate(model: Model, data: Data | Batch, rate: int = 25, seed: int = 0) -> Scores:
+    """Scores of a model on arrays that it was not trained on, by pattern of missing modalities, then by name:
+    what `enrapt evaluate` prints of the held-out people of a run.
+
+    The patterns: `all` that is there; of several modalities each alone, `NAME only`; `bursts`, in which each
+    is missing for 3 s on average every 9 s. The model sees no target.
+
+    Of a causal model, the scores of its targets where the data have them, predicted as live, from what came
+    before: `nll`, the negative log-likelihood in nats under the predicted interval; `rmse` in the target's
+    unit; `ccc`, `pearson` and `coverage90`, the share inside the central 90 %; instead of these `auc` if the
+    target is `bernoulli`, `accuracy` if it is `categorical`. With several targets, names end in the target's,
+    `ccc_NAME`. Under `all`, `surprise99_NAME` is the 99th percentile of a modality's surprise.
+
+    Of other models, or without targets, those of every modality as reconstructed: `rmse_NAME` in standard
+    deviations of the data, and `pearson_NAME`, or `auc_NAME` if it is `bernoulli` or `categorical`.
+
+    Args:
+        data: `[N, *shape]`, or of sequences `[N, T, *shape]`, by modality; NaN is missing.
+        rate: ticks per second, for the bursts; samples are taken as the ticks of one sequence.
+        seed: of the bursts.
+
+    Raises:
+        UserError: as `Model.encode`; data without a target, or with nothing else.
+    """
+    groups = iter([group_of(model.checked(data), model.modalities, model.axes, rate, seed)])
+    return _scores_of(model, groups)
+
+
+def evaluate_run(model: Model, config: Config, seed: int, people: People = "test") -> Scores:
+    """The same on the held-out people that the configuration of a run names."""
+    return _scores_of(model, held_out(config, load_data(config, training=False), seed, people))
+
+
+def _scores_of(model: Model, groups: Iterator[Group]) -> Scores:
     if not isinstance(model, Causal) or not model.targets:
-        return modality_scores(model, config, groups)
+        return modality_scores(model, groups)
     return target_scores(model.targets, groups, partial(predict, model))
 
 
@@ -180,24 +233,27 @@ def scores(likelihood: str, truth: Array, predicted: Predicted) -> dict[str, flo
     }
 
 
-def modality_scores(model: Model, config: Config, groups: Iterator[Group]) -> Scores:
-    """Scores of every modality, reconstructed under each pattern: RMSE (in its standard deviations if its
-    likelihood has a location and a scale) and Pearson, or AUC where it is 0 or 1."""
-    truths: dict[str, list[Array]] = {m.name: [] for m in config.model.modalities}
+def modality_scores(model: Model, groups: Iterator[Group]) -> Scores:
+    """Scores of every modality that is decoded, reconstructed under each pattern: RMSE (in its standard
+    deviations if its likelihood has a location and a scale) and Pearson, or AUC where it is 0 or 1."""
+    decoded = [m for m in model.modalities if m.role != "context"]
+    truths: dict[str, list[Array]] = {m.name: [] for m in decoded}
     estimates: dict[str, dict[str, list[Array]]] = {}
     for batch, seen in groups:
-        for m in config.model.modalities:
+        there = [m for m in decoded if m.name in batch.x]
+        for m in there:
             truths[m.name].append(batch.x[m.name][batch.available[m.name]].numpy())
         for pattern, masks in seen.items():
             means = reconstruct(model, {k: batch.x[k] for k in masks}, masks)
-            for m in config.model.modalities:
-                found = means[m.name][batch.available[m.name]].numpy()
-                estimates.setdefault(pattern, {}).setdefault(m.name, []).append(found)
+            by_name = estimates.setdefault(pattern, {m.name: [] for m in decoded})
+            for m in there:
+                by_name[m.name].append(means[m.name][batch.available[m.name]].numpy())
     results: Scores = {}
     for pattern, by_name in estimates.items():
         scores = results.setdefault(pattern, {})
-        for m in config.model.modalities:
-            scores |= _scores(m, np.concatenate(truths[m.name]), np.concatenate(by_name[m.name]))
+        for m in decoded:
+            if truths[m.name]:
+                scores |= _scores(m, np.concatenate(truths[m.name]), np.concatenate(by_name[m.name]))
     return results
 
 

@@ -7,8 +7,8 @@ import torch
 from enrapt.bundle.bundle import Bundle
 from enrapt.cli.main import main
 from enrapt.contracts.errors import UserError
-from enrapt.export.write import export_run
-from enrapt.models import MVAE, Modality, fit
+from enrapt.export import export_run
+from enrapt.models import MVAE, Modality, evaluate, fit, load
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +35,8 @@ def test_a_bundle_has_scores_of_the_data_that_are_given(run, data, tmp_path):
     described = Bundle.load(tmp_path / "calm.onnx").metadata
     assert described.training_data.name == "arrays"
     assert described.quality["all"].keys() >= {"nll", "rmse", "ccc", "coverage90", "surprise99_face"}
+    for pattern, scores in evaluate(load(run), held_out).items():
+        assert described.quality[pattern] == pytest.approx(scores, abs=2e-3), pattern
     with pytest.raises(UserError, match=r"calm: not among the held-out data"):
         export_run(run, tmp_path / "other.onnx", held_out={"face": data["face"]})
 

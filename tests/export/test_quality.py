@@ -10,7 +10,7 @@ from enrapt.export.quantise import quantised
 from enrapt.export.write import describe, graph_of, with_metadata
 from enrapt.models import data
 from enrapt.models.config import load_config
-from enrapt.models.evaluation import evaluate
+from enrapt.models.evaluation import evaluate_run
 from enrapt.models.mm_vrnn import MMVRNN
 
 
@@ -58,7 +58,7 @@ def bundle_of(trained, graph, path, kind="step"):
 )
 def test_a_bundles_scores_are_its_models(kind, trained, step, few_people, tmp_path):
     config, model = trained
-    expected = evaluate(model, config, 0)
+    expected = evaluate_run(model, config, 0)
     graph = step if kind == "step" else graph_of(model, kind)
     found = measure(bundle_of(trained, graph, tmp_path / "b.onnx", kind), config, 0)
     assert found.keys() == expected.keys() == {"all", "face only", "audio only", "bursts"}

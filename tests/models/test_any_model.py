@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from enrapt.models.config import load_config
-from enrapt.models.evaluation import evaluate
+from enrapt.models.evaluation import evaluate_run
 from enrapt.models.run_folder import load_run
 from enrapt.models.training import Trainer
 
@@ -108,7 +108,7 @@ def test_it_trains_on_recorded_sessions_and_is_evaluated_by_pattern(model, folde
     _, trained = load_run(tmp_path / "run")
     if model != "mm_vrnn":  # whose sessions are those of all tests
         shutil.rmtree(Path(config.training.data) / "train")
-    scores = evaluate(trained, config, 0)  # which needs the held-out sessions only
+    scores = evaluate_run(trained, config, 0)  # which needs the held-out sessions only
     assert set(scores) == {"all", "voice only", "units only", "traits only", "bursts"}
     assert all(math.isfinite(v) for figures in scores.values() for v in figures.values())
     if model == "mm_vrnn":

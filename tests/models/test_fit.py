@@ -157,7 +157,7 @@ def test_what_is_missing_has_no_part_in_it(name):
 
 
 def test_the_best_epoch_on_validation_data_is_kept(name):
-    """From the third epoch on the weights are spoilt, so that no later epoch can be the best on any machine."""
+    """From the third epoch on the weights are spoilt: no later one can be the best on any machine."""
     model, weights = made(name), []
 
     def keep_and_spoil(progress):

@@ -203,7 +203,7 @@ def test_a_full_disk_ends_training_in_one_line(config, tmp_path):
 
 
 def test_data_without_a_value_train_or_are_one_line(config, tmp_path):
-    from enrapt.models.evaluation import evaluate
+    from enrapt.models.evaluation import evaluate_run
 
     for part in ("train", "validation", "test"):
         (tmp_path / part).mkdir()
@@ -212,4 +212,4 @@ def test_data_without_a_value_train_or_are_one_line(config, tmp_path):
     empty = msgspec.structs.replace(config, training=training)
     resume(empty, tmp_path / "run")
     with pytest.raises(UserError, match="share: no held-out session has a value"):
-        evaluate(load_run(tmp_path / "run")[1], empty, 0)
+        evaluate_run(load_run(tmp_path / "run")[1], empty, 0)

@@ -8,7 +8,7 @@ import torch
 from enrapt.contracts.errors import UserError
 from enrapt.models.config import Config, Training, build
 from enrapt.models.dmvae import DMVAEConfig
-from enrapt.models.evaluation import bernoulli_nll, evaluate, logit_normal_nll
+from enrapt.models.evaluation import bernoulli_nll, evaluate_run, logit_normal_nll
 from enrapt.models.fit import fit
 from enrapt.models.forward_filter import ForwardFilter, ForwardFilterConfig
 from enrapt.models.likelihoods import Parameters, logit_normal
@@ -89,7 +89,7 @@ def check(scores):
 def test_a_target_is_predicted_from_what_is_present(model, folder, tmp_path):
     config = config_of(model, folder)
     Trainer(config, 0, tmp_path / "run").run(lambda progress: None)
-    check(evaluate(load_run(tmp_path / "run")[1], config, 0))
+    check(evaluate_run(load_run(tmp_path / "run")[1], config, 0))
 
 
 def smoother(folder, run, rounds=100):
@@ -105,7 +105,7 @@ def test_a_forward_filter_learns_from_a_trained_mdvae_without_changing_it(folder
     before = {k: v.clone() for k, v in mdvae.state_dict().items()}
     Trainer(config, 0, tmp_path / "run", model).run(lambda progress: None)
     _, model = load_run(tmp_path / "run")
-    check(evaluate(model, config, 0))
+    check(evaluate_run(model, config, 0))
     assert all(torch.equal(v, before[k]) for k, v in mdvae.state_dict().items())
     assert all(torch.equal(v, before[k]) for k, v in model.smoother.state_dict().items())
 
@@ -189,7 +189,7 @@ def test_several_targets_of_any_likelihood_are_predicted(model, tmp_path):
         )
     else:
         fit(built, rows, epochs=10, batch=20, lr=1e-2, dropout=Dropout(target=0.5), device="cpu")
-    scores = evaluate(built, config_of(model, tmp_path), 0)["all"]
+    scores = evaluate_run(built, config_of(model, tmp_path), 0)["all"]
     assert scores["ccc_share"] > 0.8
     assert scores["ccc_level"] > 0.8
     assert scores["rmse_level"] < 15  # its standard deviation is 27
