@@ -96,6 +96,9 @@ class Metadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         modalities: inputs are in the order of the mask's columns; targets have no column.
         states: empty for a model without recurrence.
         lag: ticks between the time of an estimate and the newest input it uses; 0 is causal.
+        widening: factor on the scale of the predictive distribution, which the graph applies, fitted so that
+            the 90 % interval holds 90 % of the labels of other people than the weights were trained on;
+            None: not fitted.
         quality: scores by pattern of missing modalities, then by metric.
         sha256: of the file without this description, hexadecimal.
     """
@@ -112,6 +115,7 @@ class Metadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     latents: Annotated[tuple[LatentSpec, ...], Meta(min_length=1, max_length=64)]
     lag: Annotated[int, Meta(ge=0, le=100_000)]
     training_data: TrainingData
+    widening: Annotated[float, Meta(gt=0, le=1000)] | None = None
     quality: dict[Text, dict[Text, float]]
     licence: Text
     sha256: Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]

@@ -73,6 +73,9 @@ def _card(bundle: "Metadata", size: int, tick: float) -> Iterator[str]:
     data = bundle.training_data
     ticks = f"{data.ticks:,} ticks, " if data.ticks else ""  # 0: not known
     yield row("trained on", f"{data.name}, {ticks}seed {data.seed}. {data.description}")
+    if bundle.widening is not None:
+        text = "90 % interval {:.2f} times as wide as trained, fitted on people not trained on, nor tested on"
+        yield row("calibrated", text.format(bundle.widening))
     yield row("limits", data.limits)
     yield row("licence", bundle.licence)
     yield row("sha256", bundle.sha256)

@@ -130,6 +130,7 @@ def _sized(dataset: "Dataset", model: str) -> dict[str, dict[str, Any]]:
         "jitter": 1.0,  # few people have been recorded
         "annealing": {"rounds": rounds // 4},
         "early_stopping": {"every": 2, "patience": 8, "of": "targets"},
+        "calibrate": True,
     }
     if model == "mdvae":
         return {"training": training}

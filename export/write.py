@@ -194,6 +194,7 @@ def describe(config: Config, model: Causal, graph: Graph, seed: int, sha256: str
         of_data = printable(f"{of_data}: {config.trained_on}")
     limits = LIMITS_RECORDED.format(printable(config.trained_on or "the recorded ones"))
     content = layout(model)
+    factor = model.target_decoder(content.target).widening
     sizes: dict[str, Any] = msgspec.to_builtins(config.model, enc_hook=described)
     kind = sizes.pop("model")
     del sizes.get("smoother", sizes)["modalities"]  # which have a field of their own
@@ -219,6 +220,7 @@ def describe(config: Config, model: Causal, graph: Graph, seed: int, sha256: str
             seed=seed,
             ticks=0 if training.data == ARRAYS else ticks,  # 0: not known
         ),
+        widening=round(float(factor), 4) if training.calibrate else None,
         quality={},
         licence=printable(config.licence),
         sha256=sha256,

@@ -74,6 +74,8 @@ class Training(Checked, frozen=True):
         clip: maximum gradient norm; typical norms are tens to hundreds.
         dropout: what is hidden from the encoders of models of sequences.
         early_stopping: the simulator draws new people every round: no need.
+        calibrate: fit a factor on the targets' predictive scale to validation people after training; see
+            `calibration`.
         device: `auto` is a GPU where there is one.
         precision: of the arithmetic; `bfloat16` is autocast, with weights in float32.
     """
@@ -94,6 +96,7 @@ class Training(Checked, frozen=True):
     clip: Positive = 200.0
     dropout: Dropout = Dropout()
     early_stopping: EarlyStopping | None = None
+    calibrate: bool = False
     device: Literal["auto", "cpu", "cuda"] = "cpu"
     precision: Literal["float32", "bfloat16", "float64"] = "float32"
 

@@ -86,7 +86,7 @@ class Recordings:
         self.sessions = (
             recordings.read(self.folder, "train", self.modalities, self.ignore) if training else []
         )
-        if training and config.training.early_stopping:  # fail now rather than after some rounds
+        if training and (config.training.early_stopping or config.training.calibrate):  # fail now, not later
             self.read("validation")
 
     def read(self, part: str) -> list[recordings.Session]:
@@ -157,18 +157,21 @@ class Recordings:
         return self.batch([joined])
 
     def held_out(self, seed: int, people: People, groups: int = 1) -> Iterator[tuple[int, Batch]]:
-        """The folder's held-out sessions, in groups of similar length, so that little is padded."""
-        sessions = sorted(
-            recordings.read(self.folder, people, self.modalities, self.ignore),
-            key=lambda s: -len(next(iter(s.values()))),
-        )
-        number, group = FIRST[people], list[recordings.Session]()
-        for session in sessions:
-            if group and 2 * len(next(iter(session.values()))) < len(next(iter(group[0].values()))):
-                yield number, self.batch(group)
-                number, group = number + 1, []
-            group.append(session)
-        yield number, self.batch(group)
+        """The folder's held-out sessions, in groups of similar length."""
+        sessions = self.read(people)
+        for number, group in enumerate(by_length(sessions), FIRST[people]):
+            yield number, self.batch([sessions[k] for k in group])
+
+
+def by_length(sessions: list[recordings.Session]) -> list[list[int]]:
+    """Indices of sessions, the longest first, in groups of similar length, so that little is padded."""
+    lengths = [len(next(iter(session.values()))) for session in sessions]
+    groups: list[list[int]] = []
+    for k in sorted(range(len(sessions)), key=lambda k: -lengths[k]):
+        if not groups or 2 * lengths[k] < lengths[groups[-1][0]]:
+            groups.append([])
+        groups[-1].append(k)
+    return groups
 
 
 class Arrays:

@@ -32,6 +32,7 @@ def fit(
     clip: float = 200.0,
     dropout: float | Dropout = 0.0,
     patience: int | None = None,
+    calibrate: bool = False,
     segment: int | None = None,
     rate: int = 25,
     device: Literal["auto", "cpu", "cuda"] = "auto",
@@ -55,6 +56,7 @@ def fit(
             modality, each by itself, or a `Dropout`. It is still reconstructed. A target is hidden from 90 %
             of them, if a `Dropout` does not say otherwise.
         patience: epochs without a better validation, after which training ends.
+        calibrate: fit a factor on the targets' predictive scale to the validation data; see `calibration`.
         segment: ticks of truncated back-propagation through time; by default whole sequences.
         rate: ticks per second; for a `Dropout` in bursts.
         device: `auto` is a GPU where there is one.
@@ -72,8 +74,8 @@ def fit(
     arrays = Arrays(model.checked(data), None if validation is None else model.checked(validation), batch)
     if model.axes == 1 and dropout:
         raise UserError("dropout is for models of sequences: others learn from subsets of their modalities")
-    if patience is not None and validation is None:
-        raise UserError("patience needs validation data")
+    if validation is None and (patience is not None or calibrate):
+        raise UserError(f"{'calibrate' if patience is None else 'patience'} needs validation data")
     if isinstance(annealing, str) and annealing not in get_args(Schedule):
         raise UserError(f"annealing is one of {', '.join(get_args(Schedule))}, not {annealing}")
     try:
@@ -90,6 +92,7 @@ def fit(
             warmup_rounds=warmup, annealing=annealing, clip=clip, device=device, precision=precision,
             dropout=dropout if model.axes == 2 else Dropout(),
             early_stopping=None if validation is None else EarlyStopping(1, patience),
+            calibrate=calibrate,
         )  # fmt: skip
         name = (Path(folder).resolve().name if folder is not None else "") or type(model).__name__
         config = Config(1, name, "trained from arrays in Python", rate, model.config, training)

@@ -4,6 +4,9 @@ Its location, or logits, are linear in z plus any function of h, of which a mode
 none. With z ~ N(μ, σ²) the location is Gaussian, with variance Σ w_i² σ_i²: the prediction includes the
 uncertainty about z, without sampling. The scale is a function of h alone, or without h is taken at the mean
 of z.
+
+The scale of the prediction is then multiplied by `widening`, which is 1 until it is fitted on people whom the
+model was not trained on; see `calibration`.
 """
 
 from typing import Final, NamedTuple
@@ -31,7 +34,12 @@ class TargetDecoder(nn.Module):
 
     Args:
         hidden: size of h; 0 for a model without.
+
+    Attributes:
+        widening: factor on the scale of the prediction, `[]`; it changes neither p(y | z, h) nor training.
     """
+
+    widening: Tensor
 
     def __init__(self, target: Modality, latent: int, hidden: int = 0) -> None:
         super().__init__()
@@ -43,6 +51,7 @@ class TargetDecoder(nn.Module):
             if hidden
             else None
         )
+        self.register_buffer("widening", torch.ones(()))
 
     def forward(self, z: Tensor, h: Tensor | None = None) -> Tensor:
         """The likelihood's location, or logits, and raw scale, `[…, width]`."""
@@ -58,7 +67,7 @@ class TargetDecoder(nn.Module):
     def predict(self, z_mean: Tensor, z_variance: Tensor, h: Tensor | None = None) -> Prediction:
         """The distribution of y given h, with z ~ N(z_mean, z_variance) integrated out."""
         known = parameters(self.likelihood, self(z_mean, h))
-        return predictive(self.likelihood, known, self.variance(z_variance))
+        return predictive(self.likelihood, known, self.variance(z_variance), self.widening)
 
     def variance(self, z_variance: Tensor) -> Tensor:
         """Variance of the location, `[…, D]`, of z with that variance."""
@@ -74,8 +83,8 @@ class TargetDecoder(nn.Module):
         h: Tensor | None = None,
         spread: Tensor | None = None,
     ) -> Tensor:
-        """−log p(y | h), nats, `[…]`, with z ~ N(z_mean, z_variance) integrated out; of a Laplace, that of
-        the one with the same variance.
+        """−log p(y | h), nats, `[…]`, with z ~ N(z_mean, z_variance) integrated out, before widening; of a
+        Laplace, that of the one with the same variance.
 
         Args:
             spread: standard deviation of y as a label; see `with_label_spread`.
@@ -95,7 +104,9 @@ class TargetDecoder(nn.Module):
         return nats.sum(-1)
 
 
-def predictive(likelihood: str, parameters: Parameters, variance: Tensor) -> Prediction:
+def predictive(
+    likelihood: str, parameters: Parameters, variance: Tensor, widening: Tensor | float = 1.0
+) -> Prediction:
     """The distribution of y, whose likelihood's location or logit is Gaussian.
 
     For `bernoulli` and `categorical`, `mean` is the probability; `std` and the interval are those of the
@@ -106,16 +117,17 @@ def predictive(likelihood: str, parameters: Parameters, variance: Tensor) -> Pre
     Args:
         parameters: at the mean of the location.
         variance: of the location, `[…, D]`.
+        widening: factor on the scale of y, or of its logit, all variances included.
     """
     location, own = parameters
     if own is not None:
         variance = variance + own * own * (2 if likelihood == "laplace" else 1)
-    scale = torch.sqrt(variance)
+    scale = widening * torch.sqrt(variance)
     reach = HALF_WIDTH * scale
     if likelihood in ("normal", "laplace"):
         return Prediction(location, scale, location - reach, location + reach)
     if likelihood == "categorical":
-        p = torch.softmax(location / torch.sqrt(1 + torch.pi / 8 * variance), -1)
+        p = torch.softmax(location / torch.sqrt(1 + torch.pi / 8 * scale * scale), -1)
         std = p * (1 - p) * scale
         return Prediction(p, std, (p - HALF_WIDTH * std).clamp(min=0), (p + HALF_WIDTH * std).clamp(max=1))
     # Mean and variance of sigmoid(u) by quadrature, over an axis of nodes.

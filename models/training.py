@@ -19,6 +19,7 @@ from ..contracts.errors import UserError
 from ..contracts.files import write_atomically
 from . import run_folder
 from .batch import Batch
+from .calibration import calibrate, reset
 from .config import Config, build, check_size, encode, load_config, model_class, portable
 from .data import Data, load_data
 from .losses import Losses
@@ -74,6 +75,7 @@ class Trainer:
         if training.precision == "float64":
             self.model.double()
         self.model.to(self.device)
+        reset(self.model)  # a factor that it has is of other weights
         if folder is not None:
             self._open(folder)
         trained = [p for p in self.model.parameters() if p.requires_grad]
@@ -83,6 +85,7 @@ class Trainer:
         self.skipped = 0
         self.best, self.waited = math.inf, 0  # early stopping: lowest loss, validations since
         self.best_weights: dict[str, Tensor] | None = None
+        self.widening: dict[str, float] = {}  # by target, once fitted
         if checkpoint is not None and resumed:
             self._restore(checkpoint)
         else:
@@ -162,6 +165,8 @@ class Trainer:
                 self._save(self.folder / "checkpoint.safetensors")
             progress(Progress(self.round, self.config.training.rounds, metrics))
         self._take_best()
+        if self.config.training.calibrate:
+            self.widening = calibrate(self.model, self.data, self.config.rate, self.seed)
         if self.folder is not None:
             run_folder.save_model(self.model, self.folder / "model.safetensors")
 
