@@ -17,10 +17,17 @@ if TYPE_CHECKING:
     from ..realtime.sources.limits import Limits
 
 
-def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+def add_run_arguments(
+    parser: argparse.ArgumentParser, repeated_by: str | type[argparse.Action] = "append"
+) -> None:
+    """Those of commands that run a bundle.
+
+    Args:
+        repeated_by: the action of options of a source and its outputs that may be repeated.
+    """
     add = parser.add_argument
     add("--bundle", metavar="B", default="default", help="file or name of a shipped bundle (%(default)s)")
-    repeated = partial(add, action="append", default=[])
+    repeated = partial(add, action=repeated_by, default=[])
     repeated(
         "--to",
         metavar="ADDRESS",
@@ -28,8 +35,10 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         "osc://HOST:PORT/PATH, mqtt://HOST/TOPIC, or ui, a page in the browser",
     )
     add("--overwrite", action="store_true", help="replace output files that exist, rather than keep both")
-    repeated(
+    add(
         "--allow-origin",
+        action="append",
+        default=[],
         metavar="ORIGIN",
         help="a site whose pages may read the page's estimates and control the run, such as "
         "https://app.example; may be repeated",
@@ -50,15 +59,23 @@ def add_face_model_arguments(parser: argparse.ArgumentParser) -> None:
     add("--offline", action="store_true", help="never download the face model")
 
 
-def add_face_arguments(parser: argparse.ArgumentParser) -> None:
-    """Those of commands that look for faces in pictures."""
+def add_face_arguments(
+    parser: argparse.ArgumentParser, person_by: str | type[argparse.Action] = "store", names: str = ""
+) -> None:
+    """Those of commands that look for faces in pictures.
+
+    Args:
+        person_by: the action of `--person`.
+        names: what it says of names in its help.
+    """
     add = parser.add_argument
     add(
         "--person",
         metavar="P",
+        action=person_by,
         type=person,
         default="largest",
-        help="whom to follow: largest, first, left, right, centre, or an id (%(default)s)",
+        help=f"whom to follow: largest, first, left, right, centre, or an id (%(default)s){names}",
     )
     add(
         "--person-handover",

@@ -44,10 +44,14 @@ class Content:
 def inspect_recording(path: Path, bundle: str, as_json: bool, limits: Limits | None = None) -> int:
     """Print what is in it, and what a replay with that bundle takes; 1 if some of it cannot be read."""
     from ..realtime.sources.xdf_file import is_xdf
+    from ..realtime.store.group import is_group
 
-    content = (
-        _session(path) if path.is_dir() else _xdf(path, bundle) if is_xdf(path) else _media(path, limits)
-    )
+    if is_group(path):
+        content = _group(path)
+    elif path.is_dir():
+        content = _session(path)
+    else:
+        content = _xdf(path, bundle) if is_xdf(path) else _media(path, limits)
     if as_json:
         print(json.dumps(asdict(content), indent=2, ensure_ascii=False))
     else:
@@ -82,6 +86,27 @@ def _session(path: Path) -> Content:
         parts.append(Part(name, begin, end, len(times), True))
     duration = reader.ended if reader.ended is not None else last
     return Content(str(path), "session", duration / SECOND, parts, reader.lost)
+
+
+def _group(path: Path) -> Content:
+    """The modalities of each person, with times on the axis that all share."""
+    from ..realtime.store.group import read_group
+
+    parts: list[Part] = []
+    problems: list[str] = []
+    last = 0.0
+    for member in read_group(path).people:
+        try:
+            session = _session(path / member.person)
+        except UserError as error:
+            problems.append(str(error))
+            continue
+        last = max(last, member.common(session.duration or 0.0))
+        problems += [f"{member.person}: {line}" for line in session.problems]
+        for part in session.parts:
+            start, end = (None if t is None else member.common(t) for t in (part.start, part.end))
+            parts.append(Part(f"{member.person}: {part.name}", start, end, part.samples, part.taken))
+    return Content(str(path), "session of several people", last, parts, problems)
 
 
 def _xdf(path: Path, bundle: str) -> Content:

@@ -1,12 +1,15 @@
 """Estimates engagement live, until Ctrl-C.
 
 No picture and no sound is kept, and nothing leaves the machine but estimates, to the outputs that --to names.
-A device that is lost is missing until it returns.
+A device that is lost is missing until it returns. Several people with devices of their own are named, each
+before them: --person anna --camera 0 --mic lapel --person ben --camera 1.
 """
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..contracts.errors import UserError
 from .arguments import (
@@ -20,15 +23,20 @@ from .arguments import (
     outputs_of,
     streams_of,
 )
+from .people import Own, OwnList, Person, each_person
+
+if TYPE_CHECKING:
+    from ..realtime.session import LiveSession
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    parser.set_defaults(record=None, keep_media=False)  # which `record` has
-    add("--camera", metavar="C", default=0, help="number, path, RTSP or MJPEG address, or none (%(default)s)")
-    add("--mic", metavar="NAME", default="default", help="name or part of it, or none (the system's default)")
-    add("--audio-channel", metavar="N", type=at_least_one, help="of the microphone, from 1 (a mix of all)")
-    add_run_arguments(parser)
+    parser.set_defaults(record=None, keep_media=False, named=[])  # which `record` and `--person` have
+    own = partial(add, action=Own)
+    own("--camera", metavar="C", default=0, help="number, path, RTSP or MJPEG address, or none (%(default)s)")
+    own("--mic", metavar="NAME", default="default", help="name or part of it, or none (the system's default)")
+    own("--audio-channel", metavar="N", type=at_least_one, help="of the microphone, from 1 (a mix of all)")
+    add_run_arguments(parser, OwnList)
     add("--stats", metavar="FILE", type=Path, help="at the end, also write the summary as JSON")
     add("--duration", metavar="S", type=float, help="stop after S seconds")
     add("--camera-size", metavar="WxH", default="640x480", help="to ask the camera for (%(default)s)")
@@ -43,14 +51,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--preview", action="store_true", help="show the face's landmarks on the page; never the picture")
     add("--no-page", action="store_true", help="do not open the page that a terminal gets by default")
-    add_face_arguments(parser)
+    add_face_arguments(
+        parser,
+        Person,
+        "; or the name of one of several people, to whom the devices and outputs after it belong",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    from ..realtime.session import LiveSession
     from .show import show, warn
 
-    session = LiveSession(
+    if not args.named:
+        return show(_session(args, args.record), duration=args.duration, stats=args.stats)
+    from ..realtime.group import Group
+    from .show_group import show_group
+
+    people = each_person(args)
+    folders = {name: None if args.record is None else args.record / name for name in people}
+    sessions = {name: _session(own, folders[name]) for name, own in people.items()}
+    return show_group(Group(sessions, args.record, warn), duration=args.duration, stats=args.stats)
+
+
+def _session(args: argparse.Namespace, record: Path | None) -> "LiveSession":
+    from ..realtime.session import LiveSession
+    from .show import warn
+
+    return LiveSession(
         None if args.camera == "none" else args.camera,
         None if args.mic == "none" else args.mic,
         streams=streams_of(args),
@@ -62,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
         preview=args.preview,
         bundle=args.bundle,
         to=outputs_of(args, _page(args)),
-        record=args.record,
+        record=record,
         keep_media=args.keep_media,
         context=context_of(args),
         offsets=offsets_of(args),
@@ -71,7 +97,6 @@ def run(args: argparse.Namespace) -> int:
         overwrite=args.overwrite,
         warn=warn,
     )
-    return show(session, duration=args.duration, stats=args.stats)
 
 
 def _page(args: argparse.Namespace) -> list[str]:

@@ -1,4 +1,5 @@
-"""Draws estimates as a PNG picture, or as a self-contained HTML page; several people in a strip each.
+"""Draws estimates as a PNG picture, or as a self-contained HTML page; several people in a strip each, also
+those who have a session each in one folder (`enrapt record --person`).
 
 The page needs no network; it can be zoomed, and shows every value.
 """
@@ -11,7 +12,7 @@ from ..contracts.errors import UserError
 
 if TYPE_CHECKING:
     from ..realtime.engine.estimate import Estimate
-    from ..realtime.timeline import Mark
+    from ..realtime.timeline import Mark, Strip
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,31 +31,65 @@ def run(args: argparse.Namespace) -> int:
     out: Path = args.out or source.with_suffix(".png")
     if out.suffix not in (".png", ".html"):
         raise UserError(f"{out}: name a file that ends in .png or .html")
-    estimates, marks, lost = _read(source)
+    drawn, lost = _read(source)
     if out.suffix == ".png":
-        from ..realtime.timeline import draw_timeline
+        from ..realtime.timeline import draw_strips
 
-        draw_timeline(estimates, out, source.name, marks)
+        draw_strips(drawn, out, source.name)
     else:
-        from ..realtime.report import write_report
+        from ..realtime.report import write_strips
 
-        write_report(estimates, out, source.name, marks)
+        write_strips(drawn, out, source.name)
     for line in lost:
         print(f"{source}: {line}")
-    ticks = len({estimate.tick for estimate in estimates})
-    print(f"{out}: {ticks} ticks, {estimates[-1].t - estimates[0].t:.1f} s")
+    ticks = len({estimate.tick for strip in drawn for estimate in strip.estimates})
+    ends = [t for strip in drawn for t in (strip.estimates[0].t, strip.estimates[-1].t)]
+    print(f"{out}: {ticks} ticks, {max(ends) - min(ends):.1f} s")
     return 1 if lost else 0
 
 
-def _read(source: Path) -> "tuple[list[Estimate], list[Mark], list[str]]":
-    """Estimates, marks, and what of a session is lost."""
-    from ..realtime.store.estimates_file import plausible, read_estimates
+def _read(source: Path) -> "tuple[list[Strip], list[str]]":
+    """A strip for each person, and what of a session is lost."""
+    from ..realtime.store.estimates_file import read_estimates
+    from ..realtime.timeline import strips
 
     if not source.is_dir():
-        return read_estimates(source), [], []
+        return strips(read_estimates(source)), []
+    from ..realtime.store.group import is_group
+
+    if is_group(source):
+        return _group(source)
+    estimates, marks, lost = _session(source)
+    return strips(estimates, marks), lost
+
+
+def _session(folder: Path) -> "tuple[list[Estimate], list[Mark], list[str]]":
+    from ..realtime.store.estimates_file import plausible
     from ..realtime.store.reader import SessionReader
     from ..realtime.streams.samples import SECOND
 
-    reader = SessionReader(source)
-    estimates = plausible(reader.estimates(), source)
+    reader = SessionReader(folder)
+    estimates = plausible(reader.estimates(), folder)
     return estimates, [(time / SECOND, label) for time, label in reader.marks()], reader.lost
+
+
+def _group(folder: Path) -> "tuple[list[Strip], list[str]]":
+    """The people of a group on its axis; one whose session cannot be read is left out."""
+    from msgspec.structs import replace
+
+    from ..realtime.store.group import read_group
+    from ..realtime.timeline import Strip
+
+    drawn, lost = [], []
+    for member in read_group(folder).people:
+        try:
+            estimates, marks, missing = _session(folder / member.person)
+        except UserError as error:
+            lost.append(f"{member.person}: {error}")
+            continue
+        lost += [f"{member.person}: {line}" for line in missing]
+        moved = [replace(estimate, t=member.common(estimate.t)) for estimate in estimates]
+        drawn.append(Strip(member.person, moved, [(member.common(t), label) for t, label in marks]))
+    if not drawn:
+        raise UserError(lost[0])
+    return drawn, lost

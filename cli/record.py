@@ -1,6 +1,7 @@
 """Estimates engagement live, and keeps features with their times, the model's input, and estimates.
 
-The folder can be replayed with `enrapt replay`. Pictures and sound are kept only with --keep-media.
+The folder can be replayed with `enrapt replay`. Pictures and sound are kept only with --keep-media. Several
+people with devices of their own, each after a --person NAME, have a session each in the folder, on one clock.
 """
 
 import argparse

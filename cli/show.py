@@ -48,7 +48,7 @@ def show(
     live = bool(run.source.devices) or run.source.name == "live"
     broken: SourceFailure | None = None
     wall, page = 0.0, None
-    with contextlib.ExitStack() as end, StatsFile(stats, run) as stats_file:
+    with contextlib.ExitStack() as end, StatsFile(stats, [run]) as stats_file:
         # A failure of an output is among the problems.
         with contextlib.suppress(OutputFailure), contextlib.ExitStack() as stack:
             stack.enter_context(run)

@@ -1,6 +1,7 @@
-"""The file of `--stats`: a run's summary as JSON."""
+"""The file of `--stats`: the summary of a run, or of several at the same time, as JSON."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -16,11 +17,11 @@ class StatsFile:
     """Owned from the start, written at the end. A context manager; without `write` nothing is left of it.
 
     Raises:
-        UserError: on entering, it cannot be written, or is an output of the run.
+        UserError: on entering, it cannot be written, or is an output of a run.
     """
 
-    def __init__(self, path: Path | None, run: "Run") -> None:
-        self._path, self._run = path, run
+    def __init__(self, path: Path | None, runs: "Sequence[Run]") -> None:
+        self._path, self._runs = path, runs
         self._file: OwnedFile | None = None
 
     def __enter__(self) -> Self:
@@ -31,10 +32,11 @@ class StatsFile:
         if self._path is None or is_stream(self._path):
             return self
         path = self._path.resolve()
-        if any(path == to.resolve() for a in self._run.to if (to := destination(a).path) is not None):
+        outputs = [destination(address).path for run in self._runs for address in run.to]
+        if any(path == to.resolve() for to in outputs if to is not None):
             raise UserError(f"--stats {self._path}: is an output of the estimates; give it a file of its own")
         try:
-            self._file = OwnedFile(path, overwrite=self._run.overwrite, lines=False, warn=warn)
+            self._file = OwnedFile(path, overwrite=self._runs[0].overwrite, lines=False, warn=warn)
         except OSError as error:
             raise UserError(
                 f"{self._path}: cannot be written ({error.strerror}); give another path"

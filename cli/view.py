@@ -88,10 +88,10 @@ class View:
 
     def _line(self, estimate: Estimate) -> str:
         if self._people:
-            people = "; ".join(f"person {p} {_short(e)}" for p, e in self._people.items())
+            people = "; ".join(f"person {p} {short(e)}" for p, e in self._people.items())
             return f"{self._progress(estimate)}: {people}"
         missing = "".join(f"; {name} missing: {why}" for name, why in self._run.missing.items())
-        return f"{self._progress(estimate)}: engagement {_short(estimate)}{missing}"
+        return f"{self._progress(estimate)}: engagement {short(estimate)}{missing}"
 
     def _progress(self, estimate: Estimate) -> str:
         end = self._run.source.duration
@@ -116,8 +116,8 @@ class View:
             picture.add_row("", ProgressBar(length, done, width=width))
         if self._people:
             for person, one in self._people.items():
-                picture.add_row(f"[bold]person {person}", _interval(one.engagement, width))
-                picture.add_row("", _present(one))
+                picture.add_row(f"[bold]person {person}", interval(one.engagement, width))
+                picture.add_row("", present_of(one))
         else:
             self._add_one(picture, estimate, observation, width)
         if isinstance(latency := estimate.latency_ms, Latency):
@@ -129,7 +129,7 @@ class View:
 
     def _add_one(self, picture: Table, estimate: Estimate, observation: Observation, width: int) -> None:
         """The rows of a single person."""
-        picture.add_row("[bold]engagement", _interval(estimate.engagement, width))
+        picture.add_row("[bold]engagement", interval(estimate.engagement, width))
         picture.add_row("last minute", Text(self._sparkline(width), style="blue"))
         for modality, there in estimate.present.items():
             age, surprise = estimate.age_ms[modality], estimate.surprise[modality]
@@ -153,13 +153,13 @@ class View:
         return "".join(_LEVELS[round(sum(c) / len(c) * (len(_LEVELS) - 1))] for c in columns if c)
 
 
-def _short(estimate: Estimate) -> str:
+def short(estimate: Estimate) -> str:
     engagement = estimate.engagement
     present = ", ".join(name for name, there in estimate.present.items() if there) or "nothing"
     return f"{engagement.mean:.2f} ({engagement.low:.2f}–{engagement.high:.2f}), present: {present}"
 
 
-def _present(estimate: Estimate) -> Text:
+def present_of(estimate: Estimate) -> Text:
     """Which modalities one of several people has, and why the face is not used."""
     text = Text()
     for modality, there in estimate.present.items():
@@ -204,7 +204,7 @@ def _dropped(counts: Mapping[str, Counts]) -> str:
     return "   ".join(f"{name} {dropped}" for name, dropped in reasons.items() if dropped)
 
 
-def _interval(engagement: Engagement, width: int) -> Text:
+def interval(engagement: Engagement, width: int) -> Text:
     """Mean and interval in figures and on a scale from 0 to 1."""
     cells = max(width - 17, 3)
     text = Text(f"{engagement.mean:.2f} ", style="bold")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 from .. import contracts as contracts  # switches ONNX Runtime's telemetry off
 
 if TYPE_CHECKING:
+    from .group import Group as Group
     from .run import Run as Run
     from .session import LiveSession as LiveSession
     from .sources.camera_face import CameraFace as CameraFace
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 # Imported when asked for: they bring in NumPy, ONNX Runtime, and what devices and files need.
 _MODULES: Final = {
+    "Group": "group",
     "Run": "run",
     "LiveSession": "session",
     "LiveSource": "sources.live",

@@ -13,7 +13,7 @@ from typing import Any, Final
 from ..contracts.errors import one_line
 from ..contracts.files import write_atomically
 from .engine.estimate import Estimate
-from .timeline import UNUSED, Mark, by_person, stretches, unused
+from .timeline import UNUSED, Mark, Strip, stretches, strips, unused
 
 _PAGE: Final = Path(__file__).with_name("report.html")
 
@@ -23,12 +23,12 @@ def write_report(estimates: Sequence[Estimate], path: Path, title: str, marks: S
 
     Arguments and errors are those of `draw_timeline`.
     """
-    people = by_person(estimates)
-    data = {
-        "people": [_columns(own, person, len(people) == 1) for person, own in people.items()],
-        "marks": [(at, one_line(label)) for at, label in marks],
-        "unused": UNUSED,
-    }
+    write_strips(strips(estimates, marks), path, title)
+
+
+def write_strips(people: Sequence[Strip], path: Path, title: str) -> None:
+    """Likewise, of people whose estimates are on one axis."""
+    data = {"people": [_columns(strip, len(people) == 1) for strip in people], "unused": UNUSED}
     # Nothing within the data can end their element, and nothing in them or the title is substituted again.
     parts = {
         "title": html.escape(one_line(title)),
@@ -39,11 +39,13 @@ def write_report(estimates: Sequence[Estimate], path: Path, title: str, marks: S
     write_atomically(path, page.encode())
 
 
-def _columns(estimates: Sequence[Estimate], person: int | None, alone: bool) -> dict[str, Any]:
+def _columns(strip: Strip, alone: bool) -> dict[str, Any]:
     """What the page shows of one person, by column."""
+    estimates = strip.estimates
     modalities = list(estimates[0].present)
     return {
-        "person": person,
+        "name": one_line(strip.name)[:60],
+        "marks": [(at, one_line(label)) for at, label in strip.marks],
         "t": [e.t for e in estimates],
         "mean": [e.engagement.mean for e in estimates],
         "low": [e.engagement.low for e in estimates],

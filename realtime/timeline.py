@@ -4,6 +4,7 @@ import io
 import warnings
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import cycle, pairwise
 from pathlib import Path
 from typing import Final
@@ -33,6 +34,25 @@ _WORTH: Final = 0.5  # s; a face that comes back is recognised within some pictu
 UNUSED: Final = "unused face"  # in view, but another person's, or not good enough
 
 Mark = tuple[float, str]  # seconds, label
+
+
+@dataclass(frozen=True, slots=True)
+class Strip:
+    """One person's part of a picture: one estimate or more, and marks on the same axis.
+
+    Attributes:
+        name: of the person; empty for the only one.
+    """
+
+    name: str
+    estimates: Sequence[Estimate]
+    marks: Sequence[Mark] = ()
+
+
+def strips(estimates: Sequence[Estimate], marks: Sequence[Mark] = ()) -> list[Strip]:
+    """A strip for each person in the estimates of one run."""
+    people = by_person(estimates)
+    return [Strip("" if p is None else f"person {p}", own, marks) for p, own in people.items()]
 
 
 def by_person(estimates: Sequence[Estimate]) -> dict[int | None, Sequence[Estimate]]:
@@ -86,10 +106,17 @@ def draw_timeline(estimates: Sequence[Estimate], path: Path, title: str, marks: 
     Raises:
         UserError: the picture cannot be written.
     """
-    t = np.array([e.t for e in estimates])
+    draw_strips(strips(estimates, marks), path, title)
+
+
+def draw_strips(people: Sequence[Strip], path: Path, title: str) -> None:
+    """Likewise, of people whose estimates are on one axis."""
+    start = min(strip.estimates[0].t for strip in people)
+    end = max(strip.estimates[-1].t for strip in people)
+    t = np.array([e.t for e in people[0].estimates])
     tick = (float(np.median(np.diff(np.unique(t)))) if t[0] < t[-1] else 0.0) or 0.04  # s
-    people = by_person(estimates)
-    modalities = dict(zip(estimates[0].present, cycle(_COLOURS), strict=False))
+    names = dict.fromkeys(name for strip in people for name in strip.estimates[0].present)
+    modalities = dict(zip(names, cycle(_COLOURS), strict=False))
     alone = len(people) == 1
     height = 5.2 if alone else 0.7 + 2.2 * len(people)
     figure = Figure(figsize=(10, height), dpi=120, layout="constrained")
@@ -98,18 +125,20 @@ def draw_timeline(estimates: Sequence[Estimate], path: Path, title: str, marks: 
     ratios = {"height_ratios": each * len(people)}
     axes = figure.subplots(len(each) * len(people), 1, sharex=True, gridspec_kw=ratios)
 
-    for row, (person, own) in enumerate(people.items()):
-        top, strips, *rest = axes[row * len(each) : (row + 1) * len(each)]
-        _draw_engagement(top, own, marks)
-        top.set(ylim=(0, 1), ylabel="engagement" if person is None else f"person {person}")
-        _draw_presence(strips, own, modalities, tick, alone)
-        strips.set(ylabel="present" if alone else "")
+    for row, strip in enumerate(people):
+        top, bars, *rest = axes[row * len(each) : (row + 1) * len(each)]
+        own = {m: colour for m, colour in modalities.items() if m in strip.estimates[0].present}
+        _draw_engagement(top, strip)
+        top.set(ylim=(0, 1))
+        top.set_ylabel(one_line(strip.name)[:24] or "engagement", parse_math=False)
+        _draw_presence(bars, strip.estimates, own, tick, alone)
+        bars.set(ylabel="present" if alone else "")
         for bottom in rest:
-            _draw_surprise(bottom, own, modalities)
+            _draw_surprise(bottom, strip.estimates, own)
     axes[0].set_title(one_line(title), parse_math=False, loc="left", fontsize=12)
     above = (1, 1.11 if alone else 1.19)
     axes[0].legend(loc="upper right", ncols=2, frameon=False, bbox_to_anchor=above, borderaxespad=0)
-    axes[-1].set(xlabel="time, s", xlim=(t[0], t[-1] + tick))
+    axes[-1].set(xlabel="time, s", xlim=(start, end + tick))
     for one in axes:
         one.spines[["top", "right"]].set_visible(False)
         one.grid(axis="x", color="0.9", linewidth=0.8)
@@ -125,7 +154,8 @@ def draw_timeline(estimates: Sequence[Estimate], path: Path, title: str, marks: 
     write_atomically(path, picture.getvalue())
 
 
-def _draw_engagement(axes: Axes, estimates: Sequence[Estimate], marks: Sequence[Mark]) -> None:
+def _draw_engagement(axes: Axes, strip: Strip) -> None:
+    estimates, marks = strip.estimates, strip.marks
     t = [e.t for e in estimates]
     low, high = [e.engagement.low for e in estimates], [e.engagement.high for e in estimates]
     axes.fill_between(t, low, high, color=_BLUE, alpha=0.22, linewidth=0, label="90 % interval")

@@ -33,8 +33,8 @@ from ..realtime.streams.samples import SECOND
 from .check import Checked, check_session
 from .consensus import weighted
 from .labels import Intervals
-from .split import PARTS, Part, split_people
-from .study import Dimension, Study
+from .split import PARTS, Part, divided, split_people
+from .study import Dimension, Study, recorded_together
 from .summary import Agreement, agreement_of
 
 Array = NDArray[np.float64]
@@ -55,7 +55,7 @@ class Dataset:
         labels: labelled ticks, by part.
         lengths: s; of all sessions.
         raters: names.
-        left_out: what is not in it and why, a line each.
+        left_out: what is not in it and why, and who should not be where, a line each.
     """
 
     dimension: Dimension
@@ -98,7 +98,9 @@ def write_dataset(
     found = agreement_of(study, usable, name)
     rated = {one.session.person for one in found.sessions}
     others = {one.session.person for one in usable} - rated
-    parts = split_people(rated, others, seed, test_people)
+    together = recorded_together(study.sessions)
+    parts = split_people(rated, others, seed, test_people, together)
+    left_out += divided(parts, together)
     people: dict[Part, list[str]] = {part: sorted(p for p in parts if parts[p] == part) for part in PARTS}
     dataset = Dataset(found.dimension, rate, modalities, people, found.consensus.raters, left_out=left_out)
     index: dict[str, dict[str, dict[str, str]]] = {part: {} for part in PARTS}

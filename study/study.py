@@ -20,11 +20,14 @@ person = "anna"
 ```
 
 Every session below `sessions/` belongs to the study. Without an entry its person is the folder above it
-(`sessions/anna/1`: anna), or, directly below `sessions/`, its own name.
+(`sessions/anna/1`: anna), or, directly below `sessions/`, its own name. In a session of several people
+(`realtime.store.group`) each has a session of their own name: of `sessions/pair/anna` it is anna.
 """
 
 import os
 import tomllib
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -38,6 +41,7 @@ from ..contracts.errors import UserError, one_line
 from ..contracts.files import atomic_file
 from ..contracts.regular import open_regular
 from ..realtime.store.folder import JSON
+from ..realtime.store.group import is_group
 from ..realtime.store.private import make_private
 
 TOML: Final = "study.toml"
@@ -209,6 +213,14 @@ def new_study(folder: Path) -> Path:
     return path
 
 
+def recorded_together(sessions: Iterable[StudySession]) -> list[set[str]]:
+    """The people of each session of several people."""
+    groups: defaultdict[Path, set[str]] = defaultdict(set)
+    for session in sessions:
+        groups[session.folder.parent].add(session.person)
+    return [people for folder, people in groups.items() if len(people) > 1 and is_group(folder)]
+
+
 def is_session(folder: Path) -> bool:
     """Whether a folder has the file that every session has."""
     return (folder / JSON).is_file()
@@ -224,7 +236,8 @@ def _sessions(folder: Path, description: Description) -> list[StudySession]:
         if here != top and is_session(here):
             folders.clear()
             relative = here.relative_to(top).parts
-            found[here] = relative[-2] if len(relative) > 1 else relative[-1]
+            own = len(relative) == 1 or is_group(here.parent)
+            found[here] = relative[-1] if own else relative[-2]
         if len(found) > MAX_SESSIONS:
             raise UserError(f"{top}: more than {MAX_SESSIONS} sessions")
     for entry in description.sessions:

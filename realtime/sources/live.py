@@ -39,6 +39,10 @@ class LiveSource(Source):
         devices: of one modality each; those that the run has no use for are not opened.
         max_wait: s; longest wait for late data before a tick is emitted.
         clock: the session's clock, ns.
+
+    Attributes:
+        zero: the time of the first tick, ns on the session's clock: that of the first iteration, unless it
+            was set before, for sources that are to have the same.
     """
 
     def __init__(
@@ -53,7 +57,7 @@ class LiveSource(Source):
         self.people = max([d.people for d in devices if isinstance(d, CameraFace)], default=1)
         self._media: MediaWriter | None = None
         self.changed = threading.Condition()  # guards what follows, and the pacing and aligner
-        self.zero: int | None = None  # ns on the session's clock; the time of the first tick
+        self.zero: int | None = None
         self._failed: dict[str, str] = {}  # by modality: which device, and why its thread ended
         self._last_failure: str | None = None  # of them, after which no device is left
         self._stack = ExitStack()
@@ -140,7 +144,8 @@ class LiveSource(Source):
             self.warn(f"{line}; the session continues without it")
 
     def __iter__(self) -> Iterator[Observation]:
-        self.zero = self.session_clock()
+        if self.zero is None:
+            self.zero = self.session_clock()
         while (observation := self._next()) is not None:
             yield observation
 

@@ -15,6 +15,7 @@ from ..engine.estimate import Estimate
 from ..streams.samples import SECOND, Observation, Sample
 from .decoder import Decoder
 from .folder import JSON, VERSION, Session, path_of
+from .group import is_group, people_of
 from .messages import END, messages
 from .tables import MAX_TIME, Row, Table, Tables
 
@@ -51,6 +52,8 @@ class SessionReader:
             with open_regular(path) as file:
                 text = file.read(_MAX_JSON + 1)
         except (FileNotFoundError, NotADirectoryError):
+            if is_group(folder):
+                raise UserError(f"{folder}: several people's; give {people_of(folder)}") from None
             raise UserError(f"{folder}: not a session: it has no {JSON}") from None
         except OSError as error:
             raise UserError(f"{path}: cannot be read ({error.strerror})") from None

@@ -7,6 +7,7 @@ from typing import Final
 
 from ...contracts.errors import UserError, one_line
 from ...realtime.recorder import MEDIA
+from ...realtime.store.group import is_group, people_of
 from .. import labels
 from ..readers.contents import Spans
 from ..readers.file import read_file
@@ -48,6 +49,8 @@ def material_of(path: Path, study: Path | None, media: Path | None) -> Material:
         UserError: it is neither; the session has no pictures or sound.
     """
     if path.is_dir():
+        if is_group(path):
+            raise UserError(f"{path}: several people's; give {people_of(path)}")
         if not is_session(path):
             raise UserError(f"{path}: not a session; give a session's folder, or a video")
         own = path / MEDIA

@@ -69,6 +69,6 @@ def test_several_people_have_a_strip_each(enrapt, tmp_path):
     assert enrapt("plot", path, "-o", page).returncode == 0
     (data,) = re.findall(r'type="application/json">(.*?)</script>', page.read_text())
     people = json.loads(data)["people"]
-    assert [(one["person"], len(one["t"])) for one in people] == [(1, 50), (2, 50)]
+    assert [(one["name"], len(one["t"])) for one in people] == [("person 1", 50), ("person 2", 50)]
     picture = imread(path.with_suffix(".png"))
     assert picture.shape[1] == 1200

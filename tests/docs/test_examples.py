@@ -48,10 +48,20 @@ def test_the_readmes_example(server, folder, capsys):
 
 
 def test_live_pushes_features(capsys):
-    exec(examples("docs/live.md")[2].replace("range(50)", "range(20)"), {})
+    exec(examples("docs/live.md")[3].replace("range(50)", "range(20)"), {})
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) > 8
     assert lines[-1].endswith("True")
+
+
+def test_live_records_two_people(server, folder, capsys):
+    program = examples("docs/live.md")[2].replace("wait(60)", "wait(2)")
+    for given in ('(0, "lapel 1")', '(1, "lapel 2")'):
+        assert given in program
+        program = program.replace(given, f'("{server.address}", None)')
+    exec(program, {})
+    assert {line.split()[0] for line in capsys.readouterr().out.splitlines()} == {"anna", "ben"}
+    assert sorted(path.name for path in (folder / "sessions/pair").iterdir()) == ["anna", "ben", "group.json"]
 
 
 def test_replay_runs_any_source(folder, capsys):

@@ -22,7 +22,7 @@ def test_a_label_cannot_end_the_script(tmp_path):
     text = page.read_text()
     assert text.count("</script>") == 2
     (data,) = re.findall(r'type="application/json">(.*?)</script>', text)
-    assert json.loads(data)["marks"] == [[0.0, label]]
+    assert json.loads(data)["people"][0]["marks"] == [[0.0, label]]
     assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
 
 
@@ -33,7 +33,7 @@ def test_no_text_is_substituted_again(tmp_path):
     assert text.count("<h1>{{data}} {{policy}} &lt;b&gt;</h1>") == 1
     (data,) = re.findall(r'type="application/json">(.*?)</script>', text)
     assert "<" not in data
-    assert json.loads(data)["marks"] == [[0.0, "{{title}}"], [0.0, "<!--<script>"]]
+    assert json.loads(data)["people"][0]["marks"] == [[0.0, "{{title}}"], [0.0, "<!--<script>"]]
 
 
 def test_control_characters_and_names_that_are_no_text_are_spaces(tmp_path):

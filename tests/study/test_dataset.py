@@ -2,18 +2,20 @@
 
 import json
 import stat
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
 
 from enrapt.contracts.errors import UserError
 from enrapt.contracts.schemas import TURNS
+from enrapt.realtime.store.group import Member, write_group
 from enrapt.realtime.store.reader import SessionReader
 from enrapt.study.check import check_study
 from enrapt.study.dataset import labelled, observed, write_dataset
 from enrapt.study.importing import write_session
 from enrapt.study.readers.contents import Samples
-from enrapt.study.study import new_study, read_study
+from enrapt.study.study import new_study, read_study, recorded_together
 from enrapt.study.summary import agreement_of
 from tests.support.study_files import rate, rate_turns, session, simulated_session
 
@@ -42,6 +44,23 @@ def test_every_session_is_in_the_part_of_its_person(study, tmp_path):
     assert "dana" in dataset.people["train"]
     assert dataset.left_out == ["dana/1: has no labels of engagement, helps to learn the features only"]
     assert (dataset.seconds["test"], dataset.labels["test"]) == (251 / 25, 200)
+
+
+def test_people_who_were_recorded_together_are_in_one_part(study, tmp_path):
+    sessions = study / "sessions"
+    (sessions / "pair").mkdir()
+    for person in ("ben", "cem"):
+        (sessions / person / "1").rename(sessions / "pair" / person)
+    rate(session(sessions / "eva" / "1", 10), "r", [0, 8], [0.5, np.nan])
+    write_group(sessions / "pair", [Member("ben"), Member("cem")], datetime.now(UTC))
+    found = read_study(study)
+    assert [one.person for one in found.sessions if one.name.startswith("pair")] == ["ben", "cem"]
+    assert recorded_together(found.sessions) == [{"ben", "cem"}]
+    for seed in range(10):
+        dataset = write_dataset(found, "engagement", tmp_path / str(seed), seed=seed)
+        assert sum({"ben", "cem"} <= {*people} for people in dataset.people.values()) == 1
+    (sessions / "pair" / "group.json").unlink()  # now they are a person, whom the folder names
+    assert {one.person for one in read_study(study).sessions} == {"anna", "pair", "dana", "eva"}
 
 
 def test_values_are_those_of_the_session_and_labels_those_of_the_rater(study, tmp_path):

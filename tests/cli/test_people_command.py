@@ -1,0 +1,167 @@
+"""`enrapt record --person …`: cameras and a microphone of several people, and what reads their session."""
+
+import csv
+import json
+import subprocess
+import sys
+import time
+from types import SimpleNamespace
+
+import pytest
+from matplotlib.image import imread
+
+from enrapt.cli.main import main
+from enrapt.cli.people import each_person
+from enrapt.contracts.errors import UserError
+from enrapt.realtime.store.reader import SessionReader
+from tests.support.mjpeg import Server, free_port
+from tests.support.pulse import MICROPHONE, Pulse, missing
+
+pytestmark = pytest.mark.live
+
+
+@pytest.fixture(scope="module")
+def recorded(face_model, tmp_path_factory):
+    """A study with a session of anna (camera, microphone) and of ben (a camera, which is lost for good)."""
+    if reason := missing():
+        pytest.skip(reason)
+    folder = tmp_path_factory.mktemp("study")
+    (folder / "study.toml").write_text('name = "talks"\n[[dimensions]]\nname = "engagement"\n')
+    sound = tmp_path_factory.mktemp("pulse")
+    with Server() as camera, Server() as lost, Pulse(sound) as pulse, pytest.MonkeyPatch.context() as patch:
+        for name, value in pulse.environment.items():
+            patch.setenv(name, value)
+        pulse.play(440, 30)
+        words = ["record", folder / "sessions" / "pair", "--duration", 5, "--face-model", face_model]
+        words += ["--stats", folder / "stats.json"]
+        words += ["--person", "anna", "--camera", camera.address, "--mic", MICROPHONE]
+        words += ["--to", f"csv:{folder / 'anna.csv'}"]
+        words += ["--person", "ben", "--camera", lost.address, "--to", f"jsonl:{folder / 'ben.jsonl'}"]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "enrapt.cli.main", *map(str, words)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        part = folder / "ben.jsonl.part"
+        while not (part.exists() and part.read_text().count("\n") >= 25):
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.05)
+        lost.kill()
+        out, err = process.communicate(timeout=60)
+    return SimpleNamespace(folder=folder, out=out, err=err, status=process.returncode)
+
+
+def test_a_lost_camera_is_missing_for_its_person_only(recorded):
+    assert recorded.status == 0, recorded.err
+    pair = recorded.folder / "sessions" / "pair"
+    assert sorted(path.name for path in pair.iterdir()) == ["anna", "ben", "group.json"]
+    anna, ben = (SessionReader(pair / name) for name in ("anna", "ben"))
+    assert not anna.lost + ben.lost
+    ticks = [[estimate.tick for estimate in reader.estimates()] for reader in (anna, ben)]
+    assert ticks == [list(range(126))] * 2
+    camera = {
+        name: list(reader.samples("face"))[-1][1] / 1e9 for name, reader in (("anna", anna), ("ben", ben))
+    }
+    assert camera["anna"] > 4.5 > camera["ben"]
+    assert any(estimate.present["audio"] for estimate in anna.estimates())
+    assert not any(estimate.present["audio"] for estimate in ben.estimates())
+    assert "anna: camera 320×240" in recorded.err
+    assert "\nanna\n126 ticks" in recorded.out
+    assert "\nben\n126 ticks" in recorded.out
+    people = json.loads((recorded.folder / "stats.json").read_text())["people"]
+    assert {name: summary["ticks"] for name, summary in people.items()} == {"anna": 126, "ben": 126}
+    assert people["anna"]["samples"]["face"]["captured"] > people["ben"]["samples"]["face"]["captured"]
+    with (recorded.folder / "anna.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == 126
+
+
+def test_a_strip_for_each_in_one_picture_and_page(recorded, tmp_path, capsys):
+    pair = recorded.folder / "sessions" / "pair"
+    for name in ("pair.png", "pair.html"):
+        assert main(["plot", str(pair), "-o", str(tmp_path / name)]) == 0
+    assert "126 ticks, 5.0 s" in capsys.readouterr().out
+    height, width, _ = imread(tmp_path / "pair.png").shape
+    assert (width, height) == (1200, 612)  # two strips
+    assert '"name":"ben"' in (tmp_path / "pair.html").read_text()
+
+
+def test_it_is_replayed_with_the_same_estimates(recorded, command, tmp_path):
+    pair = recorded.folder / "sessions" / "pair"
+    done = command("replay", pair, "--jobs", 1, "--no-timing", "-o", "results")
+    assert done.returncode == 0, done.stderr
+    for name in ("anna", "ben"):
+        estimates = SessionReader(pair / name).estimates()
+        lines = (tmp_path / "results" / f"{name}.estimates.jsonl").read_text().splitlines()
+        again = [json.loads(line)["engagement"]["mean"] for line in lines]
+        assert again == [estimate.engagement.mean for estimate in estimates]
+
+
+def test_what_is_in_it_is_listed_by_person(recorded, command):
+    pair = recorded.folder / "sessions" / "pair"
+    done = command("inspect", pair, "--json")
+    assert done.returncode == 0, done.stderr
+    content = json.loads(done.stdout)
+    assert [part["name"].partition(" numbers")[0] for part in content["parts"]] == [
+        "anna: face: 57", "anna: audio: 44", "ben: face: 57", "ben: audio: 44"
+    ]  # fmt: skip
+    assert 4.9 < content["duration"] < 5.3
+
+
+def test_a_study_knows_whose_the_sessions_are(recorded, command):
+    done = command("study", "status", recorded.folder)
+    assert "2 sessions of 2 people" in done.stdout
+    assert "pair/anna  anna" in done.stdout
+    done = command("annotate", recorded.folder / "sessions" / "pair", "--rater", "E1")
+    assert done.returncode == 2
+    assert "pair: several people's; give " in done.stderr
+
+
+def test_a_person_without_a_device_that_opens_is_named(command, tmp_path):
+    address = f"http://127.0.0.1:{free_port()}/video"
+    given = ["--person", "anna", "--camera", address, "--person", "ben", "--camera", address]
+    done = command("record", "pair", *given, "--offline")
+    assert done.returncode == 2
+    assert done.stderr.startswith("enrapt: anna: ")
+    assert done.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def parsed(*words):
+    import argparse
+
+    from enrapt.cli import record
+
+    parser = argparse.ArgumentParser()
+    record.add_arguments(parser)
+    return parser.parse_args(["folder", *words])
+
+
+def test_options_belong_to_the_person_before_them():
+    two = parsed(
+        *("--duration", "5", "--person", "anna", "--camera", "3", "--person", "left", "--to", "csv:a"),
+        *("--to", "ui", "--person", "ben", "--mic", "lapel", "--audio-channel", "2", "--overwrite"),
+    )
+    anna, ben = each_person(two).values()
+    assert (anna.camera, anna.mic, anna.person, anna.to) == ("3", "none", "left", ["csv:a", "ui"])
+    assert (ben.camera, ben.mic, ben.person, ben.to) == ("none", "lapel", "largest", [])
+    assert (anna.audio_channel, ben.audio_channel) == (None, 2)
+    assert (anna.overwrite, anna.duration) == (ben.overwrite, ben.duration) == (True, 5)
+    assert not parsed("--person", "2").named
+    assert parsed("--person", "2", "--camera", "1").camera == "1"
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("--person tallest", "--person tallest: give whom to follow"),
+        ("--person a --camera 0 --person a --camera 1", "--person a: is there twice"),
+        ("--person a --camera 0 --person b", "--person b: give a --camera or a --mic"),
+        ("--to ui --person a --camera 0 --person b --mic x", "--to: give it after"),
+        ("--camera 1 --person a --camera 0 --person b --mic x", "--camera and --mic: give them after"),
+        ("--people 2 --person a --camera 0 --person b --mic x", "--people: is for one camera"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(words, says):
+    with pytest.raises(UserError, match=says):
+        each_person(parsed(*words.split()))
