@@ -1,5 +1,5 @@
-"""Writes features, estimates and times of a session, or of all sessions of a study, as one table for other
-programs: pandas, R, a spreadsheet."""
+"""Writes features, estimates and times of a session, also of several people, or of all sessions of a study,
+as one table for other programs: pandas, R, a spreadsheet."""
 
 import argparse
 import sys
@@ -17,6 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from ..realtime.store.group import is_group, read_group
     from ..study.feature_table import write_table
     from ..study.study import TOML, StudySession, read_study
 
@@ -25,9 +26,15 @@ def run(args: argparse.Namespace) -> int:
         sessions = list(read_study(folder).sessions)
         if not sessions:
             raise UserError(f"{folder}: no session in it yet; record, extract or import one")
+    elif is_group(folder):
+        people = [member.person for member in read_group(folder).people]
+        sessions = [StudySession(person, folder / person, person) for person in people]
     else:
         sessions = [StudySession(folder.name, folder, "")]
-    count, lost = write_table(sessions, args.out, samples=args.samples, study=study, overwrite=args.overwrite)
+    several = study or len(sessions) > 1
+    count, lost = write_table(
+        sessions, args.out, samples=args.samples, study=several, overwrite=args.overwrite
+    )
     for line in lost:
         print(f"enrapt: {one_line(line)}", file=sys.stderr)
     what = "ticks" if args.samples is None else f"samples of {one_line(args.samples)}"

@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    parser.set_defaults(record=None, keep_media=False, named=[])  # which `record` and `--person` have
+    parser.set_defaults(
+        record=None, keep_media=False, clock=None, named=[]
+    )  # which `record` and `--person` have
     own = partial(add, action=Own)
     own("--camera", metavar="C", default=0, help="number, path, RTSP or MJPEG address, or none (%(default)s)")
     own("--mic", metavar="NAME", default="default", help="name or part of it, or none (the system's default)")
@@ -90,6 +92,7 @@ def _session(args: argparse.Namespace, record: Path | None) -> "LiveSession":
         to=outputs_of(args, _page(args)),
         record=record,
         keep_media=args.keep_media,
+        clock=args.clock,
         context=context_of(args),
         offsets=offsets_of(args),
         voice=args.voice,

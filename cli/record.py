@@ -20,4 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="keep pictures and sound as well, as media.mkv in the folder; ask the people in them first",
     )
+    add(
+        "--clock",
+        metavar="lsl:NAME",
+        help="follow the clock of the machine that sends this stream, to join sessions of several machines",
+    )
     live.add_arguments(parser)

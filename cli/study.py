@@ -36,6 +36,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     agreement.add_argument("--dimension", metavar="NAME", help="(the study's only one)")
     agreement.add_argument("--no-features", action="store_true", help="estimate lags from ratings alone")
     agreement.add_argument("-o", dest="out", metavar="FILE.png", type=Path, help="draw traces and consensus")
+    joined = command(
+        "join", "make one session of several people of those that several machines have recorded"
+    )
+    joined.add_argument(
+        "folder",
+        metavar="FOLDER",
+        type=Path,
+        help="with the session of each, in a folder of the person's name",
+    )
     export = command("export", "write labels and estimates of a session for ELAN (.eaf), or as CSV")
     export.add_argument("folder", metavar="SESSION", type=Path)
     export.add_argument("-o", dest="out", metavar="FILE", type=Path, required=True, help=".eaf or .csv")
@@ -50,6 +59,17 @@ def run(args: argparse.Namespace) -> int:
 
         path = new_study(folder)
         print(f"{path}: fill it in; record with: enrapt record {folder / 'sessions'}/PERSON/1")
+        return 0
+    if args.what == "join":
+        from ..study.joining import join
+
+        for member, found in join(folder):
+            print(
+                f"{member.person}: begins at {member.offset:.4f} s, drift {1e6 * member.drift:+.1f} ppm, by "
+                f"{counted(found.measured, 'comparison')} with the clock of {found.host} (median error "
+                f"{1000 * found.error:.2f} ms)"
+            )
+        print(f"{folder}: a session of several people; see them with: enrapt plot {folder}")
         return 0
     if args.what == "export":
         from ..study.writing import write_labels

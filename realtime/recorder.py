@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ..contracts.errors import UserError
 from .engine.estimate import Estimate
@@ -13,7 +13,11 @@ from .store.folder import SessionWriter
 from .store.media import MediaWriter
 from .streams.samples import Observation
 
+if TYPE_CHECKING:
+    from .sources.lsl_clock import LslClock
+
 MEDIA: Final = "media.mkv"  # in a session's folder
+CLOCK: Final = "clock.csv"  # likewise; see `sources.lsl_clock`
 
 
 class Recorder:
@@ -21,6 +25,7 @@ class Recorder:
 
     Attributes:
         media: writes pictures and sound, if the source is to keep them; it must be closed before `end`.
+        clock: writes how the session's clock stands to another machine's, if that was asked for; likewise.
 
     Raises:
         UserError: the folder cannot be written, or there is nothing to keep; later, from any call, writing
@@ -33,8 +38,10 @@ class Recorder:
         description: Mapping[str, Any],
         source: Source,
         started: datetime | None = None,
+        clock: str | None = None,
     ) -> None:
         self._source = source
+        self.clock: LslClock | None = None
         self.media: MediaWriter | None = None
         materials = source.materials if isinstance(source, LiveSource) else set()
         if source.keeps_media and not materials:
@@ -50,7 +57,20 @@ class Recorder:
                 self.discard()
                 raise
             source.keep_media(self.media)
+        if clock is not None:
+            self.clock = self._followed(clock)
         source.arrivals = []
+
+    def _followed(self, address: str) -> "LslClock":
+        try:
+            from .sources.lsl_clock import LslClock  # which needs pylsl
+
+            if not isinstance(self._source, LiveSource):
+                raise UserError("--clock: is for live devices")
+            return LslClock(address, self._folder / CLOCK, self._source)
+        except UserError:
+            self.discard()
+            raise
 
     def record(self, observation: Observation, estimate: Estimate) -> None:
         """Record a tick, and the samples that have come since the one before."""
@@ -82,8 +102,9 @@ class Recorder:
             self._session.__exit__(failure or KeyboardInterrupt, None, None)  # without effect once closed
 
     def discard(self) -> None:
-        """Leave nothing; `media` must be closed."""
-        (self._folder / MEDIA).unlink(missing_ok=True)
+        """Leave nothing; `media` and `clock` must be closed."""
+        for name in (MEDIA, CLOCK):
+            (self._folder / name).unlink(missing_ok=True)
         self._session.discard()
 
     def _record_samples(self) -> None:

@@ -52,6 +52,8 @@ class Run(Controls):
         keep_media: keep pictures and sound of live devices, too, in that folder.
         started: when the recording began, for that folder's `session.json`; None: now.
         about: JSON values that are added to its description there.
+        clock: `lsl:NAME`, a stream whose machine's clock is followed, so that sessions that are recorded on
+            several machines can be joined; see `sources.lsl_clock`. Live, with `record`.
         context: raw values of the bundle's context modalities, constant over the run.
         offsets: seconds to add to the times of a modality, by its name: its clock is off, or it is late.
         voice: with several people (`FaceOptions.people`), whose the sound is: `followed`, `speaker`,
@@ -85,6 +87,7 @@ class Run(Controls):
         keep_media: bool = False,
         started: datetime | None = None,
         about: Mapping[str, Any] | None = None,
+        clock: str | None = None,
         context: Mapping[str, Sequence[float]] | None = None,
         offsets: Mapping[str, float] | None = None,
         voice: Voice = "followed",
@@ -95,6 +98,8 @@ class Run(Controls):
         super().__init__()
         if keep_media and record is None:
             raise UserError("pictures and sound are kept in the folder of `record`: give one")
+        if clock is not None and record is None:
+            raise UserError("--clock: is for a session that is recorded, to join it with what others record")
         self.source = source if isinstance(source, Source) else open_source(Path(source))
         self.source.keeps_media, self.source.warn = keep_media, warn
         self.rate = 0
@@ -102,7 +107,7 @@ class Run(Controls):
         self.to, self.record, self.timing, self.overwrite = to, record, timing, overwrite
         self.broken: SourceFailure | None = None
         self._people: People | None = None
-        self._started, self._about = started, dict(about or {})
+        self._started, self._about, self._clock = started, dict(about or {}), clock
         self._voice: Voice = voice
         self._bundle, self._context, self._warn, self._offsets = bundle, context, warn, offsets
         self.recorder: Recorder | None = None
@@ -135,9 +140,10 @@ class Run(Controls):
                 from .recorder import Recorder  # which needs pyarrow
 
                 description = describe.session(self) | self._about
-                self.recorder = Recorder(self.record, description, self.source, self._started)
-                if self.recorder.media is not None:
-                    stack.enter_context(self.recorder.media)
+                self.recorder = Recorder(self.record, description, self.source, self._started, self._clock)
+                for beside in (self.recorder.media, self.recorder.clock):
+                    if beside is not None:
+                        stack.enter_context(beside)
             if self.outputs.page is not None:
                 self.outputs.page.observe(self)
             self._stack = stack.pop_all()

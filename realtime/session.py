@@ -42,7 +42,8 @@ class LiveSession(Run):
         max_wait: seconds; longest wait for late data before an estimate is emitted.
         faces: how to extract their features, and whom to follow.
         preview: show the face's landmarks on the page; never the picture.
-        run: `bundle`, `to`, `record`, `keep_media`, `context`, `offsets`, `overwrite`, `warn`: see `Run`.
+        run: `bundle`, `to`, `record`, `keep_media`, `clock`, `context`, `offsets`, `overwrite`, `warn`: see
+            `Run`.
 
     Attributes:
         camera, microphone: the devices, None where there is none.

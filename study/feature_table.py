@@ -17,6 +17,7 @@ from ..contracts.files import atomic_file
 from ..contracts.schemas import Schema
 from ..realtime.engine.estimate import Estimate
 from ..realtime.store.arrow import pa, parquet
+from ..realtime.store.group import Member, is_group, read_group
 from ..realtime.store.private import make_private
 from ..realtime.store.reader import SessionReader
 from ..realtime.streams.samples import SECOND, View
@@ -45,6 +46,8 @@ class _Opened:
     session: StudySession
     reader: SessionReader
     started: datetime.datetime | None  # of 0 s; None if nobody knows
+    group: str  # the folder of several people that it is in, by name; empty for none
+    member: Member | None  # of that group
 
 
 def write_table(
@@ -75,8 +78,9 @@ def write_table(
         if samples not in schemas:
             raise UserError(f"no session has samples of {one_line(samples)}, only {', '.join(schemas)}")
         schemas = {samples: schemas[samples]}
+    groups = any(one.member for one in opened)
     estimates = samples is None and any(next(one.reader.estimates(), None) for one in opened)
-    table = _Table(schemas, "tick" if samples is None else "sequence", study, estimates, path.suffix)
+    table = _Table(schemas, "tick" if samples is None else "sequence", study, groups, estimates, path.suffix)
     count, lines = 0, []
     with atomic_file(path) as stream:
         make_private(Path(stream.name))
@@ -102,7 +106,11 @@ def _open(session: StudySession) -> _Opened:
         with contextlib.suppress(ValueError):
             found = datetime.datetime.fromisoformat(reader.started)
             started = None if found.tzinfo is None else found
-    return _Opened(session, reader, started)
+    folder, member = session.folder.parent, None
+    if is_group(folder):
+        members = read_group(folder).people
+        member = next((one for one in members if one.person == session.folder.name), None)
+    return _Opened(session, reader, started, folder.name if member else "", member)
 
 
 def _schemas(opened: Sequence[_Opened]) -> dict[str, tuple[Schema, tuple[str, ...]]]:
@@ -162,13 +170,17 @@ class _Table:
         schemas: Mapping[str, tuple[Schema, tuple[str, ...]]],
         number: str,
         study: bool,
+        groups: bool,
         estimates: bool,
         suffix: str,
     ) -> None:
         self._schemas, self._study, self._estimates, self._suffix = schemas, study, estimates, suffix
+        self._groups = groups
         wall_clock = pa.string() if suffix == ".csv" else pa.timestamp("us", "UTC")
         fields = [pa.field(name, pa.string()) for name in ("session", "person") if study]
         fields += [pa.field(number, pa.int64()), _field("time", pa.float64(), "s")]
+        if groups:
+            fields += [pa.field("group", pa.string()), _field("group_time", pa.float64(), "s")]
         fields.append(pa.field("wall_clock", wall_clock))
         for modality, (schema, names) in schemas.items():
             for name, unit in zip(names, schema.units, strict=True):
@@ -191,6 +203,10 @@ class _Table:
         if self._study:
             columns += [[one.session.name] * len(rows), [one.session.person] * len(rows)]
         columns += [[row.number for row in rows], [row.time / SECOND for row in rows]]
+        if self._groups:
+            common = None if one.member is None else one.member.common
+            columns.append([one.group or None] * len(rows))
+            columns.append([None if common is None else common(row.time / SECOND) for row in rows])
         columns.append([self._wall_clock(one.started, row.time) for row in rows])
         for modality, (_, names) in self._schemas.items():
             vectors = [row.values.get(modality) for row in rows]

@@ -76,7 +76,7 @@ class LslStream(Device):
         self._thread = threading.Thread(target=self._run, name=f"enrapt lsl {modality}", daemon=True)
 
     def _open(self) -> None:
-        self._shift = _shift(self._inlet.clock)
+        self._shift = shift_of(self._inlet.clock)
         self._times = StreamTimes(self._inlet.plausible)
         self._info = self._find_first()
         if self.kind == "sound":
@@ -104,7 +104,7 @@ class LslStream(Device):
     def _find_first(self) -> Any:
         """Resolve the stream and set `kind`; the error lists the streams there are."""
         for _ in range(FINDING):
-            if infos := _resolved(self._name, 1.0):
+            if infos := resolved(self._name, 1.0):
                 break
         else:
             there = sorted({f"{i.name()} ({_shape(i)})" for i in pylsl.resolve_streams(LISTING)})
@@ -150,7 +150,7 @@ class LslStream(Device):
                 pause = min(2 * pause, longest)
             if self._stopped.is_set():
                 return
-            info = next((i for i in _resolved(self._name, 1.0) if self._kind_of(i) == self.kind), None)
+            info = next((i for i in resolved(self._name, 1.0) if self._kind_of(i) == self.kind), None)
             self.restarts += info is not None
 
     def _receive(self, info: Any, silence: float) -> bool:
@@ -242,7 +242,8 @@ class LslStream(Device):
                 inlet.sample(vector(row), at, at + self._cadence.quiet)
 
 
-def _resolved(name: str, seconds: float) -> list[Any]:
+def resolved(name: str, seconds: float) -> list[Any]:
+    """Descriptions of the streams of that name that answer within so many seconds."""
     quote = '"' if "'" in name else "'"
     found: list[Any] = pylsl.resolve_bypred(f"name={quote}{name}{quote}", 1, seconds)
     return found
@@ -252,7 +253,7 @@ def _shape(info: Any) -> Shape:
     return Shape(info.channel_count(), info.nominal_srate(), info.channel_format() == pylsl.cf_string)
 
 
-def _shift(clock: Callable[[], int]) -> int:
+def shift_of(clock: Callable[[], int]) -> int:
     """ns from LSL's clock to the session's: of some readings the one with the least delay."""
     readings = []
     for _ in range(20):

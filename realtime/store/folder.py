@@ -15,6 +15,9 @@
 `marks.arrows`
     `time` (ns), `label` and `kind`: empty for text that somebody gave, `reset` where the model was reset.
 
+`clock.csv`, `media.mkv`, `labels/`
+    Where they were asked for: another machine's clock (`sources.lsl_clock`), pictures and sound, ratings.
+
 Columns are read by name; those that are not known are ignored. Each field has its unit as metadata. Reading
 does not need enrapt::
 
