@@ -16,7 +16,7 @@ import numpy as np
 from scipy.special import logit
 
 from .batch import Batch
-from .by_person import persons
+from .by_person import indexed
 from .causal import Causal
 from .data import Arrays, Data, Recordings, by_length
 from .evaluation import Predicted, patterns, predict
@@ -91,18 +91,25 @@ def widening(needed: Needed) -> float:
 
 def factors_needed(likelihood: str, y: Array, predicted: Predicted) -> Array:
     """By how much the interval of each label would have to be wider, or narrower, to end there, `[N · D]`."""
+    return np.abs(places(likelihood, y, predicted)).ravel()
+
+
+def places(likelihood: str, y: Array, predicted: Predicted) -> Array:
+    """Where labels are in their intervals: -1 at the lower end, 0 in the middle, 1 at the upper end.
+    Of a logit-normal that is on the logit."""
     y, low, high = (part.astype(np.float64) for part in (y, predicted.low, predicted.high))
     if likelihood == "logit_normal":
         y, low, high = logit(y.clip(EDGE, 1 - EDGE)), logit(low.clip(1e-9)), logit(high.clip(0, 1 - 1e-7))
     centre, reach = (low + high) / 2, (high - low) / 2
-    needed: Array = (np.abs(y - centre) / np.maximum(reach, 1e-9)).ravel()
-    return needed
+    found: Array = (y - centre) / np.maximum(reach, 1e-9)
+    return found
 
 
 def _people(data: Data, seed: int, axes: int) -> Iterator[tuple[list[str], Batch]]:
     """Validation people, `[P, T]`, with their names; of samples, all as one person."""
     if isinstance(data, Recordings):
-        names, sessions = persons(data.folder, "validation"), data.read("validation")
+        names = [person for person, _ in indexed(data.folder, "validation")]
+        sessions = data.read("validation")
         for group in by_length(sessions):
             yield [names[k] for k in group], data.batch([sessions[k] for k in group])
         return

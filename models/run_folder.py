@@ -108,6 +108,14 @@ def run_seed(folder: Path) -> int:
         raise UserError(f"{path}: damaged ({one_line(error)}); train again in another folder") from None
 
 
+def run_versions(folder: Path) -> dict[str, str]:
+    """Versions of the software that computed the weights, by name; empty if they are not known."""
+    try:
+        return msgspec.json.decode(content(folder / "run.json"), type=_Versions).versions
+    except (ValueError, RecursionError, UserError):
+        return {}
+
+
 def load_weights(model: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
     """Load the weights into a model.
 
@@ -138,6 +146,10 @@ def finite(tensors: Mapping[str, Tensor]) -> bool:
 
 class _Run(msgspec.Struct):
     seed: Seed
+
+
+class _Versions(msgspec.Struct):
+    versions: dict[str, str] = {}
 
 
 def versions() -> dict[str, str]:

@@ -5,7 +5,8 @@ Each has an array `[T, D]` of every modality, a row a tick, NaN where it is miss
 lags. `DIMENSION_spread` is the standard error of that mean, NaN where fewer than two rated. The value of an
 interval stands at its last tick only: what is rated is the turn as a whole, which is known at its end.
 
-`sessions.json` says which session and person a file is of. The same study gives the same bytes.
+`sessions.json` says which session and person a file is of, `raters.json` how far the raters agree on the
+people of each part. The same study gives the same bytes.
 """
 
 import json
@@ -15,7 +16,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.lib import format as npy
@@ -35,11 +36,12 @@ from .consensus import weighted
 from .labels import Intervals
 from .split import PARTS, Part, divided, split_people
 from .study import Dimension, Study, recorded_together
-from .summary import Agreement, agreement_of
+from .summary import Agreement, agreement_of, coefficients
 
 Array = NDArray[np.float64]
 
 INDEX: Final = "sessions.json"
+RATERS: Final = "raters.json"
 SPREAD: Final = "_spread"
 MAX_TICKS: Final = 2**23  # of a session; 93 hours at 25 ticks/s
 
@@ -134,9 +136,8 @@ def write_dataset(
             f"{study.folder}: no label of {name} falls into the recordings of {', '.join(people[empty])}, "
             f"the people of the {empty} part"
         )
-    with atomic_file(folder / INDEX) as stream:
-        make_private(Path(stream.name))
-        stream.write(f"{json.dumps(index, indent=1)}\n".encode())
+    _write_json(folder / INDEX, index)
+    _write_json(folder / RATERS, _raters(found, parts))
     return dataset
 
 
@@ -210,6 +211,42 @@ def labelled(found: Agreement, one: Checked, times: Array) -> tuple[Array, Array
         values, error = np.where(keep, values, np.nan), np.where(keep, error, np.nan)
     size = dimension.high - dimension.low
     return np.clip((values - dimension.low) / size, 0, 1), error / size
+
+
+def _raters(found: Agreement, parts: dict[str, Part]) -> dict[str, Any]:
+    """The raters, and how far they agree without their lags on the people of each part; None: not known."""
+    consensus = found.consensus
+    by_part = {}
+    for part in PARTS:
+        own = [
+            ratings
+            for one, ratings in zip(found.sessions, consensus.ratings, strict=True)
+            if parts[one.session.person] == part
+        ]
+        of_part = coefficients(own, bool(found.dimension.levels))
+        by_part[part] = {
+            "with_the_others": [_number(x) for x in of_part.rest],
+            "pairs": _number(of_part.pairs),
+            "icc_single": _number(of_part.single),
+            "icc_average": _number(of_part.average),
+            "alpha": _number(of_part.alpha),
+        }
+    return {
+        "raters": [one_line(name) for name in consensus.raters],
+        "lags": [_number(lag) for lag in consensus.lags],
+        "weights": [_number(weight) for weight in consensus.weights],
+        "parts": by_part,
+    }
+
+
+def _number(value: float) -> float | None:
+    return round(float(value), 6) if math.isfinite(value) else None
+
+
+def _write_json(path: Path, content: object) -> None:
+    with atomic_file(path) as stream:
+        make_private(Path(stream.name))
+        stream.write(f"{json.dumps(content, indent=1)}\n".encode())
 
 
 def _usable(checked: Sequence[Checked], name: str) -> tuple[list[Checked], list[str]]:

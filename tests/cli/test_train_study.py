@@ -82,6 +82,12 @@ def test_a_study_becomes_a_run_that_can_be_moved_scored_and_exported(study, caps
     assert "warning: a baseline has a higher CCC: clock with all" in printed
     by_person = run(capsys, "evaluate", "moved/run", "--by", "person")
     assert by_person.splitlines()[-2].startswith("within sessions: CCC")
+    by_time = run(capsys, "evaluate", "moved/run", "--by", "time")
+    assert by_time.splitlines()[1].startswith("0:00–")
+    run(capsys, "evaluate", "moved/run", "--report", "report.html", "--figures", "figures")
+    assert "CC BY 4.0" in (study / "report.html").read_text()
+    assert {path.suffix for path in (study / "figures").iterdir()} == {".pdf", ".svg"}
+    assert ".html" in run(capsys, "evaluate", "moved/run", "--report", "report.pdf", status=2)
     run(capsys, "export", "moved/run", "-o", "mine.onnx")
     metadata = Bundle.load(study / "mine.onnx").metadata
     assert (metadata.name, metadata.licence) == ("talks", "CC BY 4.0")

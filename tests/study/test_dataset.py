@@ -63,6 +63,20 @@ def test_people_who_were_recorded_together_are_in_one_part(study, tmp_path):
     assert {one.person for one in read_study(study).sessions} == {"anna", "pair", "dana", "eva"}
 
 
+def test_raters_are_with_the_sessions(study, tmp_path):
+    people = {p: study / "sessions" / p / "1" for p in ("anna", "ben", "cem")}
+    for folder in people.values():
+        rate(folder, "s", [0, 4, 8], [0.25, 0.5, np.nan])  # as the other one
+    rate(people["ben"], "t", [0, 4, 8], [0.5, 0.25, np.nan])
+    dataset = write_dataset(read_study(study), "engagement", tmp_path / "data", test_people=["ben"])
+    found = json.loads((tmp_path / "data/raters.json").read_text())
+    assert found["raters"] == list(dataset.raters) == ["r", "s", "t"]
+    assert set(found["parts"]) == {"train", "validation", "test"}
+    assert found["parts"]["train"]["with_the_others"] == [1.0, 1.0, None]  # t rated ben only
+    assert found["parts"]["test"]["pairs"] < 0
+    assert found["parts"]["train"]["pairs"] == 1.0
+
+
 def test_values_are_those_of_the_session_and_labels_those_of_the_rater(study, tmp_path):
     write_dataset(read_study(study), "engagement", tmp_path / "data")
     (path,) = (tmp_path / "data/test").glob("*.npz")
