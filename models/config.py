@@ -134,6 +134,11 @@ class Config(Checked, frozen=True):
         super().__post_init__()
         if self.ticks < 1:
             raise ValueError("session_seconds must be at least a tick")
+        names = [m.name for m in self.model.modalities]
+        if unknown := [name for name in self.training.dropout.keep if name not in names]:
+            raise ValueError(
+                f"training.dropout.keep: no modality {', '.join(unknown)}; found {', '.join(names)}"
+            )
         numbers = self.training.streams * self.ticks * sum(m.dim for m in self.model.modalities)
         if numbers > MAX_NUMBERS and self.training.data != ARRAYS:  # those are in memory as they are
             raise ValueError(

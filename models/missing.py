@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .batch import Batch
-from .checked import Checked, Seconds, Share
+from .checked import Checked, Name, Seconds, Share
 from .modality import Modality
 
 
@@ -26,6 +26,7 @@ class Dropout(Checked, frozen=True):
     burst_seconds: Seconds = 2.0  # mean length of a burst; gaps between bursts are twice as long
     frame_share: Share = 0.3  # share of ticks hidden in a `frames` sequence
     target: Share = 0.9  # share of sequences in which the target is hidden from its encoder
+    keep: tuple[Name, ...] = ()  # observed modalities and contexts that are never hidden, such as a clock
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -80,6 +81,9 @@ def hidden(
             continue
         seen = batch.available[m.name]
         streams, ticks = seen.shape
+        if m.name in dropout.keep:
+            fed[m.name] = seen
+            continue
         if m.role == "target":
             hide = np.broadcast_to(rng.random((streams, 1)) < dropout.target, (streams, ticks))
         else:

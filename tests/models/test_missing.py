@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 import torch
 
+from enrapt.contracts.errors import UserError
+from enrapt.models import MMVRNN, fit
 from enrapt.models.batch import Batch
 from enrapt.models.missing import Dropout, bursts, hidden, modality_dropout
 from enrapt.models.modality import Modality
@@ -61,3 +63,20 @@ def test_the_encoders_see_a_part_of_what_is_available_and_a_target_by_whole_sequ
     assert all(torch.equal(again[name], fed[name]) for name in fed)
     everything = hidden(np.random.default_rng(0), batch, modalities, 25, Dropout(0, 0, 0, target=0))
     assert all(torch.equal(everything[name], available[name]) for name in available)
+
+
+def test_what_is_kept_is_never_hidden_and_changes_nothing_for_the_others():
+    modalities = (Modality("a", 1), Modality("clock", 1, "context"), Modality("b", 1))
+    available = {m.name: torch.rand(50, 20) < 0.8 for m in modalities}
+    batch = Batch({name: torch.zeros(50, 20, 1) for name in available}, available)
+    fed = hidden(np.random.default_rng(0), batch, modalities, 25, Dropout(keep=("clock",)))
+    assert torch.equal(fed["clock"], available["clock"])
+    others = Batch(*({k: v for k, v in part.items() if k != "clock"} for part in batch[:2]))
+    alone = hidden(np.random.default_rng(0), others, modalities, 25, Dropout())
+    assert all(torch.equal(fed[name], alone[name]) for name in alone)
+
+
+def test_a_name_to_keep_that_no_modality_has_is_refused():
+    model = MMVRNN([Modality("a", 1)], hidden=4, latent=2)
+    with pytest.raises(UserError, match="keep: no modality clock; found a"):
+        fit(model, {"a": torch.zeros(2, 3, 1)}, epochs=1, dropout=Dropout(keep=("clock",)))
