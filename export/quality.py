@@ -1,6 +1,7 @@
 """Scores of a bundle on held-out people, from its own graph in ONNX Runtime."""
 
-from functools import partial
+from collections.abc import Iterator, Sequence
+from typing import Final
 
 import numpy as np
 from torch import Tensor
@@ -11,7 +12,9 @@ from ..models import evaluation
 from ..models.batch import Batch
 from ..models.config import ARRAYS, Config, model_class
 from ..models.data import People, load_data
-from ..models.evaluation import Predicted, Predictions, Scores
+from ..models.evaluation import Group, Predicted, Predictions, Scores
+
+ROWS: Final = 2**20  # ticks of all people and patterns in memory at a time
 
 
 def measure(
@@ -31,30 +34,52 @@ def measure(
     else:
         axes = model_class(config.model).axes
         groups = iter([evaluation.group_of(held_out, config.model.modalities, axes, config.rate, seed)])
-    return evaluation.target_scores(targets, groups, partial(_predict, bundle))
+    found: dict[int, Predictions] = {}  # by the identity of a pattern's masks
+
+    def predicted() -> Iterator[Group]:
+        for batch, seen in groups:
+            several = max(1, ROWS // next(iter(batch.available.values())).numel())
+            patterns = [*seen.values()]
+            for start in range(0, len(patterns), several):
+                some = patterns[start : start + several]
+                found.update(zip(map(id, some), _predict(bundle, batch, some), strict=True))
+            yield Group(batch, seen)
+
+    return evaluation.target_scores(targets, predicted(), lambda batch, masks: found.pop(id(masks)))
 
 
-def _predict(bundle: Bundle, batch: Batch, seen: dict[str, Tensor]) -> Predictions:
-    people, ticks = next(iter(seen.values())).shape
+def _predict(bundle: Bundle, batch: Batch, patterns: Sequence[dict[str, Tensor]]) -> list[Predictions]:
+    """The predictions under each pattern, all in one batch: what a step costs hardly depends on its size."""
+    people, ticks = next(iter(batch.available.values())).shape
     inputs = bundle.metadata.inputs
-    absent = np.zeros((people, ticks), np.float32)
+    absent = np.zeros((people, ticks), bool)
     feed = {
-        m.name: batch.x[m.name].flatten(2).numpy()
-        if m.name in seen
-        else np.zeros((people, ticks, m.dim), np.float32)
+        m.name: np.concatenate(
+            [
+                batch.x[m.name].flatten(2).numpy()
+                if m.name in seen
+                else np.zeros((people, ticks, m.dim), np.float32)
+                for seen in patterns
+            ]
+        )
         for m in inputs
     }
-    feed["mask"] = np.stack([seen[m.name].numpy() if m.name in seen else absent for m in inputs], -1)
-    feed["mask"] = feed["mask"].astype(np.float32)
+    masks = [[seen[m.name].numpy() if m.name in seen else absent for m in inputs] for seen in patterns]
+    feed["mask"] = np.concatenate([np.stack(mask, -1) for mask in masks]).astype(np.float32)
     if bundle.metadata.graph == "full":
         (noise,) = (i for i in bundle.session.get_inputs() if i.name == "noise")
-        feed["noise"] = np.zeros((people, ticks, noise.shape[-1]), np.float32)
-    outputs, _ = run_sequence(bundle, feed, initial_states(bundle, people))
-    predicted = Predicted(*(outputs[f"engagement_{k}"] for k in ("mean", "low", "high")))
-    surprise = {
-        m.name: np.where(feed["mask"][..., i] > 0, outputs["surprise"][..., i], np.nan)
-        for i, m in enumerate(inputs)
-        if m.role == "observed" and m.name in seen
-    }
+        feed["noise"] = np.zeros((len(feed["mask"]), ticks, noise.shape[-1]), np.float32)
+    outputs, _ = run_sequence(bundle, feed, initial_states(bundle, len(feed["mask"])))
     (target,) = (m for m in bundle.metadata.modalities if m.role == "target")
-    return Predictions({target.name: predicted}, surprise)
+    found = []
+    for k, seen in enumerate(patterns):
+        own = {key: value[k * people : (k + 1) * people] for key, value in outputs.items()}
+        mask = feed["mask"][k * people : (k + 1) * people]
+        surprise = {
+            m.name: np.where(mask[..., i] > 0, own["surprise"][..., i], np.nan)
+            for i, m in enumerate(inputs)
+            if m.role == "observed" and m.name in seen
+        }
+        predicted = Predicted(*(own[f"engagement_{part}"] for part in ("mean", "low", "high")))
+        found.append(Predictions({target.name: predicted}, surprise))
+    return found
