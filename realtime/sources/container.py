@@ -30,6 +30,8 @@ _HEADERS: Final = {
     "avi": (8, b"AVI "),
     "wav": (8, b"WAVE"),
 }
+# In the headers of these, FFmpeg's own among them, most programs write where the file ends, on its own axis.
+_ENDS: Final = {"matroska,webm"}
 
 
 def open_container(path: Path, begin: int = 0, limits: Limits = LIMITS) -> InputContainer:
@@ -97,7 +99,10 @@ def end_of(container: InputContainer, stream: Stream) -> int | None:
     if (duration := duration_of(stream)) is not None:
         return to_ns(stream.start_time or 0, stream.time_base) + duration
     if container.duration is not None:
-        return to_ns((container.start_time or 0) + container.duration, Fraction(1, av.time_base))
+        start = container.start_time or 0
+        if container.format.name in _ENDS and container.duration > start:  # else it can only be a length
+            start = 0
+        return to_ns(start + container.duration, Fraction(1, av.time_base))
     return None
 
 

@@ -30,7 +30,6 @@ from .tracks import unrecognised
 
 # Formats whose header declares the file's length. Of others, FFmpeg gives what it sees, or an estimate.
 _DECLARING: Final = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "flv", "flac"}
-_FROM_ZERO: Final = {"matroska,webm"}  # of these, formats in which the length may count from time 0, too
 _WELL_BEFORE: Final = SECOND  # ns; headers are not exact
 _STRAYS: Final = 5  # stamps of sound that were far from the fitted clock; fewer are not worth a note
 _USUAL: Final = Fraction(25)  # pictures a second, where a file does not say
@@ -278,8 +277,6 @@ class Pass:
                 reached = max(self._packets.reached.values())
             if declared is None:
                 return unreadable
-            if name in _FROM_ZERO:
-                declared -= max(0, part.origin)
             if len(self._packets.axis.segments) > 1:  # the length says little, and times begin anew
                 reached = max(reached, self._packets.axis.reached + part.origin)
             if reached - part.origin < min(declared - part.origin, part.end) - _WELL_BEFORE:

@@ -81,6 +81,16 @@ def test_a_part_of_a_real_clip(shared: Path) -> None:
     assert sum(sound.samples.size for sound in sounds) / RATE == pytest.approx(2.98, abs=0.01)
 
 
+@pytest.mark.parametrize("suffix", ["mkv", "webm", "mp4", "ts"])
+def test_the_duration_counts_from_the_first_picture(tmp_path: Path, suffix: str) -> None:
+    codec = {"webm": "libvpx-vp9", "ts": "mpeg2video"}.get(suffix, "libx264")
+    file = write(tmp_path / f"a.{suffix}", pictures=every(0.04, 50, start=7.0), codec=codec)
+    recording = Recording(file)
+    assert recording.duration == pytest.approx(2.0, abs=0.05)
+    frames, _ = read(recording)
+    assert [times(frames)[0], times(frames)[-1]] == pytest.approx([0.0, 1.96e9], abs=1e6)
+
+
 def test_a_second_iteration_gives_the_same(tmp_path: Path) -> None:
     file = write(tmp_path / "a.mkv", pictures=every(0.04, 30), sound=(0, 1))
     recording = Recording(file)
