@@ -69,7 +69,8 @@ class Run:
             "drops": {"face": {"superseded": len(self.written)}},
             "latency_ms": {"step": {"p50": time.time() % 9, "p95": 9.0, "p99": 9.9}},
             "paused": False,
-            "calibrated": None,
+            "profile": None,
+            "calibrating": None,
             "outputs": {},
         }
 

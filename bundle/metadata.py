@@ -34,6 +34,24 @@ Count = Annotated[int, Meta(ge=0, le=10**15)]
 Size = Annotated[int, Meta(ge=1, le=MAX_NUMBERS)]
 
 
+Number = Annotated[float, Meta(ge=-1e9, le=1e9)]
+Spread = Annotated[float, Meta(ge=0, le=1e9)]
+
+
+class Moments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Of a modality in the training data, one number a dimension, raw units.
+
+    Attributes:
+        mean: of people's means.
+        between: standard deviation of people's means.
+        within: typical standard deviation of one person's values.
+    """
+
+    mean: Annotated[tuple[Number, ...], Meta(max_length=MAX_NUMBERS)]
+    between: Annotated[tuple[Spread, ...], Meta(max_length=MAX_NUMBERS)]
+    within: Annotated[tuple[Spread, ...], Meta(max_length=MAX_NUMBERS)]
+
+
 class ModalitySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One modality: an input of the graph (`observed`, `context`) or what it predicts (`target`).
 
@@ -42,6 +60,7 @@ class ModalitySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             a plain vector, which sources match by the modality's name.
         max_age: seconds after its originating time during which a value counts as present; None: see
             `max_age_at`.
+        moments: of the training data, by which one person's differ; None where not known.
     """
 
     name: Name
@@ -50,6 +69,13 @@ class ModalitySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     likelihood: Name
     schema: SchemaName | None = None
     max_age: Annotated[float, Meta(gt=0, le=3600)] | None = None
+    moments: Moments | None = None
+
+    def __post_init__(self) -> None:
+        if (found := self.moments) is not None:
+            sizes = {len(found.mean), len(found.between), len(found.within)}
+            if sizes != {self.dim}:
+                raise ValueError(f"{self.name} has {self.dim} numbers, but moments of {sorted(sizes)}")
 
     def max_age_at(self, rate: int) -> float:
         """Seconds during which a value counts as present, in a bundle of that many ticks per second.

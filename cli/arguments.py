@@ -25,8 +25,8 @@ def add_run_arguments(
     Args:
         repeated_by: the action of options of a source and its outputs that may be repeated.
     """
+    add_input_arguments(parser, repeated_by)
     add = parser.add_argument
-    add("--bundle", metavar="B", default="default", help="file or name of a shipped bundle (%(default)s)")
     repeated = partial(add, action=repeated_by, default=[])
     repeated(
         "--to",
@@ -44,6 +44,15 @@ def add_run_arguments(
         "https://app.example; may be repeated",
     )
     add("--token-file", metavar="FILE", type=Path, help="the token that clients of the page need (made up)")
+
+
+def add_input_arguments(
+    parser: argparse.ArgumentParser, repeated_by: str | type[argparse.Action] = "append"
+) -> None:
+    """The bundle, and where its inputs come from."""
+    add = parser.add_argument
+    add("--bundle", metavar="B", default="default", help="file or name of a shipped bundle (%(default)s)")
+    repeated = partial(add, action=repeated_by, default=[])
     repeated("--context", metavar="NAME=X,…", help="a context modality's constant values")
     repeated(
         "--stream",
@@ -51,6 +60,14 @@ def add_run_arguments(
         help="the stream that gives a modality: live lsl:NAME, of an XDF file NAME",
     )
     repeated("--offset", metavar="MODALITY=S", help="seconds to add to a modality's times: its clock is off")
+
+
+def add_profile_argument(
+    parser: argparse.ArgumentParser, action: str | type[argparse.Action] = "store"
+) -> None:
+    parser.add_argument(
+        "--profile", metavar="NAME", action=action, help="of the person, made by `enrapt calibrate`"
+    )
 
 
 def add_face_model_arguments(parser: argparse.ArgumentParser) -> None:

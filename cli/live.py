@@ -9,11 +9,12 @@ import argparse
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..contracts.errors import UserError
 from .arguments import (
     add_face_arguments,
+    add_profile_argument,
     add_run_arguments,
     at_least_one,
     context_of,
@@ -34,13 +35,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(
         record=None, keep_media=False, clock=None, named=[]
     )  # which `record` and `--person` have
-    own = partial(add, action=Own)
+    add_device_arguments(parser, Own)
+    add_run_arguments(parser, OwnList)
+    add_profile_argument(parser, Own)
+    add("--stats", metavar="FILE", type=Path, help="at the end, also write the summary as JSON")
+    add("--duration", metavar="S", type=float, help="stop after S seconds")
+    add("--preview", action="store_true", help="show the face's landmarks on the page; never the picture")
+    add("--no-page", action="store_true", help="do not open the page that a terminal gets by default")
+    add_face_arguments(
+        parser,
+        Person,
+        "; or the name of one of several people, to whom the devices and outputs after it belong",
+    )
+
+
+def add_device_arguments(
+    parser: argparse.ArgumentParser, action: str | type[argparse.Action] = "store"
+) -> None:
+    """The camera and the microphone.
+
+    Args:
+        action: of those that a person has of their own.
+    """
+    add = parser.add_argument
+    own = partial(add, action=action)
     own("--camera", metavar="C", default=0, help="number, path, RTSP or MJPEG address, or none (%(default)s)")
     own("--mic", metavar="NAME", default="default", help="name or part of it, or none (the system's default)")
     own("--audio-channel", metavar="N", type=at_least_one, help="of the microphone, from 1 (a mix of all)")
-    add_run_arguments(parser, OwnList)
-    add("--stats", metavar="FILE", type=Path, help="at the end, also write the summary as JSON")
-    add("--duration", metavar="S", type=float, help="stop after S seconds")
     add("--camera-size", metavar="WxH", default="640x480", help="to ask the camera for (%(default)s)")
     add("--camera-rate", metavar="HZ", type=int, default=30, help="to ask the camera for (%(default)s)")
     add("--face-every", metavar="N", type=int, default=1, help="look for the face in every N-th picture")
@@ -50,13 +71,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=50.0,
         help="longest wait for late data before an estimate is emitted (%(default)s)",
-    )
-    add("--preview", action="store_true", help="show the face's landmarks on the page; never the picture")
-    add("--no-page", action="store_true", help="do not open the page that a terminal gets by default")
-    add_face_arguments(
-        parser,
-        Person,
-        "; or the name of one of several people, to whom the devices and outputs after it belong",
     )
 
 
@@ -75,6 +89,20 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _session(args: argparse.Namespace, record: Path | None) -> "LiveSession":
+    return session_of(
+        args,
+        preview=args.preview,
+        to=outputs_of(args, _page(args)),
+        record=record,
+        keep_media=args.keep_media,
+        clock=args.clock,
+        profile=args.profile,
+        overwrite=args.overwrite,
+    )
+
+
+def session_of(args: argparse.Namespace, **options: Any) -> "LiveSession":
+    """The session of the devices that the arguments name."""
     from ..realtime.session import LiveSession
     from .show import warn
 
@@ -87,18 +115,13 @@ def _session(args: argparse.Namespace, record: Path | None) -> "LiveSession":
         face_every=args.face_every,
         max_wait=args.max_wait / 1000,
         faces=faces_of(args),
-        preview=args.preview,
         bundle=args.bundle,
-        to=outputs_of(args, _page(args)),
-        record=record,
-        keep_media=args.keep_media,
-        clock=args.clock,
         context=context_of(args),
         offsets=offsets_of(args),
         voice=args.voice,
         audio_channel=args.audio_channel,
-        overwrite=args.overwrite,
         warn=warn,
+        **options,
     )
 
 

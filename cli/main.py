@@ -26,6 +26,7 @@ COMMANDS: Final = {
     "replay": "estimate engagement in a recording",
     "extract": "make sessions of recordings (needs enrapt[record])",
     "features": "write the features of sessions as a table (needs enrapt[record])",
+    "calibrate": "adapt estimates to one person, and keep that as a profile",
     "plot": "draw a session",
     "study": "keep one's own sessions and their labels together, and check them",
     "annotate": "rate a recording in the browser",

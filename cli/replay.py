@@ -15,6 +15,7 @@ from ..contracts.console import say
 from .arguments import (
     add_face_arguments,
     add_limit_arguments,
+    add_profile_argument,
     add_recording_arguments,
     add_run_arguments,
     at_least_one,
@@ -44,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "or several, a folder of them, or a pattern",
     )
     add_run_arguments(parser)
+    add_profile_argument(parser)
     add("--realtime", action="store_true", default=None, help="emit each estimate at its time, not before")
     add_recording_arguments(parser)
     add(
@@ -87,6 +89,7 @@ def run(args: argparse.Namespace) -> int:
         context=context_of(args),
         offsets=offsets_of(args),
         voice=args.voice,
+        profile=args.profile,
         timing=args.timing,
         overwrite=args.overwrite,
         warn=warn,
@@ -112,6 +115,10 @@ def settings_of(args: argparse.Namespace) -> dict[str, Any]:
     settings = options_of(args) | {"context": context_of(args), "offsets": offsets_of(args)}
     if (limits := settings.get("limits")) is not None:
         settings["limits"] = asdict(limits)
+    if getattr(args, "profile", None) is not None:
+        from ..realtime.store import profiles
+
+        settings["profile"] = [args.profile, profiles.load(args.profile).made]
     faces = [args.person, args.person_handover, args.people, args.voice, args.face_backend]
     return settings | {"faces": faces}
 

@@ -104,6 +104,7 @@ def replay_one(
         context=context_of(args),
         offsets=offsets_of(args),
         voice=args.voice,
+        profile=args.profile,
         timing=args.timing,
         warn=warnings.append,
     )

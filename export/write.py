@@ -3,9 +3,10 @@
 import logging
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -14,13 +15,24 @@ import onnxscript
 import torch
 
 from ..bundle.bundle import Bundle
-from ..bundle.metadata import ESTIMATES, KEY, VERSION, Graph, Metadata, ModalitySpec, TrainingData, digest
+from ..bundle.metadata import (
+    ESTIMATES,
+    KEY,
+    VERSION,
+    Graph,
+    Metadata,
+    ModalitySpec,
+    Moments,
+    TrainingData,
+    digest,
+)
 from ..contracts.files import atomic_file
 from ..contracts.schemas import schema_of
 from ..models.batch import Batch, Data
 from ..models.causal import Causal
 from ..models.config import ARRAYS, SIMULATED, Config
 from ..models.evaluation import Scores
+from ..models.moments import ByPerson, moments_by_person
 from ..models.networks import described
 from ..models.run_folder import load_run, run_seed
 from .graph import ModelGraph
@@ -79,7 +91,8 @@ def export_run(
         onnx_model = graph_of(model, graph)
         if int8:
             onnx_model = quantised(onnx_model)
-        metadata = describe(config, model, graph, seed, digest(onnx_model))
+        moments = moments_by_person(config, seed)
+        metadata = describe(config, model, graph, seed, digest(onnx_model), moments)
         file.write(with_metadata(onnx_model, metadata))
         file.flush()
         bundle = Bundle.load(Path(file.name))
@@ -185,7 +198,22 @@ def printable(text: str) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in text).split()) or "?"
 
 
-def describe(config: Config, model: Causal, graph: Graph, seed: int, sha256: str) -> Metadata:
+def described_moments(found: ByPerson | None) -> Moments | None:
+    """Moments as the metadata stores them."""
+    if found is None:
+        return None
+    mean, between, within = (tuple(float(f"{x:.5g}") for x in part) for part in found)
+    return Moments(mean, between, within)
+
+
+def describe(
+    config: Config,
+    model: Causal,
+    graph: Graph,
+    seed: int,
+    sha256: str,
+    moments: Mapping[str, ByPerson] = MappingProxyType({}),
+) -> Metadata:
     """The metadata of a bundle, its quality not yet measured."""
     training = config.training
     ticks = round(training.session_seconds * config.rate) * training.streams * training.rounds
@@ -207,7 +235,15 @@ def describe(config: Config, model: Causal, graph: Graph, seed: int, sha256: str
         config=sizes,
         rate=config.rate,
         modalities=tuple(
-            ModalitySpec(m.name, m.role, m.dim, m.likelihood, m.schema, schema_of(m.schema, m.dim).max_age)
+            ModalitySpec(
+                m.name,
+                m.role,
+                m.dim,
+                m.likelihood,
+                m.schema,
+                schema_of(m.schema, m.dim).max_age,
+                described_moments(moments.get(m.name)),
+            )
             for m in (*content.inputs, content.target)
         ),
         states=content.states,

@@ -1,16 +1,16 @@
 """Controls of a run while it runs."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from queue import SimpleQueue
-from statistics import fmean
 from typing import Final
 
-from .engine.estimate import Estimate
+from ..contracts.errors import UserError
+from .engine.calibration import USUAL
+from .engine.engine import Values
 from .sources.source import Source
 from .streams.samples import SECOND, Control, Observation
 
-CALIBRATION: Final = 10.0  # s
 RESET: Final = Control.RESET
 
 
@@ -20,7 +20,6 @@ class Controls(ABC):
     Attributes:
         observation: the model's input for the latest estimate; None before the first.
         paused: whether the model gets no input; ticks continue.
-        calibrated: the level that `calibrate` found; None before.
         over: whether the last tick has been emitted.
     """
 
@@ -30,10 +29,9 @@ class Controls(ABC):
     def __init__(self) -> None:
         self.observation: Observation | None = None
         self.paused = False
-        self.calibrated: float | None = None
         self.over = False
         self._noted = 0  # marks of the source
-        self._levels: list[float] | None = None  # of a calibration that is under way
+        self._collected: list[Values] | None = None  # of a calibration that is under way
         self._person: int | None = None  # that the model's state is of
         self._forgotten: int | None = None  # ns; time of the last reset
         self._asked: SimpleQueue[Callable[[], None]] = SimpleQueue()
@@ -45,6 +43,11 @@ class Controls(ABC):
     @abstractmethod
     def forget(self) -> None:
         """Reset the model; in the run's thread."""
+
+    @abstractmethod
+    def adapt(self, ticks: Sequence[Values] | None) -> None:
+        """Use the profile that follows from these values of a neutral person, or again the one that was
+        given, if any; in the run's thread."""
 
     def stop(self) -> None:
         """End the run after the current tick; also from a signal handler."""
@@ -90,16 +93,25 @@ class Controls(ABC):
         return None if view is None or self.source.apart else view.person
 
     def calibrate(self) -> None:
-        """Average the estimates of the next ten seconds in which any modality is present.
+        """Adapt the estimates to this person, who is neutral from now on: after a minute in which something
+        is present, a profile that follows from it is used, until another person is followed or the run ends.
 
-        The result, this person's usual level, changes no estimate: the page shows the difference from it.
+        Raises:
+            UserError: the run is of several people.
         """
+        if self.source.people > 1:
+            raise UserError("a calibration is of one person: follow one, without --people")
 
         def begin() -> None:
-            self._levels, self.calibrated = [], None
+            if not self.over:
+                self._calibrate(0 if self.observation is None else self.observation.time)
 
         self._asked.put(begin)
-        self.mark("calibration begins")
+
+    @property
+    def calibrating(self) -> float | None:
+        """Seconds that a calibration has so far, of `USUAL`; None where none is under way."""
+        return None if self._collected is None else len(self._collected) / self.rate
 
     def apply_marks(self, now: int) -> None:
         """Write the source's marks up to `now` (ns), and reset the model where it was reset."""
@@ -108,6 +120,8 @@ class Controls(ABC):
             self._noted += 1
             if label is RESET:  # a mark of the same text is not
                 self._forget(at)
+            elif label is Control.CALIBRATE:
+                self._calibrate(at)
             else:
                 self.note(at, label)
 
@@ -119,7 +133,8 @@ class Controls(ABC):
         if self._person is not None:
             if self._forgotten != observation.time:  # not by a mark already
                 self._forget(observation.time)
-            self._levels = self.calibrated = None  # that person's usual level
+            self._collected = None
+            self.adapt(None)
         self._person = person
 
     def _forget(self, time: int) -> None:
@@ -132,12 +147,17 @@ class Controls(ABC):
         while not self._asked.empty():
             self._asked.get()()
 
-    def continue_calibration(self, estimate: Estimate) -> None:
-        if self._levels is not None and any(estimate.present.values()):
-            self._levels.append(estimate.engagement.mean)
-            if len(self._levels) == round(CALIBRATION * self.rate):
-                self.calibrated, self._levels = fmean(self._levels), None
-                self.mark(f"calibrated: {self.calibrated:.3f}")
+    def _calibrate(self, time: int) -> None:
+        self._collected = []
+        self.note(time, Control.CALIBRATE)
+
+    def continue_calibration(self, observation: Observation) -> None:
+        """Add a tick to the calibration that is under way, if one is."""
+        if self._collected is not None and any(v is not None for v in observation.values.values()):
+            self._collected.append(observation.values)
+            if len(self._collected) == round(USUAL * self.rate):
+                self.adapt(self._collected)
+                self._collected = None
 
     def _now(self) -> int:
         """ns on the source's axis."""

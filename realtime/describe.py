@@ -23,6 +23,7 @@ def description(run: "Run") -> dict[str, Any]:
             "trained_on": bundle.training_data.description,
             "not_for": bundle.training_data.limits,
         },
+        "profile": profile(run),
         "modalities": [w.name for w in run.wanted],  # the bundle's
         "schemas": {w.name: w.schema for w in run.wanted},
         "sources": [w.name for w in run.wanted if w.offer is not None],  # modalities that have one
@@ -35,7 +36,8 @@ def description(run: "Run") -> dict[str, Any]:
 
 
 def _controls(run: "Run") -> list[str]:
-    return ["pause", "mark", "reset", "calibrate", *(["follow"] if run.source.chooses else [])]
+    calibrate = ["calibrate"] if run.source.people == 1 else []
+    return ["pause", "mark", "reset", *calibrate, *(["follow"] if run.source.chooses else [])]
 
 
 def status(run: "Run") -> dict[str, Any]:
@@ -49,7 +51,8 @@ def status(run: "Run") -> dict[str, Any]:
         "drops": {name: counts["dropped"] for name, counts in conservation(run.counts).items()},
         "latency_ms": run.statistics.percentiles(recent=True),
         "paused": run.paused,
-        "calibrated": run.calibrated,
+        "profile": None if run.profile is None else run.profile.name,
+        "calibrating": run.calibrating,
         "outputs": conservation(run.outputs.counts),
     }
 
@@ -85,6 +88,13 @@ def summary(run: "Run") -> dict[str, Any]:
     } | ({} if media is None else {"media": conservation(media.counts)})
 
 
+def profile(run: "Run") -> dict[str, Any] | None:
+    """Whose profile the estimates go through, and what it is made of; None without."""
+    if (found := run.profile) is None:
+        return None
+    return {"name": found.name, "made": found.made, "seconds": found.seconds, "labelled": found.labelled}
+
+
 def session(run: "Run") -> dict[str, Any]:
     """The description in `session.json`."""
     bundle = run.bundle.metadata
@@ -94,6 +104,7 @@ def session(run: "Run") -> dict[str, Any]:
         "people": run.source.people,
         "schemas": {w.name: w.schema for w in run.wanted},
         "dims": {w.name: w.dim for w in run.wanted},
+        "profile": profile(run),
         "context": {name: values.tolist() for name, values in run.context.items()},
         "devices": {n: f"{device.source}: {device.format}" for n, device in run.source.devices.items()},
         "taken": dict(run.source.taken),

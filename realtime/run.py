@@ -24,16 +24,21 @@ from ..contracts.schemas import AUDIO, FACE
 from . import describe
 from .context import context_values
 from .controls import Controls
-from .engine.engine import Engine
+from .engine.calibration import calibrate
+from .engine.engine import Engine, Values
 from .engine.estimate import Estimate, estimate_of, latency_of
+from .engine.profile import Profile
 from .outputs import Outputs
 from .people import People, Voice
 from .sources.files import open_source
 from .sources.source import Source, SourceFailure, match
 from .statistics import Statistics
+from .store import profiles
 from .streams.absence import Absence
 from .streams.counts import Counts
 from .streams.samples import SECOND, Observation
+
+NEW = "calibrated"  # name of a profile that is made during the run; of no file
 
 if TYPE_CHECKING:
     from .page.observed import Landmarks
@@ -58,6 +63,7 @@ class Run(Controls):
         offsets: seconds to add to the times of a modality, by its name: its clock is off, or it is late.
         voice: with several people (`FaceOptions.people`), whose the sound is: `followed`, `speaker`,
             `none` or `all`; see `people`.
+        profile: of the person, made by `enrapt calibrate`: its name, or the profile itself.
         timing: whether outputs and the folder of `record` get latencies; without them, two replays give the
             same bytes.
         overwrite: replace output files that exist; otherwise this run's get another name, which `warn` says.
@@ -91,6 +97,7 @@ class Run(Controls):
         context: Mapping[str, Sequence[float]] | None = None,
         offsets: Mapping[str, float] | None = None,
         voice: Voice = "followed",
+        profile: str | Profile | None = None,
         timing: bool = True,
         overwrite: bool = False,
         warn: Callable[[str], None] = say,
@@ -109,6 +116,7 @@ class Run(Controls):
         self._people: People | None = None
         self._started, self._about, self._clock = started, dict(about or {}), clock
         self._voice: Voice = voice
+        self._given = profile
         self._bundle, self._context, self._warn, self._offsets = bundle, context, warn, offsets
         self.recorder: Recorder | None = None
         self._thread: threading.Thread | None = None
@@ -118,7 +126,11 @@ class Run(Controls):
     def __enter__(self) -> Self:
         self.bundle = Bundle.load(self._bundle)
         metadata = self.bundle.metadata
-        self._engine = Engine(self.bundle, self.source.people)
+        if isinstance(self._given, str):
+            self._given = profiles.load(self._given)
+        if self._given is not None and self.source.people > 1:
+            raise UserError(f"profile {self._given.name} is of one person: follow one, without --people")
+        self._engine = Engine(self.bundle, self.source.people, self._given)
         self.rate = self._engine.rate
         self.context = context_values(self._context, self.source.context, metadata)
         self.wanted = match(self.source, metadata, self._offsets)
@@ -187,7 +199,7 @@ class Run(Controls):
                 if self.recorder is not None:
                     self.recorder.record(one, kept)
                 self.outputs.write(kept, one)
-                self.continue_calibration(estimate)
+                self.continue_calibration(one)
                 yield estimate
                 if self.source.stopped:
                     return
@@ -276,3 +288,16 @@ class Run(Controls):
 
     def forget(self) -> None:
         self._engine.reset()
+
+    def adapt(self, ticks: Sequence[Values] | None) -> None:
+        if ticks is None:
+            assert not isinstance(self._given, str)
+            self._engine.profile = self._given
+        else:
+            whole = [{**values, **self.context} for values in ticks]
+            self._engine.profile = calibrate(self.bundle, NEW, whole)
+
+    @property
+    def profile(self) -> Profile | None:
+        """That the estimates go through: the one that was given, or follows from `calibrate`."""
+        return self._engine.profile

@@ -12,6 +12,7 @@ from ...bundle.interface import LARGEST, wrong_estimate
 from ...bundle.metadata import ESTIMATES
 from ...bundle.runtime import ort
 from ...contracts.errors import UserError, one_line
+from .profile import Personal, Profile
 from .state import State
 
 Values = Mapping[str, NDArray[np.float32] | None]  # raw features `[dim]` by modality; None where missing
@@ -41,22 +42,24 @@ class Engine:
     Args:
         bundle: with a `step` graph: one tick a call.
         streams: people or sessions, independent of each other.
+        profile: of the person, where there is one; see `profile`.
 
     Attributes:
         rate: ticks per second.
         inputs: names of the modalities that `step` takes.
 
     Raises:
-        UserError: the bundle has another kind of graph.
+        UserError: the bundle has another kind of graph; the profile is of another bundle.
     """
 
-    def __init__(self, bundle: Bundle, streams: int = 1) -> None:
+    def __init__(self, bundle: Bundle, streams: int = 1, profile: Profile | None = None) -> None:
         metadata = bundle.metadata
         if (graph := metadata.graph) != "step":
             raise UserError(f"{bundle.path}: its graph is a {graph!r} one; give a bundle with a 'step'")
         if streams < 1:
             raise ValueError(f"an engine needs at least one stream, not {streams}")
-        self._name = str(bundle.path)
+        self._name, self._metadata = str(bundle.path), metadata
+        self.profile = profile
         self.rate = metadata.rate
         self.inputs = tuple(m.name for m in metadata.inputs)
         self._sha256 = metadata.sha256
@@ -84,6 +87,19 @@ class Engine:
         for name, array in outputs.items():
             binding.bind_ortvalue_output(name, ort.OrtValue.ortvalue_from_numpy(array))
         return binding
+
+    @property
+    def profile(self) -> Profile | None:
+        """The profile through which values and estimates go, from the next step on.
+
+        Raises:
+            UserError: on setting, it is of another bundle.
+        """
+        return None if self._personal is None else self._personal.profile
+
+    @profile.setter
+    def profile(self, profile: Profile | None) -> None:
+        self._personal = None if profile is None else Personal(profile, self._metadata)
 
     def step(self, values: Values) -> Step:
         """Advance the only stream by one tick. Values beyond ±`LARGEST` are clipped.
@@ -139,6 +155,7 @@ class Engine:
             if value is not None:
                 if value.shape != (buffer := self._values[name][row]).shape:
                     raise ValueError(f"{name} has shape {value.shape}, expected {buffer.shape}")
+                value = value if self._personal is None else self._personal.value(name, value)
                 np.clip(value, -LARGEST, LARGEST, out=buffer)
 
     def _step(self, row: int) -> Step:
@@ -151,6 +168,8 @@ class Engine:
             wrong = "'surprise' is NaN or infinite"
         if wrong:
             raise UserError(f"{self._name}: {wrong}; train or export the bundle again")
+        if self._personal is not None:
+            mean, std, low, high = self._personal.estimate(low, high)
         return Step(mean, std, low, high, surprise)
 
     def reset(self, stream: int | None = None) -> None:

@@ -13,7 +13,8 @@
 `estimates.arrows`
     One row per tick, with the columns of CSV.
 `marks.arrows`
-    `time` (ns), `label` and `kind`: empty for text that somebody gave, `reset` where the model was reset.
+    `time` (ns), `label` and `kind`: empty for text that somebody gave, `reset` where the model was reset,
+    `calibrate` where a calibration began.
 
 `clock.csv`, `media.mkv`, `labels/`
     Where they were asked for: another machine's clock (`sources.lsl_clock`), pictures and sound, ratings.

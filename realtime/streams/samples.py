@@ -14,6 +14,7 @@ class Control(StrEnum):
     """The label of a mark that controls a run. The same text as a plain `str` is only text."""
 
     RESET = "enrapt: reset"  # at a tick before which the model forgot everything
+    CALIBRATE = "enrapt: calibrate"  # at the first tick of data that a profile is made of
 
 
 @dataclass(frozen=True, slots=True)

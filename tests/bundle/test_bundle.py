@@ -102,6 +102,21 @@ def test_the_max_age_of_a_bundle_precedes_that_of_the_schema():
     assert msgspec.structs.replace(spec, max_age=1.0).max_age_at(25) == 1.0
 
 
+@pytest.mark.parametrize("name", ["default", "mdvae"])
+def test_a_shipped_bundle_says_how_training_people_differ(name):
+    for m in Bundle.load(name).metadata.inputs:
+        assert m.moments is not None
+        assert np.median(m.moments.within) > 0
+        assert np.median(m.moments.between) > 0
+
+
+def test_moments_of_another_size_are_rejected(model):
+    modalities = metadata_of(model)["modalities"]
+    modalities[0]["moments"] = {"mean": [0.0], "between": [1.0], "within": [1.0]}
+    with pytest.raises(UserError, match=r"face has 57 numbers, but moments of \[1\]"):
+        read_metadata(described(model, modalities=modalities), "b.onnx")
+
+
 def test_a_bundle_with_lag_is_rejected(model):
     with pytest.raises(UserError, match="lag 5 ticks"):
         read_metadata(described(model, lag=5), "it")

@@ -30,6 +30,7 @@ ARGUMENTS = {
     "replay": ["SOUND"],
     "extract": ["SOUND", "-o", "sessions"],
     "features": ["nothing", "-o", "table.csv"],
+    "calibrate": ["--delete", "nobody"],
     "plot": ["nothing.jsonl"],
     "study": ["new", "talks"],
     "import": ["nothing.csv", "--session", "nothing"],

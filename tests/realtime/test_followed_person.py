@@ -41,6 +41,8 @@ class Controlled(Controls):
     def forget(self) -> None:
         self.resets += 1
 
+    def adapt(self, ticks: object) -> None: ...
+
 
 def observation(tick: int, person: int | None, there: bool = True) -> Observation:
     view = View(1, person) if there else None

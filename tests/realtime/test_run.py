@@ -13,9 +13,11 @@ import msgspec
 import numpy as np
 import pytest
 
+from enrapt.bundle.bundle import Bundle
 from enrapt.contracts.errors import UserError
 from enrapt.contracts.schemas import AUDIO, FACE
 from enrapt.realtime.controls import RESET
+from enrapt.realtime.engine.calibration import calibrate
 from enrapt.realtime.engine.estimate import Estimate
 from enrapt.realtime.run import Run
 from enrapt.realtime.sources.demux import BrokenRecording
@@ -26,7 +28,7 @@ from enrapt.realtime.sources.session import SessionSource
 from enrapt.realtime.sources.source import Source
 from enrapt.realtime.store.reader import SessionReader
 from enrapt.realtime.streams.counts import Counts
-from enrapt.realtime.streams.samples import SECOND, Observation
+from enrapt.realtime.streams.samples import SECOND, Control, Observation
 from tests.support.devices import microphone
 from tests.support.recordings import write
 from tests.support.xdf_files import audio
@@ -279,20 +281,40 @@ def test_paused_the_model_gets_nothing_and_nothing_is_kept(recording, tiny_bundl
         assert [e.tick for e in run if e.present["audio"]] == [*range(1, 11), *range(31, 51)]
 
 
-def test_calibration_is_the_mean_of_ten_seconds_and_can_be_repeated(tiny_bundle, tmp_path):
-    with Run(Ones(700), tiny_bundle, record=tmp_path / "session") as run:
+def test_a_calibration_changes_estimates_after_a_minute_and_replays_the_same(tiny_bundle, tmp_path):
+    with Run(Ones(1700), tiny_bundle, record=tmp_path / "session") as run:
+        means = []
         for estimate in run:
-            if estimate.tick in (9, 300):
+            if estimate.tick == 9:
                 run.calibrate()
-            if estimate.tick in (100, 400):
-                assert run.calibrated is None
-            if estimate.tick in (280, 600):
-                assert run.calibrated == pytest.approx(0.6)
-    labels = [(time // TICK, label) for time, label in SessionReader(tmp_path / "session").marks()]
-    assert labels == [
-        (9, "calibration begins"), (259, "calibrated: 0.600"),
-        (300, "calibration begins"), (550, "calibrated: 0.600"),
-    ]  # fmt: skip
+            means.append(estimate.engagement.mean)
+    assert run.profile is not None
+    assert (run.profile.name, run.profile.seconds) == ("calibrated", 60.0)
+    assert means[:1510] == [0.6] * 1510
+    assert max(means[1510:]) < 0.55  # the bundle says 0.6 of a person who is neutral: 0.5
+    reader = SessionReader(tmp_path / "session")
+    assert [(time // TICK, label) for time, label in reader.marks()] == [(10, Control.CALIBRATE)]
+    with Run(tmp_path / "session", tiny_bundle) as again:
+        assert [estimate.engagement.mean for estimate in again] == means
+
+
+def test_a_profile_changes_estimates_and_is_in_the_description(tiny_bundle, tmp_path):
+    ticks = [{"face": np.ones(FACE.dim, np.float32)}] * 1500
+    profile = calibrate(Bundle.load(tiny_bundle), "anna", ticks)
+    with Run(Ones(20), tiny_bundle, profile=profile, record=tmp_path / "session") as run:
+        assert run.description()["profile"] == {
+            "name": "anna", "made": profile.made, "seconds": 60.0, "labelled": 0.0
+        }  # fmt: skip
+        assert run.status()["profile"] == "anna"
+        assert {estimate.engagement.mean for estimate in run} != {0.6}
+    assert SessionReader(tmp_path / "session").description["profile"]["name"] == "anna"
+    source = Ones(5)
+    source.people = 2
+    with (
+        pytest.raises(UserError, match="profile anna is of one person"),
+        Run(source, tiny_bundle, profile=profile),
+    ):
+        pass
 
 
 def test_every_control_works_from_another_thread_while_the_run_goes_on(tiny_bundle, tmp_path):
@@ -310,7 +332,7 @@ def test_every_control_works_from_another_thread_while_the_run_goes_on(tiny_bund
             run.reset()
             until(lambda: any(e.engagement.std == 0.001 for e in seen[before:]))
             run.calibrate()
-            until(lambda: run.calibrated is not None)
+            until(lambda: run.profile is not None)
             run.stop()
 
         thread = threading.Thread(target=control)
@@ -320,7 +342,7 @@ def test_every_control_works_from_another_thread_while_the_run_goes_on(tiny_bund
         thread.join()
     assert [e.tick for e in seen] == list(range(len(seen)))
     labels = [label for _, label in SessionReader(tmp_path / "session").marks()]
-    assert labels == ["here", "paused", "resumed", RESET, "calibration begins", "calibrated: 0.600"]
+    assert labels == ["here", "paused", "resumed", RESET, Control.CALIBRATE]
 
 
 def test_start_calls_back_from_a_thread_until_the_end_of_the_context(tiny_bundle):

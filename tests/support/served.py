@@ -67,7 +67,8 @@ class FakeRun:
             "drops": {"face": {"superseded": 3}},
             "latency_ms": {"step": {"p50": 0.07, "p95": 0.09, "p99": 0.2}},
             "paused": False,
-            "calibrated": None,
+            "profile": None,
+            "calibrating": None,
             "outputs": {},
         }
         self.shown: Landmarks | None = None

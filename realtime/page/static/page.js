@@ -152,7 +152,7 @@ function showDescription({ kind, name, bundle, recording, media_kept, can, durat
   link.mayBeSilent = kind === "replay";
 }
 
-function showStatus({ devices, missing, drops, latency_ms, paused, calibrated, outputs }) {
+function showStatus({ devices, missing, drops, latency_ms, paused, profile, calibrating, outputs }) {
   const shape = { lost: "✕ ", open: "● " };
   const device = ({ name, state, format }) => [name, (shape[state] ?? "◌ ") + state, format ?? ""];
   table($("devices"), devices.map(device));
@@ -163,7 +163,8 @@ function showStatus({ devices, missing, drops, latency_ms, paused, calibrated, o
   const byOutput = Object.entries(outputs ?? {}).map(([to, counts]) => leaves(counts.dropped, [to]));
   const dropped = [...leaves(drops), ...byOutput.flat()].map(([what, n]) => [what.replaceAll("_", " "), n]);
   table($("drops"), dropped.length ? dropped : [["nothing", "0"]]);
-  setText($("calibrated"), typeof calibrated === "number" ? `calibrated: usual level ${calibrated.toFixed(2)}` : "");
+  const collecting = typeof calibrating === "number" ? `stay neutral: ${Math.floor(calibrating)} of 60 s` : "";
+  setText($("calibrated"), collecting || (profile ? `profile: ${profile}` : ""));
   $("pause").setAttribute("aria-pressed", Boolean(paused));
   setText($("pause").firstChild, paused ? "Resume " : "Pause ");
 }
