@@ -99,6 +99,7 @@ def draw_patterns(found: Assessment) -> Figure:
         axes[0].axvspan(low, high, color=ORANGE, alpha=0.15, linewidth=0)
         axes[0].axvline(float(np.nanmean(values)), color=ORANGE, linewidth=1.2,
                         label="a rater with the others: mean, range")  # fmt: skip
+    _with_zero(axes[0].get_xlim, axes[0].set_xlim)
     _legend(figure, axes[0])
     return figure
 
@@ -116,7 +117,8 @@ def draw_people(found: Assessment) -> Figure:
                      label="all together")  # fmt: skip
         axis.set(xlabel=title, ylim=(-0.7, len(people) - 0.3))
         axis.set_yticks(at, [one_line(name)[:24] for name, _ in people])
-    axes[1].set_xlim(left=0)
+    _with_zero(axes[0].get_xlim, axes[0].set_xlim)
+    _with_zero(axes[1].get_xlim, axes[1].set_xlim)
     _wanted(axes[2].axvspan, axes[2].axvline)
     axes[2].set_xlim(right=1.02)
     _legend(figure, axes[0])
@@ -159,7 +161,7 @@ def draw_over_time(found: Assessment) -> Figure:
         )
         axis.set_xticks(at, [name.partition("–")[0] for name in names])
         axis.set(xlabel="since the start, from min:s", ylabel=title)
-    axes[0].set_ylim(bottom=0)
+    _with_zero(axes[0].get_ylim, axes[0].set_ylim)
     _wanted(axes[1].axhspan, axes[1].axhline)
     axes[1].set_ylim(top=1.02)
     return figure
@@ -214,6 +216,12 @@ def _figure(height: float, rows: int, columns: int, **options: Any) -> tuple[Fig
     FigureCanvasAgg(figure)
     axes = figure.subplots(rows, columns, squeeze=False, **options)
     return figure, list(axes.ravel())
+
+
+def _with_zero(limits: Callable[[], tuple[float, float]], limit: Callable[[float, float], object]) -> None:
+    """Make an axis include 0, at its edge if all is above."""
+    low, high = limits()
+    limit(min(low, 0.0), max(high, 0.0) + 0.05 * abs(high))
 
 
 def _wanted(span: Callable[..., object], line: Callable[..., object]) -> None:
