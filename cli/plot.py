@@ -12,6 +12,7 @@ from ..contracts.errors import UserError
 
 if TYPE_CHECKING:
     from ..realtime.engine.estimate import Estimate
+    from ..realtime.store.reader import SessionReader
     from ..realtime.timeline import Mark, Strip
 
 
@@ -56,21 +57,21 @@ def _read(source: Path) -> "tuple[list[Strip], list[str]]":
     if not source.is_dir():
         return strips(read_estimates(source)), []
     from ..realtime.store.group import is_group
+    from ..realtime.store.reader import SessionReader
 
     if is_group(source):
         return _group(source)
-    estimates, marks, lost = _session(source)
-    return strips(estimates, marks), lost
+    reader = SessionReader(source)
+    estimates, marks = _session(reader, source)
+    return strips(estimates, marks, reader.began), reader.lost
 
 
-def _session(folder: Path) -> "tuple[list[Estimate], list[Mark], list[str]]":
+def _session(reader: "SessionReader", folder: Path) -> "tuple[list[Estimate], list[Mark]]":
     from ..realtime.store.estimates_file import plausible
-    from ..realtime.store.reader import SessionReader
     from ..realtime.streams.samples import SECOND
 
-    reader = SessionReader(folder)
     estimates = plausible(reader.estimates(), folder)
-    return estimates, [(time / SECOND, label) for time, label in reader.marks()], reader.lost
+    return estimates, [(time / SECOND, label) for time, label in reader.marks()]
 
 
 def _group(folder: Path) -> "tuple[list[Strip], list[str]]":
@@ -78,18 +79,23 @@ def _group(folder: Path) -> "tuple[list[Strip], list[str]]":
     from msgspec.structs import replace
 
     from ..realtime.store.group import read_group
+    from ..realtime.store.reader import SessionReader
+    from ..realtime.streams.wall_clock import parsed
     from ..realtime.timeline import Strip
 
-    drawn, lost = [], []
-    for member in read_group(folder).people:
+    group, drawn, lost = read_group(folder), [], []
+    began = parsed(group.started)
+    for member in group.people:
         try:
-            estimates, marks, missing = _session(folder / member.person)
+            reader = SessionReader(folder / member.person)
+            estimates, marks = _session(reader, folder / member.person)
+            missing = reader.lost
         except UserError as error:
             lost.append(f"{member.person}: {error}")
             continue
         lost += [f"{member.person}: {line}" for line in missing]
         moved = [replace(estimate, t=member.common(estimate.t)) for estimate in estimates]
-        drawn.append(Strip(member.person, moved, [(member.common(t), label) for t, label in marks]))
+        drawn.append(Strip(member.person, moved, [(member.common(t), label) for t, label in marks], began))
     if not drawn:
         raise UserError(lost[0])
     return drawn, lost

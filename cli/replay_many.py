@@ -132,11 +132,15 @@ def _trouble(result: Result) -> str:
 def _csv(results: Sequence[Result], modalities: Sequence[str]) -> bytes:
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerow(["file", "duration_s", "ticks", *(f"{m}_present" for m in modalities), "trouble"])
+    table.writerow(
+        ["file", "started", "duration_s", "ticks", *(f"{m}_present" for m in modalities), "trouble"]
+    )
     for result in results:
-        row = result.row or {"duration": None, "ticks": None, "presence": {}}
+        row = result.row or {"started": None, "duration": None, "ticks": None, "presence": {}}
         presence = [row["presence"].get(m) for m in modalities]
-        table.writerow([result.item.name, row["duration"], row["ticks"], *presence, _trouble(result)])
+        table.writerow(
+            [result.item.name, row.get("started"), row["duration"], row["ticks"], *presence, _trouble(result)]
+        )
     return text.getvalue().encode(errors="replace")
 
 

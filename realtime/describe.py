@@ -2,8 +2,10 @@
 
 from typing import TYPE_CHECKING, Any
 
+from ..contracts.errors import one_line
 from .streams.counts import conservation
 from .streams.samples import SECOND
+from .streams.wall_clock import STARTED_BY, iso
 
 if TYPE_CHECKING:
     from .run import Run
@@ -61,7 +63,9 @@ def summary(run: "Run") -> dict[str, Any]:
     """The statistics of the run: presence, latencies, counts."""
     media = None if run.recorder is None else run.recorder.media
     return {
+        "started": None if run.source.began is None else iso(run.source.began),  # the wall-clock time of 0 s
         "ticks": run.statistics.ticks,
+        "marks": [{"t": time / SECOND, "label": one_line(label)} for time, label in run.marks],
         "presence": {modality: round(x, 4) for modality, x in run.statistics.presence.items()},
         "missing": {
             modality: [{"reason": text, "s": round(ns / SECOND, 2)} for text, ns in absence.lasted.values()]
@@ -110,4 +114,11 @@ def session(run: "Run") -> dict[str, Any]:
         "taken": dict(run.source.taken),
         "offsets": {w.name: w.offset / SECOND for w in run.wanted if w.offset},
         "clock": "nanoseconds since the first tick, monotonic",
-    }
+    } | _started_by(run)
+
+
+def _started_by(run: "Run") -> dict[str, str]:
+    """Who knows when the session began; see `store.folder`."""
+    if run.source.devices:
+        return {STARTED_BY: "clock"}
+    return {} if run.source.began is None else {STARTED_BY: "recording"}

@@ -10,7 +10,6 @@ and disturbs no other.
 """
 
 import contextlib
-import datetime
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -27,6 +26,7 @@ from .session import LiveSession
 from .sources.live import LiveSource
 from .store.group import JSON, Member, check_names, complete, write_group
 from .store.private import make_private
+from .streams.wall_clock import began_at
 
 
 class Group:
@@ -83,10 +83,11 @@ class Group:
             UserError: the folder cannot be written.
         """
         sources = [session.source for session in self.people.values()]
-        zero, started = time.monotonic_ns(), datetime.datetime.now(datetime.UTC)
+        zero = time.monotonic_ns()
+        started = began_at(zero, time.monotonic_ns)
         for source in sources:
             assert isinstance(source, LiveSource)
-            source.zero = zero
+            source.zero, source.began = zero, started
         if self.record is not None:
             try:
                 write_group(self.record, [Member(name) for name in self.people], started)

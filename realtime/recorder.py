@@ -74,6 +74,8 @@ class Recorder:
 
     def record(self, observation: Observation, estimate: Estimate) -> None:
         """Record a tick, and the samples that have come since the one before."""
+        if not self._recorded and isinstance(self._source, LiveSource) and self._source.began is not None:
+            self._session.began(self._source.began)
         self._recorded = True
         self._record_samples()
         self._session.observation(observation)

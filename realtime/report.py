@@ -13,12 +13,15 @@ from typing import Any, Final
 from ..contracts.errors import one_line
 from ..contracts.files import write_atomically
 from .engine.estimate import Estimate
+from .streams.wall_clock import iso
 from .timeline import UNUSED, Mark, Strip, stretches, strips, unused
 
 _PAGE: Final = Path(__file__).with_name("report.html")
 
 
-def write_report(estimates: Sequence[Estimate], path: Path, title: str, marks: Sequence[Mark] = ()) -> None:
+def write_report(
+    estimates: Sequence[Estimate], path: Path, title: str, marks: Sequence[Mark] | None = None
+) -> None:
     """Write a run as a page: engagement with its interval, presence, surprise, marks.
 
     Arguments and errors are those of `draw_timeline`.
@@ -28,7 +31,12 @@ def write_report(estimates: Sequence[Estimate], path: Path, title: str, marks: S
 
 def write_strips(people: Sequence[Strip], path: Path, title: str) -> None:
     """Likewise, of people whose estimates are on one axis."""
-    data = {"people": [_columns(strip, len(people) == 1) for strip in people], "unused": UNUSED}
+    began = next((strip.began for strip in people if strip.began is not None), None)
+    data = {
+        "people": [_columns(strip, len(people) == 1) for strip in people],
+        "unused": UNUSED,
+        "began": None if began is None else iso(began),
+    }
     # Nothing within the data can end their element, and nothing in them or the title is substituted again.
     parts = {
         "title": html.escape(one_line(title)),

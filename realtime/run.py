@@ -34,6 +34,7 @@ from .sources.files import open_source
 from .sources.source import Source, SourceFailure, match
 from .statistics import Statistics
 from .store import profiles
+from .streams import wall_clock
 from .streams.absence import Absence
 from .streams.counts import Counts
 from .streams.samples import SECOND, Observation
@@ -55,7 +56,7 @@ class Run(Controls):
         to: addresses of outputs; see `outputs.addresses`.
         record: a new folder, for features, observations and estimates; see `store.folder`.
         keep_media: keep pictures and sound of live devices, too, in that folder.
-        started: when the recording began, for that folder's `session.json`; None: now.
+        started: when the recording began, where the source does not know it.
         about: JSON values that are added to its description there.
         clock: `lsl:NAME`, a stream whose machine's clock is followed, so that sessions that are recorded on
             several machines can be joined; see `sources.lsl_clock`. Live, with `record`.
@@ -77,6 +78,7 @@ class Run(Controls):
         statistics: what was present, and latencies.
         absences: by modality that has a source, whether it is missing, why, and for how long.
         broken: what ended the source early, if something did.
+        marks: time, ns, and label, so far.
 
     Raises:
         UserError: on entering, in one line: what does not fit, exist or open. Later, from the iteration, what
@@ -113,6 +115,8 @@ class Run(Controls):
         self.statistics = Statistics()
         self.to, self.record, self.timing, self.overwrite = to, record, timing, overwrite
         self.broken: SourceFailure | None = None
+        self.marks: list[tuple[int, str]] = []
+        self._written = 0  # of them, to outputs
         self._people: People | None = None
         self._started, self._about, self._clock = started, dict(about or {}), clock
         self._voice: Voice = voice
@@ -152,7 +156,8 @@ class Run(Controls):
                 from .recorder import Recorder  # which needs pyarrow
 
                 description = describe.session(self) | self._about
-                self.recorder = Recorder(self.record, description, self.source, self._started, self._clock)
+                started = self._started or self.source.began
+                self.recorder = Recorder(self.record, description, self.source, started, self._clock)
                 for beside in (self.recorder.media, self.recorder.clock):
                     if beside is not None:
                         stack.enter_context(beside)
@@ -198,7 +203,8 @@ class Run(Controls):
                 kept = estimate if self.timing else estimate.without_timing()
                 if self.recorder is not None:
                     self.recorder.record(one, kept)
-                self.outputs.write(kept, one)
+                labels = self._labels(one.time)
+                self.outputs.write(kept.stamped(wall_clock.at(self.source.began, kept.t), labels), one)
                 self.continue_calibration(one)
                 yield estimate
                 if self.source.stopped:
@@ -281,7 +287,16 @@ class Run(Controls):
         """Of the face in the newest picture, where a preview of it was asked for."""
         return None
 
+    def _labels(self, time: int) -> list[str]:
+        """Of the marks up to `time` (ns) that no estimate has had."""
+        labels = []
+        while self._written < len(self.marks) and self.marks[self._written][0] <= time:
+            labels.append(one_line(self.marks[self._written][1]))
+            self._written += 1
+        return labels
+
     def note(self, time: int, label: str) -> None:
+        self.marks.append((time, label))
         if self.recorder is not None:
             self.recorder.mark(time, label)
         self.outputs.mark(time / SECOND, label)

@@ -5,10 +5,12 @@ import warnings
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import cycle, pairwise
 from pathlib import Path
 from typing import Final
 
+import msgspec
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -18,6 +20,7 @@ from matplotlib.ticker import MaxNLocator
 from ..contracts.errors import one_line
 from ..contracts.files import write_atomically
 from .engine.estimate import Estimate
+from .streams import wall_clock
 
 # Okabe and Ito (2008), distinguishable with any kind of colour vision.
 _BLUE: Final = "#0072B2"
@@ -42,17 +45,30 @@ class Strip:
 
     Attributes:
         name: of the person; empty for the only one.
+        began: the wall-clock time of 0 s; None if nobody knows.
     """
 
     name: str
     estimates: Sequence[Estimate]
     marks: Sequence[Mark] = ()
+    began: datetime | None = None
 
 
-def strips(estimates: Sequence[Estimate], marks: Sequence[Mark] = ()) -> list[Strip]:
-    """A strip for each person in the estimates of one run."""
+def strips(
+    estimates: Sequence[Estimate], marks: Sequence[Mark] | None = None, began: datetime | None = None
+) -> list[Strip]:
+    """A strip for each person in the estimates of one run.
+
+    Args:
+        marks: None: those that the estimates have.
+        began: the wall-clock time of 0 s; None: that of the estimates, if they have one.
+    """
+    if marks is None:
+        marks = [(e.t, label) for e in estimates for label in e.marks or ()]
+    if began is None and estimates[0].wall_clock is not msgspec.UNSET:
+        began = wall_clock.at(estimates[0].wall_clock, -estimates[0].t)
     people = by_person(estimates)
-    return [Strip("" if p is None else f"person {p}", own, marks) for p, own in people.items()]
+    return [Strip("" if p is None else f"person {p}", own, marks, began) for p, own in people.items()]
 
 
 def by_person(estimates: Sequence[Estimate]) -> dict[int | None, Sequence[Estimate]]:
@@ -98,7 +114,9 @@ def unused(estimate: Estimate, alone: bool) -> str | None:
     return estimate.face_problem
 
 
-def draw_timeline(estimates: Sequence[Estimate], path: Path, title: str, marks: Sequence[Mark] = ()) -> None:
+def draw_timeline(
+    estimates: Sequence[Estimate], path: Path, title: str, marks: Sequence[Mark] | None = None
+) -> None:
     """Draw a run of one estimate or more as a PNG picture, which is written atomically.
 
     Several people have a strip each, without surprise.
@@ -138,7 +156,9 @@ def draw_strips(people: Sequence[Strip], path: Path, title: str) -> None:
     axes[0].set_title(one_line(title), parse_math=False, loc="left", fontsize=12)
     above = (1, 1.11 if alone else 1.19)
     axes[0].legend(loc="upper right", ncols=2, frameon=False, bbox_to_anchor=above, borderaxespad=0)
-    axes[-1].set(xlabel="time, s", xlim=(start, end + tick))
+    began = next((strip.began for strip in people if strip.began is not None), None)
+    since = "" if began is None else f" since {wall_clock.iso(began)}"
+    axes[-1].set(xlabel=f"time, s{since}", xlim=(start, end + tick))
     for one in axes:
         one.spines[["top", "right"]].set_visible(False)
         one.grid(axis="x", color="0.9", linewidth=0.8)

@@ -24,19 +24,17 @@ from ..contracts.errors import UserError
 from ..contracts.owned import claim
 from ..realtime.people import Voice
 from ..realtime.run import Run
-from ..realtime.sources.container import open_container
+from ..realtime.sources.container import created, open_container
 from ..realtime.sources.source import Source, SourceFailure
 from ..realtime.sources.xdf_file import is_xdf
 from ..realtime.store.folder import JSON
 from ..realtime.store.private import make_private
 from ..realtime.store.reader import SessionReader
+from ..realtime.streams.wall_clock import STARTED_BY
 
 KEY: Final = "extracted"  # of the session's description: what it was made from
-STARTED_BY: Final = "started_by"  # likewise: who says when the recording began, `recording` or `file`
 
 _NO_LOSS: Final = {"superseded", "after_end"}  # samples that no tick needed
-_CREATED: Final = ("com.apple.quicktime.creationdate", "creation_time")
-_EARLIEST: Final = datetime.datetime(1990, 1, 1, tzinfo=datetime.UTC)  # clocks that were never set are before
 _REPORT: Final = 250  # ticks between two reports of progress
 
 
@@ -139,14 +137,9 @@ def started_at(recording: Path) -> tuple[datetime.datetime, str]:
     `recording`: its creation time with a time zone, as its metadata have it. `file`: the time at which the
     file was changed last, which is later.
     """
-    found: Mapping[str, str] = {}
     if not is_xdf(recording):
         with open_container(recording) as container:
-            found = dict(container.metadata)
-    for key in _CREATED:
-        with contextlib.suppress(KeyError, ValueError):
-            time = datetime.datetime.fromisoformat(found[key].strip())
-            if time.tzinfo is not None and time >= _EARLIEST:
+            if (time := created(container.metadata)) is not None:
                 return time, "recording"
     changed = min(max(recording.stat().st_mtime_ns, 0), 2**62) // 1_000_000
     return datetime.datetime.fromtimestamp(0, datetime.UTC) + datetime.timedelta(milliseconds=changed), "file"

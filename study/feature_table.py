@@ -1,6 +1,5 @@
 """Features of sessions as a table for other programs, CSV or Parquet: a row for each tick or sample."""
 
-import contextlib
 import datetime
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,13 +14,15 @@ from numpy.typing import NDArray
 from ..contracts.errors import UserError, one_line
 from ..contracts.files import atomic_file
 from ..contracts.schemas import Schema
+from ..realtime.engine.columns import joined
 from ..realtime.engine.estimate import Estimate
 from ..realtime.store.arrow import pa, parquet
 from ..realtime.store.group import Member, is_group, read_group
 from ..realtime.store.private import make_private
 from ..realtime.store.reader import SessionReader
+from ..realtime.streams import wall_clock
 from ..realtime.streams.samples import SECOND, View
-from .extracting import STARTED_BY
+from ..realtime.streams.wall_clock import parsed
 from .study import StudySession
 
 FORMATS: Final = (".csv", ".parquet")
@@ -39,6 +40,7 @@ class _Row:
     values: Mapping[str, NDArray[np.float32] | None]
     view: View | None
     estimate: Estimate | None = None
+    marks: str = ""  # since the tick before
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,16 +103,14 @@ def write_table(
 
 def _open(session: StudySession) -> _Opened:
     reader = SessionReader(session.folder)
-    started = None
-    if reader.description.get(STARTED_BY) == "recording" or reader.description.get("devices"):
-        with contextlib.suppress(ValueError):
-            found = datetime.datetime.fromisoformat(reader.started)
-            started = None if found.tzinfo is None else found
     folder, member = session.folder.parent, None
+    began = reader.began
     if is_group(folder):
-        members = read_group(folder).people
-        member = next((one for one in members if one.person == session.folder.name), None)
-    return _Opened(session, reader, started, folder.name if member else "", member)
+        group = read_group(folder)
+        member = next((one for one in group.people if one.person == session.folder.name), None)
+        if member is not None:  # one clock for all of them
+            began = wall_clock.at(parsed(group.started), member.offset)
+    return _Opened(session, reader, began, folder.name if member else "", member)
 
 
 def _schemas(opened: Sequence[_Opened]) -> dict[str, tuple[Schema, tuple[str, ...]]]:
@@ -141,7 +141,7 @@ def _names(reader: SessionReader, modality: str, schema: Schema) -> tuple[str, .
 
 
 def _ticks(reader: SessionReader) -> Iterator[_Row]:
-    estimates = reader.estimates()
+    estimates, marks = reader.estimates(), sorted(reader.marks(), reverse=True)
     estimate = next(estimates, None)
     for observation in reader.observations():
         while estimate is not None and estimate.tick < observation.tick:  # rows between are lost
@@ -149,7 +149,11 @@ def _ticks(reader: SessionReader) -> Iterator[_Row]:
         mine = None
         if estimate is not None and estimate.tick == observation.tick:
             mine, estimate = estimate, next(estimates, None)
-        yield _Row(observation.time, observation.tick, observation.values, observation.view, mine)
+        labels = []
+        while marks and marks[-1][0] <= observation.time:
+            labels.append(marks.pop()[1])
+        text = joined(labels)
+        yield _Row(observation.time, observation.tick, observation.values, observation.view, mine, text)
 
 
 def _samples(reader: SessionReader, modality: str) -> Iterator[_Row]:
@@ -176,12 +180,12 @@ class _Table:
     ) -> None:
         self._schemas, self._study, self._estimates, self._suffix = schemas, study, estimates, suffix
         self._groups = groups
-        wall_clock = pa.string() if suffix == ".csv" else pa.timestamp("us", "UTC")
         fields = [pa.field(name, pa.string()) for name in ("session", "person") if study]
         fields += [pa.field(number, pa.int64()), _field("time", pa.float64(), "s")]
         if groups:
             fields += [pa.field("group", pa.string()), _field("group_time", pa.float64(), "s")]
-        fields.append(pa.field("wall_clock", wall_clock))
+        clock = pa.string() if suffix == ".csv" else pa.timestamp("us", "UTC")
+        fields.append(pa.field("wall_clock", clock))
         for modality, (schema, names) in schemas.items():
             for name, unit in zip(names, schema.units, strict=True):
                 fields.append(_field(f"{modality}.{name}", pa.float32(), unit, schema.name))
@@ -189,6 +193,8 @@ class _Table:
         fields.append(_field("face_quality", pa.float64(), "0..1"))
         if estimates:
             fields += [_field(f"engagement_{name}", pa.float64(), "0..1") for name in _ENGAGEMENT]
+        if number == "tick":
+            fields.append(pa.field("marks", pa.string()))
         self._schema = pa.schema(fields)
 
     def writer(self, stream: Any) -> Any:
@@ -207,7 +213,9 @@ class _Table:
             common = None if one.member is None else one.member.common
             columns.append([one.group or None] * len(rows))
             columns.append([None if common is None else common(row.time / SECOND) for row in rows])
-        columns.append([self._wall_clock(one.started, row.time) for row in rows])
+        times = [wall_clock.at(one.started, row.time / SECOND) for row in rows]
+        as_text = self._suffix == ".csv"
+        columns.append([wall_clock.iso(t) if t is not None and as_text else t for t in times])
         for modality, (_, names) in self._schemas.items():
             vectors = [row.values.get(modality) for row in rows]
             missing = np.array([vector is None for vector in vectors])
@@ -221,20 +229,13 @@ class _Table:
             engagement = [None if row.estimate is None else row.estimate.engagement for row in rows]
             for name in _ENGAGEMENT:
                 columns.append([None if each is None else getattr(each, name) for each in engagement])
+        if "marks" in self._schema.names:
+            columns.append([row.marks or None for row in rows])
         arrays = [
             column if isinstance(column, pa.Array) else pa.array(column, field.type)
             for field, column in zip(self._schema, columns, strict=True)
         ]
         return pa.record_batch(arrays, schema=self._schema)
-
-    def _wall_clock(self, started: datetime.datetime | None, time: int) -> str | datetime.datetime | None:
-        if started is None:
-            return None
-        try:
-            at = started + datetime.timedelta(microseconds=time // 1000)
-        except OverflowError:
-            return None
-        return at.isoformat(timespec="microseconds") if self._suffix == ".csv" else at
 
 
 def _field(name: str, kind: Any, unit: str, schema: str = "") -> Any:

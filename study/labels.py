@@ -9,13 +9,18 @@ line decides which kind it is:
     trace: its value counts at its own time only.
 `start,end,value,confidence` — intervals
     Each value holds from `start` until `end`. Confidence may be empty; its scale is the rater's.
+
+A last column `wall_clock` says when the first time of a row was, ISO 8601, where the session knows it. It is
+for other programs: nothing reads it here.
 """
 
+import contextlib
 import math
 import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -24,7 +29,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..contracts.errors import UserError, one_line
 from ..contracts.files import atomic_file
+from ..realtime.store.folder import JSON
 from ..realtime.store.private import make_private
+from ..realtime.store.reader import SessionReader
+from ..realtime.streams import wall_clock
 from .readers.contents import content_of
 
 FOLDER: Final = "labels"
@@ -36,6 +44,7 @@ Array = NDArray[np.float64]
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,60}")
 _TRACE: Final = "time,value"
 _INTERVALS: Final = "start,end,value,confidence"
+_CLOCK: Final = ",wall_clock"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -194,10 +203,12 @@ def read(path: Path) -> Label:
         _check_names(rater, dimension)
         lines = content_of(path, MAX_BYTES).decode("utf-8-sig").splitlines()
         header = lines[0].replace(" ", "") if lines else ""
+        more = int(header.endswith(_CLOCK))  # columns that are not read
+        header = header.removesuffix(_CLOCK)
         if header == _TRACE:
-            return Trace(rater, dimension, *_columns(lines[1:], 2, empty=(1,)))
+            return Trace(rater, dimension, *_columns(lines[1:], 2, empty=(1,), more=more))
         if header == _INTERVALS:
-            return Intervals(rater, dimension, *_columns(lines[1:], 4, empty=(3,)))
+            return Intervals(rater, dimension, *_columns(lines[1:], 4, empty=(3,), more=more))
         found = one_line(header) or "nothing"
         raise UserError(f"the first line is {found}; expected {_TRACE} or {_INTERVALS}")
     except UserError as error:
@@ -220,32 +231,50 @@ def write(label: Label, path: Path, *, overwrite: bool = False) -> None:
         raise UserError(f"{path.parent}: cannot be made ({error.strerror})") from None
     with atomic_file(path) as stream:
         make_private(Path(stream.name))  # before there is anything in it
-        stream.write("".join(f"{line}\n" for line in _lines(label)).encode())
+        stream.write("".join(f"{line}\n" for line in _lines(label, _began(path))).encode())
         if not overwrite and os.path.lexists(path):
             raise UserError(f"{path}: exists and is kept; --overwrite replaces it")
 
 
-def _lines(label: Label) -> Iterator[str]:
+def _began(path: Path) -> datetime | None:
+    """The wall-clock time of 0 s of the session whose labels lie there; None if nobody knows."""
+    session = path.parent.parent
+    if path.parent.name != FOLDER or not (session / JSON).is_file():
+        return None
+    with contextlib.suppress(UserError):
+        return SessionReader(session).began
+    return None
+
+
+def _lines(label: Label, began: datetime | None) -> Iterator[str]:
     if isinstance(label, Trace):
         columns: list[Array] = [label.times, label.values]
-        yield _TRACE
+        header = _TRACE
     else:
         columns = [label.start, label.end, label.value, label.confidence]
-        yield _INTERVALS
+        header = _INTERVALS
+    yield header if began is None else header + _CLOCK
     for row in zip(*(column.tolist() for column in columns), strict=True):
-        yield ",".join("" if math.isnan(x) else repr(x) for x in row)
+        time = wall_clock.at(began, row[0])
+        line = ",".join("" if math.isnan(x) else repr(x) for x in row)
+        yield line if began is None else f"{line},{'' if time is None else wall_clock.iso(time)}"
 
 
-def _columns(lines: Iterable[str], width: int, empty: tuple[int, ...]) -> list[Array]:
-    """Columns of numbers; those of `empty` may have empty cells, which become NaN."""
+def _columns(lines: Iterable[str], width: int, empty: tuple[int, ...], more: int) -> list[Array]:
+    """Columns of numbers; those of `empty` may have empty cells, which become NaN.
+
+    Args:
+        more: columns after them, which are not read.
+    """
     rows = []
     for number, line in enumerate(lines, 2):
         if not line.strip():
             continue
         cells = line.split(",")
         try:
-            if len(cells) != width:
+            if len(cells) != width + more:
                 raise ValueError
+            del cells[width:]
             row = [math.nan if not c.strip() and k in empty else float(c) for k, c in enumerate(cells)]
             if any(not math.isfinite(x) and cells[k].strip() for k, x in enumerate(row)):
                 raise ValueError

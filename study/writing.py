@@ -12,12 +12,15 @@ from typing import Final
 
 import numpy as np
 
-from ..contracts.errors import UserError
+from ..contracts.errors import UserError, one_line
 from ..contracts.files import atomic_file
+from ..realtime.engine.columns import joined
 from ..realtime.engine.estimate import Estimate
 from ..realtime.recorder import MEDIA
 from ..realtime.store.private import make_private
 from ..realtime.store.reader import SessionReader
+from ..realtime.streams import wall_clock
+from ..realtime.streams.samples import SECOND
 from . import labels
 from .labels import Array, Intervals, Label
 
@@ -32,9 +35,10 @@ def write_labels(
 ) -> list[str]:
     """Write estimates and labels of a session; give what was written, a line each.
 
-    `.eaf`: a tier for each rater and dimension, and one of the estimates of each person, linked to the media.
-    What changes all the time becomes its mean over each second. `.csv`: a row for each tick that was
-    estimated, or, without estimates, for each tenth of a second that is rated.
+    `.eaf`: a tier for each rater and dimension, one of the estimates of each person, and one of marks, linked
+    to the media; the property `started` is the wall-clock time of 0 ms. What changes all the time becomes its
+    mean over each second. `.csv`: a row for each tick that was estimated, or, without estimates, for each
+    tenth of a second that is rated.
 
     Args:
         media: the file to which an `.eaf` is linked; None: the session's own, if it has one.
@@ -48,9 +52,9 @@ def write_labels(
         raise UserError(f"{session}: has neither estimates nor labels")
     if path.suffix == ".eaf":
         own = session / MEDIA
-        content, lines = _eaf(estimates, rated, media or (own if own.is_file() else None), path)
+        content, lines = _eaf(reader, estimates, rated, media or (own if own.is_file() else None), path)
     elif path.suffix == ".csv":
-        content, lines = _csv(estimates, rated)
+        content, lines = _csv(reader, estimates, rated)
     else:
         raise UserError(f"{path}: name a file that ends in .eaf or .csv")
     with atomic_file(path) as stream:
@@ -62,10 +66,16 @@ def write_labels(
 
 
 def _eaf(
-    estimates: Sequence[Estimate], rated: Sequence[Label], media: Path | None, path: Path
+    reader: SessionReader,
+    estimates: Sequence[Estimate],
+    rated: Sequence[Label],
+    media: Path | None,
+    path: Path,
 ) -> tuple[bytes, list[str]]:
     tiers = {f"{label.dimension}.{label.rater}": _rows(label) for label in rated}
     tiers |= {name: _estimated(some) for name, some in _by_person(estimates).items()}
+    if marks := _marks(reader):
+        tiers["marks"] = marks
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     root = ET.Element("ANNOTATION_DOCUMENT", AUTHOR="enrapt", DATE=now, FORMAT="3.0", VERSION="3.0")
     root.set("xmlns:xsi", "http://www.w3.org/2001/XMLSchema-instance")
@@ -81,6 +91,8 @@ def _eaf(
             RELATIVE_MEDIA_URL=f"./{relative}",
             MIME_TYPE=mime,
         )
+    if reader.began is not None:  # the wall-clock time of 0 ms
+        ET.SubElement(header, "PROPERTY", NAME="started").text = wall_clock.iso(reader.began)
     order = ET.SubElement(root, "TIME_ORDER")
     times = sorted({_ms(t) for rows in tiers.values() for start, end, _ in rows for t in (start, end)})
     for k, time in enumerate(times):
@@ -108,7 +120,9 @@ def _eaf(
     return ET.tostring(root, "utf-8", xml_declaration=True), lines
 
 
-def _csv(estimates: Sequence[Estimate], rated: Sequence[Label]) -> tuple[bytes, list[str]]:
+def _csv(
+    reader: SessionReader, estimates: Sequence[Estimate], rated: Sequence[Label]
+) -> tuple[bytes, list[str]]:
     names = [f"{label.dimension}.{label.rater}" for label in rated]
     if estimates:
         times = np.array([estimate.t for estimate in estimates])
@@ -120,14 +134,33 @@ def _csv(estimates: Sequence[Estimate], rated: Sequence[Label]) -> tuple[bytes, 
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     heads = ["person", "engagement_mean", "engagement_std", "engagement_low", "engagement_high"]
-    writer.writerow(["t", *(heads if estimates else []), *names])
+    writer.writerow(["t", "wall_clock", "marks", *(heads if estimates else []), *names])
+    marks = sorted(((time / SECOND, label) for time, label in reader.marks()), reverse=True)
     for k, time in enumerate(times.tolist()):
-        row = [time]
+        labels = []
+        while marks and marks[-1][0] <= time:
+            labels.append(marks.pop()[1])
+        at = wall_clock.at(reader.began, time)
+        row: list[object] = [time, None if at is None else wall_clock.iso(at), joined(labels)]
         if estimates:
             e = estimates[k].engagement
             row += [estimates[k].person, e.mean, e.std, e.low, e.high]
         writer.writerow([*row, *("" if math.isnan(column[k]) else column[k] for column in columns)])
     return text.getvalue().encode(), [f"{len(times)} rows of {', '.join(names) or 'estimates'}"]
+
+
+def _marks(reader: SessionReader) -> _Rows:
+    """Each until the next, a second at most: annotations have a length and do not overlap."""
+    marks: dict[int, str] = {}
+    for time, label in sorted(reader.marks()):
+        ms = time // 1_000_000
+        marks[ms] = joined([marks[ms], label]) if ms in marks else str(label)
+    ends = [*marks, math.inf][1:]
+    return [
+        (ms / 1000, min(ms / 1000 + _STEP, end / 1000), one_line(text))
+        for (ms, text), end in zip(marks.items(), ends, strict=True)
+        if ms >= 0
+    ]
 
 
 def _rows(label: Label) -> _Rows:

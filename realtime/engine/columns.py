@@ -1,5 +1,6 @@
 """An estimate as a row of named columns: the one definition for CSV, Parquet, sessions, LSL and OSC."""
 
+import datetime
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,8 @@ import msgspec
 
 from .estimate import Engagement, Estimate, Latency
 
-Cell = int | float | bool | str | None
+Cell = int | float | bool | str | datetime.datetime | None
+Kind = type[int] | type[float] | type[bool] | type[str] | type[datetime.datetime]
 
 _FIELDS: Final = Engagement.__struct_fields__
 BOX: Final = ("left", "top", "width", "height")
@@ -23,14 +25,14 @@ class Column:
     Attributes:
         name: `tick`, `engagement_mean`, `face_age_ms`, …
         unit: of the value; "1" for a count.
-        kind: int, float, bool or str.
+        kind: int, float, bool, str or datetime.
         nullable: whether there may be no value (None).
         get: the value of an estimate.
     """
 
     name: str
     unit: str
-    kind: type[int] | type[float] | type[bool] | type[str]
+    kind: Kind
     nullable: bool
     get: Callable[[Estimate], Cell]
 
@@ -46,6 +48,8 @@ class Column:
             return bool(int(cell))
         if self.kind is str:
             return str(cell)
+        if self.kind is datetime.datetime:
+            return cell if isinstance(cell, self.kind) else self.kind.fromisoformat(cell)
         value = int(cell) if self.kind is int else float(cell)
         if math.isfinite(value):
             return value
@@ -54,10 +58,18 @@ class Column:
         raise ValueError(f"{self.name} is {value}")
 
 
-def columns(modalities: Iterable[str], *, timing: bool = True) -> list[Column]:
-    """All columns of estimates with these modalities, in order; those of latencies only with `timing`."""
+def columns(modalities: Iterable[str], *, timing: bool = True, stamped: bool = True) -> list[Column]:
+    """All columns of estimates with these modalities, in order.
+
+    Args:
+        timing: with those of latencies.
+        stamped: with the wall-clock time and marks, which estimates for outputs have.
+    """
     modalities = list(modalities)
     row = [Column("tick", "1", int, False, attrgetter("tick")), _real("t_s", "s", attrgetter("t"), False)]
+    if stamped:
+        row.append(Column("wall_clock", "", datetime.datetime, True, lambda e: e.wall_clock or None))
+        row.append(Column("marks", "", str, True, lambda e: joined(e.marks or ()) or None))
     row += [*signals(modalities), Column("face_problem", "", str, True, attrgetter("face_problem"))]
     if timing:
         for stage in ("step", "total", "tick"):
@@ -68,6 +80,11 @@ def columns(modalities: Iterable[str], *, timing: bool = True) -> list[Column]:
                 _real(f"{modality}_wait_ms", "ms", _latency(_by_modality("waits", modality))),
             ]
     return row
+
+
+def joined(marks: Iterable[str]) -> str:
+    """The labels of one tick as a cell."""
+    return "; ".join(marks)
 
 
 def signals(modalities: Iterable[str]) -> list[Column]:
@@ -87,7 +104,7 @@ def signals(modalities: Iterable[str]) -> list[Column]:
 
 def numbers(row: Sequence[Column], estimate: Estimate) -> list[float]:
     """The values as floats; NaN where there is none."""
-    cells = (column.get(estimate) for column in row)
+    cells: Iterable[Any] = (column.get(estimate) for column in row)
     return [math.nan if cell is None else float(cell) for cell in cells]
 
 
@@ -135,6 +152,8 @@ def estimate_reader(modalities: Iterable[str]) -> Callable[[Mapping[str, Any]], 
             box=None if None in (box := tuple(cells[f"face_{side}"] for side in BOX)) else box,
             face_quality=cells["face_quality"],
             face_problem=cells["face_problem"],
+            wall_clock=cells["wall_clock"] or msgspec.UNSET,
+            marks=(cells["marks"],) if cells["marks"] else msgspec.UNSET,
             latency_ms=latency,
         )
 

@@ -1,6 +1,7 @@
 """The estimate of one tick, and its JSON: one object a line."""
 
-from collections.abc import Iterator, Mapping
+import datetime
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -78,6 +79,9 @@ class Estimate(msgspec.Struct, frozen=True):
         box: left, top, width and height of that face, as shares of the picture; None if not in view.
         face_quality: 0..1, of that face; None if not in view.
         face_problem: why it is not good enough and counts as missing.
+        wall_clock: of the tick; absent where nobody knows. Outputs have it, with what follows; a recorded
+            session has `started` and its marks instead.
+        marks: labels since the tick before; absent without any.
     """
 
     tick: int
@@ -92,10 +96,20 @@ class Estimate(msgspec.Struct, frozen=True):
     box: tuple[float, float, float, float] | None = None
     face_quality: float | None = None
     face_problem: str | None = None
+    wall_clock: datetime.datetime | msgspec.UnsetType = msgspec.UNSET
+    marks: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
 
     def without_timing(self) -> "Estimate":
         """The same without latencies: the part that is byte-identical in two replays of one file."""
         return msgspec.structs.replace(self, latency_ms=msgspec.UNSET)
+
+    def stamped(self, wall_clock: datetime.datetime | None, marks: Sequence[str]) -> "Estimate":
+        """The same with a wall-clock time and marks, as outputs have it."""
+        return msgspec.structs.replace(
+            self,
+            wall_clock=msgspec.UNSET if wall_clock is None else wall_clock,
+            marks=tuple(marks) or msgspec.UNSET,
+        )
 
 
 def estimate_of(observation: Observation, step: "Step", latency: Latency) -> Estimate:

@@ -12,6 +12,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol
 
@@ -19,9 +20,10 @@ import msgspec
 
 from ...contracts.errors import UserError
 from ...contracts.owned import OwnedFile
-from ..engine.columns import Column, columns
+from ..engine.columns import Cell, Column, columns
 from ..engine.estimate import Estimate
 from ..streams.samples import Observation
+from ..streams.wall_clock import iso
 from .output import Destination, Opening, OutputFailure
 
 _READER: Final = 2.0  # s that a pipe waits for its first reader
@@ -57,7 +59,7 @@ class FileOutput:
             self._put(self._format.row(estimate))
 
     def mark(self, t: float, label: str) -> None:
-        """Ignored: these files have estimates only. A recorded session keeps marks."""
+        """Ignored: the next estimate has it."""
 
     def close(self, complete: bool) -> None:
         if self._stream.closed:
@@ -179,8 +181,14 @@ class _Csv(Format):
             self._columns = columns(estimate.present, timing=estimate.latency_ms is not msgspec.UNSET)
             lines.writerow([column.name for column in self._columns])
         cells = (column.get(estimate) for column in self._columns)
-        lines.writerow([int(cell) if isinstance(cell, bool) else cell for cell in cells])
-        return text.getvalue().encode()
+        lines.writerow([_text(cell) for cell in cells])
+        return text.getvalue().encode(errors="replace")
+
+
+def _text(cell: Cell) -> Cell:
+    if isinstance(cell, bool):
+        return int(cell)
+    return iso(cell) if isinstance(cell, datetime) else cell
 
 
 _FORMATS: Final[dict[str, Callable[[], Format]]] = {"jsonl": _JsonLines, "csv": _Csv}

@@ -6,12 +6,16 @@ Source: the meta-data follow github.com/sccn/xdf/wiki/Meta-Data.
 import hashlib
 import platform
 import time
+from datetime import datetime
 from typing import Any, Final
+
+import msgspec
 
 from ...contracts.addresses import without_password
 from ...contracts.errors import UserError
 from ..engine.columns import Column, numbers, signals
 from ..engine.estimate import Estimate, Latency
+from ..streams import wall_clock
 from ..streams.lsl import pylsl
 from ..streams.samples import Observation
 from .output import Destination
@@ -62,7 +66,8 @@ class LslOutput:
     def _begin(self, first: Estimate, second: Estimate) -> None:
         self._columns = signals(first.present)
         rate = round((second.tick - first.tick) / (second.t - first.t))
-        self._outlet, self._marks = _outlets(self._name, self._columns, rate)
+        began = None if first.wall_clock is msgspec.UNSET else wall_clock.at(first.wall_clock, -first.t)
+        self._outlet, self._marks = _outlets(self._name, self._columns, rate, began)
         self._push(first)
         for t, label in self._early:
             self.mark(t, label)
@@ -80,7 +85,7 @@ class LslOutput:
             self._offset = now - estimate.t
 
 
-def _outlets(name: str, columns: list[Column], rate: int) -> tuple[Any, Any]:
+def _outlets(name: str, columns: list[Column], rate: int, began: datetime | None) -> tuple[Any, Any]:
     labels = [column.name for column in columns]
     # The same in every run with these channels, this name and this machine: inlets recover a stream by it.
     digest = hashlib.sha256(" ".join(labels).encode()).hexdigest()[:12]
@@ -95,6 +100,8 @@ def _outlets(name: str, columns: list[Column], rate: int) -> tuple[Any, Any]:
         acquisition = info.desc().append_child("acquisition")
         acquisition.append_child_value("manufacturer", "enrapt")
         acquisition.append_child_value("model", name)
+        if began is not None:
+            info.desc().append_child("session").append_child_value("started", wall_clock.iso(began))
         synchronization = info.desc().append_child("synchronization")
         synchronization.append_child_value("offset_mean", "0")  # time stamps are originating times
         synchronization.append_child_value("can_drop_samples", "true")

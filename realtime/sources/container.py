@@ -1,6 +1,8 @@
 """Media files by FFmpeg's libraries: opening one, its streams, and where they end."""
 
+import datetime
 import mmap
+from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import Final
@@ -11,6 +13,7 @@ from av.stream import Stream
 
 from ...contracts.errors import UserError
 from ..streams.samples import SECOND
+from ..streams.wall_clock import parsed
 from .limits import LIMITS, Limits
 
 # Recordings. FFmpeg's other formats list files or addresses, are devices, or read whatever they are given.
@@ -32,6 +35,16 @@ _HEADERS: Final = {
 }
 # In the headers of these, FFmpeg's own among them, most programs write where the file ends, on its own axis.
 _ENDS: Final = {"matroska,webm"}
+
+
+_CREATED: Final = ("com.apple.quicktime.creationdate", "creation_time")
+_EARLIEST: Final = datetime.datetime(1990, 1, 1, tzinfo=datetime.UTC)  # clocks that were never set are before
+
+
+def created(metadata: Mapping[str, str]) -> datetime.datetime | None:
+    """When a file says that its recording began, with a time zone; None if it does not."""
+    found = (parsed(metadata[key]) for key in _CREATED if key in metadata)
+    return next((time for time in found if time is not None and time >= _EARLIEST), None)
 
 
 def open_container(path: Path, begin: int = 0, limits: Limits = LIMITS) -> InputContainer:

@@ -19,6 +19,7 @@ from ..streams.alignment import Aligner
 from ..streams.counts import Counts
 from ..streams.pacing import MAX_WAIT, Pacing
 from ..streams.samples import SECOND, Observation, Sound
+from ..streams.wall_clock import began_at
 from .camera import Picture
 from .camera_face import CameraFace
 from .device import Device
@@ -41,8 +42,8 @@ class LiveSource(Source):
         clock: the session's clock, ns.
 
     Attributes:
-        zero: the time of the first tick, ns on the session's clock: that of the first iteration, unless it
-            was set before, for sources that are to have the same.
+        zero, began: the time of the first tick, ns on the session's clock, and by the wall clock: those of
+            the first iteration, unless they were set before, for sources that are to have the same.
     """
 
     def __init__(
@@ -146,6 +147,8 @@ class LiveSource(Source):
     def __iter__(self) -> Iterator[Observation]:
         if self.zero is None:
             self.zero = self.session_clock()
+        if self.began is None:
+            self.began = began_at(self.zero, self.session_clock)
         while (observation := self._next()) is not None:
             yield observation
 

@@ -59,7 +59,7 @@ class MediaSource(Source):
         **options: Any,
     ) -> None:
         self._recording = Recording(path, start, end, **options)
-        self.name = self._recording.path.name
+        self.name, self.began = self._recording.path.name, self._recording.created
         self.start, self.duration = start, self._recording.duration if end is None else end
         self._faces, self._realtime = faces, realtime
         self.people = faces.people

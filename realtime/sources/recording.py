@@ -12,7 +12,7 @@ from ...contracts.errors import UserError
 from ..streams.alignment import END
 from ..streams.axis import MAX_GAP
 from ..streams.samples import SECOND, Frame, Sound
-from .container import beyond_probe, end_of, open_container
+from .container import beyond_probe, created, end_of, open_container
 from .demux import Part, Pass
 from .findings import Findings
 from .limits import LIMITS, Limits
@@ -41,6 +41,7 @@ class Recording:
         video, audio: those that are read; None if there is none.
         duration: seconds; None if unknown. Of some formats it is FFmpeg's estimate; steps in the file's times
             are not in it.
+        created: when it began, if its metadata say so with a time zone.
         found: what the latest iteration found.
 
     Raises:
@@ -74,6 +75,7 @@ class Recording:
         if end is not None and not end > start:
             raise UserError(f"end {end:g} s: give one after the start, {start:g} s")
         with open_container(self.path, limits=limits) as container:
+            self.created = created(container.metadata)
             self.tracks = tracks_of(container)
             self.video = choose(self.path, self.tracks, "video", video_track)
             self.audio = choose(self.path, self.tracks, "audio", audio_track)

@@ -39,7 +39,7 @@ class SessionSource(Source):
         self.name = folder.name or str(folder)
         self._folder, self._reassemble, self._max_gap = folder, reassemble, max_gap
         self._reader = SessionReader(folder)
-        self.marks = list(self._reader.marks())
+        self.marks, self.began = list(self._reader.marks()), self._reader.began
         self.context = self._reader.description.get("context") or {}
         self.people = int(self._reader.description.get("people") or 1)
         self.apart = not reassemble

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from ...bundle.metadata import Metadata, ModalitySpec
@@ -60,6 +61,7 @@ class Source(ABC):
         name: for messages.
         clock: for live and paced sources, the time now on the axis of observations, ns, or that of the first
             tick before it; None where observations come as fast as they are taken.
+        began: the wall-clock time of 0 s on that axis; None where nobody knows, and live before a tick.
         start: seconds on the recording's axis at which ticks begin.
         duration: seconds on the same axis at which they end; None if unknown.
         devices: what is open, by name; they may be lost and come back.
@@ -78,6 +80,7 @@ class Source(ABC):
 
     name: str = ""
     clock: Callable[[], int] | None = None
+    began: datetime | None = None
     start: float = 0.0
     duration: float | None = None
     devices: Mapping[str, Device] = {}

@@ -85,6 +85,7 @@ class XdfSource(Source):
         labels = [stream.number for stream in self._contents.streams if stream.shape.strings]
         numbers = [stream.number for stream, _ in self._chosen.values()]
         data = load_streams(self._path, self._contents, [*numbers, *labels])
+        self.began = self._contents.created
         stamps = {name: data[stream.number]["time_stamps"] for name, (stream, _) in self._chosen.items()}
         zero = min((first for times in stamps.values() for first in _first(times)), default=0.0)
         times = {w.name: nanoseconds(stamps[w.name], zero - w.offset / SECOND) for w in wanted if w.offer}

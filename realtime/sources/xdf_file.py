@@ -1,6 +1,7 @@
 """An XDF file, also gzipped: what is in it, and its streams as pyxdf reads them."""
 
 import contextlib
+import datetime
 import gzip
 import logging
 import mmap
@@ -17,6 +18,7 @@ import numpy as np
 
 from ...contracts.errors import UserError, one_line
 from ...contracts.regular import open_regular
+from ..streams.wall_clock import parsed
 from .xdf_chunks import MAGIC, StreamRead, XdfStream, stretches
 
 MAX_UNPACKED: Final = 2**32  # bytes of a gzipped file, in a temporary file
@@ -51,6 +53,7 @@ class XdfContents:
         streams: in the order of the file.
         notes: what is damaged, with readable data after it, a line each.
         problems: what is lost at the end, a line each.
+        created: when the recording began, by the file's header, to about a second; after `load_streams`.
     """
 
     spans: list[tuple[int, int]]
@@ -58,6 +61,7 @@ class XdfContents:
     streams: list[XdfStream]
     notes: list[str]
     problems: list[str]
+    created: datetime.datetime | None = None
 
 
 def read_contents(path: Path) -> XdfContents:
@@ -148,7 +152,7 @@ def load_streams(path: Path, contents: XdfContents, numbers: Sequence[int]) -> d
     logger.addHandler(complaints)
     try:
         with _opened(path) as (file, _), _readable(file, contents) as readable, np.errstate(all="ignore"):
-            streams, _ = pyxdf.load_xdf(
+            streams, header = pyxdf.load_xdf(
                 readable, list(numbers), synchronize_clocks=True, dejitter_timestamps=False
             )
     except OSError as error:
@@ -157,9 +161,16 @@ def load_streams(path: Path, contents: XdfContents, numbers: Sequence[int]) -> d
         raise UserError(f"{path}: damaged: pyxdf cannot read it ({one_line(error)})") from None
     finally:
         logger.removeHandler(complaints)
+    contents.created = _created(header)
     if complaints.buffer and not contents.notes:
         contents.notes.append("damaged; what cannot be read is left out")
     return {stream["info"]["stream_id"]: stream for stream in streams}
+
+
+def _created(header: Any) -> datetime.datetime | None:
+    with contextlib.suppress(KeyError, IndexError, TypeError):
+        return parsed(str(header["info"]["datetime"][0]))
+    return None
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """Arrow, where it is installed, and its fields for the columns of an estimate."""
 
+import datetime
 from typing import Any
 
 from ...contracts.errors import UserError
@@ -22,5 +23,8 @@ def parquet() -> Any:
 
 def estimate_field(column: Column) -> Any:
     """The Arrow field of a column, with its unit as metadata."""
-    kinds = {int: pa.int64(), float: pa.float64(), bool: pa.bool_(), str: pa.string()}
+    kinds = {
+        int: pa.int64(), float: pa.float64(), bool: pa.bool_(), str: pa.string(),
+        datetime.datetime: pa.timestamp("us", "UTC"),
+    }  # fmt: skip
     return pa.field(column.name, kinds[column.kind], column.nullable, {"unit": column.unit})

@@ -21,6 +21,7 @@ MAX_MODALITIES: Final = 32  # in a file of estimates
 _TOO_LONG: Final = f"more than {MAX_TICKS:,} ticks"
 _MAX_LINE: Final = 2**16  # bytes; a line of two modalities has 300
 _MAX_TEXTS: Final = 2**12  # bytes of the different texts of a column, in a batch
+_MAX_MARKS: Final = 2**20  # likewise of marks
 _MAX_SECONDS: Final = 1e9
 
 
@@ -128,7 +129,9 @@ def _parquet_rows(file: BinaryIO, path: Path) -> Iterator[Mapping[str, Any]]:
         raise UserError(f"{path}: {_TOO_LONG}")
     for batch in found.iter_batches(4096, columns=names, use_threads=False):
         batch.validate(full=True)
-        if any(batch[name].dictionary.nbytes > _MAX_TEXTS for name in texts):
+        if any(
+            batch[name].dictionary.nbytes > (_MAX_MARKS if name == "marks" else _MAX_TEXTS) for name in texts
+        ):
             raise ValueError("a text is too long")
         yield from batch.to_pylist()
 

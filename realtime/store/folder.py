@@ -1,8 +1,10 @@
 """A recorded session: a folder with one Arrow IPC stream a table, and a `session.json`. Append-only.
 
 `session.json`
-    `version` of this format, `enrapt`, `started` (UTC; the only wall-clock time) and the caller's
-    `description`. In it `schemas` has the feature schema of each modality, null for a plain vector, and
+    `version` of this format, `enrapt`, `started` (UTC; the wall-clock time of 0 s on the session's clock) and
+    the caller's `description`. In it `started_by` says who knows that: `clock` (live), `recording` (its
+    creation time), or `file` (changed last then, which is later); otherwise it is when the folder was made.
+    `schemas` has the feature schema of each modality, null for a plain vector, and
     `dims` its number of values. A session that has ended also has `ended` (ns on the session's clock; its
     latest time) and the caller's `summary`.
 `face.arrows`, `audio.arrows`, … one per modality
@@ -53,6 +55,7 @@ from ...contracts.errors import UserError
 from ...contracts.files import PartFile
 from ..engine.estimate import Estimate
 from ..streams.samples import SECOND, Observation, Sample
+from ..streams.wall_clock import iso
 from .messages import END, write_whole
 from .private import make_private, private
 from .tables import Encoder, Row, Table, Tables
@@ -77,6 +80,10 @@ class Session(msgspec.Struct, omit_defaults=True):
 def path_of(folder: Path, table: str) -> Path:
     """The file of a table."""
     return folder / f"{table}.arrows"
+
+
+def _utc(time: datetime.datetime) -> str:
+    return iso(time.astimezone(datetime.UTC))
 
 
 class _Log(Generic[Row]):
@@ -146,11 +153,10 @@ class SessionWriter:
         self._flushed = 0  # ns
         self._now = 0  # ns; the latest time of a row
         self._open = True
-        utc = (started or datetime.datetime.now(datetime.UTC)).astimezone(datetime.UTC)
         self._session = Session(
             version=VERSION,
             enrapt=importlib.metadata.version("enrapt"),
-            started=utc.isoformat(timespec="milliseconds"),
+            started=_utc(started or datetime.datetime.now(datetime.UTC)),
             description=dict(description),
         )
         missing = [each for each in (folder, *folder.parents) if not each.exists()]
@@ -170,6 +176,13 @@ class SessionWriter:
                 raise
         except OSError as error:
             raise UserError(f"{folder}: cannot be written ({error.strerror}); give another folder") from None
+
+    def began(self, started: datetime.datetime) -> None:
+        """Correct `started`, which is known better once a live session runs."""
+        self._session.started = _utc(started)
+        if self._open:
+            with self._errors():
+                self._write_json()
 
     def sample(self, sample: Sample, arrived: int) -> None:
         """Record a sample and its arrival time, ns."""

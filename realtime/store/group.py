@@ -25,6 +25,7 @@ from msgspec import Meta
 from ...contracts.errors import UserError, one_line
 from ...contracts.files import PartFile
 from ...contracts.regular import open_regular
+from ..streams.wall_clock import iso
 from .folder import JSON as SESSION
 from .private import make_private
 
@@ -100,8 +101,9 @@ def read_group(folder: Path) -> Group:
 
 def write_group(folder: Path, people: Sequence[Member], started: datetime.datetime) -> None:
     """Write a `group.json`, of mode 600, atomically; raises OSError."""
-    utc = started.astimezone(datetime.UTC).isoformat(timespec="milliseconds")
-    group = Group(VERSION, importlib.metadata.version("enrapt"), utc, tuple(people))
+    group = Group(
+        VERSION, importlib.metadata.version("enrapt"), iso(started.astimezone(datetime.UTC)), tuple(people)
+    )
     with PartFile(folder / JSON) as stream:
         make_private(Path(stream.name))
         stream.write(msgspec.json.format(msgspec.json.encode(group), indent=2) + b"\n")

@@ -13,6 +13,7 @@ from ...contracts.regular import open_regular
 from ...contracts.schemas import SCHEMAS
 from ..engine.estimate import Estimate
 from ..streams.samples import SECOND, Observation, Sample
+from ..streams.wall_clock import STARTED_BY, parsed
 from .decoder import Decoder
 from .folder import JSON, VERSION, Session, path_of
 from .group import is_group, people_of
@@ -36,6 +37,7 @@ class SessionReader:
 
     Attributes:
         schemas: by modality, in the order of the recording.
+        began: the wall-clock time of 0 s; None if nobody knows.
         description, started, ended, summary: see `folder`. The last two are None where the session was not
             ended: the program was killed, has failed, or still records.
 
@@ -68,6 +70,8 @@ class SessionReader:
         self.schemas = self._tables.schemas
         self.description, self.started = session.description, session.started
         self.ended, self.summary = session.ended, session.summary
+        known = self.description.get(STARTED_BY) in ("clock", "recording") or self.description.get("devices")
+        self.began = parsed(self.started) if known else None
 
     def samples(self, modality: str) -> Iterator[tuple[Sample, int]]:
         """The samples of a modality in the order of their arrival, each with its arrival time, ns.

@@ -80,9 +80,12 @@ def observations_table(schemas: Mapping[str, Schema]) -> Table[Observation]:
 
 
 def estimates_table(schemas: Mapping[str, Schema]) -> Table[Estimate]:
-    """Estimates, by the columns of `engine.columns`; without timing the latencies are null."""
+    """Estimates, by the columns of `engine.columns`; without timing the latencies are null.
+
+    The wall-clock time follows from `session.json`, and marks have a table of their own.
+    """
     modalities = tuple(schemas)
-    row_columns = columns(modalities)
+    row_columns = columns(modalities, stamped=False)
     names = [column.name for column in row_columns]
     estimate = estimate_reader(modalities)
 

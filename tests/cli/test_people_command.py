@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import time
+from datetime import datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
@@ -73,7 +74,13 @@ def test_a_lost_camera_is_missing_for_its_person_only(recorded):
     assert {name: summary["ticks"] for name, summary in people.items()} == {"anna": 126, "ben": 126}
     assert people["anna"]["samples"]["face"]["captured"] > people["ben"]["samples"]["face"]["captured"]
     with (recorded.folder / "anna.csv").open() as file:
-        assert len(list(csv.DictReader(file))) == 126
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 126
+    began = datetime.fromisoformat(rows[0]["wall_clock"])
+    assert anna.began == ben.began == began
+    assert json.loads((pair / "group.json").read_text())["started"] == anna.started
+    assert datetime.fromisoformat(rows[125]["wall_clock"]) - began == timedelta(seconds=5)
+    assert abs(began.timestamp() + 5 - time.time()) < 120
 
 
 def test_a_strip_for_each_in_one_picture_and_page(recorded, tmp_path, capsys):

@@ -41,6 +41,7 @@ def test_a_folder_of_results_with_a_table(command, several, tiny_bundle, tmp_pat
     rows = table(tmp_path / "out" / "results.csv")
     assert list(rows) == ["[b] noise.wav", "anna/noise.wav", "breaking.m4a", "broken.mp4"]
     whole = {
+        "started": "",
         "duration_s": "4.0",
         "ticks": "101",
         "face_present": "0.0",

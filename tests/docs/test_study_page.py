@@ -42,7 +42,7 @@ def test_the_page_from_an_empty_folder_to_the_export(tmp_path, monkeypatch, caps
     assert "Krippendorff's alpha, interval" in printed["study agreement"]
     assert Path("agreement.png").stat().st_size > 1000
     assert read(Path("talks/sessions/talk/labels/engagement.E2.csv")).value.tolist() == [4, 3, 5]
-    assert Path("talk.csv").read_text().startswith("t,engagement.E1,engagement.E2\n")
+    assert Path("talk.csv").read_text().startswith("t,wall_clock,marks,engagement.E1,engagement.E2\n")
 
 
 def test_extraction_and_tables(tmp_path, monkeypatch, capsys):

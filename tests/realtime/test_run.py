@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import av
 import msgspec
 import numpy as np
 import pytest
@@ -133,7 +134,14 @@ def test_every_source_gives_estimates_to_caller_outputs_recorder_and_statistics(
     assert all(e.engagement.mean == (0.4 if e.present["audio"] else 0.2) for e in estimates)
     present = sum(e.present["audio"] for e in estimates[1:])
     assert present >= 10 if kind == "devices" else present == len(estimates) - 1  # devices may be late
-    assert read(lines) == estimates
+    written = read(lines)
+    assert [e.stamped(None, []) for e in written] == estimates
+    for estimate in written:
+        if kind == "devices":  # which know the wall clock
+            at = estimate.wall_clock.timestamp() - estimate.t
+            assert abs(at - datetime.datetime.fromisoformat(run.summary()["started"]).timestamp()) < 0.0011
+        else:
+            assert estimate.wall_clock is msgspec.UNSET
     assert len(table.read_text().splitlines()) == 1 + len(estimates)
     reader = SessionReader(folder)
     assert list(reader.estimates()) == estimates
@@ -145,6 +153,33 @@ def test_every_source_gives_estimates_to_caller_outputs_recorder_and_statistics(
     for counts in run.counts.values():
         assert counts.captured == counts.used + counts.dropped.total()
     assert not [t.name for t in threading.enumerate() if t.name.startswith("enrapt")]
+
+
+def test_what_a_file_says_of_its_beginning_is_the_wall_clock_of_its_replays(recording, tiny_bundle, tmp_path):
+    path, lines = tmp_path / "dated.mka", [tmp_path / "a.jsonl", tmp_path / "b.jsonl"]
+    with av.open(str(recording)) as given, av.open(str(path), "w") as dated:
+        dated.metadata["creation_time"] = "2026-03-01T10:00:00.5+01:00"
+        stream = dated.add_stream_from_template(given.streams.audio[0])
+        for packet in given.demux(audio=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                dated.mux(packet)
+    with Run(path, tiny_bundle, to=[f"jsonl:{lines[0]}"], record=tmp_path / "s", timing=False) as run:
+        for estimate in run:
+            if estimate.tick == 3:
+                run.mark("smiles")
+    first, *_, last = read(lines[0])
+    assert first.wall_clock == datetime.datetime(2026, 3, 1, 9, 0, 0, 500_000, datetime.UTC)
+    assert (last.wall_clock - first.wall_clock).total_seconds() == pytest.approx(last.t)
+    assert run.summary()["started"] == "2026-03-01T09:00:00.500+00:00"
+    assert [(e.tick, e.marks) for e in read(lines[0]) if e.marks] == [(4, ("smiles",))]
+    assert [mark["label"] for mark in run.summary()["marks"]] == ["smiles"]
+    reader = SessionReader(tmp_path / "s")
+    assert (reader.began, reader.description["started_by"]) == (first.wall_clock, "recording")
+    with Run(tmp_path / "s", tiny_bundle, to=[f"jsonl:{lines[1]}"], timing=False) as again:
+        list(again)
+    mark = b',"marks":["smiles"]'
+    assert lines[0].read_bytes().replace(mark, b"") == lines[1].read_bytes().replace(mark, b"")
 
 
 def test_a_recorded_replay_replays_with_the_same_estimates_also_reassembled(recording, tiny_bundle, tmp_path):

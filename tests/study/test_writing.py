@@ -1,12 +1,16 @@
 """study/writing.py: what is written for ELAN is read back; CSV has a row a tick; media are linked."""
 
 import csv
+import json
 import stat
 
 import numpy as np
 import pytest
 
+from enrapt.cli.main import main
 from enrapt.contracts.errors import UserError
+from enrapt.realtime.store.reader import SessionReader
+from enrapt.study.labels import read
 from enrapt.study.readers.eaf import number, read_eaf
 from enrapt.study.readers.xml import read_xml
 from enrapt.study.writing import write_labels
@@ -40,8 +44,9 @@ def test_estimates_and_the_film_are_in_it(tmp_path):
     folder, _ = three_batches(tmp_path / "one")
     (folder / "media.mkv").write_bytes(b"")
     write_labels(folder, tmp_path / "out.eaf")
-    (tier,) = read_eaf(tmp_path / "out.eaf")
+    tier, marks = read_eaf(tmp_path / "out.eaf")
     assert tier.name.startswith("estimate")
+    assert marks.name == "marks"
     assert set(tier.text) == {"0.612"}
     link = read_xml(tmp_path / "out.eaf").find("HEADER/MEDIA_DESCRIPTOR")
     assert link.get("RELATIVE_MEDIA_URL") == "./one/media.mkv"
@@ -54,7 +59,7 @@ def test_estimates_and_the_film_are_in_it(tmp_path):
 def test_a_table_has_a_row_for_each_tick(rated, tmp_path):
     write_labels(rated, tmp_path / "out.csv")
     rows = table(tmp_path / "out.csv")
-    assert list(rows[0]) == ["t", "engagement.anna", "turn.ben"]
+    assert list(rows[0]) == ["t", "wall_clock", "marks", "engagement.anna", "turn.ben"]
     by_time = {float(row["t"]): row for row in rows}
     assert (by_time[2.0]["engagement.anna"], by_time[2.0]["turn.ben"]) == ("0.5", "2.0")
     assert (by_time[5.0]["engagement.anna"], by_time[5.0]["turn.ben"]) == ("", "")
@@ -66,6 +71,35 @@ def test_a_table_has_a_row_for_each_tick(rated, tmp_path):
     columns = ("t", "engagement_mean", "engagement.anna")
     assert [rows[10][name] for name in columns] == ["0.4", "0.6123", "0.5"]
     assert rows[-1]["engagement.anna"] == ""
+
+
+def test_the_wall_clock_and_marks_are_in_all_of_them(tmp_path):
+    folder, _ = three_batches(tmp_path / "one")
+    path = folder / "session.json"
+    content = json.loads(path.read_text()) | {"started": "2026-03-01T09:59:59.900+00:00"}
+    content["description"]["started_by"] = "clock"
+    path.write_text(json.dumps(content))
+    marks = list(SessionReader(folder).marks())
+    assert marks
+    rated = rate(folder, "anna", [0, 0.5], [0.5, 0.5])
+    assert rated.read_text().splitlines() == [
+        "time,value,wall_clock",
+        "0.0,0.5,2026-03-01T09:59:59.900+00:00",
+        "0.5,0.5,2026-03-01T10:00:00.400+00:00",
+    ]
+    assert read(rated).values.tolist() == [0.5, 0.5]
+    write_labels(folder, tmp_path / "out.csv")
+    rows = table(tmp_path / "out.csv")
+    assert rows[1]["wall_clock"] == "2026-03-01T09:59:59.940+00:00"
+    assert "; ".join(row["marks"] for row in rows if row["marks"]) == "; ".join(label for _, label in marks)
+    write_labels(folder, tmp_path / "out.eaf")
+    document = read_xml(tmp_path / "out.eaf")
+    assert document.find("HEADER/PROPERTY[@NAME='started']").text == "2026-03-01T09:59:59.900+00:00"
+    (tier,) = [tier for tier in read_eaf(tmp_path / "out.eaf") if tier.name == "marks"]
+    assert "; ".join(tier.text) == "; ".join(label for _, label in marks)
+    draw = ["plot", str(folder), "-o", str(tmp_path / "page.html")]
+    assert main(draw) == 0
+    assert '"began":"2026-03-01T09:59:59.900+00:00"' in (tmp_path / "page.html").read_text()
 
 
 def test_nothing_is_overwritten_and_nothing_to_write_is_said(rated, tmp_path):

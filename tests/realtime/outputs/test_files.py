@@ -1,10 +1,12 @@
 """An output file has its name only when it is complete."""
 
 import csv
+import json
 import os
 import subprocess
 import sys
 import threading
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import msgspec
@@ -14,6 +16,7 @@ from enrapt.contracts.errors import UserError
 from enrapt.realtime.engine.estimate import Engagement, Estimate, Latency
 from enrapt.realtime.outputs import Outputs
 from enrapt.realtime.outputs.addresses import destination
+from enrapt.realtime.store.estimates_file import read_estimates
 from enrapt.realtime.streams.samples import Observation
 from tests.support.full_disk import files_no_larger_than, needs_limits
 
@@ -73,7 +76,7 @@ def test_csv_has_a_row_per_tick_and_units_in_its_columns(tmp_path):
             output.write(e)
     first, second, _ = csv.DictReader(path.read_text().splitlines())
     assert first == {
-        "tick": "0", "t_s": "0.0",
+        "tick": "0", "t_s": "0.0", "wall_clock": "", "marks": "",
         "engagement_mean": "0.5", "engagement_std": "0.1", "engagement_low": "0.4", "engagement_high": "0.6",
         "face_present": "1", "face_age_ms": "12.5", "face_surprise_nats": "1.5",
         "audio_present": "1", "audio_age_ms": "0.0", "audio_surprise_nats": "-2.0",
@@ -87,13 +90,30 @@ def test_csv_has_a_row_per_tick_and_units_in_its_columns(tmp_path):
     assert [second[f"face_{what}"] for what in ("left", "height", "problem")] == ["", "", "too dark"]
 
 
+def test_wall_clock_and_marks_beside_the_time_where_they_are_known(tmp_path):
+    began = datetime(2026, 3, 1, 9, 59, 59, 960_000, timezone(timedelta(hours=1)))
+    written = ESTIMATES[1].stamped(began, ["smiles", "=1, 2\n"])
+    for address in (f"csv:{tmp_path / 'out.csv'}", f"jsonl:{tmp_path / 'a.jsonl'}"):
+        with open_output(address) as output:
+            output.write(written)
+    (row,) = csv.DictReader((tmp_path / "out.csv").read_text().splitlines(keepends=True))
+    assert row["wall_clock"] == "2026-03-01T09:59:59.960+01:00"
+    assert row["marks"] == "smiles; =1, 2\n"
+    line = json.loads((tmp_path / "a.jsonl").read_text())
+    assert datetime.fromisoformat(line["wall_clock"]) == began
+    assert line["marks"] == ["smiles", "=1, 2\n"]
+    assert "wall_clock" not in json.loads(msgspec.json.encode(ESTIMATES[1].stamped(None, [])))
+    (read,) = read_estimates(tmp_path / "out.csv")
+    assert (read.wall_clock, read.marks) == (began, ("smiles; =1, 2\n",))
+
+
 def test_csv_without_timing_has_no_columns_for_it(tmp_path):
     path = tmp_path / "out.csv"
     with open_output(f"csv:{path}") as output:
         output.write(ESTIMATES[0].without_timing())
     header, row = path.read_text().splitlines()
     assert "latency" not in header
-    assert header.count(",") == row.count(",") == 19
+    assert header.count(",") == row.count(",") == 21
 
 
 def test_every_line_can_be_followed_while_the_file_is_written(tmp_path):

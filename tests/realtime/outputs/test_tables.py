@@ -1,5 +1,6 @@
 """CSV and Parquet have the values of the JSON Lines, read with pandas or pyarrow."""
 
+import datetime
 import json
 import random
 import re
@@ -14,12 +15,13 @@ from enrapt.contracts.errors import UserError
 from enrapt.realtime.engine.estimate import Engagement, Estimate, Latency
 from enrapt.realtime.outputs import Outputs, parquet
 from enrapt.realtime.outputs.addresses import destination
+from enrapt.realtime.store.estimates_file import read_estimates
 from enrapt.realtime.streams.samples import Observation
 from tests.support.full_disk import files_no_larger_than, needs_limits
 
 SEEN = Observation(0, 0, {}, {})
 UNITS = {
-    "tick": "1", "t_s": "s",
+    "tick": "1", "t_s": "s", "wall_clock": None, "marks": None,
     **dict.fromkeys(("engagement_mean", "engagement_std", "engagement_low", "engagement_high"), "0..1"),
     **dict.fromkeys(("face_present", "audio_present"), "0 or 1"),
     **dict.fromkeys(("face_age_ms", "audio_age_ms"), "ms"),
@@ -32,6 +34,7 @@ UNITS = {
 }  # fmt: skip
 
 
+STAMP = ("wall_clock", "marks")
 SIDES = ("face_left", "face_top", "face_width", "face_height")
 TIMING = re.compile("^latency|_(extract|wait)_ms$")
 
@@ -107,7 +110,7 @@ def test_parquet_and_csv_have_the_values_of_json_lines(tmp_path, monkeypatch, ti
     written(tmp_path, estimates if timing else [e.without_timing() for e in estimates])
     expected = expected_table(tmp_path)
     assert expected.isna().sum().sum() > 50  # there is something to get wrong
-    columns = [name for name in UNITS if timing or not TIMING.search(name)]
+    columns = [name for name in UNITS if (timing or not TIMING.search(name)) and name not in STAMP]
     assert set(expected) == set(columns)
     for found in (pd.read_parquet(tmp_path / "out.parquet"), pd.read_csv(tmp_path / "out.csv")):
         pd.testing.assert_frame_equal(
@@ -125,13 +128,22 @@ def test_the_schema_has_units_and_types(tmp_path):
     assert {f.name: (f.metadata or {}).get(b"unit", b"").decode() or None for f in schema} == UNITS
     kinds = {f.name: str(f.type) for f in schema}
     assert {kinds.pop(name) for name in ("tick", "faces", "person")} == {"int64"}
-    assert kinds.pop("face_problem") == "string"
+    assert kinds.pop("face_problem") == kinds.pop("marks") == "string"
+    assert kinds.pop("wall_clock") == "timestamp[us, tz=UTC]"
     assert {kinds.pop("face_present"), kinds.pop("audio_present")} == {"bool"}
     assert set(kinds.values()) == {"double"}
     assert {f.name for f in schema if not f.nullable} == {
         "tick", "t_s", "engagement_mean", "engagement_std", "engagement_low", "engagement_high",
         "face_present", "audio_present",
     }  # fmt: skip
+
+
+def test_wall_clock_and_marks_are_read_back(tmp_path):
+    began = datetime.datetime(2026, 3, 1, 9, tzinfo=datetime.UTC)
+    stamped = [estimate(0).stamped(began, ["smiles"]), estimate(1).stamped(began, [])]
+    written(tmp_path, stamped)
+    assert read_estimates(tmp_path / "out.parquet") == stamped
+    assert pd.read_parquet(tmp_path / "out.parquet")["wall_clock"][0] == began
 
 
 def test_without_an_estimate_it_is_an_empty_table(tmp_path):
