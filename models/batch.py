@@ -41,7 +41,9 @@ class Batch(NamedTuple):
 
     def rows(self, index: Tensor | slice) -> "Batch":
         """Some of the samples or sequences."""
-        return self.map(lambda v: v[index])
+        if isinstance(index, slice):
+            return self.map(lambda v: v[index])
+        return self.map(lambda v: v.index_select(0, index))
 
     def flattened(self) -> "Batch":
         """Every tick of sequences as a sample."""

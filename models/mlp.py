@@ -41,6 +41,10 @@ def begin_small(layer: nn.Linear, unbounded: int) -> None:
     not better. On MNIST there is no difference. PyTorch's weights in all layers are better on action units
     and far worse on MNIST. `benchmarks/initialisation.py`, one seed.
 
+    After a user's encoder, whose features are small with PyTorch's weights, precisions that begin equal in
+    all latents delay the use of z: on MNIST, five epochs of 10,000 digits, log p(image) was 15 to 27 nats
+    lower than with PyTorch's weights for all outputs.
+
     Args:
         unbounded: how many of the outputs, the last ones, become precisions or scales.
     """

@@ -38,7 +38,7 @@ class Stateless(Causal):
         for m in self.modalities:
             *_, last = self.encoder[m.name].children()  # to means and raw precisions
             assert isinstance(last, nn.Linear)
-            begin_small(last, last.out_features // 2)
+            begin_small(last, last.out_features // 2 if m.encoder is None else 0)
             if m.role == "target":
                 begin_small(self.target_decoder(m).of_z, width(m.likelihood, m.dim) - m.dim)
             elif m.decoder is None:

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from torch import nn
 
 from enrapt.models import DMVAE, MVAE, Modality, fit
 
@@ -41,3 +42,17 @@ def test_a_high_learning_rate_without_clipping_does_not_explode(kind):
     history = fit(model, correlated(2000), batch=100, epochs=3, lr=1e-2, clip=1e6)
     assert all(epoch["loss"] < 4 * 40 * 3 * GUESS for epoch in history)
     assert history[-1]["loss"] < history[0]["loss"]
+
+
+@pytest.mark.parametrize("kind", [MVAE, DMVAE])
+@torch.no_grad()
+def test_first_precisions_depend_on_the_data_only_with_a_users_encoder(kind):
+    own = Modality("own", 20, likelihood="normal")
+    user = Modality("user", 20, likelihood="normal", encoder=nn.Sequential(nn.Linear(20, 30), nn.ReLU()))
+    torch.manual_seed(0)
+    encoder = kind([own, user]).encoder
+    x = torch.randn(50, 20)
+    spread = {name: encoder[name](x).chunk(2, -1)[1].std(0) for name in ("own", "user")}
+    assert not spread["own"].any()
+    assert (spread["user"] > 0).all()
+    assert (spread["user"] < 0.5).all()
