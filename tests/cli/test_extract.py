@@ -8,10 +8,13 @@ import stat
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from enrapt.cli import batch
+from enrapt.cli.batch import attempt
 from enrapt.cli.demo import CLIP
 from enrapt.realtime.run import Run
 from enrapt.realtime.sources.session import SessionSource
@@ -35,8 +38,20 @@ def several(sound, breaking, tmp_path):
     return folder
 
 
+def in_this_process(function, items, jobs, stop, progress):
+    """What `run_each` gives; it starts processes, which take a second each."""
+    for item in items:
+        yield attempt(function, item, partial(progress, item))
+
+
 @pytest.fixture
-def extract(command, tiny_bundle):
+def extract(in_processes, monkeypatch):
+    monkeypatch.setattr(batch, "run_each", in_this_process)
+    return in_processes
+
+
+@pytest.fixture
+def in_processes(command, tiny_bundle):
     def run(*arguments, status=0, bundle=tiny_bundle):
         done = command("extract", *arguments, "--bundle", bundle)
         assert done.returncode == status, done.stderr
@@ -107,9 +122,10 @@ def test_the_sessions_of_a_study_have_the_person_of_their_folder(extract, comman
     assert [one.problems for one in check_study(study)] == [[], []]
 
 
-def test_the_same_bytes_with_more_jobs_and_again(extract, several, tmp_path):
-    extract(several, "-o", "one", "--jobs", "1", status=1)
-    extract(several, "-o", "two", "--jobs", "3", status=1)
+def test_the_same_bytes_with_more_jobs_and_again(in_processes, several, tmp_path, monkeypatch):
+    in_processes(several, "-o", "two", "--jobs", "3", status=1)
+    monkeypatch.setattr(batch, "run_each", in_this_process)
+    in_processes(several, "-o", "one", "--jobs", "1", status=1)
     assert content(tmp_path / "one") == content(tmp_path / "two")
 
 
@@ -118,7 +134,7 @@ def test_faces_of_a_film_are_the_same_bytes_and_private(extract, face_model, tmp
     for name in ("a.mp4", "b.mp4"):
         shutil.copy(CLIP, tmp_path / "films" / name)
     options = ["--end", "1.2", "--face-model", face_model]
-    shown = table(extract("films", "-o", "one", "--jobs", "2", *options).stdout)
+    shown = table(extract("films", "-o", "one", *options).stdout)
     assert shown["a.mp4"][:3] == ["1.2", "s", "100.0"]
     extract("films/a.mp4", "-o", "two", *options)
     assert content(tmp_path / "one/a") == content(tmp_path / "two/a")
@@ -187,8 +203,19 @@ def long(tmp_path_factory) -> Path:
     """A folder with a short recording and one that is long enough to be interrupted."""
     folder = tmp_path_factory.mktemp("long")
     write_sound(folder / "a.wav", 1.0, "pcm_s16le")
-    write_sound(folder / "b.wav", 100.0, "pcm_s16le")
+    write_sound(folder / "b.wav", 60.0, "pcm_s16le")
     return folder
+
+
+at_once: dict[str, bytes] = {}  # what `long` becomes, made by the first test that asks
+
+
+@pytest.fixture
+def whole(extract, long, tmp_path) -> dict[str, bytes]:
+    if not at_once:
+        extract(long, "-o", "at_once")
+        at_once.update(content(tmp_path / "at_once"))
+    return at_once
 
 
 def wait_for(path: Path, process: "subprocess.Popen[str]") -> None:
@@ -198,7 +225,7 @@ def wait_for(path: Path, process: "subprocess.Popen[str]") -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_interrupted_and_resumed_it_gives_the_same_bytes(extract, long, tiny_bundle, tmp_path, number):
+def test_interrupted_and_resumed_it_gives_the_same_bytes(extract, long, whole, tiny_bundle, tmp_path, number):
     out = tmp_path / "out"
     process = start("extract", long, "--bundle", tiny_bundle, "-o", out, "--jobs", "1")
     wait_for(out / ".b.part/session/session.json", process)
@@ -210,8 +237,7 @@ def test_interrupted_and_resumed_it_gives_the_same_bytes(extract, long, tiny_bun
         assert process.returncode == 130
         assert "1 of 2 are left; the same command does them" in errors
     assert "1 done before (skipped), 0 failed" in extract(long, "-o", out).stdout
-    extract(long, "-o", "at_once")
-    assert content(out) == content(tmp_path / "at_once")
+    assert content(out) == whole
 
 
 def test_two_processes_do_not_clash(extract, long, tiny_bundle, tmp_path):
@@ -229,13 +255,16 @@ def test_two_processes_do_not_clash(extract, long, tiny_bundle, tmp_path):
 
 
 @needs_limits
-def test_a_full_disk_is_one_line_and_nothing_is_left(extract, long, tmp_path):
-    with files_no_larger_than(200_000):
-        done = extract(long, "-o", "out", status=1)
+def test_a_full_disk_is_one_line_and_nothing_is_left(extract, tmp_path):
+    (tmp_path / "both").mkdir()
+    for name, length in (("a", 1.0), ("b", 20.0)):
+        write_sound(tmp_path / "both" / f"{name}.wav", length, "pcm_s16le")
+    with files_no_larger_than(50_000):
+        done = extract("both", "-o", "out", status=1)
     assert "cannot be written any more" in done.stdout
     assert "Traceback" not in done.stderr
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a"]
-    assert "1 done before (skipped), 0 failed" in extract(long, "-o", "out").stdout
+    assert "1 done before (skipped), 0 failed" in extract("both", "-o", "out").stdout
 
 
 def test_sessions_and_their_media_are_no_recordings(extract, several, sound, tmp_path):
