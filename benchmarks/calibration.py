@@ -21,7 +21,7 @@ WARM = 20  # s before what is scored
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--people", choices=SEEDS, default="test")
-    parser.add_argument("--count", type=int, default=40)
+    parser.add_argument("--count", type=int, default=120)
     parser.add_argument("--strength", type=float, default=1.0, help="0: people like the training set")
     parser.add_argument("--bundle", default="default")
     args = parser.parse_args()
@@ -32,33 +32,33 @@ def main() -> None:
     rng = np.random.default_rng((SEEDS[args.people], round(10 * args.strength)))
     found = unlike_people(rng, args.count, 2 * NEUTRAL + 120, args.strength)
     minute = NEUTRAL * RATE
-    errors, covered = {}, {}
-    for person, truth in enumerate(found.engagement.astype(np.float64)):
-        ticks = ticks_of(found, person)
-        second = slice(minute, 2 * minute)
-        labels = np.clip(truth[second] + slow_noise(rng, minute), 0, 1)
-        profiles = {
-            "no profile": None,
-            "60 s neutral": calibrate(bundle, "p", ticks[:minute]),
-            "60 s labelled": calibrate(bundle, "p", ticks[second], labels),
-            "60 s not neutral": calibrate(bundle, "p", ticks[second]),
-        }
-        for name, profile in profiles.items():
-            mean, low, high = estimates(bundle, profile, ticks[2 * minute - WARM * RATE :])[:, WARM * RATE :]
-            true = truth[2 * minute :]
-            errors.setdefault(name, []).append(np.sqrt(np.mean((mean - true) ** 2)))
-            covered.setdefault(name, []).append(np.mean((true >= low) & (true <= high)))
+    second, scored = slice(minute, 2 * minute), slice(2 * minute, None)
+    truth = found.engagement.astype(np.float64)
+    people = [ticks_of(found, person) for person in range(args.count)]
+    labels = np.clip(truth[:, second] + [slow_noise(rng, minute) for _ in people], 0, 1)
+    ways = {
+        "no profile": lambda ticks, labels: None,
+        "60 s neutral": lambda ticks, labels: calibrate(bundle, "p", ticks[:minute]),
+        "60 s labelled": lambda ticks, labels: calibrate(bundle, "p", ticks[second], labels),
+        "60 s not neutral": lambda ticks, labels: calibrate(bundle, "p", ticks[second]),
+    }
     print(f"{args.count} people, strength {args.strength:g}, {bundle.metadata.name}: RMSE over two minutes")
-    print(f"{'':18s}{'median':>8s}{'quartiles':>16s}{'change':>9s}{'better':>8s}{'90 % holds':>12s}")
-    before = np.array(errors["no profile"])
-    for name, each in errors.items():
-        rmse = np.array(each)
-        low, median, high = np.quantile(rmse, [0.25, 0.5, 0.75])
-        change = 100 * (median / np.median(before) - 1)
-        better = "" if name == "no profile" else f"{np.mean(rmse < before):.0%}"
+    print(f"{'':18s}{'median':>8s}{'quartiles':>16s}{'change':>9s}{'all ticks':>11s}{'change':>9s}"
+          f"{'better':>8s}{'90 % holds':>12s}")  # fmt: skip
+    before = None
+    for name, made in ways.items():
+        profiles = [made(ticks, own) for ticks, own in zip(people, labels, strict=True)]
+        tails = [ticks[2 * minute - WARM * RATE :] for ticks in people]
+        mean, low, high = estimates(bundle, profiles, tails)[:, :, WARM * RATE :]
+        true = truth[:, scored]
+        rmse = np.sqrt(np.mean((mean - true) ** 2, 1))
+        row = [np.quantile(rmse, q) for q in (0.5, 0.25, 0.75)] + [np.sqrt(np.mean(rmse**2))]
+        before = (row, rmse) if before is None else before
+        median, all_ticks = (f"{100 * (row[k] / before[0][k] - 1):+.0f} %" for k in (0, 3))
+        better = f"{np.mean(rmse < before[1]):.0%}"
         print(
-            f"{name:18s}{median:8.3f}{f'{low:.3f}–{high:.3f}':>16s}{change:+8.0f} %{better:>8s}"
-            f"{np.mean(covered[name]):12.0%}",
+            f"{name:18s}{row[0]:8.3f}{f'{row[1]:.3f}–{row[2]:.3f}':>16s}{median:>9s}{row[3]:11.3f}"
+            f"{all_ticks:>9s}{better:>8s}{np.mean((true >= low) & (true <= high)):12.0%}",
             flush=True,
         )
 
@@ -79,12 +79,23 @@ def slow_noise(rng: np.random.Generator, ticks: int) -> np.ndarray:
     return np.interp(np.arange(ticks) / (5 * RATE), np.arange(len(each)), each)
 
 
-def estimates(bundle, profile, ticks) -> np.ndarray:
-    """Mean and interval at each tick, `[3, T]`."""
+def estimates(bundle, profiles, people) -> np.ndarray:
+    """Mean and interval of each person at each tick, `[3, P, T]`."""
     from enrapt.realtime.engine.engine import Engine
+    from enrapt.realtime.engine.profile import Personal
 
-    steps = map(Engine(bundle, profile=profile).step, ticks)
-    return np.array([(step.mean, step.low, step.high) for step in steps]).T
+    own = [None if p is None else Personal(p, bundle.metadata) for p in profiles]
+    engine = Engine(bundle, streams=len(own))
+    out = np.empty((3, len(own), len(people[0])))
+    for t in range(out.shape[2]):
+        ticks = [
+            {k: v if v is None or p is None else p.value(k, v) for k, v in person[t].items()}
+            for p, person in zip(own, people, strict=True)
+        ]
+        for k, (p, step) in enumerate(zip(own, engine.step_streams(ticks), strict=True)):
+            mean, _, low, high = step[:4] if p is None else p.estimate(step.low, step.high)
+            out[:, k, t] = mean, low, high
+    return out
 
 
 if __name__ == "__main__":

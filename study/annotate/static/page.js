@@ -15,7 +15,7 @@ const client = crypto.randomUUID();
 
 const task = await (await fetch("task")).json();
 const page = { dimension: null, editor: null, stretches: [], value: null, rating: true, open: null,
-  practice: null, next: 0 };
+  practice: null, next: 0, chosen: [] };
 const media = new Clock(video, task.offset);
 const scale = new Scale($("scale"), choose);
 const gamepad = new Gamepad();
@@ -39,6 +39,7 @@ function loadMedia(at = task.offset) {
 async function useDimension(name) {
   video.pause();
   if (page.practice !== null) endPractice();
+  if (page.editor) drawChosen();
   page.editor?.end();
   if (page.editor && !(await store.settle())) return void ($("dimension").value = page.dimension.name);
   const { segments, stretches } = await store.load(name);
@@ -71,8 +72,16 @@ function setValue(value) {
 function choose(value, stamp) {
   if (!page.editor) return;
   setValue(value);
-  if (page.editor.drawing) page.editor.set(value, media.at(stamp));
+  if (page.editor.drawing) page.chosen.push([value, stamp]);
   else begin(stamp);
+}
+
+/** Draw what was chosen, once its time is known; or at once. */
+function drawChosen(all = true) {
+  while (page.chosen.length && (all || media.knows(page.chosen[0][1]))) {
+    const [value, stamp] = page.chosen.shift(), end = page.editor.stroke?.end;
+    page.editor.set(value, video.seeking ? end : media.at(stamp));
+  }
 }
 
 function begin(stamp) {
@@ -82,6 +91,7 @@ function begin(stamp) {
 
 function end(time) {
   if (!page.editor) return;
+  drawChosen();
   page.editor.end(time);
   store.save();
 }
@@ -126,12 +136,14 @@ function unrated(stamp) {
 }
 
 function seek(time) {
+  if (page.editor) drawChosen();
   page.editor?.end();
   media.seek(time);
 }
 
 function change(how) {
   video.pause();
+  drawChosen();
   page.open = null;
   const at = page.editor[how]();
   if (at !== undefined) media.seek(at);
@@ -177,6 +189,7 @@ function practise() {
 function endPractice() {
   const { editor, at } = page.practice;
   video.pause();
+  page.chosen = [];
   page.practice = null;
   page.editor = editor;
   store.paused = false;
@@ -236,6 +249,7 @@ video.addEventListener("loadeddata", () => alertOf("media", ""));
 document.addEventListener("visibilitychange", () => {
   if (document.hidden) video.pause(); // no picture, no rating
 });
+addEventListener("pagehide", () => page.editor && drawChosen(), true); // before the store sends
 addEventListener("beforeunload", (event) => store.trouble && event.preventDefault());
 
 let last = performance.now(), slow = 0, stopped = null;
@@ -246,6 +260,7 @@ function frame(now) {
   if (pressed.includes(0)) play();
   if (pressed.includes(1)) seek(time - JUMP);
   if (editor) {
+    drawChosen(false);
     editor.advance(time);
     const given = given_at(time);
     if (given && !video.paused && time >= given[1] && given !== stopped && !editor.ratings.at(given[0])) {
