@@ -1,137 +1,126 @@
-"""Make `cli/demo.mp4`, the clip of `enrapt demo`.
+"""Make `cli/demo.mp4`, the clip of `enrapt demo`, and `cli/engagement.simulation.csv`, its true engagement.
 
     apt install espeak-ng
-    python -m venv /tmp/clip && /tmp/clip/bin/pip install av numpy opencv-python-headless scikit-image
-    /tmp/clip/bin/python benchmarks/make_demo_clip.py
+    python -m venv /tmp/clip && /tmp/clip/bin/pip install '.[train]' scikit-image
+    /tmp/clip/bin/python benchmarks/make_demo_clip.py [--face-model FILE]
 
-The image is NASA's portrait of the astronaut Eileen Collins, in the public domain; scikit-image ships it. A
-virtual camera moves over it. The voice is espeak-ng's and says that it is a computer's. For three seconds no
-face is in the frame, and for another three the sound is digital silence.
+The clip shows one simulated conversation (`models/datasets`): the first seed, from 0, whose engagement spans
+0.5 or more within the clip. Nothing of it was chosen by what a model makes of it. `demo_portrait.py` moves a
+portrait by the simulated blendshapes and pose: NASA's of the astronaut Eileen Collins, in the public domain;
+scikit-image ships it. `demo_voice.py` lets espeak-ng speak in the simulated turns. During `AWAY` the camera
+looks elsewhere, and during `SILENT` the sound is digital silence; the simulator's own gaps are left out.
+
+At the end it prints how far the features measured in the clip follow the simulated ones, and how far the
+shipped bundle's estimate is from the truth where it gets the simulated features, with the same gaps.
 """
 
+import argparse
 import shutil
-import subprocess
 import sys
-import tempfile
-import wave
 from fractions import Fraction
 from pathlib import Path
 from typing import Final
 
 import av
-import cv2
 import numpy as np
+from demo_portrait import SIZE, Portrait
+from demo_voice import RATE, measured, sound
 from numpy.typing import NDArray
-from skimage import data
 
-CLIP: Final = Path(__file__).parents[1] / "cli" / "demo.mp4"
-SECONDS: Final = 20
-FPS: Final = 25
-SIZE: Final = (640, 480)
-RATE: Final = 22_050  # samples/s, espeak-ng's
-SILENT: Final = (13.7, 16.8)  # s
-ROOM: Final = -65.0  # dBFS of room noise, so that only `SILENT` looks like a muted microphone
+from enrapt.bundle.bundle import Bundle
+from enrapt.bundle.sequence import initial_states, run_sequence
+from enrapt.cli.demo import CLIP, TRUTH
+from enrapt.contracts.schemas import AUDIO, FACE
+from enrapt.models.datasets.behaviour import Behaviour, behave, draw_engagement, draw_people
+from enrapt.models.datasets.conversation import moments
+from enrapt.models.datasets.simulated_face import face
+from enrapt.models.datasets.simulated_voice import voice
+from enrapt.realtime.features.face.extractor import FaceFeatures
+from enrapt.realtime.features.face.model_file import find_face_model
+from enrapt.study import labels
 
-SPOKEN: Final = (  # start in s, text
-    (
-        0.3,
-        "Hello! This is a portrait from NASA's archive, seen by a virtual camera. The voice is a computer's.",
-    ),
-    (7.2, "Now the camera looks away, and there is no face to see."),
-    (10.8, "Here it is again. Next comes silence."),
-    (16.9, "The sound is back. Now try your own camera!"),
-)
+SECONDS: Final = 65
+FPS: Final = 25  # pictures, and ticks of the simulator
+SPAN: Final = 0.5  # of the true engagement
+AWAY: Final = (20.0, 32.0)  # s, no face
+SILENT: Final = (44.0, 56.0)  # s, no sound
+PAN: Final = 0.6  # s
+VIEW: Final = (246.0, 168.0, 400.0)  # centre and width, pixels of the portrait
+ELSEWHERE: Final = (414.0, 170.0, 190.0)  # the model of the shuttle
+# A flat portrait turned far is not recognised as the same person, so the mean of the head's angles over so
+# many seconds is left out. The simulator's slow drift does not depend on engagement; nods are fast.
+SLOW: Final = 10.0
+EVERY: Final = 5  # ticks for a row of the truth
 
-# Key frames of the camera: time in s, centre of view (pixels of the portrait), width of view (pixels), and
-# roll, yaw and pitch (degrees). Between them it eases from one to the next.
-CAMERA: Final = np.array([
-    (0.0, 246, 168, 400, 0, 0, 0),
-    (3.0, 228, 124, 250, 4, 8, -4),
-    (5.0, 224, 130, 270, -5, -10, 4),
-    (6.8, 240, 140, 300, 0, 4, 0),
-    (7.7, 408, 150, 196, 0, 0, 0),  # the model of the shuttle
-    (8.8, 414, 170, 190, 3, 0, 0),
-    (9.5, 394, 410, 230, 0, 0, 0),  # the helmet
-    (9.9, 390, 414, 226, -2, 0, 0),
-    (10.8, 232, 140, 290, 0, 0, 0),
-    (13.0, 224, 120, 220, -8, 10, 6),
-    (15.0, 240, 136, 300, 6, -12, -6),
-    (17.0, 226, 126, 230, 0, 6, 6),
-    (18.5, 236, 140, 290, -4, -6, -3),
-    (20.0, 246, 168, 400, 0, 0, 0),
-])  # fmt: skip
+Array = NDArray[np.float64]
 
 
-def camera(t: float) -> NDArray[np.float64]:
-    """Centre, width and angles at `t` seconds, with the motion of a hand-held camera."""
-    i = min(int(np.searchsorted(CAMERA[:, 0], t, side="right")) - 1, len(CAMERA) - 2)
-    u = (t - CAMERA[i, 0]) / (CAMERA[i + 1, 0] - CAMERA[i, 0])
-    u = u * u * (3 - 2 * u)
-    view = (1 - u) * CAMERA[i, 1:] + u * CAMERA[i + 1, 1:]
-    shake = np.sin(2 * np.pi * t * np.array([0.31, 0.43, 0.23, 0.37, 0.29, 0.47]))
-    return view + shake * [1.5, 1.0, 2.0, 0.6, 1.5, 1.0]
+def simulated() -> tuple[int, Behaviour, NDArray[np.float32], NDArray[np.float32]]:
+    """Seed, behaviour, values of `face/1` and `audio/1` `[T, D]`; drawn as `conversation.simulate` does."""
+    for seed in range(1000):
+        rng = np.random.default_rng(seed)
+        people = draw_people(rng, 1)
+        engagement = draw_engagement(rng, 1, SECONDS * FPS, FPS)
+        if np.ptp(engagement) < SPAN:
+            continue
+        behaviour = behave(rng, people, engagement, FPS)
+        seen, _ = face(rng, people, behaviour, moments(), FPS)
+        heard, _ = voice(rng, people, behaviour, moments(), FPS)
+        return seed, behaviour, seen[:, 0], heard[:, 0]
+    raise AssertionError("no such conversation")
 
 
-def frame_at(portrait: NDArray[np.uint8], t: float) -> NDArray[np.uint8]:
-    """The camera's frame, `[480, 640, 3]`."""
-    x, y, width, *angles = camera(t)
-    roll, yaw, pitch = np.deg2rad(angles)
-    turn = cv2.Rodrigues(np.array([0, 0, roll]))[0] @ cv2.Rodrigues(np.array([pitch, yaw, 0.0]))[0]
-    focal = 1.2 * SIZE[0]
-    lens = np.array([[focal, 0, SIZE[0] / 2], [0, focal, SIZE[1] / 2], [0, 0, 1]])
-    scale = width / SIZE[0]
-    wall = np.array([[focal * scale, 0, x], [0, focal * scale, y], [0, 0, 1]])
-    seen = cv2.warpPerspective(
-        portrait,
-        wall @ turn @ np.linalg.inv(lens),
-        SIZE,
-        flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_REFLECT_101,
-    )
-    light = 1 + 0.04 * np.sin(2 * np.pi * 0.13 * t) + 0.02 * np.sin(2 * np.pi * 0.71 * t)
-    return cv2.convertScaleAbs(seen, alpha=light)
+def actions(seen: NDArray[np.float32], at_rest: NDArray[np.bool_]) -> tuple[dict[str, Array], Array, Array]:
+    """What `Portrait.picture` takes at each tick: shapes, turn `[T, 3]`, shift `[T, 3]`."""
+    rest = np.median(seen[at_rest], 0)
+    change = (seen - rest).astype(float)
+
+    def of(name: str) -> Array:
+        return change[:, FACE.index(name)]
+
+    def at(name: str) -> Array:
+        return np.maximum(of(name), 0)
+
+    smile = np.maximum(of("mouthSmileRight"), of("mouthSmileRight"))
+    shapes = {"smile": np.clip(smile, 0, 1), "jaw": at("jawOpen"), "browInner": at("browInnerUp")}
+    for side in ("Left", "Right"):
+        shapes[f"browOuter{side}"] = at(f"browOuterUp{side}")
+        shapes[f"blink{side}"] = of(f"eyeBlink{side}") / (1 - rest[FACE.index(f"eyeBlink{side}")])
+    left = of("eyeLookInLeft") + of("eyeLookOutRight")
+    shapes["right"] = (of("eyeLookOutLeft") + of("eyeLookInRight") - left) / 2
+    down = of("eyeLookDownLeft") + of("eyeLookDownRight")
+    shapes["up"] = (of("eyeLookUpLeft") + of("eyeLookUpRight") - down) / 2
+    turn, ones = change[:, -6:-3], np.ones(round(SLOW * FPS))
+    share = 1 / np.convolve(np.ones(len(turn)), ones, "same")[:, None]
+    turn = turn - share * np.stack([np.convolve(axis, ones, "same") for axis in turn.T], -1)
+    return shapes, turn, change[:, -3:]
 
 
-def sound() -> NDArray[np.float32]:
-    """The voice in a quiet room, `[SECONDS * RATE]`, full scale ±1."""
-    rng = np.random.default_rng(0)
-    samples = 10 ** (ROOM / 20) * rng.normal(size=SECONDS * RATE)
-    for start, text in SPOKEN:
-        voice = spoken(text)
-        first = round(start * RATE)
-        free = SILENT[0] if start < SILENT[0] else SECONDS
-        if start + voice.size / RATE > free:
-            sys.exit(f"{text!r} takes {voice.size / RATE:.1f} s, but only {free - start:.1f} s are free")
-        samples[first : first + voice.size] += voice
-    samples[round(SILENT[0] * RATE) : round(SILENT[1] * RATE)] = 0
-    return samples.astype(np.float32)
+def looking(t: float) -> float:
+    """0 while the camera looks at the person, 1 while it looks elsewhere."""
+    u = np.clip(min(t - AWAY[0], AWAY[1] - t) / PAN, 0, 1)
+    return float(u * u * (3 - 2 * u))
 
 
-def spoken(text: str) -> NDArray[np.float64]:
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "voice.wav"
-        subprocess.run(["espeak-ng", "-v", "en-us", "-s", "160", "-w", file, text], check=True)
-        with wave.open(str(file)) as wav:
-            assert (wav.getframerate(), wav.getnchannels(), wav.getsampwidth()) == (RATE, 1, 2)
-            samples = np.frombuffer(wav.readframes(wav.getnframes()), np.int16)
-    return 0.6 * np.trim_zeros(samples) / 32768
+def pan(share: float) -> Array:
+    """The camera's turn as a map of pixels, `[2, 3]`."""
+    x, y, width = (1 - share) * np.array(VIEW) + share * np.array(ELSEWHERE)
+    zoom, scale = VIEW[2] / width, SIZE[0] / VIEW[2]
+    middle = np.array(SIZE) / 2
+    offset = middle - zoom * (middle + scale * np.array([x - VIEW[0], y - VIEW[1]]))
+    return np.column_stack([zoom * np.eye(2), offset])
 
 
-def main() -> None:
-    if shutil.which("espeak-ng") is None:
-        sys.exit("espeak-ng is missing: apt install espeak-ng")
-    portrait = data.astronaut()
-    samples = sound()
-    unfinished = CLIP.with_suffix(".part.mp4")
+def write(clip: Path, pictures: list[NDArray[np.uint8]], samples: NDArray[np.float32]) -> None:
+    unfinished = clip.with_suffix(".part.mp4")
     with av.open(str(unfinished), "w", options={"movflags": "faststart"}) as container:
-        video = container.add_stream(
-            "libx264", rate=FPS, options={"crf": "27", "preset": "veryslow", "g": "50"}
-        )
+        options = {"crf": "30", "preset": "slow", "g": "125"}
+        video = container.add_stream("libx264", rate=FPS, options=options)
         video.width, video.height, video.pix_fmt = *SIZE, "yuv420p"
         audio = container.add_stream("aac", rate=RATE, options={"aac_pns": "0"})
-        audio.layout, audio.bit_rate = "mono", 64_000
-        for k in range(SECONDS * FPS):
-            frame = av.VideoFrame.from_ndarray(frame_at(portrait, k / FPS))
+        audio.layout, audio.bit_rate = "mono", 56_000
+        for k, picture in enumerate(pictures):
+            frame = av.VideoFrame.from_ndarray(picture)
             frame.pts, frame.time_base = k, Fraction(1, FPS)
             container.mux(video.encode(frame))
             # The sound of this frame, so that the file is interleaved.
@@ -141,8 +130,87 @@ def main() -> None:
                 container.mux(audio.encode(block))
         container.mux(video.encode(None))
         container.mux(audio.encode(None))
-    unfinished.replace(CLIP)
-    print(f"{CLIP}: {CLIP.stat().st_size / 1e3:.0f} kB")
+    unfinished.replace(clip)
+
+
+def compare(
+    model: Path,
+    pictures: list[NDArray[np.uint8]],
+    samples: Array,
+    seen: NDArray[np.float32],
+    heard: NDArray[np.float32],
+    own: NDArray[np.bool_],
+) -> None:
+    """Print the correlation of features measured in pictures and sound with the simulated ones."""
+    extractor = FaceFeatures(model)
+    values = [extractor.extract(p, round(k * 1e9 / FPS))[0] for k, p in enumerate(pictures)]
+    there = np.array([v is not None for v in values])
+    found = np.array([v for v in values if v is not None])
+    print(f"face found in {there.mean():.1%} of pictures; correlation with the simulated feature:")
+    names = ("yaw", "pitch", "roll", "z", "browInnerUp", "eyeBlinkLeft", "eyeLookOutLeft", "eyeLookDownLeft",
+             "jawOpen", "mouthSmileRight")  # fmt: skip
+    for name in names:
+        i = FACE.index(name)
+        print(f"  {name:16s} {np.corrcoef(found[:, i], seen[there, i])[0, 1]:.2f}")
+    audio = measured(samples)
+    ticks = min(len(audio), len(heard))
+    for name in ("level", "f0"):
+        i, mine = AUDIO.index(name), own[:ticks]
+        both, speech = (
+            np.corrcoef(audio[:ticks, i][m], heard[:ticks, i][m])[0, 1] for m in (mine | True, mine)
+        )
+        print(f"  {name:16s} {both:.2f}, own speech {speech:.2f}")
+
+
+def estimated(seen: NDArray[np.float32], heard: NDArray[np.float32]) -> Array:
+    """The shipped bundle's mean given the simulated features, `[T]`."""
+    bundle = Bundle.load("default")
+    t = np.arange(len(seen)) / FPS
+    there = {
+        "face": (t < AWAY[0] + PAN / 2) | (t >= AWAY[1] - PAN / 2),
+        "audio": (t < SILENT[0]) | (t >= SILENT[1]),
+    }
+    nobody = np.zeros(len(t), bool)
+    mask = np.stack([there.get(m.name, nobody) for m in bundle.metadata.inputs], -1)[None]
+    feed = {"face": seen[None], "audio": heard[None], "mask": mask.astype(np.float32)}
+    outputs, _ = run_sequence(bundle, feed, initial_states(bundle, 1))
+    return np.asarray(outputs["engagement_mean"][0, :, 0], float)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--face-model", metavar="FILE", type=Path)
+    args = parser.parse_args()
+    if shutil.which("espeak-ng") is None:
+        sys.exit("espeak-ng is missing: apt install espeak-ng")
+    from skimage import data
+
+    model = find_face_model(args.face_model)
+    seed, behaviour, seen, heard = simulated()
+    own, partner = behaviour.speaking[:, 0], behaviour.partner[:, 0]
+    calm = (np.hypot(behaviour.gaze_x, behaviour.gaze_y) < 0.03) & (behaviour.blink < 0.05)
+    at_rest = (calm & (behaviour.smile < 0.05) & (behaviour.brow < 0.05))[:, 0] & ~own
+    shapes, turn, shift = actions(seen, at_rest)
+    portrait = Portrait(data.astronaut(), VIEW, model)
+    pictures = [
+        portrait.picture({n: s[k] for n, s in shapes.items()}, turn[k], shift[k], pan(looking(k / FPS)))
+        for k in range(SECONDS * FPS)
+    ]
+    samples = sound(heard, own, partner, FPS)
+    full = samples.copy()
+    samples[round(SILENT[0] * RATE) : round(SILENT[1] * RATE)] = 0
+    write(CLIP, pictures, samples.astype(np.float32))
+    engagement = behaviour.engagement[::EVERY, 0].astype(float).round(4)
+    dimension, rater = TRUTH.stem.split(".")
+    times = np.arange(len(engagement)) * EVERY / FPS
+    labels.write(labels.Trace(rater, dimension, times, engagement), TRUTH, overwrite=True)
+    TRUTH.chmod(0o644)
+    truth = behaviour.engagement
+    print(f"seed {seed}: engagement {truth.min():.2f} to {truth.max():.2f}")
+    print(f"{CLIP}: {CLIP.stat().st_size / 1e3:.0f} kB; {TRUTH}: {TRUTH.stat().st_size / 1e3:.1f} kB")
+    compare(model, pictures, full, seen, heard, own)
+    error = np.abs(estimated(seen, heard) - truth[:, 0]).mean()
+    print(f"from the truth the estimate on simulated features differs by {error:.2f} on average")
 
 
 if __name__ == "__main__":

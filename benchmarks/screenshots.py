@@ -5,7 +5,7 @@
 The camera is the demo clip, sent in a loop as MJPEG over HTTP by another process; the microphone is its
 sound, sent over Lab Streaming Layer. A live session estimates from them, a headless Chromium shows its page,
 and at the end the clip is replayed. To lose the face, the camera sends grey noise; to lose the camera, its
-process is killed. Takes three minutes.
+process is killed. Takes six minutes.
 """
 
 import argparse
@@ -38,7 +38,7 @@ CHUNK = 320  # samples sent at once
 SOUND = "enrapt screenshots"  # the stream's name
 LSL = "[multicast]\nResolveScope = machine\n[lab]\nKnownPeers = {127.0.0.1}\n[log]\nlevel = -2\n"
 DESKTOP, PHONE = (1200, 1000), (360, 780)
-LENGTH = 20  # s of the clip; the face is missing from 7 to 10, the sound from 14 to 17
+LENGTH = 65  # s of the clip; the face is missing from 20 to 32, the sound from 44 to 56
 
 
 def send_pictures(port: Any, start: float, covered: Any) -> None:
@@ -169,31 +169,30 @@ def main() -> None:
         def states(session: LiveSession, devices: Devices) -> None:
             emulate(driver, *DESKTOP)
             driver.get(session.page.address)
-            time.sleep(50)
-            devices.wait_for(12)
+            time.sleep(30)
+            devices.wait_for(37)
             session.mark("question 2")
-            time.sleep(5)
-            devices.wait_for(2.5)
+            devices.wait_for(61)
             shot("running")
             emulate(driver, *DESKTOP, "dark")
-            devices.wait_for(4)
+            devices.wait_for(62.5)
             shot("dark")
             emulate(driver, *PHONE)
-            devices.wait_for(5.5)
+            devices.wait_for(64)
             shot("phone")
 
         def losses(session: LiveSession, devices: Devices) -> None:
             emulate(driver, *DESKTOP)
             driver.get(session.page.address)
             time.sleep(10)
-            devices.wait_for(18)
+            devices.wait_for(8)
             devices.covered.set()
-            devices.wait_for(2.5)
+            devices.wait_for(12.5)
             shot("face_lost")
             devices.covered.clear()
-            devices.wait_for(12)
+            devices.wait_for(36)
             devices.lose_camera()
-            devices.wait_for(1)
+            devices.wait_for(43)
             shot("camera_lost")
 
         live(states, face_model)
@@ -210,7 +209,7 @@ def main() -> None:
         driver.get(f"http://127.0.0.1:{port}/")
         time.sleep(LENGTH + 4)
         at = "document.getElementById('at')"
-        driver.execute_script(f"{at}.value = 13; {at}.dispatchEvent(new Event('input'))")
+        driver.execute_script(f"{at}.value = 38; {at}.dispatchEvent(new Event('input'))")
         time.sleep(1)
         shot("replay")
         replay.send_signal(signal.SIGINT)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..realtime.engine.estimate import Estimate
     from ..realtime.run import Run
     from ..realtime.sources.source import SourceFailure
+    from ..realtime.truth import Truth
 
 
 _HANGUP: Final = getattr(signal, "SIGHUP", None)  # not on Windows
@@ -30,6 +31,7 @@ def show(
     duration: float | None = None,
     stats: Path | None = None,
     each: "Callable[[Estimate], None]" = lambda estimate: None,
+    truth: "Truth | None" = None,
 ) -> int:
     """Run until the end, a signal, or for `duration` seconds; print the summary; give the exit status.
 
@@ -39,6 +41,7 @@ def show(
     Args:
         stats: where to write the summary as JSON, too.
         each: called with every estimate.
+        truth: what engagement is known to be.
     """
     from ..realtime.outputs.output import OutputFailure
     from ..realtime.sources.source import SourceFailure
@@ -58,7 +61,7 @@ def show(
                 say(_plan(run))
             if run.page is not None:
                 say(f"page: {run.page.invitation}")
-            view = stack.enter_context(View(run))
+            view = stack.enter_context(View(run, truth))
             began = time.perf_counter()
             with signals(run.stop) as received:
                 try:

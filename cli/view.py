@@ -25,6 +25,7 @@ from .summary import dropped_by_reason
 
 if TYPE_CHECKING:
     from ..realtime.run import Run
+    from ..realtime.truth import Truth
 
 REDRAW: Final = 0.1  # s
 REPORT: Final = 5.0  # s between lines where there is no terminal
@@ -40,11 +41,12 @@ _ARROWS: Final = ("↙↓↘", "←•→", "↖↑↗")  # gaze in the picture:
 class View:
     """The latest estimate of a run on standard error: a picture on a terminal, elsewhere a line every 5 s.
 
-    A context manager. It draws ten times a second, whatever the rate of estimates.
+    A context manager. It draws ten times a second, whatever the rate of estimates. What engagement is known
+    to be is shown below the estimate.
     """
 
-    def __init__(self, run: "Run") -> None:
-        self._run = run
+    def __init__(self, run: "Run", truth: "Truth | None" = None) -> None:
+        self._run, self._truth = run, truth
         self._live = bool(run.source.devices)
         self._schemas = {w.name: w.schema for w in run.wanted}
         self._means: deque[float] = deque(maxlen=HISTORY * run.rate)
@@ -91,7 +93,8 @@ class View:
             people = "; ".join(f"person {p} {short(e)}" for p, e in self._people.items())
             return f"{self._progress(estimate)}: {people}"
         missing = "".join(f"; {name} missing: {why}" for name, why in self._run.missing.items())
-        return f"{self._progress(estimate)}: engagement {short(estimate)}{missing}"
+        known = "" if self._truth is None else f"; {self._truth.label} {self._truth.at(estimate.t):.2f}"
+        return f"{self._progress(estimate)}: engagement {short(estimate)}{known}{missing}"
 
     def _progress(self, estimate: Estimate) -> str:
         end = self._run.source.duration
@@ -130,6 +133,8 @@ class View:
     def _add_one(self, picture: Table, estimate: Estimate, observation: Observation, width: int) -> None:
         """The rows of a single person."""
         picture.add_row("[bold]engagement", interval(estimate.engagement, width))
+        if self._truth is not None:
+            picture.add_row("truth", _marked(self._truth.at(estimate.t), self._truth.label, width))
         picture.add_row("last minute", Text(self._sparkline(width), style="blue"))
         for modality, there in estimate.present.items():
             age, surprise = estimate.age_ms[modality], estimate.surprise[modality]
@@ -216,6 +221,14 @@ def interval(engagement: Engagement, width: int) -> Text:
         else:
             text.append("─", "dim")
     return text.append(f" {engagement.low:.2f}–{engagement.high:.2f}", "not bold")
+
+
+def _marked(value: float, label: str, width: int) -> Text:
+    """A value that is known, on the same scale as `interval`."""
+    cells = max(width - 17, 3)
+    cell, left = min(int(value * cells), cells - 1), f"{label} ▲"
+    marked = f"{left:>{cell + 1}}" if cell >= len(left) else f"{' ' * cell}▲ {label}"
+    return Text(f"{value:.2f} {marked}")
 
 
 def devices(run: "Run") -> str:

@@ -15,6 +15,7 @@ from ..contracts.files import write_atomically
 from .engine.estimate import Estimate
 from .streams.wall_clock import iso
 from .timeline import UNUSED, Mark, Strip, stretches, strips, unused
+from .truth import Truth
 
 _PAGE: Final = Path(__file__).with_name("report.html")
 
@@ -54,6 +55,7 @@ def _columns(strip: Strip, alone: bool) -> dict[str, Any]:
     return {
         "name": one_line(strip.name)[:60],
         "marks": [(at, one_line(label)) for at, label in strip.marks],
+        "truth": _known(strip.truth),
         "t": [e.t for e in estimates],
         "mean": [e.engagement.mean for e in estimates],
         "low": [e.engagement.low for e in estimates],
@@ -63,6 +65,12 @@ def _columns(strip: Strip, alone: bool) -> dict[str, Any]:
         "followed": [(at, one_line(label)) for at, label in stretches(estimates)],
         "unused": _unbroken([unused(e, alone) for e in estimates]),
     }
+
+
+def _known(truth: Truth | None) -> dict[str, Any] | None:
+    if truth is None:
+        return None
+    return {"label": one_line(truth.label), "t": list(truth.times), "values": list(truth.values)}
 
 
 def _unbroken(texts: Sequence[str | None]) -> list[tuple[int, int, str]]:

@@ -21,12 +21,14 @@ from ..contracts.errors import one_line
 from ..contracts.files import write_atomically
 from .engine.estimate import Estimate
 from .streams import wall_clock
+from .truth import Truth
 
 # Okabe and Ito (2008), distinguishable with any kind of colour vision.
 _BLUE: Final = "#0072B2"
 _COLOURS: Final = ("#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 
 _GREY: Final = "0.6"
+_INK: Final = "0.15"  # of what is known, not estimated
 
 _LABELS: Final = 200  # of marks; more cannot be read
 _LONG: Final = 80  # characters of a label
@@ -46,12 +48,14 @@ class Strip:
     Attributes:
         name: of the person; empty for the only one.
         began: the wall-clock time of 0 s; None if nobody knows.
+        truth: what engagement is known to have been.
     """
 
     name: str
     estimates: Sequence[Estimate]
     marks: Sequence[Mark] = ()
     began: datetime | None = None
+    truth: Truth | None = None
 
 
 def strips(
@@ -155,7 +159,7 @@ def draw_strips(people: Sequence[Strip], path: Path, title: str) -> None:
             _draw_surprise(bottom, strip.estimates, own)
     axes[0].set_title(one_line(title), parse_math=False, loc="left", fontsize=12)
     above = (1, 1.11 if alone else 1.19)
-    axes[0].legend(loc="upper right", ncols=2, frameon=False, bbox_to_anchor=above, borderaxespad=0)
+    axes[0].legend(loc="upper right", ncols=3, frameon=False, bbox_to_anchor=above, borderaxespad=0)
     began = next((strip.began for strip in people if strip.began is not None), None)
     since = "" if began is None else f" since {wall_clock.iso(began)}"
     axes[-1].set(xlabel=f"time, s{since}", xlim=(start, end + tick))
@@ -180,6 +184,9 @@ def _draw_engagement(axes: Axes, strip: Strip) -> None:
     low, high = [e.engagement.low for e in estimates], [e.engagement.high for e in estimates]
     axes.fill_between(t, low, high, color=_BLUE, alpha=0.22, linewidth=0, label="90 % interval")
     axes.plot(t, [e.engagement.mean for e in estimates], color=_BLUE, linewidth=1.6, label="mean")
+    if (truth := strip.truth) is not None:
+        label = one_line(truth.label)
+        axes.step(truth.times, truth.values, where="post", color=_INK, linewidth=1.1, label=label)
     for y, va, ha, drawn in (0.02, "bottom", "right", marks), (0.98, "top", "left", stretches(estimates)):
         axes.vlines([at for at, _ in drawn], 0, 1, color="0.3", linewidth=0.9, linestyle="--")
         for at, label in together(drawn, _HEIGHT * (t[-1] - t[0]))[:_LABELS]:

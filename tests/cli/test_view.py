@@ -12,6 +12,7 @@ from enrapt.realtime.engine.estimate import Engagement, Estimate, Latency
 from enrapt.realtime.sources.source import Wanted
 from enrapt.realtime.streams.counts import Counts
 from enrapt.realtime.streams.samples import Observation
+from enrapt.realtime.truth import Truth
 
 
 def vector(schema: Schema, **values: float) -> np.ndarray:
@@ -230,6 +231,19 @@ def test_it_says_who_is_followed_where_there_is_a_choice():
         lines = [line.rstrip() for line in picture(shown, 80)]
         assert len(lines) == 10
         assert next(line for line in lines if line.startswith("face")).endswith(said)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.3, 0.62, 1.0])
+def test_what_is_known_is_below_the_estimate_on_the_same_scale(value):
+    view = View(a_run(), Truth("simulated truth", [0.0], [value]))
+    view.update(estimate(0, value), SEEN)
+    lines = picture(view, 80)
+    at = next(k for k, line in enumerate(lines) if line.startswith("engagement"))
+    assert lines[at + 1].startswith("truth")
+    assert f"{value:.2f}" in lines[at + 1]
+    assert lines[at + 1].index("▲") == lines[at].index("●")
+    assert "simulated truth" in lines[at + 1]
+    assert f"; simulated truth {value:.2f}" in view._line(view._latest[0])
 
 
 def test_several_people_have_two_lines_each():

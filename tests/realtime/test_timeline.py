@@ -14,13 +14,16 @@ from enrapt.realtime.timeline import (
     _BLUE,
     _COLOURS,
     PEOPLE,
+    Strip,
     _runs,
     by_person,
+    draw_strips,
     draw_timeline,
     stretches,
     together,
     unused,
 )
+from enrapt.realtime.truth import Truth
 
 
 def run(ticks: int, face: range, audio: range, mean: float = 0.5) -> list[Estimate]:
@@ -88,6 +91,23 @@ def test_marks_are_drawn(tmp_path):
     draw_timeline(run(500, face=range(500), audio=range(500)), marked, "a run", marks)
     changed = np.any(imread(plain) != imread(marked), axis=(0, 2))
     assert 10 < changed.sum() < 60  # two lines and their words, upright
+
+
+def test_what_is_known_is_drawn_where_it_is(tmp_path):
+    plain, known = tmp_path / "plain.png", tmp_path / "known.png"
+    estimates = run(500, face=range(500), audio=range(500))
+    draw_timeline(estimates, plain, "a run")
+    draw_strips([Strip("", estimates, truth=Truth("truth", [0.0, 10.0], [0.9, 0.9]))], known, "a run")
+    changed = np.any(imread(plain) != imread(known), axis=-1)
+    line = int(np.argmax(changed.sum(1)))
+    assert 450 < changed[line].sum() < 600  # the first 10 of 20 s
+    mean = np.argmax(np.all(np.abs(imread(known)[..., :3] - to_rgb(_BLUE)) < 0.01, axis=-1).sum(1))
+    assert line < mean - 50  # 0.9 is above 0.5
+
+
+def test_a_known_value_holds_until_the_next():
+    truth = Truth("truth", [1.0, 2.0, 4.0], [0.1, 0.2, 0.3])
+    assert [truth.at(t) for t in (0.0, 1.0, 1.9, 2.0, 3.9, 4.0, 9.0)] == [0.1, 0.1, 0.1, 0.2, 0.2, 0.3, 0.3]
 
 
 def test_marks_at_the_same_time_share_a_label():

@@ -11,10 +11,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from enrapt.cli.demo import CLIP
 from enrapt.realtime.features.face import Extractor, FaceOptions
 
 Picture = NDArray[np.uint8]
+PORTRAIT: Final = Path(__file__).with_name("portrait.jpg")
 FRAME: Final = 40_000_000  # ns, at 25 frames/s
 
 
@@ -37,8 +37,11 @@ def pictures(clip: Path) -> Iterator[Picture]:
 
 @cache
 def portrait() -> Picture:
-    """The first picture of the demo clip, 640×480: a head and its shoulders, the face 146 pixels wide."""
-    return next(pictures(CLIP))
+    """The portrait of the demo clip, 640×480: a head and its shoulders, the face 146 pixels wide.
+
+    NASA's of the astronaut Eileen Collins, in the public domain.
+    """
+    return np.asarray(cv2.cvtColor(cv2.imread(str(PORTRAIT)), cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def moved(

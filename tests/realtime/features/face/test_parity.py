@@ -101,8 +101,10 @@ def test_a_face_that_enters_and_leaves(face_model, way):
 
 
 def test_the_demo_clip_where_the_face_goes_and_comes_back(face_model):
-    compared = Compared(face_model, islice(pictures(CLIP), 160, 300))
-    assert 40 < compared.found < 120
+    # Between these pictures nobody is in view.
+    stream = (p for k, p in enumerate(islice(pictures(CLIP), 880)) if 300 <= k < 540 or k >= 760)
+    compared = Compared(face_model, stream)
+    assert 220 < compared.found < 300  # of 360
     compared.check()
 
 

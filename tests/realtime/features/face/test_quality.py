@@ -113,7 +113,7 @@ DARK = (portrait() * 0.02).astype(np.uint8)
 SMALL = cv2.resize(portrait(), (64, 48), interpolation=cv2.INTER_AREA)  # the face 15 pixels wide
 STREAMS = {
     "too small": [SMALL] * 2,
-    "partly out of view": [moved(portrait(), right=-20 * k) for k in range(16)],
+    "partly out of view": [moved(portrait(), right=-10 * k) for k in range(32)],
     "too dark": [portrait(), DARK, DARK],
     "blurred": [portrait(), BLURRED, BLURRED],
 }
