@@ -23,9 +23,9 @@ pytestmark = pytest.mark.live
 START = 2.0  # s; of the film on the session's axis
 LENGTH = 16.0  # s
 
-# Draws a value that says which picture is on the screen, as soon as there is another one. A script sees it when
-# it is composed, the display's next frame shows it: it is drawn then. Kept are the picture, its value, how long
-# the script had not looked when it saw it, and how long after the display's frame it drew, ms.
+# Draws a value that says which picture is on the screen, as soon as there is another one. A script sees it
+# as it is composed, and the display shows it in its next frame: then it is drawn. Kept are the picture,
+# its value, how long the script had not looked when it saw it, and how long after that frame it drew, ms.
 DRAW = f"""
 const number = {NUMBER}, scale = document.getElementById("scale"), track = document.getElementById("track");
 window.drawn = [];
