@@ -13,6 +13,7 @@ import msgspec
 import onnx
 import onnxscript
 import torch
+from torch import nn
 
 from ..bundle.bundle import Bundle
 from ..bundle.metadata import (
@@ -26,6 +27,7 @@ from ..bundle.metadata import (
     TrainingData,
     digest,
 )
+from ..contracts.errors import UserError, one_line
 from ..contracts.files import atomic_file
 from ..contracts.schemas import schema_of
 from ..models.batch import Batch, Data
@@ -61,6 +63,8 @@ def export_run(
     graph: Graph = "step",
     int8: bool = False,
     held_out: Data | Batch | None = None,
+    encoders: Mapping[str, nn.Module] | None = None,
+    decoders: Mapping[str, nn.Module] | None = None,
     progress: Callable[[str, float], None] = lambda what, share: None,
 ) -> float | None:
     """Write the bundle of a finished training run, its quality measured on held-out people.
@@ -73,6 +77,7 @@ def export_run(
         int8: weights in 8 bits, see `quantise`.
         held_out: data of the form that `fit` takes, to score instead of the held-out people that the run's
             configuration names. Of a run of `fit`, which names none, the bundle has no scores without.
+        encoders, decoders: networks of classes of your own, by modality, as `load` takes them.
         progress: called with what is done, and the share of it that is.
 
     Returns:
@@ -83,7 +88,7 @@ def export_run(
             differs from the model.
     """
     run, path = Path(run), Path(path)
-    config, model = load_run(run)
+    config, model = load_run(run, encoders, decoders)
     model, seed = exportable(model, str(run)), run_seed(run)
     scored = None if held_out is None else model.batch(held_out)
     with atomic_file(path) as file:  # opened first: an unwritable path fails before minutes of work
@@ -134,7 +139,7 @@ def graph_of(model: Causal, kind: Graph) -> bytes:
         logging.getLogger(name).setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter warns of its own deprecations
-        program = torch.onnx.export(
+        program = _exported(
             ModelGraph(model, kind).eval(),
             (*sequences.values(), *others.values()),
             dynamo=True,
@@ -152,6 +157,17 @@ def graph_of(model: Causal, kind: Graph) -> bytes:
         )
     assert program is not None
     return stripped(program.model_proto).SerializeToString(deterministic=True)
+
+
+def _exported(*arguments: Any, **options: Any) -> Any:
+    try:
+        return torch.onnx.export(*arguments, **options)
+    except torch.onnx.OnnxExporterError as error:
+        cause = next((line for line in str(error.__cause__ or error).splitlines() if line.strip()), "")
+        raise UserError(
+            f"PyTorch cannot make a graph of this model ({one_line(cause)}); in a network of your own, use "
+            "operations on tensors, and nothing that depends on their values"
+        ) from None
 
 
 def softplus(x: onnxscript.FLOAT, beta: float = 1.0, threshold: float = 20.0) -> onnxscript.FLOAT:

@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 
 from ..contracts.errors import UserError, one_line
+from .arguments import check_names
 from .modality import Modality
 
+SLACK: Final = 0.01  # of the sum of shares, which half precision rounds
 NO_SPREAD: Final[Mapping[str, Tensor]] = MappingProxyType({})  # all labels are certain
 Data = Mapping[str, Any]  # arrays or tensors by modality, NaN where missing
 
@@ -92,10 +94,7 @@ def batch_of(data: Data, modalities: tuple[Modality, ...], axes: int) -> Batch:
     if not isinstance(data, Mapping):
         raise UserError(f"data are a dictionary of arrays by modality, found {type(data).__name__}")
     by_name = {m.name: m for m in modalities}
-    if unknown := [name for name in data if name not in by_name]:
-        raise UserError(
-            f"{', '.join(map(str, unknown))}: no such modality; the model has {', '.join(by_name)}"
-        )
+    check_names(data, modalities)
     if not data:
         raise UserError(f"no data: give at least one of {', '.join(by_name)}")
     x, available, leading = {}, {}, None
@@ -117,15 +116,24 @@ def batch_of(data: Data, modalities: tuple[Modality, ...], axes: int) -> Batch:
     return Batch(x, available)
 
 
-def check_names(names: Iterable[str], modalities: tuple[Modality, ...]) -> None:
-    """Check that modalities of these names exist.
+def check_batch(batch: Batch, modalities: tuple[Modality, ...]) -> None:
+    """Check the names and shapes of a batch.
 
     Raises:
-        UserError: one does not.
+        UserError: no data, an unknown name, or values that do not have their modality's shape.
     """
-    known = [m.name for m in modalities]
-    if unknown := [str(name) for name in names if name not in known]:
-        raise UserError(f"{', '.join(unknown)}: no such modality; the model has {', '.join(known)}")
+    by_name = {m.name: m for m in modalities}
+    check_names(batch.x, modalities)
+    if not batch.x:
+        raise UserError(f"no data: give at least one of {', '.join(by_name)}")
+    if batch.x.keys() != batch.available.keys():
+        raise UserError(f"a batch of {', '.join(batch.x)} says where there is {', '.join(batch.available)}")
+    for name, value in batch.x.items():
+        axes, shape = value.ndim - len(by_name[name].shape), by_name[name].shape
+        if axes < 1 or value.shape[axes:] != shape or batch.available[name].ndim != axes:
+            found = f"{list(value.shape)}, available {list(batch.available[name].shape)}"
+            expected = f"[…, {', '.join(map(str, shape))}] and […]"
+            raise UserError(f"{name}: a batch of values {found}, expected {expected}")
 
 
 def _numbers(name: str, value: Any) -> Tensor:
@@ -155,11 +163,20 @@ def _available(value: Tensor, m: Modality) -> Tensor:
         return ~nothing
     if bool((missing.any(-1) & ~nothing).any()) or bool(value.isinf().any()):
         raise UserError(f"{m.name}: a value must be finite, or all NaN, which is missing")
-    if m.likelihood in ("bernoulli", "categorical", "logit_normal"):
-        there = value.detach()[~nothing]
-        if there.numel() and not 0 <= float(there.min()) <= float(there.max()) <= 1:
-            raise UserError(
-                f"{m.name}: expected values from 0 to 1 ({m.likelihood}), found {float(there.min()):g} to "
-                f"{float(there.max()):g}"
-            )
+    if wrong := out_of_range(m, value.detach()[~nothing]):
+        raise UserError(f"{m.name}: {wrong}")
     return ~nothing
+
+
+def out_of_range(m: Modality, values: Tensor) -> str | None:
+    """What is wrong with values `[N, D]` for their likelihood; None if nothing is."""
+    if m.likelihood not in ("bernoulli", "categorical", "logit_normal") or not values.numel():
+        return None
+    low, high = float(values.min()), float(values.max())
+    if not 0 <= low <= high <= 1:
+        return f"expected values from 0 to 1 ({m.likelihood}), found {low:g} to {high:g}"
+    sums = values.sum(-1)
+    low, high = float(sums.min()), float(sums.max())
+    if m.likelihood == "categorical" and not 1 - SLACK <= low <= high <= 1 + SLACK:
+        return f"expected one-hot values or shares of 1 (categorical), found sums from {low:g} to {high:g}"
+    return None

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
+from ..contracts.errors import UserError
 from .batch import Batch, Data
 from .modality import Modality
 from .model import Model, State
@@ -54,7 +55,26 @@ class Causal(Model):
         Args:
             state: after the ticks before; () at the start.
             recur: how to run the recurrence; by default tick by tick.
+
+        Raises:
+            UserError: data that do not fit the model, or a state that is not of them.
         """
+
+    def started(self, state: State, batch: int) -> State:
+        """The state, or that before the first tick if there is none.
+
+        Raises:
+            UserError: it is not one of this model's, or of another number of sequences.
+        """
+        if isinstance(state, tuple) and not state:
+            return self.initial_state(batch)
+        sizes = [start.shape[1:] for start in self.initial_state(1)]
+        if not isinstance(state, tuple) or [s.shape[1:] for s in state] != sizes:
+            shapes = ", ".join(str([batch, *size]) for size in sizes)
+            raise UserError(f"state: expected {', '.join(self.states)} of {shapes}, as `filter` returns it")
+        if any(s.shape[0] != batch for s in state):
+            raise UserError(f"state: of {state[0].shape[0]} sequences, the data are of {batch}")
+        return state
 
     def target_decoder(self, m: Modality) -> TargetDecoder:
         """That of a target."""

@@ -25,14 +25,21 @@ def coherence(generated: Mapping[str, Tensor], classifiers: Mapping[str, Classif
         classifiers: of at least two of the modalities; the others do not count.
 
     Raises:
-        UserError: a classifier of a modality that was not generated, or of fewer than two.
+        UserError: a classifier of a modality that was not generated, or of fewer than two; no samples, or
+            not the same number of each.
     """
     if len(classifiers) < 2 or not classifiers.keys() <= generated.keys():
         raise UserError(
             f"coherence: give classifiers of two or more of {', '.join(generated)}, found "
             f"{', '.join(classifiers) or 'none'}"
         )
-    first, *others = (classifier(generated[name]).argmax(-1) for name, classifier in classifiers.items())
+    classes = [classifier(generated[name]).argmax(-1) for name, classifier in classifiers.items()]
+    if len({each.shape for each in classes}) > 1 or not classes[0].numel():
+        found = ", ".join(
+            f"{list(each.shape)} of {name}" for name, each in zip(classifiers, classes, strict=True)
+        )
+        raise UserError(f"coherence: expected classes of the same samples, at least one, found {found}")
+    first, *others = classes
     return torch.stack([first == other for other in others]).all(0).double().mean().item()
 
 
@@ -59,7 +66,7 @@ def conditional_accuracy(
         samples: S draws of z from the posterior, each of which counts; None takes z at the posterior's mean.
 
     Raises:
-        UserError: as `Model.encode`; no `truth`, and data without that modality.
+        UserError: as `Model.encode`; no `truth`, and data without that modality; a `truth` of other samples.
     """
     batch, m = model.batch(data), model.modality(of)
 
@@ -69,7 +76,11 @@ def conditional_accuracy(
 
     found = classes(model.decode(model.encode(batch, given, samples, generator), [of])[of])
     if truth is not None:
-        return (found == truth.to(found.device)).double().mean().item()
+        truth = torch.as_tensor(truth).to(found.device)
+        if truth.shape != found.shape[found.ndim - model.axes :]:
+            expected = list(found.shape[found.ndim - model.axes :])
+            raise UserError(f"truth: expected classes {expected}, found {list(truth.shape)}")
+        return (found == truth).double().mean().item()
     if of not in batch.x:
         raise UserError(f"{of}: not among the data, so there is no truth; give it in `truth`")
     known = batch.available[of]

@@ -175,7 +175,8 @@ def by_length(sessions: list[recordings.Session]) -> list[list[int]]:
 
 
 class Arrays:
-    """Data that were given in Python; a round takes all of them once, in random order, `size` at a time."""
+    """Data that were given in Python; a round takes all of them once, in random order, `size` at a time; one
+    that would be left alone goes with the batch before."""
 
     def __init__(self, data: Batch, validation: Batch | None, size: int) -> None:
         self.data, self.validation, self.size = data, validation, size
@@ -183,8 +184,11 @@ class Arrays:
     def training(self, seed: int, round_: int, streams: int) -> Iterator[Batch]:
         """The batches of a round."""
         order = torch.from_numpy(np.random.default_rng((seed, round_)).permutation(self.data.size))
-        for start in range(0, len(order), streams):
-            yield self.data.rows(order[start : start + streams])
+        parts = [*order.split(streams)]
+        if len(parts) > 1 and len(parts[-1]) == 1 < streams:  # of one alone a batch normalisation fails
+            parts[-2:] = [torch.cat(parts[-2:])]
+        for part in parts:
+            yield self.data.rows(part)
 
     def moments(self, seed: int) -> Batch:
         """All data."""

@@ -54,7 +54,7 @@ def encode_sessions(models: list[Model], sessions: Path, output: Path) -> tuple[
 @torch.no_grad()
 def _encoded(model: Model, path: Path, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
     session = read_session(path, model.modalities, names)
-    x = {name: torch.from_numpy(values) for name, values in session.items()}
+    x = {name: torch.from_numpy(values) for name, values in session.items() if name in model.by_name}
     present = {name: ~value.flatten(1).isnan().any(-1) for name, value in x.items()}
     batch = Batch(x, present)
     if model.axes == 2:

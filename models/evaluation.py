@@ -11,6 +11,7 @@ from scipy.stats import norm
 from torch import Tensor
 
 from ..contracts.errors import UserError
+from .arguments import check_count
 from .batch import Batch, Data
 from .causal import Causal
 from .config import Config
@@ -90,7 +91,12 @@ def group_of(batch: Batch, modalities: tuple[Modality, ...], axes: int, rate: in
 
     Args:
         axes: 1 for samples, 2 for sequences.
+
+    Raises:
+        UserError: nothing is present, or nothing but targets.
     """
+    if not batch.present:
+        raise UserError("nothing is present in the data, so there is nothing to score")
     batch = batch.map(lambda v: (v.unsqueeze(0) if axes == 1 else v).detach().cpu())
     return Group(batch, patterns(modalities, rate, batch, np.random.default_rng((seed, 1))))
 
@@ -117,8 +123,10 @@ def evaluate(model: Model, data: Data | Batch, rate: int = 25, seed: int = 0) ->
         seed: of the bursts.
 
     Raises:
-        UserError: as `Model.encode`; data without a target, or with nothing else.
+        UserError: data that do not fit the model, without one of its targets, or with nothing else.
     """
+    check_count("rate", rate)
+    check_count("seed", seed, least=0)
     groups = iter([group_of(model.checked(data), model.modalities, model.axes, rate, seed)])
     return _scores_of(model, groups)
 

@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import Literal, get_args
 
 import msgspec
+import torch
 
 from ..contracts.errors import UserError, one_line
 from .annealing import Annealing, Schedule
+from .arguments import check_count
 from .batch import Batch, Data
+from .checked import Seed
 from .config import ARRAYS, Config, EarlyStopping, Training
 from .data import Arrays
 from .missing import Dropout
@@ -60,7 +63,7 @@ def fit(
         segment: ticks of truncated back-propagation through time; by default whole sequences.
         rate: ticks per second; for a `Dropout` in bursts.
         device: `auto` is a GPU where there is one.
-        precision: `bfloat16` is autocast, with weights in float32.
+        precision: `bfloat16` is autocast, with weights in float32. A model in float64 stays so.
         folder: of a run as `enrapt train` writes it, which `load` reads; a run that was interrupted is
             resumed.
         progress: called after every epoch.
@@ -71,9 +74,27 @@ def fit(
     Raises:
         UserError: data or options that do not fit; a loss that is not finite.
     """
+    if not isinstance(model, Model):
+        raise UserError(f"model: expected a model, as MVAE([…]), found {one_line(repr(model))}")
     arrays = Arrays(model.checked(data), None if validation is None else model.checked(validation), batch)
+    for name, given in (("data", arrays.data), ("validation", arrays.validation)):
+        if given is not None and not given.present:
+            raise UserError(f"{name}: every value is missing")
+    for name, number, least in (("epochs", epochs, 1), ("batch", batch, 1), ("warmup", warmup, 0)):
+        check_count(name, number, least)
+    kind = next(model.buffers()).dtype
+    if kind not in (torch.float32, torch.float64) or (precision == "bfloat16" and kind != torch.float32):
+        raise UserError(f"model: its weights are {kind}; for precision bfloat16 they stay in float32")
+    if kind == torch.float64:
+        precision = "float64"
+    if not callable(progress):
+        raise UserError(f"progress: expected a function, found {one_line(repr(progress))}")
     if model.axes == 1 and dropout:
         raise UserError("dropout is for models of sequences: others learn from subsets of their modalities")
+    if segment is not None:
+        check_count("segment", segment)
+        if model.axes == 1:
+            raise UserError("segment is for models of sequences, which are trained in segments")
     if validation is None and (patience is not None or calibrate):
         raise UserError(f"{'calibrate' if patience is None else 'patience'} needs validation data")
     if isinstance(annealing, str) and annealing not in get_args(Schedule):
@@ -96,6 +117,7 @@ def fit(
         )  # fmt: skip
         name = (Path(folder).resolve().name if folder is not None else "") or type(model).__name__
         config = Config(1, name, "trained from arrays in Python", rate, model.config, training)
+        msgspec.convert(seed, Seed)
     except ValueError as error:
         raise UserError(one_line(error)) from None
     trainer = Trainer(config, seed, None if folder is None else Path(folder), model, arrays)

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from .arguments import check_count
 from .batch import NO_SPREAD, Batch, Data
 from .causal import Causal, Filtered
 from .checked import Checked, Size
@@ -96,6 +97,8 @@ class ForwardFilter(Causal):
     def __init__(self, config: ForwardFilterConfig | MDVAE, hidden: int = 128) -> None:
         if isinstance(config, MDVAE):
             smoother, config = deepcopy(config), ForwardFilterConfig(config.config, hidden)
+        elif not isinstance(config, ForwardFilterConfig):
+            raise ValueError(f"a ForwardFilter is made of a trained MDVAE, found {type(config).__name__}")
         else:
             smoother, hidden = MDVAE(config.smoother), config.hidden
         super().__init__(config.modalities)
@@ -133,13 +136,14 @@ class ForwardFilter(Causal):
 
     def initial_state(self, batch: int) -> State:
         """h, and of w its precision and shift, before the first tick, where w is N(0, I); without w, h."""
+        check_count("batch", batch, least=0)
         weight: Tensor = self.gru.all_weights[0][0]
         h = weight.new_zeros(batch, self.gru.hidden_size)
         one = h.new_ones(batch, self.w_size)
         return (h, one, torch.zeros_like(one)) if self.w_size else (h,)
 
     def _state(self, state: State, like: Tensor) -> FilterState:
-        h, *w = state or self.initial_state(len(like))
+        h, *w = self.started(state, like.shape[0])
         return FilterState(h, *(w or (h[:, :0], h[:, :0])))
 
     def encoded(self, x: Values, mask: Values) -> tuple[Tensor, Tensor]:
@@ -220,7 +224,7 @@ class ForwardFilter(Causal):
         state: State | None = None,
         recur: Recur | None = None,
     ) -> Inferred:
-        beliefs, expected, after = self.beliefs_of(encoded, state or (), recur)
+        beliefs, expected, after = self.beliefs_of(encoded, () if state is None else state, recur)
         latents = {}
         for name in self.sizes:
             (mean, lam), before = beliefs[name], expected[name]

@@ -3,7 +3,10 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
+
+from ..contracts.errors import UserError
 
 
 class Latent(NamedTuple):
@@ -84,8 +87,17 @@ class Latents(Mapping[str, Tensor]):
         return Latents(parts, self._private, self._axis, self._static)
 
     def swap(self, name: str, other: "Latents") -> "Latents":
-        """These with one latent of another."""
+        """These with one latent of another.
+
+        Raises:
+            UserError: there is no latent of that name.
+        """
+        self._check(name, other)
         return self._with(self._parts | {name: other[name]})
+
+    def _check(self, name: str, other: "Latents") -> None:
+        if name not in self or name not in other:
+            raise UserError(f"{name}: no such latent, only {', '.join(self)}")
 
     def roll(self, shift: int) -> "Latents":
         """Those of the sample or sequence `shift` places before, all latents together."""
@@ -95,21 +107,32 @@ class Latents(Mapping[str, Tensor]):
         """Whether a static latent has been made to change over time."""
         return self[name].ndim > self._axis + 2
 
-    def interpolate(self, name: str, other: "Latents", weight: float | Tensor) -> "Latents":
+    def interpolate(self, name: str, other: "Latents", weight: Any) -> "Latents":
         """These with one latent on the way to that of another.
 
         Args:
             weight: 0 here, 1 there; one number, or `[T]`, by which a static latent also changes over time.
+
+        Raises:
+            UserError: there is no latent of that name, or their shapes or the weights do not fit.
         """
+        self._check(name, other)
         here, there = self[name], other[name]
-        over_time = isinstance(weight, Tensor) and weight.ndim > 0
+        weight = torch.as_tensor(weight).to(here)
+        over_time = weight.ndim > 0
         if name in self._static and (over_time or self._changes(name) or other._changes(name)):
             here, there = (  # [N, 1, Z] or [N, T, Z]
                 z[name] if z._changes(name) else z[name].unsqueeze(-2) for z in (self, other)
             )
-        if isinstance(weight, Tensor) and over_time:
-            weight = weight.to(here).unsqueeze(-1)  # [T, 1]
-        return self._with(self._parts | {name: here + (there - here) * weight})
+        if over_time:
+            weight = weight.unsqueeze(-1)  # [T, 1]
+        try:
+            between = here + (there - here) * weight
+        except RuntimeError:
+            shown = f"{list(here.shape)} to {list(there.shape)}"
+            shown += f" by {len(weight)} weights" if over_time else ""
+            raise UserError(f"{name}: cannot go from {shown}") from None
+        return self._with(self._parts | {name: between})
 
 
 def repeated(encoded: Any, times: int) -> Any:

@@ -27,6 +27,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from .arguments import check_count
 from .batch import NO_SPREAD, Batch, Data
 from .checked import OptionalSize, Size
 from .coders import decoder_of
@@ -248,6 +249,8 @@ class MDVAE(Model):
         Args:
             after: N sequences to continue, each `count` times: `[count, N, ticks, *shape]`.
         """
+        check_count("count", count)
+        check_count("ticks", ticks)
         some = self.modalities[0]
         if after is None:
             x = {some.name: next(self.buffers()).new_zeros(1, 0, some.dim)}

@@ -24,6 +24,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from .arguments import check_count
 from .batch import NO_SPREAD, Batch, Data
 from .causal import Causal, Filtered
 from .checked import Size, Weight
@@ -115,8 +116,14 @@ class MMVRNN(Causal):
         for m in self.targets:
             self.decoder[m.name] = TargetDecoder(m, latent, hidden)
 
+    @property
+    def decoded_from(self) -> dict[str, int]:
+        """z, and h of the tick before."""
+        return self.sizes | {"h": self.config.hidden}
+
     def initial_state(self, batch: int) -> State:
         """h before the first tick, `[B, H]`."""
+        check_count("batch", batch, least=0)
         return (self.from_h.weight.new_zeros(batch, self.config.hidden),)
 
     def encoded(self, x: Values, mask: Values) -> tuple[Evidence, list[int]]:
@@ -194,7 +201,7 @@ class MMVRNN(Causal):
             latent = self.latent(prior, parts, known, given, draw[0] if draw else None)
             return self.advance(gates, latent.sample, gates_h, h), [h, *latent]
 
-        (start,) = state or self.initial_state(len(evidence.gates))
+        (start,) = self.started(() if state is None else state, evidence.gates.shape[0])
         after, (h, *latent) = (recur or loop)(tick, start, inputs)
         return Inferred({"z": Latent(*latent)}, {"h": h}, (after,))
 
@@ -309,6 +316,8 @@ class MMVRNN(Causal):
         Args:
             after: N sequences to continue, each `count` times: `[count, N, ticks, *shape]`.
         """
+        check_count("count", count)
+        check_count("ticks", ticks)
         if after is None:
             (h,) = self.initial_state(count)
         else:

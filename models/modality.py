@@ -72,6 +72,8 @@ class Modality(Checked, frozen=True):
         for kind in (self.encoder, self.decoder):
             if not isinstance(kind, nn.Module | str | None):
                 raise ValueError(f"{self.name}: an encoder or decoder is an nn.Module or its text")
+        if self.scale is not None and self.likelihood in ("bernoulli", "categorical"):
+            raise ValueError(f"{self.name}: a {self.likelihood} likelihood has no scale")
         if self.role == "target" and (self.decoder is not None or self.scale is not None):
             raise ValueError(f"{self.name}: a target's decoder is linear in z, and its scale predicted")
 

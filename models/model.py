@@ -8,24 +8,24 @@ Data are dictionaries of arrays by modality in raw units, `[N, *shape]`, for a m
 `[N, T, *shape]`. A value that is all NaN is missing, and a modality left out is missing throughout.
 """
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from .batch import Batch, Data, batch_of, check_names
+from ..contracts.errors import UserError
+from .arguments import check_count, check_generator, check_names, checked_latents
+from .batch import Batch, Data, batch_of, check_batch
 from .checked import Checked
-from .experts import log_normal
+from .importance import log_evidence
 from .latents import Inferred, Latent, Latents, repeated
 from .likelihoods import mean, sample, standard_normal
 from .losses import Losses
 from .modality import Modalities, Modality
 from .normalised import Normalised, Values
 
-ROWS: Final = 100  # samples or sequences of a log-likelihood in memory at a time, `chunk` draws each
 State = tuple[Tensor, ...]  # carried from tick to tick, each `[B, …]`
 
 
@@ -81,7 +81,13 @@ class Model(Normalised, ABC):
         Raises:
             ValueError, TypeError: modalities or options that the model does not have.
         """
-        return modalities if isinstance(modalities, cls.Config) else cls.Config(tuple(modalities), **options)
+        if isinstance(modalities, cls.Config) and not options:
+            return modalities
+        modalities = tuple(modalities) if isinstance(modalities, Iterable) else (modalities,)
+        if isinstance(modalities, str) or any(not isinstance(m, Modality) for m in modalities):
+            found = ", ".join(type(m).__name__ for m in modalities)
+            raise ValueError(f"{cls.__name__} takes a list of Modality, found {found}")
+        return cls.Config(modalities, **options)
 
     # Defined by each model.
 
@@ -137,13 +143,15 @@ class Model(Normalised, ABC):
         batch = self.checked(data)
         some = next(self.buffers())
         batch = batch.to(some.device, some.dtype)
-        if given is None:
-            return batch
-        return batch.given([self.modality(name).name for name in given])
+        return batch if given is None else batch.given(check_names(given, self.modalities))
 
     def checked(self, data: Data | Batch) -> Batch:
-        """The same on their own device and in their own type."""
-        return data if isinstance(data, Batch) else batch_of(data, self.modalities, self.axes)
+        """The same on their own device and in their own type; of a `Batch`, only names and shapes are
+        checked."""
+        if not isinstance(data, Batch):
+            return batch_of(data, self.modalities, self.axes)
+        check_batch(data, self.modalities)
+        return data
 
     def flat(self, x: Values) -> dict[str, Tensor]:
         """Values `[…, *shape]` as `[…, D]`."""
@@ -162,7 +170,13 @@ class Model(Normalised, ABC):
         Args:
             given: the modalities to use; by default all.
             samples: S draws, on an axis in front; None for one set of latents at the posterior's mean.
+            generator: draws all noise; None for PyTorch's own.
+
+        Raises:
+            UserError: data that do not fit the model; names that it does not have; no draws.
         """
+        if samples is not None:
+            check_count("samples", samples)
         batch = self.batch(data, given)
         encoded = self.encoded(self.flat(batch.x), batch.available)
         shape = next(iter(batch.available.values())).shape
@@ -181,24 +195,43 @@ class Model(Normalised, ABC):
         """The mean of p(x_m | z) in raw units, `[…, *shape]` by modality, of observed ones and targets.
 
         Args:
-            z: latents, as `encode` returns them.
+            z: latents, as `encode` returns them; not all of them, if `of` needs not all.
             of: the modalities to decode; by default all.
+
+        Raises:
+            UserError: latents that are missing or of other sizes, a name that the model does not have, or a
+                context's.
         """
-        return {m.name: self.shaped(m, self.mean(m, z)) for m in self._decoded(of)}
+        decoded, z = self._decoded(of), self._checked_latents(z)
+        return {m.name: self.shaped(m, self.mean(m, z)) for m in decoded}
 
     def draw(
         self, z: Values, of: Iterable[str] | None = None, generator: torch.Generator | None = None
     ) -> dict[str, Tensor]:
         """A draw from p(x_m | z) in raw units, by modality, as `decode`."""
-        drawn = {}
-        for m in self._decoded(of):
+        check_generator(generator)
+        decoded, z, drawn = self._decoded(of), self._checked_latents(z), {}
+        for m in decoded:
             value = sample(m.likelihood, self.distribution(m, self.outputs(m.name, z)), generator)
             drawn[m.name] = self.shaped(m, self.in_raw_units(m, value))
         return drawn
 
     def _decoded(self, of: Iterable[str] | None) -> list[Modality]:
-        names = None if of is None else [self.modality(name).name for name in of]
-        return [m for m in self.modalities if m.role != "context" and (names is None or m.name in names)]
+        decoded = [m for m in self.modalities if m.role != "context"]
+        if of is None:
+            return decoded
+        names = check_names(of, self.modalities)
+        if contexts := [m.name for m in self.contexts if m.name in names]:
+            raise UserError(f"{', '.join(contexts)}: a context is an input, and is not decoded")
+        return [m for m in decoded if m.name in names]
+
+    def _checked_latents(self, z: Values) -> Values:
+        return checked_latents(z, self.decoded_from, self.static, next(self.buffers()))
+
+    @property
+    def decoded_from(self) -> dict[str, int]:
+        """What decoders take, by name, with its size: the latents, and in some models a state."""
+        return self.sizes
 
     @torch.no_grad()
     def log_likelihood(
@@ -210,58 +243,48 @@ class Model(Normalised, ABC):
         chunk: int = 100,
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        """log p(x_of | x_given) of what is present, nats in raw units, `[N]`, by importance sampling.
+        """log p(x_of | x_given) of what is present, nats in raw units, `[N]`, by importance sampling; see
+        `importance`.
 
-            log p(x) ≈ log 1/K Σ_k p(x, z_k) / q(z_k | x)   z_k ~ q         (Burda et al. 2016, equation 8)
-
-        and log p(x | y) = log p(x, y) − log p(y), each with its own posterior as the proposal. In expectation
-        the first is below log p(x); it converges as K grows, and is exact for any K where q is p(z | x).
+        log p(x | y) is log p(x, y) − log p(y), each with its own posterior as the proposal. In expectation
+        the estimate of a log p is below it; it converges as K grows, and is exact for any K where q is
+        p(z | x).
 
         Args:
             of: by default all but those given.
             given: contexts in the data are always given.
             samples: K.
             chunk: of them in memory at a time; the draws, and so the result, do not depend on it.
+            generator: draws all noise; None for PyTorch's own.
+
+        Raises:
+            UserError: data that do not fit the model; names that it does not have, that are in both `of` and
+                `given`, or are not in the data; no draws.
         """
+        check_count("samples", samples)
+        check_count("chunk", chunk)
         batch = self.batch(data)
-        given = [self.modality(name).name for name in given]
+        chosen, given = self._scored(batch, of, given)
         known = [*given, *(m.name for m in self.contexts)]
-        chosen = [m.name for m in self._decoded(of) if m.name not in known]
-        total = self._log_evidence(batch.given([*chosen, *known]), samples, chunk, generator)
+        total = log_evidence(self, batch.given([*chosen, *known]), samples, chunk, generator)
         if any(self.by_name[name].role != "context" for name in given):  # contexts have no likelihood
-            total = total - self._log_evidence(batch.given(known), samples, chunk, generator)
+            total = total - log_evidence(self, batch.given(known), samples, chunk, generator)
         return total
 
-    def _log_evidence(
-        self, batch: Batch, samples: int, chunk: int, generator: torch.Generator | None
-    ) -> Tensor:
-        """log p of what is present, `[N]`; of `ROWS` samples or sequences at a time, so that memory does not
-        grow with N."""
-        if batch.size > ROWS:
-            parts = [batch.rows(slice(start, start + ROWS)) for start in range(0, batch.size, ROWS)]
-            return torch.cat([self._log_evidence(part, samples, chunk, generator) for part in parts])
-        x, mask = self.flat(batch.x), batch.available
-        encoded, shape = self.encoded(x, mask), next(iter(mask.values())).shape
-        total = next(self.buffers()).new_full(shape[:1], -torch.inf)
-        for start in range(0, samples, chunk):
-            noise = self.noise(shape, generator, min(chunk, samples - start))
-            weights = self.log_weights(x, mask, self.drawn(encoded, noise))
-            total = torch.logaddexp(total, torch.logsumexp(weights, 0))
-        return total - math.log(samples)
-
-    def log_weights(self, x: Values, mask: Values, inferred: Inferred) -> Tensor:
-        """log p(x, z) / q(z | x), nats in raw units, `[K, B]`, of draws `[K, B, …]` from q."""
-        total = torch.zeros(())
-        for q_mean, q_precision, prior_mean, prior_precision, z in inferred.latents.values():
-            ratio = log_normal(z, prior_mean, prior_precision) - log_normal(z, q_mean, q_precision)
-            total = total.to(ratio) + (ratio.flatten(2).sum(-1) if ratio.ndim > 2 else ratio)
-        for name in x:
-            m = self.by_name[name]
-            if m.role == "context":
-                continue
-            nats = self.cost(name, x[name], mask[name], inferred.z) + self.log_volume(m) * mask[name]
-            total = total - (nats.flatten(2).sum(-1) if nats.ndim > 2 else nats)
-        return total
+    def _scored(
+        self, batch: Batch, of: Iterable[str] | None, given: Iterable[str]
+    ) -> tuple[list[str], list[str]]:
+        """Names of the modalities of which, and given which, a likelihood is asked."""
+        given, chosen = check_names(given, self.modalities), [m.name for m in self._decoded(of)]
+        if of is None:
+            chosen = [name for name in chosen if name not in given]
+        elif both := [name for name in chosen if name in given]:
+            raise UserError(f"{', '.join(both)}: in `of` and in `given`")
+        elif absent := [name for name in chosen if name not in batch.x]:
+            raise UserError(f"{', '.join(absent)}: in `of`, and not among the data")
+        if not chosen:
+            raise UserError("no modality is left whose likelihood is asked: all are given")
+        return chosen, given
 
     def drawn(self, encoded: Any, noise: Values) -> Inferred:
         """The posterior sampled with noise `[K, B, …]`: latents `[K, B, …]`."""
@@ -282,6 +305,7 @@ class Model(Normalised, ABC):
     ) -> dict[str, Tensor]:
         """Draws from N(0, 1) by latent, `[*shape, Z]`, of static ones `[B, Z]`; K samples on an axis in
         front, which do not depend on how many are drawn at a time."""
+        check_generator(generator)
         like = next(self.buffers())
         draws = [
             {
@@ -302,7 +326,7 @@ class Model(Normalised, ABC):
         Raises:
             UserError: there is none.
         """
-        check_names([name], self.modalities)
+        (name,) = check_names([name], self.modalities)
         return self.by_name[name]
 
     def mean(self, m: Modality, z: Values) -> Tensor:

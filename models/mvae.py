@@ -57,6 +57,8 @@ class MVAEConfig(ModelConfig, frozen=True, tag_field="model", tag="mvae"):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_modalities(self.modalities, ("z",), contexts=False)
+        if any(m.private for m in self.modalities):
+            raise ValueError("private of a modality is for private latents, which an mvae has not")
 
 
 class MVAE(Stateless):

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from ..contracts.errors import UserError, one_line
 
 Network = Any  # an `nn.Module`, or its text, or None for a multilayer perceptron
+OWN: Final = "class "  # begins the text of a network that is not made of layers of `torch.nn`
 LARGEST: Final = 100_000  # number in a text: what a layer or a picture may have along an axis
 
 
@@ -75,6 +76,12 @@ def parsed(text: str, whose: str = "the network") -> nn.Module:
     Raises:
         UserError: it is not that of layers of `torch.nn`.
     """
+    if own := re.search(rf"\b{OWN}(\w{{1,100}})\(", text):
+        name = own[1]
+        raise UserError(
+            f"{whose}, {name}, is not kept with a run: give the module in Python, to `load` or `export_run`, "
+            "in encoders or decoders by modality"
+        )
     try:
         return _network(text)
     except Exception as error:  # of the parser, of a layer's own checks
@@ -126,7 +133,7 @@ def described(network: Network) -> str:
     for text in (re.sub(r"^(Lazy\w+\()(\w+=)?0(, )?", r"\1", printed), _with_arguments(network)):
         if _makes(text, network):
             return text
-    return f"class {printed}"
+    return f"{OWN}{printed}"
 
 
 def _with_arguments(layer: nn.Module) -> str:

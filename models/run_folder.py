@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from ..contracts.errors import UserError, one_line
 from ..contracts.files import write_atomically
 from ..contracts.regular import open_regular
-from .batch import check_names
+from .arguments import check_names
 from .checked import Seed
 from .config import AnyConfig, Config, build, load_config
 from .forward_filter import ForwardFilterConfig

@@ -10,6 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from .arguments import check_count
 from .batch import Batch, Data
 from .causal import Causal, Filtered
 from .latents import Inferred, Latent
@@ -68,6 +69,7 @@ class Stateless(Causal):
     @torch.no_grad()
     def generate(self, count: int, generator: torch.Generator | None = None) -> dict[str, Tensor]:
         """New samples in raw units, `[count, *shape]` by modality: z from the prior, x from the decoders."""
+        check_count("count", count)
         return self.draw(self.noise((count,), generator), generator=generator)
 
     def initial_state(self, batch: int) -> State:

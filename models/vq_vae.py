@@ -31,6 +31,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .arguments import check_count, check_generator
 from .batch import Batch, Data
 from .checked import Size
 from .latents import Inferred
@@ -232,6 +233,8 @@ class VQVAE(Model):
         They look like none of the data: a VQ-VAE learns no prior of its codes. For that there is the MDVAE of
         a VQ-MDVAE.
         """
+        check_count("count", count)
+        check_generator(generator)
         code = self.codebook.code
         h = code[integers(len(code), (count, prod(self.grid)), code, generator)].flatten(1)
         return self.draw({"z": h}, generator=generator)
@@ -246,11 +249,14 @@ class VQVAE(Model):
         chunk: int = 100,
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        """A lower bound of log p(x), nats in raw units, `[N]`: log p(x | q) − P log K, of the one code q."""
+        """A lower bound of log p(x), nats in raw units, `[N]`: log p(x | q) − P log K, of the one code q.
+
+        Nothing is drawn, so `samples`, `chunk` and `generator` have no effect.
+        """
         batch = self.batch(data)
+        self._scored(batch, of, given)
         x, mask = self.flat(batch.x), batch.available
         name = self.only.name
-        chosen = {m.name for m in self._decoded(of)} - {self.modality(other).name for other in given}
         nats = self.cost(name, x[name], mask[name], {"z": self.encoded(x, mask)})
         nats = nats + self.log_volume(self.only) + prod(self.grid) * math.log(self.config.codes)
-        return -nats * (mask[name] & (name in chosen))
+        return -nats * mask[name]

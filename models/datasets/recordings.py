@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from ...contracts.errors import UserError
+from ..batch import out_of_range
 from ..modality import Modality
 from .npz import read_arrays
 
@@ -105,9 +107,6 @@ def _values(array: NDArray[Any], m: Modality, path: Path) -> NDArray[np.float32]
     lowest, highest = float(np.nanmin(values, initial=0)), float(np.nanmax(values, initial=0))
     if max(-lowest, highest) > LARGEST:
         raise UserError(f"{path}: {m.name}: values of {lowest:g} to {highest:g}, beyond ±{LARGEST:g}")
-    shares = m.likelihood in ("logit_normal", "bernoulli", "categorical")
-    if shares and not 0 <= lowest <= highest <= 1:
-        raise UserError(
-            f"{path}: {m.name}: expected values from 0 to 1 ({m.likelihood}), found {lowest:g} to {highest:g}"
-        )
+    if fault := out_of_range(m, torch.from_numpy(rows[~missing.all(1)])):
+        raise UserError(f"{path}: {m.name}: {fault}")
     return values

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from enrapt.models.importance import log_weights
+
 SIDES = Path(__file__).parents[2] / "benchmarks" / "side_by_side"
 
 
@@ -27,5 +29,5 @@ def test_our_side_trains_and_predicts_and_its_log_likelihood_is_the_models(monke
     noise = dict(zip(model.sizes, draw.unsqueeze(0).split([*model.sizes.values()], -1), strict=True))
     with torch.no_grad():
         found = worker.log_likelihood(image, *worker.parts_of_enrapt(model, kind))
-        expected = model.log_weights(x, mask, model.drawn(model.encoded(x, mask), noise))
+        expected = log_weights(model, x, mask, model.drawn(model.encoded(x, mask), noise))
     torch.testing.assert_close(found, expected.squeeze(0))

@@ -6,6 +6,7 @@ import torch
 
 from enrapt.models.dmvae import DMVAE, DMVAEConfig
 from enrapt.models.experts import log_normal
+from enrapt.models.importance import log_weights
 from enrapt.models.modality import Modality
 
 B, S = 6, 3
@@ -55,7 +56,7 @@ def elbos(model, x, mask, draws=None, beta=1.0):
 def joint_and_z(model, x, mask, draws):
     """log p(x, z) of draws of z from the posterior, and z."""
     inferred = model.drawn(model.encoded(x, mask), draws)
-    total = model.log_weights(x, mask, inferred)
+    total = log_weights(model, x, mask, inferred)
     for mean, precision, _, _, z in inferred.latents.values():
         total = total + log_normal(z, mean, precision)
     return total, inferred.z

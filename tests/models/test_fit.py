@@ -811,19 +811,19 @@ def test_a_filter_is_fitted_to_its_smoother(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"epochs": 0}, "rounds"),
-        ({"epochs": -3}, "rounds"),
-        ({"batch": 0}, "streams"),
+        ({"epochs": 0}, "epochs: expected a whole number, at least 1, found 0"),
+        ({"epochs": -3}, "epochs"),
+        ({"batch": 0}, "batch"),
         ({"lr": 0.0}, "learning_rate"),
         ({"lr": math.nan}, "learning_rate"),
-        ({"warmup": -1}, "warmup_rounds"),
+        ({"warmup": -1}, "warmup"),
         ({"clip": 0.0}, "clip"),
         ({"annealing": "steps"}, "annealing is one of linear, cyclical, constant, not steps"),
         ({"dropout": 1.5}, "absent"),
         ({"dropout": -0.1}, "absent"),
         ({"patience": 0, "validation": True}, "patience"),
         ({"patience": 3}, "patience needs validation data"),
-        ({"segment": -1}, "segment_ticks"),
+        ({"segment": -1}, "segment"),
         ({"rate": 0}, "rate"),
         ({"device": "tpu"}, "device"),
         ({"precision": "float16"}, "precision"),
@@ -854,3 +854,17 @@ def test_a_loss_that_is_not_finite_ends_in_one_line(tmp_path):
     with pytest.raises(UserError, match="round 1: the loss is not finite"):
         fit(model, data_of(model), epochs=1, folder=tmp_path / "run")
     assert not (tmp_path / "run" / "checkpoint.safetensors").exists()
+
+
+@pytest.mark.parametrize("name", ["mvae", "mdvae"])
+def test_a_model_in_float64_stays_so_and_is_loaded_so(name, tmp_path):
+    model = made(name).double()
+    data = {k: v.astype(np.float64) for k, v in data_of(model).items()}
+    fit(model, data, epochs=1, folder=tmp_path / "run")
+    again = load(tmp_path / "run")
+    assert next(again.parameters()).dtype == torch.float64
+    assert same(model, again)
+    with pytest.raises(UserError, match=r"its weights are torch\.float64"):
+        fit(made(name).double(), data, epochs=1, precision="bfloat16")
+    with pytest.raises(UserError, match=r"its weights are torch\.float16"):
+        fit(made(name).half(), data, epochs=1)

@@ -6,6 +6,7 @@ import pickle
 import pytest
 import torch
 
+from enrapt.contracts.errors import UserError
 from enrapt.models import DMVAE, MDVAE, MMVRNN, Latents, Modality
 
 torch.set_num_threads(1)
@@ -99,8 +100,10 @@ def test_swapping_takes_one_latent_of_another():
     assert list(swapped) == list(z)
     assert torch.equal(swapped.swap("w", z).w, z.w)
     assert list(swapped.private) == ["a", "b"]
-    with pytest.raises(KeyError, match="h"):
+    with pytest.raises(UserError, match="h: no such latent, only w, shared, a, b"):
         z.swap("h", other)
+    with pytest.raises(KeyError, match="h"):
+        z["h"]
 
 
 @pytest.mark.parametrize("front", [(), (S,)])

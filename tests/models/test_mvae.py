@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from enrapt.models.experts import log_normal
+from enrapt.models.importance import log_weights
 from enrapt.models.modality import Modality
 from enrapt.models.mvae import MVAE, MVAEConfig
 from enrapt.models.subsets import training_subsets
@@ -185,7 +186,7 @@ def log_joint(model, x, mask, draws):
     """log p(x, z) of draws of z from the posterior, and z."""
     inferred = model.drawn(model.encoded(x, mask), {"z": draws})
     mean, precision, _, _, z = inferred.latents["z"]
-    return model.log_weights(x, mask, inferred) + log_normal(z, mean, precision), z
+    return log_weights(model, x, mask, inferred) + log_normal(z, mean, precision), z
 
 
 @torch.no_grad()

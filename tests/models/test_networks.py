@@ -182,7 +182,7 @@ def test_a_network_that_no_text_makes_has_one_that_is_refused(name):
     text = described(NOT_OF_TORCH[name])
     assert "\n" not in text
     with pytest.raises(
-        UserError, match=r"the encoder of a, .* cannot be made from its text .*in Python"
+        UserError, match=r"the encoder of a, .*, is not kept with a run: give the module in Python"
     ) as error:
         parsed(text, "the encoder of a")
     assert "\n" not in str(error.value)
