@@ -2,6 +2,7 @@
 # make test      what a change must pass: style, imports, types, the short tests
 # make test-all  the same with the long tests
 # make check     style, imports and types alone
+# make docs      the API reference, from docstrings, in build/reference
 # make bundle    train and export the shipped bundles again
 #
 # Everything is installed in .venv; `make VENV=elsewhere …` takes another folder, `PYTHON=python3.12` another Python.
@@ -13,7 +14,7 @@ BIN := $(VENV)/bin
 PIP = { test -d $(VENV) || $(PYTHON) -m venv $(VENV); } && $(BIN)/pip install --quiet
 SOURCES := pyproject.toml LICENSE $(shell find contracts bundle realtime study models export cli -type f -not -name '*.pyc')
 
-.PHONY: demo test test-all live others check bundle
+.PHONY: demo test test-all live others check docs bundle
 
 demo: $(VENV)/.installed
 	@$(BIN)/enrapt face-model > /dev/null 2>&1 || \
@@ -38,6 +39,10 @@ check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
+
+docs: $(VENV)/.installed-dev
+	$(BIN)/python docs/reference.py build/reference
+	@echo "Open build/reference/index.html in a browser."
 
 # A copy of the sources, as a user installs it; where the editable install is, that one runs.
 # `build` keeps modules that the sources no longer have, and pip would install them.

@@ -31,9 +31,11 @@ class Schema:
 
     @property
     def dim(self) -> int:
+        """Number of features."""
         return len(self.features)
 
     def index(self, feature: str) -> int:
+        """Where a feature is in a vector; ValueError if it is not."""
         return self.features.index(feature)
 
 

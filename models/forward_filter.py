@@ -45,6 +45,7 @@ class ForwardFilterConfig(Checked, frozen=True, tag_field="model", tag="forward_
     """Sizes of a forward filter and of the MDVAE that it is distilled from.
 
     Attributes:
+        smoother: the configuration of the MDVAE.
         hidden: of the recurrence.
     """
 

@@ -46,7 +46,10 @@ class MDVAEConfig(ModelConfig, frozen=True, tag_field="model", tag="mdvae"):
     """Sizes of an MDVAE; a static or private size of 0 leaves those latents out.
 
     Attributes:
-        private: size of a private latent, where a modality does not say its own.
+        hidden: of the recurrences, and of the layers of encoders and decoders.
+        static: size of w; 0 for none.
+        shared: size of the shared latent.
+        private: size of a private latent, where a modality does not say its own; 0 for none.
     """
 
     hidden: Size = 128

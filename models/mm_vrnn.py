@@ -44,6 +44,8 @@ class MMVRNNConfig(ModelConfig, frozen=True, tag_field="model", tag="mm_vrnn"):
     """Sizes of an MM-VRNN.
 
     Attributes:
+        hidden: of the recurrence, and of the layers of encoders and decoders.
+        latent: size of z.
         fusion: posterior as a product of `experts`, or from a concatenation in which a missing modality is
             `zeros` or a learned `token`.
         free_nats: nats of each latent dimension's KL, averaged over a segment, that cost nothing (Kingma et

@@ -42,6 +42,7 @@ class MVAEConfig(ModelConfig, frozen=True, tag_field="model", tag="mvae"):
 
     Attributes:
         hidden: widths of the encoders' hidden layers; the decoders' are the same in reverse.
+        latent: size of z.
         cross: c, the factor on λ of a modality that is reconstructed from a subset without it.
         subsets: k, random subsets of a training step beside all modalities and each alone; or `all` subsets.
         free_nats: nats of each latent dimension's KL, averaged over the batch, that cost nothing (Kingma et

@@ -35,6 +35,8 @@ _MODULES: Final = {
     "XdfSource": "sources.xdf",
 }
 
+__all__ = [*_MODULES]
+
 
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:

@@ -102,6 +102,7 @@ class CameraFace(ProcessDevice):
 
     @property
     def format(self) -> str:
+        """What the camera delivers, as `640×480 at 30 frames/s, MJPG`."""
         return self._camera.format
 
     @property
