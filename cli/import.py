@@ -13,7 +13,7 @@ from ..contracts.errors import UserError, one_line
 
 if TYPE_CHECKING:
     from ..study.readers.contents import Samples, Track
-    from ..study.study import Dimension
+    from ..study.study import Dimension, Study
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,6 +52,12 @@ def run(args: argparse.Namespace) -> int:
 
     if args.session is None and args.study is None:
         raise UserError("give --session FOLDER, or --study FOLDER and the session's --name")
+    if args.study is not None and args.dimension is not None:
+        from ..study.study import read_study
+
+        study = read_study(args.study)
+        if (dimension := study.dimension(args.dimension)).kind == "session":
+            return _ratings(args, study, dimension)
     session: Path = args.session or args.study / "sessions" / (args.name or args.file.stem)
     named = [name for name in (args.tier, args.confidence) if name is not None]
     streams = [*named, *(text.partition("=")[2] for text in (args.turns or "").split(",") if text)]
@@ -59,6 +65,24 @@ def run(args: argparse.Namespace) -> int:
     if args.dimension is not None:
         return _labels(args, tracks, session)
     return _features(args, tracks, session)
+
+
+def _ratings(args: argparse.Namespace, study: "Study", dimension: "Dimension") -> int:
+    """Of whole sessions, from a table."""
+    from ..study.session_ratings import import_ratings
+
+    others = ("session", "name", "mapping", "tier", "turns", "out")
+    if unused := next((name for name in others if getattr(args, name)), None):
+        raise UserError(
+            f"--{unused}: {dimension.name} is rated once for a whole session: give a table with the columns "
+            "session, value and rater"
+        )
+    written = import_ratings(
+        args.file, study, dimension, rater=args.rater, column=args.column, overwrite=args.overwrite
+    )
+    sessions, raters = {path.parent for path in written}, {path.name for path in written}
+    print(f"{args.file}: {len(written)} ratings of {len(sessions)} sessions, raters: {len(raters)}")
+    return 0
 
 
 def _labels(args: argparse.Namespace, tracks: "list[Track]", session: Path) -> int:
@@ -83,9 +107,9 @@ def _labels(args: argparse.Namespace, tracks: "list[Track]", session: Path) -> i
     labels.write(label, path, overwrite=args.overwrite)
     for note in notes:
         print(f"{args.file}: {note}")
+    assert label.span is not None
     count = len(label.times) if isinstance(label, labels.Trace) else len(label.start)
     what = "values" if isinstance(label, labels.Trace) else "intervals"
-    assert label.span is not None
     share = (
         "" if span is None else f", {100 * label.rated / max(span[1] - span[0], 1e-9):.0f} % of the session"
     )

@@ -36,6 +36,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     agreement.add_argument("--dimension", metavar="NAME", help="(the study's only one)")
     agreement.add_argument("--no-features", action="store_true", help="estimate lags from ratings alone")
     agreement.add_argument("-o", dest="out", metavar="FILE.png", type=Path, help="draw traces and consensus")
+    consensus = command("consensus", "write the raters' consensus beside each session, as labels/made/…")
+    consensus.add_argument("folder", metavar="STUDY", type=Path)
+    consensus.add_argument("--dimension", metavar="NAME", help="(the study's only one)")
+    consensus.add_argument("--no-features", action="store_true", help="estimate lags from ratings alone")
+    consensus.add_argument("--overwrite", action="store_true", help="replace those that were made before")
     joined = command(
         "join", "make one session of several people of those that several machines have recorded"
     )
@@ -84,6 +89,8 @@ def run(args: argparse.Namespace) -> int:
     study = read_study(folder)
     if args.what == "agreement":
         return _agreement(args)
+    if args.what == "consensus":
+        return _consensus(args)
     checked = check_study(study)
     if not checked:
         raise UserError(f"{folder}: no session in {folder / 'sessions'} yet; record or import one")
@@ -119,7 +126,7 @@ def _print_status(name: str, checked: "Sequence[Checked]") -> None:
         print("\nenrapt study check says what the problems are")
 
 
-def _agreement(args: argparse.Namespace) -> int:
+def _agreed(args: argparse.Namespace) -> "Agreement":
     from ..study.check import check_study
     from ..study.study import read_study
     from ..study.summary import agreement_of
@@ -128,12 +135,29 @@ def _agreement(args: argparse.Namespace) -> int:
     names = [dimension.name for dimension in study.description.dimensions]
     if args.dimension is None and len(names) != 1:
         raise UserError(f"{args.folder}: {len(names)} dimensions ({', '.join(names)}); give --dimension NAME")
-    if args.out is not None and args.out.suffix != ".png":
-        raise UserError(f"{args.out}: name a file that ends in .png")
-    found = agreement_of(
+    return agreement_of(
         study, check_study(study), args.dimension or names[0], use_features=not args.no_features
     )
+
+
+def _consensus(args: argparse.Namespace) -> int:
+    from ..study.consensus_labels import write_consensus
+
+    found = _agreed(args)
+    for path in write_consensus(found, overwrite=args.overwrite):
+        print(path)
+    raters = counted(len(found.consensus.raters), "rater")
+    print(f"{found.dimension.name}: the consensus of {raters} on {counted(len(found.sessions), 'session')}")
+    return 0
+
+
+def _agreement(args: argparse.Namespace) -> int:
+    if args.out is not None and args.out.suffix != ".png":
+        raise UserError(f"{args.out}: name a file that ends in .png")
+    found = _agreed(args)
     _print_agreement(found)
+    if args.out is not None and found.dimension.kind == "session":
+        raise UserError(f"{args.out}: ratings of whole sessions have no traces to draw")
     if args.out is not None:
         from ..study.picture import STRIPS, draw_agreement
 
@@ -169,7 +193,9 @@ def _print_agreement(found: "Agreement") -> None:
         )
     ]
     _print_table([("agreement", 0), ("as rated", 0), ("without lags", 0)], rows)
-    if found.dimension.kind == "interval":
+    if found.dimension.kind == "session":
+        print("\none value for each session: no lag is estimated")
+    elif found.dimension.kind == "interval":
         print("\nintervals are rated afterwards: no lag is estimated")
     elif found.features:
         print(f"\nthe lag that all raters share is that behind {', '.join(found.features)}")

@@ -118,7 +118,7 @@ def study_config(
 def _sized(dataset: "Dataset", model: str) -> dict[str, dict[str, Any]]:
     """Sizes and rounds by the amount of data; training ends earlier where validation no longer improves."""
     labelled = dataset.labels["train"] / dataset.rate
-    if dataset.dimension.kind == "interval":
+    if dataset.dimension.kind != "trace":
         labelled = dataset.seconds["train"]  # a label a turn: as much as was recorded
     hidden, latent, rounds = next(sizes for least, *sizes in SIZES if labelled >= least)
     training = {
@@ -183,10 +183,12 @@ def _same(one: Path, other: Path) -> bool:
 def _report(dataset: "Dataset") -> None:
     for line in dataset.left_out:
         say(f"enrapt: {line}")
-    interval = dataset.dimension.kind == "interval"
+    what = {"interval": "rated turn", "session": "place with its session's rating"}
     for part, people in dataset.people.items():
         count = dataset.labels[part]
-        labels = counted(count, "rated turn") if interval else f"{duration(count / dataset.rate)} rated"
+        labels = f"{duration(count / dataset.rate)} rated"
+        if (kind := dataset.dimension.kind) in what:
+            labels = counted(count, what[kind], "places with their sessions' ratings" * (kind == "session"))
         print(
             f"{part}: {counted(len(people), 'person', 'people')}, {duration(dataset.seconds[part])}, {labels}"
         )

@@ -12,7 +12,7 @@ from ..contracts.errors import UserError
 from ..realtime.store.reader import SessionReader
 from ..realtime.streams.samples import SECOND
 from . import labels
-from .labels import Label, Trace
+from .labels import Label, Trace, Whole
 from .study import Dimension, Study, StudySession, is_session
 
 TOLERANCE: Final = 1.0  # s; by which labels may lie outside of a recording: media end a little later
@@ -128,22 +128,22 @@ def misfits(
         dimensions: of the study, by name.
         span: of the recording, s; None: not known.
     """
-    if label.span is None:
-        yield "empty: nothing is rated"
-        return
-    start, end = label.span
-    if span is not None and (start < span[0] - TOLERANCE or end > span[1] + TOLERANCE):
-        yield (
-            f"rated from {start:.1f} to {end:.1f} s, outside of the recording, "
-            f"{span[0]:.1f} to {span[1]:.1f} s: is the offset right?"
-        )
+    if not isinstance(label, Whole):
+        if label.span is None:
+            yield "empty: nothing is rated"
+            return
+        start, end = label.span
+        if span is not None and (start < span[0] - TOLERANCE or end > span[1] + TOLERANCE):
+            yield (
+                f"rated from {start:.1f} to {end:.1f} s, outside of the recording, "
+                f"{span[0]:.1f} to {span[1]:.1f} s: is the offset right?"
+            )
     if (dimension := dimensions.get(label.dimension)) is None:
         have = ", ".join(dimensions) or "none"
         yield f"dimension {label.dimension} is not one of study.toml, which has {have}"
         return
-    kind = "trace" if isinstance(label, Trace) else "interval"
-    if kind != dimension.kind:
-        yield f"is of kind {kind}, but {dimension.name} is of kind {dimension.kind} in study.toml"
+    if label.kind != dimension.kind:
+        yield f"is of kind {label.kind}, but {dimension.name} is of kind {dimension.kind} in study.toml"
     values = label.values if isinstance(label, Trace) else label.value
     values = values[~np.isnan(values)]
     lowest, highest = float(values.min()), float(values.max())

@@ -3,7 +3,10 @@
 Each has an array `[T, D]` of every modality, a row a tick, NaN where it is missing, and of the dimension
 `[T, 1]`, from 0 (its low) to 1 (its high), NaN where nobody rated: the consensus of the raters without their
 lags. `DIMENSION_spread` is the standard error of that mean, NaN where fewer than two rated. The value of an
-interval stands at its last tick only: what is rated is the turn as a whole, which is known at its end.
+interval stands at its last tick only: what is rated is the turn as a whole, which is known at its end. The
+value of a session stands at the end of every `STRETCH`, so that every excerpt has some. The squared error of
+predictions p of one value y, averaged over these ticks, is (mean of p − y)² + variance of p: that of the
+session's mean prediction, and what the prediction varies within the session, which the rating does not.
 
 `sessions.json` says which session and person a file is of, `raters.json` how far the raters agree on the
 people of each part. The same study gives the same bytes.
@@ -43,6 +46,7 @@ Array = NDArray[np.float64]
 INDEX: Final = "sessions.json"
 RATERS: Final = "raters.json"
 SPREAD: Final = "_spread"
+STRETCH: Final = 10.0  # s; each has the rating of its session
 MAX_TICKS: Final = 2**23  # of a session; 93 hours at 25 ticks/s
 
 
@@ -208,6 +212,11 @@ def labelled(found: Agreement, one: Checked, times: Array) -> tuple[Array, Array
         last = np.searchsorted(times, ends, "left") - 1
         keep = np.zeros(len(times), bool)
         keep[last[last >= 0]] = True
+        values, error = np.where(keep, values, np.nan), np.where(keep, error, np.nan)
+    elif dimension.kind == "session":
+        keep = np.zeros(len(times), bool)
+        keep[np.searchsorted(times, np.arange(times[0] + STRETCH, times[-1], STRETCH))] = True
+        keep[-1] = True
         values, error = np.where(keep, values, np.nan), np.where(keep, error, np.nan)
     size = dimension.high - dimension.low
     return np.clip((values - dimension.low) / size, 0, 1), error / size

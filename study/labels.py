@@ -9,9 +9,11 @@ line decides which kind it is:
     trace: its value counts at its own time only.
 `start,end,value,confidence` — intervals
     Each value holds from `start` until `end`. Confidence may be empty; its scale is the rater's.
+`value,confidence` — the whole session
+    One row: a value for all of it.
 
 A last column `wall_clock` says when the first time of a row was, ISO 8601, where the session knows it. It is
-for other programs: nothing reads it here.
+for other programs: nothing reads it here, nor a column `spread`, which a consensus has.
 """
 
 import contextlib
@@ -22,7 +24,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -44,7 +46,9 @@ Array = NDArray[np.float64]
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,60}")
 _TRACE: Final = "time,value"
 _INTERVALS: Final = "start,end,value,confidence"
+_WHOLE: Final = "value,confidence"
 _CLOCK: Final = ",wall_clock"
+_SPREAD: Final = ",spread"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,6 +63,7 @@ class Trace:
         UserError: a name, a time or a value cannot be.
     """
 
+    kind: ClassVar[str] = "trace"
     rater: str
     dimension: str
     times: Array
@@ -112,6 +117,7 @@ class Intervals:
         UserError: as `Trace`; two intervals overlap.
     """
 
+    kind: ClassVar[str] = "interval"
     rater: str
     dimension: str
     start: Array
@@ -160,7 +166,48 @@ class Intervals:
         return np.where(inside, self.value[np.maximum(row, 0)], np.nan)
 
 
-Label = Trace | Intervals
+@dataclass(frozen=True, slots=True, eq=False)
+class Whole:
+    """One value for a whole session.
+
+    Attributes:
+        value, confidence: float64 `[1]`; the latter NaN where not given.
+
+    Raises:
+        UserError: a name or a value cannot be.
+    """
+
+    kind: ClassVar[str] = "session"
+    rater: str
+    dimension: str
+    value: Array
+    confidence: Array
+
+    def __post_init__(self) -> None:
+        _check_names(self.rater, self.dimension)
+        for name in ("value", "confidence"):
+            object.__setattr__(self, name, np.atleast_1d(_array(getattr(self, name))))
+        if self.value.shape != (1,) or self.confidence.shape != (1,):
+            raise UserError(f"{len(self.value)} values; a whole session has one")
+        _check_range("value", self.value)
+        _check_range("confidence", self.confidence[~np.isnan(self.confidence)])
+
+    @property
+    def rated(self) -> float:
+        """Seconds that are rated: all that there are."""
+        return math.inf
+
+    @property
+    def span(self) -> None:
+        """It holds at any time."""
+        return None
+
+    def at(self, times: ArrayLike) -> Array:
+        """The value at each time: always the same."""
+        return np.full(_array(times).shape, self.value[0])
+
+
+Label = Trace | Intervals | Whole
 
 
 def path_of(session: Path, dimension: str, rater: str) -> Path:
@@ -203,56 +250,67 @@ def read(path: Path) -> Label:
         _check_names(rater, dimension)
         lines = content_of(path, MAX_BYTES).decode("utf-8-sig").splitlines()
         header = lines[0].replace(" ", "") if lines else ""
-        more = int(header.endswith(_CLOCK))  # columns that are not read
-        header = header.removesuffix(_CLOCK)
+        more = 0  # columns that are not read
+        for unread in (_CLOCK, _SPREAD):
+            more += header.endswith(unread)
+            header = header.removesuffix(unread)
         if header == _TRACE:
             return Trace(rater, dimension, *_columns(lines[1:], 2, empty=(1,), more=more))
         if header == _INTERVALS:
             return Intervals(rater, dimension, *_columns(lines[1:], 4, empty=(3,), more=more))
+        if header == _WHOLE:
+            return Whole(rater, dimension, *_columns(lines[1:], 2, empty=(1,), more=more))
         found = one_line(header) or "nothing"
-        raise UserError(f"the first line is {found}; expected {_TRACE} or {_INTERVALS}")
+        raise UserError(f"the first line is {found}; expected {_TRACE}, {_INTERVALS} or {_WHOLE}")
     except UserError as error:
         raise UserError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from None
     except UnicodeDecodeError:
         raise UserError(f"{path}: not a text of UTF-8") from None
 
 
-def write(label: Label, path: Path, *, overwrite: bool = False) -> None:
+def write(label: Label, path: Path, *, overwrite: bool = False, spread: Array | None = None) -> None:
     """Write labels to a file of mode 600, whose folder is made with mode 700; all of it or nothing.
+
+    Args:
+        spread: of each row, for a column of that name.
 
     Raises:
         UserError: there is such a file, unless `overwrite`; it cannot be written.
     """
     try:
-        if not path.parent.is_dir():
-            path.parent.mkdir(parents=True)
-            make_private(path.parent)
+        for folder in reversed([each for each in list(path.parents)[:2] if not each.is_dir()]):
+            folder.mkdir(parents=True)
+            make_private(folder)
     except OSError as error:
         raise UserError(f"{path.parent}: cannot be made ({error.strerror})") from None
     with atomic_file(path) as stream:
         make_private(Path(stream.name))  # before there is anything in it
-        stream.write("".join(f"{line}\n" for line in _lines(label, _began(path))).encode())
+        stream.write("".join(f"{line}\n" for line in _lines(label, _began(path), spread)).encode())
         if not overwrite and os.path.lexists(path):
             raise UserError(f"{path}: exists and is kept; --overwrite replaces it")
 
 
 def _began(path: Path) -> datetime | None:
     """The wall-clock time of 0 s of the session whose labels lie there; None if nobody knows."""
-    session = path.parent.parent
-    if path.parent.name != FOLDER or not (session / JSON).is_file():
-        return None
-    with contextlib.suppress(UserError):
-        return SessionReader(session).began
+    for folder in list(path.parents)[:2]:  # also of those that are made of raters'
+        if folder.name == FOLDER and (folder.parent / JSON).is_file():
+            with contextlib.suppress(UserError):
+                return SessionReader(folder.parent).began
     return None
 
 
-def _lines(label: Label, began: datetime | None) -> Iterator[str]:
+def _lines(label: Label, began: datetime | None, spread: Array | None) -> Iterator[str]:
     if isinstance(label, Trace):
         columns: list[Array] = [label.times, label.values]
         header = _TRACE
+    elif isinstance(label, Whole):
+        columns, began = [label.value, label.confidence], None
+        header = _WHOLE
     else:
         columns = [label.start, label.end, label.value, label.confidence]
         header = _INTERVALS
+    if spread is not None:
+        columns, header = [*columns, spread], header + _SPREAD
     yield header if began is None else header + _CLOCK
     for row in zip(*(column.tolist() for column in columns), strict=True):
         time = wall_clock.at(began, row[0])

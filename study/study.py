@@ -8,7 +8,7 @@ consent = "Written consent to research use, form of 2026-03-01"
 
 [[dimensions]]
 name = "engagement"
-kind = "trace"        # or "interval": a value for each turn
+kind = "trace"        # or "interval": a value for each turn; "session": one for a whole session
 low = 0.0
 high = 1.0
 levels = []           # names of equally distant values from low to high, for ordinal scales
@@ -58,14 +58,15 @@ class Dimension(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """What is rated.
 
     Attributes:
-        kind: `trace` changes over time, `interval` has a value for each of some stretches of time.
+        kind: `trace` changes over time, `interval` has a value for each of some stretches of time, `session`
+            one for the whole.
         low, high: the range of its values.
         levels: for ordinal scales, the names of equally distant values, from `low` to `high`.
         question: what the rater is asked.
     """
 
     name: _Name
-    kind: Literal["trace", "interval"] = "trace"
+    kind: Literal["trace", "interval", "session"] = "trace"
     low: _Bound = 0.0
     high: _Bound = 1.0
     levels: Annotated[tuple[_Line, ...], Meta(max_length=1000)] = ()
@@ -268,7 +269,7 @@ consent = ""  # what the people agreed to, and where the forms are
 
 [[dimensions]]
 name = "engagement"
-kind = "trace"  # changes over time; "interval": a value for each turn
+kind = "trace"  # changes over time; "interval": a value for each turn; "session": one for all of it
 low = 0.0
 high = 1.0
 question = "How engaged is the person?"

@@ -75,6 +75,8 @@ def agreement_of(
             f"{study.folder}: nobody has rated {name} yet; enrapt study status shows what there is"
         )
     spans = [(one.start or 0.0, one.end or 0.0) for one in sessions]
+    if dimension.kind == "session":  # one rating each, however long it is
+        spans = [(start, start) for start, _ in spans]
     times = [ticks(span) for span in spans]
     trace = dimension.kind == "trace"
     common = _common_modalities(sessions) if trace and use_features else ()

@@ -21,8 +21,8 @@ from ..realtime.store.private import make_private
 from ..realtime.store.reader import SessionReader
 from ..realtime.streams import wall_clock
 from ..realtime.streams.samples import SECOND
-from . import labels
-from .labels import Array, Intervals, Label
+from . import consensus_labels, labels
+from .labels import Array, Intervals, Label, Whole
 
 _STEP: Final = 1.0  # s; of the annotations of what changes all the time
 _MIME: Final = {".mkv": "video/x-matroska", ".mp4": "video/mp4", ".wav": "audio/x-wav"}
@@ -47,8 +47,9 @@ def write_labels(
         UserError: a session or labels cannot be read; there is nothing to write; such a file exists.
     """
     reader = SessionReader(session)
-    estimates, rated = list(reader.estimates()), labels.of_session(session)
-    if not estimates and not any(label.span for label in rated):
+    estimates = list(reader.estimates())
+    rated = [*labels.of_session(session), *consensus_labels.of_session(session)]
+    if not estimates and not any(label.rated for label in rated):
         raise UserError(f"{session}: has neither estimates nor labels")
     if path.suffix == ".eaf":
         own = session / MEDIA
@@ -72,7 +73,8 @@ def _eaf(
     media: Path | None,
     path: Path,
 ) -> tuple[bytes, list[str]]:
-    tiers = {f"{label.dimension}.{label.rater}": _rows(label) for label in rated}
+    whole = (0.0, max([(reader.ended or 0) / SECOND, *(e.t for e in estimates[-1:])]))
+    tiers = {f"{label.dimension}.{label.rater}": _rows(label, whole) for label in rated}
     tiers |= {name: _estimated(some) for name, some in _by_person(estimates).items()}
     if marks := _marks(reader):
         tiers["marks"] = marks
@@ -128,7 +130,7 @@ def _csv(
         times = np.array([estimate.t for estimate in estimates])
     else:
         spans = [label.span for label in rated if label.span is not None]
-        first, last = min(a for a, _ in spans), max(b for _, b in spans)
+        first, last = min((a for a, _ in spans), default=0.0), max((b for _, b in spans), default=0.0)
         times = np.round(np.arange(math.floor(first * 10), math.ceil(last * 10) + 1) / 10, 6)
     columns = [label.at(times).tolist() for label in rated]
     text = io.StringIO()
@@ -163,7 +165,9 @@ def _marks(reader: SessionReader) -> _Rows:
     ]
 
 
-def _rows(label: Label) -> _Rows:
+def _rows(label: Label, whole: tuple[float, float]) -> _Rows:
+    if isinstance(label, Whole):
+        return [(*whole, f"{label.value[0]:g}")]
     if isinstance(label, Intervals):
         rows = zip(label.start.tolist(), label.end.tolist(), label.value.tolist(), strict=True)
         return [(start, end, f"{value:g}") for start, end, value in rows]

@@ -83,7 +83,14 @@ def dimensions_of(path: Path, study: Path | None, names: Sequence[str]) -> list[
             found = read_study(folder)
             if not found.description.dimensions:
                 raise UserError(f"{folder / TOML}: has no [[dimensions]]; say there what is rated")
-            return [found.dimension(name) for name in names] or list(found.description.dimensions)
+            asked = [found.dimension(name) for name in names] or list(found.description.dimensions)
+            over_time = [dimension for dimension in asked if dimension.kind != "session"]
+            if not over_time or (names and len(over_time) < len(asked)):
+                raise UserError(
+                    f"{folder / TOML}: what is rated there once for a whole session is not rated here: "
+                    "import a table with enrapt import"
+                )
+            return over_time
     return [Dimension(name) for name in (names or [USUAL])]
 
 
@@ -95,8 +102,8 @@ def given_intervals(path: Path, tier: str | None = None) -> list[tuple[float, fl
     """
     if path.suffix == ".csv":
         label = labels.read(path)
-        if isinstance(label, labels.Trace):
-            raise UserError(f"{path}: is a trace; give a file of intervals")
+        if not isinstance(label, labels.Intervals):
+            raise UserError(f"{path}: is no file of intervals")
         rows = zip(label.start.tolist(), label.end.tolist(), strict=True)
     else:
         tracks = [

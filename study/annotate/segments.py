@@ -12,10 +12,10 @@ from typing import Final, Literal, NamedTuple
 import numpy as np
 
 from ...contracts.errors import UserError
-from ..labels import LARGEST, Intervals, Label, Trace
+from ..labels import LARGEST, Intervals, Label, Trace, Whole
 from ..study import Dimension
 
-Kind = Literal["trace", "interval"]
+Kind = Literal["trace", "interval", "session"]
 
 _ROUNDING: Final = 1e-9  # of the range; by which a value may lie beyond it
 
@@ -80,6 +80,8 @@ def rated(segments: Sequence[Segment]) -> float:
 
 def segments_of(label: Label) -> list[Segment]:
     """The segments of labels. The last row of a trace, which only ends it, has none."""
+    if isinstance(label, Whole):
+        raise UserError(f"{label.dimension}.{label.rater}: is of the whole session, not of parts of it")
     if isinstance(label, Trace):
         times, values = label.times.tolist(), label.values.tolist()
         rows = zip(times, times[1:], values, strict=False)

@@ -48,10 +48,9 @@ class StoredLabels:
         self._backed_up: _Stamp = None
         if self._stamp is not None:
             label = labels.read(self.path)
-            kind = "trace" if isinstance(label, labels.Trace) else "interval"
-            if kind != dimension.kind:
+            if label.kind != dimension.kind:
                 raise UserError(
-                    f"{self.path}: is of kind {kind}; {dimension.name} is of kind {dimension.kind}"
+                    f"{self.path}: is of kind {label.kind}; {dimension.name} is of kind {dimension.kind}"
                 )
             self.segments = segments_of(label)
 

@@ -111,7 +111,10 @@ def test_empty_labels_rate_nothing(label):
     ("content", "message"),
     [
         ("", "the first line is nothing"),
-        ("t;v\n0;1\n", "the first line is t;v; expected time,value or start,end,value,confidence"),
+        (
+            "t;v\n0;1\n",
+            "the first line is t;v; expected time,value, start,end",
+        ),
         ("time,value\n0,1\n0,1\n", "row 2: its time, 0 s, is not later"),
         ("time,value\n0,1\n1,1,1\n", "line 3: '1,1,1': expected 2 numbers"),
         ("time,value\n0,nan\n", "line 2"),

@@ -58,7 +58,7 @@ def test_intervals_to_rate_are_those_of_labels_or_of_a_tier(study, tmp_path):
     folder = session(study / "sessions" / "anna")
     path = rate_turns(folder, "E1", [(1.0, 2.0, 3.0), (4.0, 5.0, 1.0)])
     assert given_intervals(path) == [(1.0, 2.0), (4.0, 5.0)]
-    with pytest.raises(UserError, match="is a trace"):
+    with pytest.raises(UserError, match="is no file of intervals"):
         given_intervals(rate(folder, "E2", [0.0, 1.0], [0.5, 0.5]))
     other = tmp_path / "talk.eaf"
     other.write_text(elan(TURNS))
