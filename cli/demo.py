@@ -10,8 +10,6 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
 from ..contracts.console import say
 from ..contracts.errors import UserError
 from .arguments import add_face_model_arguments, face_model_of
@@ -81,6 +79,8 @@ def simulated() -> "Truth":
 
 def compared(estimates: "list[Estimate]", truth: "Truth") -> list[str]:
     """How the estimates compare with the truth, and how wide the interval is with which inputs, in lines."""
+    import numpy as np
+
     known = np.array([truth.at(e.t) for e in estimates])
     found = [(e.engagement.mean, e.engagement.low, e.engagement.high) for e in estimates]
     mean, low, high = np.array(found).T

@@ -1,15 +1,19 @@
 import importlib.util
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 
+from enrapt.cli import batch
+from enrapt.cli.batch import Function, Result, attempt
 from enrapt.cli.main import main
+from enrapt.cli.recordings import Item
 
 # Ray is large and not in enrapt[dev]; see CONTRIBUTING.md.
 collect_ignore = [] if importlib.util.find_spec("ray") else ["test_extract_on_ray.py"]
@@ -39,6 +43,24 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
         return subprocess.CompletedProcess(arguments, status, *capsys.readouterr())
 
     return run
+
+
+def in_this_process(
+    function: Function,
+    items: Sequence[Item],
+    jobs: int,
+    stop: object,
+    progress: Callable[[Item, float], None],
+) -> Iterator[Result]:
+    """What `batch.run_each` gives; that one starts processes, which take a second each."""
+    for item in items:
+        yield attempt(function, item, partial(progress, item))
+
+
+@pytest.fixture
+def without_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work on several recordings is done by the process of the test."""
+    monkeypatch.setattr(batch, "run_each", in_this_process)
 
 
 def write_sound(path: Path, seconds: float, codec: str, **options: str) -> None:

@@ -1,6 +1,8 @@
 """`enrapt demo` in a process of its own."""
 
 import re
+import subprocess
+import sys
 
 import msgspec
 import numpy as np
@@ -11,10 +13,18 @@ from enrapt.realtime.engine.estimate import Engagement, Estimate
 from enrapt.realtime.truth import Truth
 
 
-def test_it_writes_estimates_and_a_plot(enrapt, face_model, tmp_path):
-    done = enrapt("demo", "--face-model", face_model, "--offline")
+@pytest.fixture(scope="module")
+def demo(face_model, tmp_path_factory):
+    """Where it ran, and what it said."""
+    folder = tmp_path_factory.mktemp("demo")
+    words = [sys.executable, "-m", "enrapt.cli.main", "demo", "--face-model", str(face_model), "--offline"]
+    return folder, subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=120)
+
+
+def test_it_writes_estimates_and_a_plot(demo):
+    where, done = demo
     assert done.returncode == 0, done.stderr
-    folder = tmp_path / "enrapt-demo"
+    folder = where / "enrapt-demo"
     written = sorted(path.name for path in folder.iterdir())
     assert written == ["engagement.html", "engagement.png", "estimates.jsonl"]
     assert str(folder.name) in done.stdout
@@ -47,13 +57,13 @@ def test_the_truth_covers_the_clip():
     assert all(0 <= value <= 1 for value in truth.values)
 
 
-def test_the_truth_is_shown_beside_the_estimate(enrapt, face_model, tmp_path):
-    done = enrapt("demo", "--face-model", face_model, "--offline")
+def test_the_truth_is_shown_beside_the_estimate(demo):
+    where, done = demo
     assert "simulated truth 0." in done.stderr
     assert re.search(r"simulated truth the estimate differs by 0\.\d\d on average", done.stdout)
     widths = r"\(median\): 0\.\d\d with all inputs, 0\.\d\d without audio, 0\.\d\d without face"
     assert re.search(widths, done.stdout)
-    page = (tmp_path / "enrapt-demo" / "engagement.html").read_text()
+    page = (where / "enrapt-demo" / "engagement.html").read_text()
     assert '"truth":{"label":"simulated truth","t":[0.0,0.2,' in page
 
 

@@ -8,20 +8,18 @@ import stat
 import subprocess
 import sys
 import time
-from functools import partial
 from pathlib import Path
 
 import pytest
 
 from enrapt.cli import batch
-from enrapt.cli.batch import attempt
 from enrapt.cli.demo import CLIP
 from enrapt.realtime.run import Run
 from enrapt.realtime.sources.session import SessionSource
 from enrapt.realtime.store.reader import SessionReader
 from enrapt.study.check import check_study
 from enrapt.study.study import read_study
-from tests.cli.conftest import write_sound
+from tests.cli.conftest import in_this_process, write_sound
 from tests.support.full_disk import files_no_larger_than, needs_limits
 
 
@@ -38,15 +36,8 @@ def several(sound, breaking, tmp_path):
     return folder
 
 
-def in_this_process(function, items, jobs, stop, progress):
-    """What `run_each` gives; it starts processes, which take a second each."""
-    for item in items:
-        yield attempt(function, item, partial(progress, item))
-
-
 @pytest.fixture
-def extract(in_processes, monkeypatch):
-    monkeypatch.setattr(batch, "run_each", in_this_process)
+def extract(in_processes, without_processes):
     return in_processes
 
 

@@ -83,7 +83,7 @@ def test_the_same_estimates_as_one_by_one(command, several, sound, tiny_bundle, 
     assert (results / "[b] noise.wav.estimates.csv").read_bytes() == one
 
 
-def test_it_resumes(command, several, tiny_bundle, tmp_path):
+def test_it_resumes(command, several, tiny_bundle, tmp_path, without_processes):
     def replay(*options):
         done = command("replay", several, "--bundle", tiny_bundle, "-o", "out", *options)
         assert done.returncode in (0, 1)
@@ -103,7 +103,9 @@ def test_it_resumes(command, several, tiny_bundle, tmp_path):
     assert rows["anna/noise.wav"]["ticks"] == "26"
 
 
-def test_modalities_are_the_bundles_and_sessions_and_patterns_work(command, several, three_bundle, tmp_path):
+def test_modalities_are_the_bundles_and_sessions_and_patterns_work(
+    command, several, three_bundle, tmp_path, without_processes
+):
     command("replay", several / "anna" / "noise.wav", "--bundle", three_bundle, "--record", "all/session")
     shutil.copy(several / "anna" / "noise.wav", "all/noise.wav")
     done = command("replay", "all/*", "--bundle", three_bundle, "-o", "out", "--format", "parquet")
@@ -161,7 +163,7 @@ def test_interrupted_it_ends_soon_keeps_what_is_done_and_goes_on(
     folder = tmp_path / "some"
     folder.mkdir()
     shutil.copy(sound, folder / "a.wav")
-    write_sound(folder / "b.wav", 3600.0, "pcm_s16le")  # long enough to be interrupted
+    write_sound(folder / "b.wav", 400.0, "pcm_s16le")  # long enough to be interrupted
     out = tmp_path / "out"
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     process = start("replay", folder, "--bundle", tiny_bundle, "-o", out, "--jobs", "1", **pipes)

@@ -50,7 +50,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_a_configuration_becomes_a_logged_run_that_is_evaluated(enrapt, folder):
+def test_a_configuration_becomes_a_logged_run_that_is_evaluated(enrapt, command, folder):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     done = enrapt("train", "config.toml", "-o", "run", "--threads", 1)
@@ -63,14 +63,14 @@ def test_a_configuration_becomes_a_logged_run_that_is_evaluated(enrapt, folder):
     np.testing.assert_allclose(losses, [m["loss"] for m in metrics], rtol=1e-5)
     assert json.loads((folder / "run" / "run.json").read_text())["versions"]["torch"]
 
-    evaluated = enrapt("evaluate", "run")
+    evaluated = command("evaluate", "run")
     assert evaluated.stdout.splitlines()[0].split() == ["pattern", "nll", "rmse", "auc"]
     assert evaluated.stdout.splitlines()[1].startswith("all ")
-    as_json = json.loads(enrapt("evaluate", "run", "--json").stdout)
+    as_json = json.loads(command("evaluate", "run", "--json").stdout)
     assert set(as_json) == {"all", "bursts"}
     assert 0 <= as_json["all"]["auc"] <= 1
 
-    refused = enrapt("export", "run", "-o", "role.onnx")
+    refused = command("export", "run", "-o", "role.onnx")
     assert refused.returncode == 2
     assert "logit_normal" in refused.stderr
     assert not (folder / "role.onnx").exists()
