@@ -21,7 +21,7 @@ WARM = 20  # s before what is scored
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--people", choices=SEEDS, default="test")
-    parser.add_argument("--count", type=int, default=120)
+    parser.add_argument("--count", type=int, default=40)
     parser.add_argument("--strength", type=float, default=1.0, help="0: people like the training set")
     parser.add_argument("--bundle", default="default")
     args = parser.parse_args()
