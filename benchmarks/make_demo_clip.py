@@ -37,7 +37,7 @@ from enrapt.models.datasets.simulated_face import face
 from enrapt.models.datasets.simulated_voice import voice
 from enrapt.realtime.features.face.extractor import FaceFeatures
 from enrapt.realtime.features.face.model_file import find_face_model
-from enrapt.study import labels
+from enrapt.study import labels, ratings
 
 SECONDS: Final = 65
 FPS: Final = 25  # pictures, and ticks of the simulator
@@ -203,7 +203,7 @@ def main() -> None:
     engagement = behaviour.engagement[::EVERY, 0].astype(float).round(4)
     dimension, rater = TRUTH.stem.split(".")
     times = np.arange(len(engagement)) * EVERY / FPS
-    labels.write(labels.Trace(rater, dimension, times, engagement), TRUTH, overwrite=True)
+    labels.write(ratings.Trace(rater, dimension, times, engagement), TRUTH, overwrite=True)
     TRUTH.chmod(0o644)
     truth = behaviour.engagement
     print(f"seed {seed}: engagement {truth.min():.2f} to {truth.max():.2f}")

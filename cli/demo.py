@@ -70,10 +70,10 @@ def run(args: argparse.Namespace) -> int:
 def simulated() -> "Truth":
     """The true engagement in the clip."""
     from ..realtime.truth import Truth
-    from ..study import labels
+    from ..study import labels, ratings
 
     label = labels.read(TRUTH)
-    assert isinstance(label, labels.Trace)
+    assert isinstance(label, ratings.Trace)
     return Truth("simulated truth", label.times.tolist(), label.values.tolist())
 
 

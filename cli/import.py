@@ -87,7 +87,7 @@ def _ratings(args: argparse.Namespace, study: "Study", dimension: "Dimension") -
 
 def _labels(args: argparse.Namespace, tracks: "list[Track]", session: Path) -> int:
     from ..realtime.store.reader import SessionReader
-    from ..study import labels
+    from ..study import labels, ratings
     from ..study.check import misfits, span_of
     from ..study.importing import choose, label_of
     from ..study.readers.contents import Spans
@@ -108,8 +108,8 @@ def _labels(args: argparse.Namespace, tracks: "list[Track]", session: Path) -> i
     for note in notes:
         print(f"{args.file}: {note}")
     assert label.span is not None
-    count = len(label.times) if isinstance(label, labels.Trace) else len(label.start)
-    what = "values" if isinstance(label, labels.Trace) else "intervals"
+    count = len(label.times) if isinstance(label, ratings.Trace) else len(label.start)
+    what = "values" if isinstance(label, ratings.Trace) else "intervals"
     share = (
         "" if span is None else f", {100 * label.rated / max(span[1] - span[0], 1e-9):.0f} % of the session"
     )

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 from typing import Final
 
-from ..contracts.errors import UserError
+from ..contracts.errors import UserError, one_line
 from .engine.calibration import USUAL
 from .engine.engine import Values
 from .sources.source import Source
@@ -21,6 +21,7 @@ class Controls(ABC):
         observation: the model's input for the latest estimate; None before the first.
         paused: whether the model gets no input; ticks continue.
         over: whether the last tick has been emitted.
+        marks: time, ns, and label, so far.
     """
 
     source: Source
@@ -30,6 +31,8 @@ class Controls(ABC):
         self.observation: Observation | None = None
         self.paused = False
         self.over = False
+        self.marks: list[tuple[int, str]] = []
+        self._labelled = 0  # of them, with estimates
         self._noted = 0  # marks of the source
         self._collected: list[Values] | None = None  # of a calibration that is under way
         self._person: int | None = None  # that the model's state is of
@@ -39,6 +42,15 @@ class Controls(ABC):
     @abstractmethod
     def note(self, time: int, label: str) -> None:
         """Write a mark (ns) to the recording and the outputs; in the run's thread."""
+        self.marks.append((time, label))
+
+    def labels_until(self, time: int) -> list[str]:
+        """Labels of the marks up to `time` (ns) that this has not given before."""
+        labels = []
+        while self._labelled < len(self.marks) and self.marks[self._labelled][0] <= time:
+            labels.append(one_line(self.marks[self._labelled][1]))
+            self._labelled += 1
+        return labels
 
     @abstractmethod
     def forget(self) -> None:

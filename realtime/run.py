@@ -78,7 +78,6 @@ class Run(Controls):
         statistics: what was present, and latencies.
         absences: by modality that has a source, whether it is missing, why, and for how long.
         broken: what ended the source early, if something did.
-        marks: time, ns, and label, so far.
 
     Raises:
         UserError: on entering, in one line: what does not fit, exist or open. Later, from the iteration, what
@@ -115,8 +114,6 @@ class Run(Controls):
         self.statistics = Statistics()
         self.to, self.record, self.timing, self.overwrite = to, record, timing, overwrite
         self.broken: SourceFailure | None = None
-        self.marks: list[tuple[int, str]] = []
-        self._written = 0  # of them, to outputs
         self._people: People | None = None
         self._started, self._about, self._clock = started, dict(about or {}), clock
         self._voice: Voice = voice
@@ -203,7 +200,7 @@ class Run(Controls):
                 kept = estimate if self.timing else estimate.without_timing()
                 if self.recorder is not None:
                     self.recorder.record(one, kept)
-                labels = self._labels(one.time)
+                labels = self.labels_until(one.time)
                 self.outputs.write(kept.stamped(wall_clock.at(self.source.began, kept.t), labels), one)
                 self.continue_calibration(one)
                 yield estimate
@@ -287,16 +284,8 @@ class Run(Controls):
         """Of the face in the newest picture, where a preview of it was asked for."""
         return None
 
-    def _labels(self, time: int) -> list[str]:
-        """Of the marks up to `time` (ns) that no estimate has had."""
-        labels = []
-        while self._written < len(self.marks) and self.marks[self._written][0] <= time:
-            labels.append(one_line(self.marks[self._written][1]))
-            self._written += 1
-        return labels
-
     def note(self, time: int, label: str) -> None:
-        self.marks.append((time, label))
+        super().note(time, label)
         if self.recorder is not None:
             self.recorder.mark(time, label)
         self.outputs.mark(time / SECOND, label)

@@ -12,7 +12,7 @@ from ..contracts.errors import UserError
 from ..realtime.store.reader import SessionReader
 from ..realtime.streams.samples import SECOND
 from . import labels
-from .labels import Label, Trace, Whole
+from .ratings import Label, Trace, Whole
 from .study import Dimension, Study, StudySession, is_session
 
 TOLERANCE: Final = 1.0  # s; by which labels may lie outside of a recording: media end a little later

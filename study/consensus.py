@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .agreement import correlation, mean
-from .labels import Label
 from .lags import estimate_lags, without_lag
+from .ratings import Label
 
 Array = NDArray[np.float64]
 

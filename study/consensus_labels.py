@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..contracts.errors import UserError
 from . import labels
 from .consensus import Consensus, weighted
-from .labels import Array, Intervals, Label, Trace, Whole
+from .ratings import Array, Intervals, Label, Trace, Whole
 from .summary import Agreement
 
 MADE: Final = "made"  # folder in that of the labels

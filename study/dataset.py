@@ -36,7 +36,7 @@ from ..realtime.store.reader import SessionReader
 from ..realtime.streams.samples import SECOND
 from .check import Checked, check_session
 from .consensus import weighted
-from .labels import Intervals
+from .ratings import Intervals
 from .split import PARTS, Part, divided, split_people
 from .study import Dimension, Study, recorded_together
 from .summary import Agreement, agreement_of, coefficients

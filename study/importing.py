@@ -15,7 +15,7 @@ from ..realtime.store.reader import SessionReader
 from ..realtime.streams.alignment import Aligner
 from ..realtime.streams.samples import SECOND, Sample
 from . import labels
-from .labels import LARGEST, Intervals, Label, Trace
+from .ratings import LARGEST, Intervals, Label, Trace
 from .readers.contents import MAX_NUMBERS, Samples, Spans, Track
 from .readers.eaf import confidences, number
 from .study import Dimension

@@ -13,7 +13,7 @@ import numpy as np
 from ..contracts.errors import UserError, one_line
 from . import labels
 from .check import misfits
-from .labels import Whole
+from .ratings import Whole
 from .readers.eaf import number
 from .readers.table import Table
 from .study import Dimension, Study

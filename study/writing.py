@@ -22,7 +22,7 @@ from ..realtime.store.reader import SessionReader
 from ..realtime.streams import wall_clock
 from ..realtime.streams.samples import SECOND
 from . import consensus_labels, labels
-from .labels import Array, Intervals, Label, Whole
+from .ratings import Array, Intervals, Label, Whole
 
 _STEP: Final = 1.0  # s; of the annotations of what changes all the time
 _MIME: Final = {".mkv": "video/x-matroska", ".mp4": "video/mp4", ".wav": "audio/x-wav"}

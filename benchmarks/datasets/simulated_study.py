@@ -7,7 +7,8 @@ import numpy as np
 from enrapt.contracts.schemas import AUDIO, FACE
 from enrapt.models.datasets.conversation import Sessions, simulate
 from enrapt.study.importing import write_session
-from enrapt.study.labels import Trace, path_of, write
+from enrapt.study.labels import path_of, write
+from enrapt.study.ratings import Trace
 from enrapt.study.readers.contents import Samples
 from enrapt.study.simulated_raters import rated
 from enrapt.study.study import new_study

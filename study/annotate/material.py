@@ -8,7 +8,7 @@ from typing import Final
 from ...contracts.errors import UserError, one_line
 from ...realtime.recorder import MEDIA
 from ...realtime.store.group import is_group, people_of
-from .. import labels
+from .. import labels, ratings
 from ..readers.contents import Spans
 from ..readers.file import read_file
 from ..study import SESSIONS, TOML, Dimension, is_session, read_study
@@ -102,7 +102,7 @@ def given_intervals(path: Path, tier: str | None = None) -> list[tuple[float, fl
     """
     if path.suffix == ".csv":
         label = labels.read(path)
-        if not isinstance(label, labels.Intervals):
+        if not isinstance(label, ratings.Intervals):
             raise UserError(f"{path}: is no file of intervals")
         rows = zip(label.start.tolist(), label.end.tolist(), strict=True)
     else:

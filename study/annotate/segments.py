@@ -12,7 +12,7 @@ from typing import Final, Literal, NamedTuple
 import numpy as np
 
 from ...contracts.errors import UserError
-from ..labels import LARGEST, Intervals, Label, Trace, Whole
+from ..ratings import LARGEST, Intervals, Label, Trace, Whole
 from ..study import Dimension
 
 Kind = Literal["trace", "interval", "session"]

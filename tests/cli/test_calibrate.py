@@ -9,7 +9,8 @@ import platformdirs
 import pytest
 
 from enrapt.realtime.store import profiles
-from enrapt.study.labels import Trace, path_of, write
+from enrapt.study.labels import path_of, write
+from enrapt.study.ratings import Trace
 from tests.cli.conftest import write_sound
 
 

@@ -1,6 +1,7 @@
 """`enrapt record --person …`: cameras and a microphone of several people, and what reads their session."""
 
 import csv
+import io
 import json
 import subprocess
 import sys
@@ -10,10 +11,13 @@ from types import SimpleNamespace
 
 import pytest
 from matplotlib.image import imread
+from rich.console import Console
 
 from enrapt.cli.main import main
 from enrapt.cli.people import each_person
+from enrapt.cli.show_group import _picture
 from enrapt.contracts.errors import UserError
+from enrapt.realtime.engine.estimate import Engagement, Estimate
 from enrapt.realtime.store.reader import SessionReader
 from tests.support.mjpeg import Server, free_port
 from tests.support.pulse import MICROPHONE, Pulse, missing
@@ -172,3 +176,23 @@ def test_options_belong_to_the_person_before_them():
 def test_what_does_not_go_together_is_refused(words, says):
     with pytest.raises(UserError, match=says):
         each_person(parsed(*words.split()))
+
+
+def test_the_terminal_has_a_row_for_each_and_says_who_has_ended():
+    newest = {
+        name: Estimate(50, 2.0, Engagement(0.5, 0.1, 0.3, 0.7), {"face": True}, {"face": 1.0}, {"face": 1.0})
+        for name in ("anna", "ben")
+    }
+    session = SimpleNamespace(missing={"audio": "the sound is digital silence"})
+    group = SimpleNamespace(
+        people=dict.fromkeys(("anna", "ben"), session),
+        running=["anna"],
+        failures={"ben": "no device is left"},
+    )
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(_picture(group, newest, 80))
+    lines = [line.split() for line in console.export_text().splitlines()]
+    assert [line[0] for line in lines[:1]] == ["●"]
+    assert lines[1][:2] == ["anna", "0.50"]
+    assert lines[3] == ["audio:", "the", "sound", "is", "digital", "silence"]
+    assert lines[4] == ["ben", "no", "device", "is", "left"]

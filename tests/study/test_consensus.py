@@ -7,7 +7,7 @@ import pytest
 
 from enrapt.study.agreement import concordance, correlation
 from enrapt.study.consensus import consensus, evaluator_weights, ticks, weighted
-from enrapt.study.labels import Intervals, Trace
+from enrapt.study.ratings import Intervals, Trace
 from enrapt.study.simulated_raters import simulate
 
 NAN = math.nan

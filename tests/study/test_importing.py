@@ -13,7 +13,8 @@ from enrapt.realtime.run import Run
 from enrapt.realtime.sources.session import SessionSource
 from enrapt.realtime.store.reader import SessionReader
 from enrapt.study.importing import label_of, turns_of, write_session
-from enrapt.study.labels import Intervals, Trace, of_session
+from enrapt.study.labels import of_session
+from enrapt.study.ratings import Intervals, Trace
 from enrapt.study.readers.contents import Samples, spans
 from enrapt.study.readers.file import read_file
 from enrapt.study.study import Dimension

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from enrapt.contracts.errors import UserError
-from enrapt.study.labels import Intervals, Trace, of_session, path_of, paths, read, write
+from enrapt.study.labels import of_session, path_of, paths, read, write
+from enrapt.study.ratings import Intervals, Trace
 from tests.support.full_disk import files_no_larger_than, needs_limits
 from tests.support.hostile import result_or_error
 

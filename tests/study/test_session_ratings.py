@@ -10,7 +10,7 @@ from enrapt.contracts.errors import UserError
 from enrapt.study import labels
 from enrapt.study.check import check_study
 from enrapt.study.dataset import STRETCH, write_dataset
-from enrapt.study.labels import Whole
+from enrapt.study.ratings import Whole
 from enrapt.study.study import read_study
 from enrapt.study.summary import agreement_of
 from enrapt.study.writing import write_labels

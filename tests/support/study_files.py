@@ -7,7 +7,8 @@ import numpy as np
 
 from enrapt.contracts.schemas import OPENFACE
 from enrapt.study.importing import write_session
-from enrapt.study.labels import Intervals, Trace, path_of, write
+from enrapt.study.labels import path_of, write
+from enrapt.study.ratings import Intervals, Trace
 from enrapt.study.readers.contents import Samples
 from enrapt.study.simulated_raters import Simulated, simulate
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from enrapt.study import labels
+from enrapt.study import labels, ratings
 from enrapt.study.study import new_study
 from tests.support.annotated import NUMBER, RATE, Served, film, served
 from tests.support.browser import Page, chromium
@@ -117,13 +117,13 @@ class Rating(Page):
         self.until(lambda: self.text("#saved").startswith("stored"))
 
 
-def trace(talk: Path) -> labels.Trace:
+def trace(talk: Path) -> ratings.Trace:
     label = labels.read(talk / "labels" / "engagement.E1.csv")
-    assert isinstance(label, labels.Trace)
+    assert isinstance(label, ratings.Trace)
     return label
 
 
-def errors(drawn: list[list[float]], label: labels.Trace) -> np.ndarray:
+def errors(drawn: list[list[float]], label: ratings.Trace) -> np.ndarray:
     """By how many ms each picture's value was stored after the time at which it was drawn, which follows from
     the picture's; and how long the drawing script had not looked when it saw the picture, ms."""
     found = []
@@ -315,7 +315,7 @@ def test_intervals_are_marked_and_rated(browser, server, talk):
     page.key("2")  # rated again
     page.stored()
     label = labels.read(talk / "labels" / "turns.E1.csv")
-    assert isinstance(label, labels.Intervals)
+    assert isinstance(label, ratings.Intervals)
     assert label.value.tolist() == [3.0, 2.0]
     assert np.allclose(label.start, [START + 1, START + 4], atol=0.05)
     assert np.allclose(label.end, [START + 3, START + 6], atol=0.05)

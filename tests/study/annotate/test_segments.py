@@ -20,7 +20,8 @@ from enrapt.study.annotate.segments import (
     replaced,
     segments_of,
 )
-from enrapt.study.labels import Intervals, Trace, read, write
+from enrapt.study.labels import read, write
+from enrapt.study.ratings import Intervals, Trace
 from enrapt.study.study import Dimension
 
 LENGTH = 30

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from enrapt.contracts.errors import UserError
-from enrapt.study import labels
+from enrapt.study import labels, ratings
 from enrapt.study.annotate.segments import Segment
 from enrapt.study.annotate.stored import EARLIER, StoredLabels
 from enrapt.study.study import Dimension
@@ -126,7 +126,7 @@ def test_without_links_the_earlier_file_is_copied(tmp_path, monkeypatch):
 def test_a_file_that_another_program_changed_is_not_overwritten(tmp_path):
     stored = opened(tmp_path)
     stored.edit(0.0, 1.0, [Segment(0.0, 1.0, 0.25)], "a")
-    labels.write(labels.Trace("E1", "engagement", [0.0, 9.0], [0.1, 0.1]), stored.path, overwrite=True)
+    labels.write(ratings.Trace("E1", "engagement", [0.0, 9.0], [0.1, 0.1]), stored.path, overwrite=True)
     before = stored.path.read_bytes()
     with pytest.raises(UserError, match="another program has changed it"):
         stored.edit(1.0, 2.0, [Segment(1.0, 2.0, 0.25)], "b")
