@@ -61,8 +61,7 @@ def run(args: argparse.Namespace) -> int:
         print("interrupted: no profile was made", file=sys.stderr)
         return 130
     path = profiles.save(profile)
-    made_of = f"{profile.labelled:g} s of labels" if profile.labelled else f"{profile.seconds:g} s, neutral"
-    print(f"{path}: profile {profile.name}, of {made_of}")
+    print(f"{path}: profile {profile.name}, of {profile.made_of}")
     return status
 
 
@@ -135,8 +134,7 @@ def _list() -> int:
         except UserError as error:
             print(f"{name}  {error}")
             continue
-        made_of = f"{found.labelled:g} s of labels" if found.labelled else f"{found.seconds:g} s, neutral"
-        print(f"{name}  {found.made}  {found.bundle} {found.bundle_sha256[:12]}  {made_of}")
+        print(f"{name}  {found.made}  {found.bundle} {found.bundle_sha256[:12]}  {found.made_of}")
     if not names:
         print(f"no profiles in {profiles.folder()}")
     return 0

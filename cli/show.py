@@ -59,6 +59,8 @@ def show(
                 say(f"live: {devices(run)}; Ctrl-C ends it")
             else:
                 say(_plan(run))
+            if run.profile is not None:
+                say(f"profile {run.profile.name}: of {run.profile.made_of}, {run.profile.made}")
             if run.page is not None:
                 say(f"page: {run.page.invitation}")
             view = stack.enter_context(View(run, truth))

@@ -80,6 +80,11 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
             if len(one.shift) != len(one.scale):
                 raise ValueError(f"{name} has {len(one.shift)} shifts and {len(one.scale)} scales")
 
+    @property
+    def made_of(self) -> str:
+        """Of what data, for people."""
+        return f"{self.labelled:g} s of labels" if self.labelled else f"{self.seconds:g} s, neutral"
+
     def check(self, metadata: Metadata) -> None:
         """Refuse a profile that is of another bundle.
 

@@ -40,6 +40,7 @@ def long_sound(tmp_path):
 def means(command, bundle, source, *arguments):
     done = command("replay", source, "--bundle", bundle, "--to", "jsonl:e.jsonl", "--overwrite", *arguments)
     assert done.returncode == 0, done.stderr
+    assert ("profile anna: of " in done.stderr) == ("--profile" in arguments)
     return [json.loads(line)["engagement"]["mean"] for line in Path("e.jsonl").read_text().splitlines()]
 
 

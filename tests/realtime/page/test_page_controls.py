@@ -52,6 +52,16 @@ def test_alerts(browser, server, run):
     page.until(lambda: page.alerts == "‖ Paused")
 
 
+def test_a_calibration_is_counted_and_the_profile_named(browser, server, run):
+    page = Page(browser, server.address)
+    run.state["calibrating"] = 23.4
+    feed(server, range(5))
+    page.until(lambda: page.text("#calibrated") == "stay neutral: 23 of 60 s")
+    run.state |= {"calibrating": None, "profile": "anna"}
+    feed(server, range(5, 10))
+    page.until(lambda: page.text("#calibrated") == "profile: anna")
+
+
 def test_recording_is_shown_in_red(browser, server, run):
     page = Page(browser, server.address)
     assert page.js("document.getElementById('recording').hidden")
