@@ -26,11 +26,14 @@ from .mm_vrnn import MMVRNN, MMVRNNConfig
 from .model import Model
 from .mvae import MVAE, MVAEConfig
 from .networks import described
+from .turn_vrnn import TurnVRNN, TurnVRNNConfig
 from .vq_vae import VQVAE, VQVAEConfig
 
 # The models. A new one is its file and its name in these two lines.
-MODELS: Final[tuple[type[Model], ...]] = (MMVRNN, MDVAE, ForwardFilter, MVAE, DMVAE, VQVAE)
-AnyConfig = MMVRNNConfig | MDVAEConfig | ForwardFilterConfig | MVAEConfig | DMVAEConfig | VQVAEConfig
+MODELS: Final[tuple[type[Model], ...]] = (MMVRNN, TurnVRNN, MDVAE, ForwardFilter, MVAE, DMVAE, VQVAE)
+AnyConfig = (
+    MMVRNNConfig | TurnVRNNConfig | MDVAEConfig | ForwardFilterConfig | MVAEConfig | DMVAEConfig | VQVAEConfig
+)
 MAX_PARAMETERS: Final = 2**24  # 64 MiB in float32: no larger bundle is read
 MAX_NUMBERS: Final = 2**28  # of a round's sessions: a gigabyte
 MAX_BYTES: Final = 2**20  # of a file with a configuration
@@ -171,7 +174,7 @@ class Config(Checked, frozen=True):
 
 def model_class(config: AnyConfig) -> type[Model]:
     """The model that a configuration is of."""
-    (found,) = (model for model in MODELS if isinstance(config, model.Config))
+    (found,) = (model for model in MODELS if type(config) is model.Config)
     return found
 
 

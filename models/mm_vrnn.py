@@ -96,7 +96,7 @@ class MMVRNN(Causal):
         self.experts = (*self.inputs, *self.targets)
         self.phi, self.features = nn.ModuleDict(), {}
         for m in self.experts:
-            self.phi[m.name], self.features[m.name] = encoder_of(m, hidden)
+            self.phi[m.name], self.features[m.name] = self.encoder(m, hidden)
         # φ_m(x) → its part of the expert's mean and precision.
         self.expert = nn.ModuleDict(
             {m.name: nn.Linear(self.features[m.name], 2 * latent) for m in self.experts}
@@ -122,6 +122,10 @@ class MMVRNN(Causal):
     def decoded_from(self) -> dict[str, int]:
         """z, and h of the tick before."""
         return self.sizes | {"h": self.config.hidden}
+
+    def encoder(self, m: Modality, hidden: int) -> tuple[nn.Module, int]:
+        """φ of a modality, and the number of its features."""
+        return encoder_of(m, hidden)
 
     def initial_state(self, batch: int) -> State:
         """h before the first tick, `[B, H]`."""
@@ -321,22 +325,27 @@ class MMVRNN(Causal):
         check_count("count", count)
         check_count("ticks", ticks)
         if after is None:
-            (h,) = self.initial_state(count)
+            state = self.initial_state(count)
         else:
             batch = self.batch(after)
             shape = next(iter(batch.available.values())).shape
             encoded = repeated(self.encoded(self.flat(batch.x), batch.available), count)
             noise = self.noise((count * shape[0], shape[1]), generator)
-            (h,) = self.inferred(encoded, noise).state
-        here = torch.ones(len(h), dtype=torch.bool, device=h.device)
+            state = self.inferred(encoded, noise).state
+        here = torch.ones(len(state[0]), dtype=torch.bool, device=state[0].device)
         columns: list[dict[str, Tensor]] = []
         for _ in range(ticks):
+            h = state[0]
             prior, _, gates_h = self.from_h(h).split(self.widths, -1)
             mean, raw = prior.chunk(2, -1)
             z = mean + self.noise((len(h),), generator)["z"] * torch.rsqrt(precision(raw))
             drawn = self.draw({"z": z, "h": h}, generator=generator)
             columns.append(drawn)
             seen = {m.name: drawn[m.name].flatten(1) for m in self.observed}
-            h = self.advance(self.evidence(seen, dict.fromkeys(seen, here)).gates, z, gates_h, h)
+            state = self.after(seen, dict.fromkeys(seen, here), z, gates_h, state)
         sequences = {name: torch.stack([drawn[name] for drawn in columns], 1) for name in columns[0]}
         return sequences if after is None else {k: v.unflatten(0, (count, -1)) for k, v in sequences.items()}
+
+    def after(self, x: Values, mask: Values, z: Tensor, gates_h: Tensor, state: State) -> State:
+        """The state after a tick with these values `[B, D]` and z."""
+        return (self.advance(self.evidence(x, mask).gates, z, gates_h, state[0]),)

@@ -20,6 +20,7 @@ from enrapt.models.mdvae import MDVAEConfig
 from enrapt.models.mm_vrnn import MMVRNNConfig
 from enrapt.models.modality import Modality
 from enrapt.models.mvae import MVAEConfig
+from enrapt.models.turn_vrnn import TurnVRNNConfig
 from enrapt.realtime.engine.engine import Engine
 
 SMALL = partial(MMVRNNConfig, hidden=24, latent=6)
@@ -77,6 +78,12 @@ PICTURES = (
 CONFIGS |= {
     "forward filter": config_of(*THREE, model=a_filter),
     "forward filter without w": config_of(*THREE, model=partial(a_filter, static=0)),
+    "who speaks": config_of(
+        Modality("own", 1, likelihood="bernoulli"),
+        Modality("partner", 1, likelihood="bernoulli"),
+        TARGET,
+        model=partial(TurnVRNNConfig, hidden=12, latent=4),
+    ),
     "MVAE": config_of(*THREE, model=partial(MVAEConfig, hidden=(16,), latent=6)),
     "DMVAE": config_of(*THREE, model=a_dmvae),
     "concatenated with zeros": config_of(*THREE, model=partial(SMALL, fusion="zeros")),
@@ -115,6 +122,7 @@ QUICK = {
     ("one modality", "step"),
     ("context first, five likelihoods", "full"),
     ("forward filter", "step"),
+    ("who speaks", "step"),
     ("MVAE", "step"),
     ("DMVAE", "step"),
     ("concatenated with a token", "step"),

@@ -1,0 +1,226 @@
+"""Models of CONVERSE's ratings: ours and what it is compared with.
+
+Ten minutes have some twenty ratings, so a pass over whole conversations teaches little for its time. A
+gradient step takes excerpts of 5 s that end with a rated turn, each from the states that the model has
+there; these are computed over whole conversations now and then, by the weights of that time. Prediction is
+that of a live run, from the first tick to the last.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple, cast
+
+import numpy as np
+import torch
+from datasets.converse import Conversation, activity, last_tick
+from torch import Tensor, nn
+
+from enrapt.models import Batch, Modality
+from enrapt.models.baselines import GRURegressor
+from enrapt.models.calibration import Needed, factors_needed, reset, widening
+from enrapt.models.mm_vrnn import MMVRNN
+from enrapt.models.model import State
+from enrapt.models.recurrence import loop
+from enrapt.models.turn_vrnn import OF_OWN, TurnVRNN
+
+RATE: Final = 2  # ticks/s
+TARGET: Final = "engagement"
+PATTERNS: Final = {"both": ("own", "partner"), "own only": ("own",)}
+SECONDS: Final = (2, 8, 30, 120)  # time constants of exponential means
+EXCERPT = 10  # ticks
+EPOCHS, REFRESH = 12, 6  # passes over all rated turns; between two computations of the states
+TURNS_IN_STEP = 128
+LEARNING_RATE, WEIGHT_DECAY, CLIP = 3e-3, 0.1, 200.0
+PARTNER_ABSENT = 0.35  # share of excerpts
+HIDDEN, LATENT, DROPOUT, LABEL = 64, 8, 0.5, 100.0
+
+Spoil = Callable[[np.ndarray, np.random.Generator], np.ndarray]  # voice activity [T] with a detector's errors
+
+
+class Predicted(NamedTuple):
+    """At each rated turn's end, `[N]`, from 0 to 1."""
+
+    mean: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+def batch_of(people: Sequence[Conversation], spoil: Spoil | None = None, seed: int = 0) -> Batch:
+    """Conversations as a batch, a rating at each rated turn's last tick."""
+    ticks = max(int(one.seconds * RATE) + 1 for one in people)
+    x = {name: torch.full((len(people), ticks, 1), torch.nan) for name in ("own", "partner", TARGET)}
+    spread = torch.zeros(len(people), ticks, 1)
+    rng = np.random.default_rng((seed, 7))
+    for i, one in enumerate(people):
+        length = int(one.seconds * RATE) + 1
+        for name, spans in (("own", one.own), ("partner", one.partner)):
+            found = activity(spans, length, RATE)
+            x[name][i, :length, 0] = torch.from_numpy(found if spoil is None else spoil(found, rng))
+        for turn in one.turns:
+            x[TARGET][i, last_tick(turn, RATE)] = turn.engagement
+            spread[i, last_tick(turn, RATE)] = turn.spread
+    return Batch(x, {name: ~v.isnan().any(-1) for name, v in x.items()}, {TARGET: spread})
+
+
+def turn_vrnn() -> TurnVRNN:
+    """An untrained one of ours."""
+    modalities = [
+        *(Modality(name, 1, likelihood="bernoulli", schema="speaking/1") for name in ("own", "partner")),
+        Modality(TARGET, 1, "target", "logit_normal", weight=LABEL),
+    ]
+    ticks = tuple(float(s * RATE) for s in SECONDS)
+    return TurnVRNN(modalities, hidden=HIDDEN, latent=LATENT, reweight=True, ticks=ticks, dropout=DROPOUT)
+
+
+class Ends(NamedTuple):
+    """Rated turns, in the order of a batch: rows and ticks."""
+
+    row: Tensor
+    tick: Tensor
+
+
+def ends(batch: Batch) -> Ends:
+    return Ends(*batch.available[TARGET].nonzero(as_tuple=True))
+
+
+def traces(model: TurnVRNN, batch: Batch) -> Tensor:
+    """The state of the exponential means before each tick, `[N, T, S]`."""
+
+    def remembering(tick, state, inputs):  # type: ignore[no-untyped-def]
+        def both(state, inputs):  # type: ignore[no-untyped-def]
+            return tick(state, inputs)[0], [state]
+
+        return loop(both, state, inputs)
+
+    return model.traced(batch.x, batch.available, model.initial_state(batch.size)[1], remembering)[0]
+
+
+class Ours:
+    """A TurnVRNN in training and prediction."""
+
+    def __init__(self, seed: int, batch: Batch) -> None:
+        torch.manual_seed(seed)
+        self.model = turn_vrnn()
+        self.model.fit_normalisation(batch)
+
+    @torch.no_grad()
+    def states(self, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
+        """Before each tick, by pattern: h `[N, T, H]` and the exponential means."""
+        own = traces(self.model, batch)
+        self.model.eval()
+        found = {}
+        for pattern, names in PATTERNS.items():
+            given = batch.given(names)
+            start = self.model.initial_state(batch.size)
+            seen, _ = self.model.seen(given.x, given.available, start[1], loop)
+            evidence = self.model.evidence(seen, given.available)
+            inferred = MMVRNN.inferred(self.model, (evidence, self.model.given(seen)), None, start[:1])
+            found[pattern] = inferred.context["h"], own
+        return found
+
+    def loss(self, batch: Batch, fed: dict[str, Tensor], state: State, generator: torch.Generator) -> Tensor:
+        return self.model.loss(batch, fed, state, 1.0, generator).total
+
+    @torch.no_grad()
+    def predict(self, batch: Batch, names: Sequence[str]) -> Predicted:
+        found = self.model.eval().filter(batch.given(names)).prediction[TARGET]
+        return at_ends(batch, found.mean, found.low, found.high)
+
+
+class Gru:
+    """A GRU of the same hidden size on the same exponential means."""
+
+    def __init__(self, seed: int, batch: Batch) -> None:
+        torch.manual_seed(seed)
+        self.means = turn_vrnn()
+        self.means.fit_normalisation(batch)
+        k = len(SECONDS)
+        target = self.means.by_name[TARGET]
+        self.model = GRURegressor((Modality("own", OF_OWN * k), Modality("partner", 6 * k), target), HIDDEN)
+        self.model.phi.append(nn.Dropout(DROPOUT))
+        self.model.head[TARGET].insert(0, nn.Dropout(DROPOUT))
+
+    @torch.no_grad()
+    def seen(self, batch: Batch) -> Batch:
+        start = self.means.initial_state(batch.size)[1]
+        seen, _ = self.means.seen(batch.x, batch.available, start, loop)
+        return batch._replace(x=batch.x | seen)
+
+    @torch.no_grad()
+    def states(self, batch: Batch) -> dict[str, State]:
+        self.model.eval()
+        found = {}
+        for pattern, names in PATTERNS.items():
+            h = self.model(batch.x, batch.given(names).available)[0]
+            found[pattern] = (torch.cat([torch.zeros_like(h[:, :1]), h[:, :-1]], 1),)
+        return found
+
+    def loss(self, batch: Batch, fed: dict[str, Tensor], state: State, generator: torch.Generator) -> Tensor:
+        h = state[0].unsqueeze(0).contiguous()
+        return self.model.loss(batch, fed, (h,), 1.0, generator).total
+
+    @torch.no_grad()
+    def predict(self, batch: Batch, names: Sequence[str]) -> Predicted:
+        seen = self.seen(batch)
+        found = self.model.eval().filter(seen.given(names)).prediction[TARGET]
+        return at_ends(batch, found.mean, found.low, found.high)
+
+
+def at_ends(batch: Batch, *values: Tensor) -> Predicted:
+    known = batch.available[TARGET]
+    return Predicted(*(v[known][:, 0].double().numpy() for v in values))
+
+
+def train(kind: type[Ours] | type[Gru], batch: Batch, seed: int, epochs: int = EPOCHS) -> Ours | Gru:
+    """One model for both patterns."""
+    learner = kind(seed, batch)
+    data = learner.seen(batch) if isinstance(learner, Gru) else batch
+    turns = ends(batch)
+    optimizer = torch.optim.AdamW(learner.model.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+    steps = epochs * -(-len(turns.row) // TURNS_IN_STEP)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    generator = torch.Generator().manual_seed(seed)
+    states: dict[str, State] = {}
+    for epoch in range(epochs):
+        if epoch % REFRESH == 0:
+            states = cast("dict[str, State]", learner.states(data))
+        learner.model.train()
+        for chosen in torch.randperm(len(turns.row), generator=generator).split(TURNS_IN_STEP):
+            rows = turns.row[chosen]
+            first = (turns.tick[chosen] - EXCERPT + 1).clamp(min=0)
+            at = first[:, None] + torch.arange(EXCERPT)
+            part = data.map(lambda v, rows=rows, at=at: v[rows[:, None], at])  # type: ignore[misc]
+            alone = torch.rand(len(rows), generator=generator) < PARTNER_ABSENT
+            fed = dict(part.available)
+            fed["partner"] = fed["partner"] & ~alone[:, None]
+            fed[TARGET] = torch.zeros_like(fed[TARGET])  # never an input
+            state = tuple(
+                torch.where(alone[:, None], own[rows, first], both[rows, first])
+                for both, own in zip(states["both"], states["own only"], strict=True)
+            )
+            optimizer.zero_grad()
+            learner.loss(part, fed, state, generator).backward()
+            nn.utils.clip_grad_norm_(learner.model.parameters(), CLIP)
+            optimizer.step()
+            schedule.step()
+    learner.model.eval()
+    return learner
+
+
+def widen(learner: Ours, held_out: Batch, people: Sequence[str]) -> float:
+    """Set the factor on the predictive scale with which the 90 % interval holds 90 % of the labels of people
+    whom the model was not trained on, each person counting the same.
+
+    Args:
+        people: of each rated turn.
+    """
+    reset(learner.model)
+    y = held_out.x[TARGET][held_out.available[TARGET]].double().numpy()
+    needed: Needed = {}
+    for pattern, names in PATTERNS.items():
+        found = learner.predict(held_out, names)
+        factors = factors_needed("logit_normal", y[:, 0], found)
+        for person in set(people):
+            needed.setdefault(person, {})[pattern] = [factors[np.array(people) == person]]
+    factor = widening(needed)
+    learner.model.target_decoder(learner.model.by_name[TARGET]).widening.fill_(factor)
+    return factor
