@@ -147,6 +147,11 @@ def add_recording_arguments(parser: argparse.ArgumentParser) -> None:
     for track in ("--video-track", "--audio-track"):
         add(track, metavar="N", type=at_least_one, help="from 1; see `enrapt inspect` (the default one)")
     add("--audio-channel", metavar="N", type=at_least_one, help="take this one, from 1 (a mix of all)")
+    add(
+        "--partner-channel",
+        choices=("left", "right"),
+        help="of a stereo recording: whoever the person talks with; the person is on the other one",
+    )
 
 
 def add_limit_arguments(parser: argparse.ArgumentParser) -> None:

@@ -61,6 +61,7 @@ def add_device_arguments(
     own = partial(add, action=action)
     own("--camera", metavar="C", default=0, help="number, path, RTSP or MJPEG address, or none (%(default)s)")
     own("--mic", metavar="NAME", default="default", help="name or part of it, or none (the system's default)")
+    own("--partner-mic", metavar="NAME", help="of whoever the person talks with, for bundles that take it")
     own("--audio-channel", metavar="N", type=at_least_one, help="of the microphone, from 1 (a mix of all)")
     add("--camera-size", metavar="WxH", default="640x480", help="to ask the camera for (%(default)s)")
     add("--camera-rate", metavar="HZ", type=int, default=30, help="to ask the camera for (%(default)s)")
@@ -120,6 +121,7 @@ def session_of(args: argparse.Namespace, **options: Any) -> "LiveSession":
         offsets=offsets_of(args),
         voice=args.voice,
         audio_channel=args.audio_channel,
+        partner_mic=args.partner_mic,
         warn=warn,
         **options,
     )

@@ -9,7 +9,13 @@ from ..contracts.errors import UserError
 FOLLOWED: Final = ("largest", "first", "left", "right", "centre")  # whom `--person` follows; else a name
 
 # Of each person; what is not given is not there.
-_NOTHING: Final[Mapping[str, Any]] = {"camera": "none", "mic": "none", "audio_channel": None, "profile": None}
+_NOTHING: Final[Mapping[str, Any]] = {
+    "camera": "none",
+    "mic": "none",
+    "audio_channel": None,
+    "partner_mic": None,
+    "profile": None,
+}
 
 
 class Own(argparse.Action):
@@ -61,9 +67,9 @@ def each_person(args: argparse.Namespace) -> dict[str, argparse.Namespace]:
         raise UserError(f"--person {twice}: is there twice; give each a name of their own")
     if args.people > 1:
         raise UserError("--people: is for one camera; of people who are named each has devices of their own")
-    for option in ("to", "stream", "offset", "context", "profile"):
+    for option in ("to", "stream", "offset", "context", "profile", "partner_mic"):
         if getattr(args, option):
-            raise UserError(f"--{option}: give it after the --person whose it is")
+            raise UserError(f"--{option.replace('_', '-')}: give it after the --person whose it is")
     if args.camera != 0 or args.mic != "default" or args.audio_channel is not None:
         raise UserError("--camera and --mic: give them after the --person whose they are")
     people = {}

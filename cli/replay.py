@@ -104,7 +104,7 @@ def run(args: argparse.Namespace) -> int:
 def options_of(args: argparse.Namespace) -> dict[str, Any]:
     """Options of the source that were given."""
     names = ["realtime", "start", "end", "reassemble", "max_gap", "strict"]
-    names += ["video_track", "audio_track", "audio_channel"]
+    names += ["video_track", "audio_track", "audio_channel", "partner_channel"]
     given = {name: getattr(args, name) for name in names} | {"streams": streams_of(args) or None}
     given["limits"] = limits_of(args)
     return {name: value for name, value in given.items() if value is not None}

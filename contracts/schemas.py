@@ -99,7 +99,17 @@ TURNS: Final = Schema(
     max_age=0.1,  # 2.5 ticks of 40 ms
 )
 
-SCHEMAS: Final = {schema.name: schema for schema in (FACE, AUDIO, OPENFACE, TURNS)}
+# Whether somebody speaks. A model of two people has two modalities of this schema, `own` and `partner`.
+SPEAKING: Final = Schema(
+    name="speaking/1",
+    features=("speaking",),
+    units=("0..1",),
+    max_age=1.0,  # a robot says that it still speaks once a second
+)
+OWN: Final = "own"
+PARTNER: Final = "partner"
+
+SCHEMAS: Final = {schema.name: schema for schema in (FACE, AUDIO, OPENFACE, TURNS, SPEAKING)}
 DEFAULT_MAX_AGE: Final = 2.5  # ticks; where neither bundle nor schema defines one. A late sample is tolerated
 
 

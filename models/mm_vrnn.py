@@ -85,7 +85,8 @@ class MMVRNN(Causal):
     """
 
     Config = MMVRNNConfig
-    axes, states = 2, ("h",)
+    axes = 2
+    states: tuple[str, ...] = ("h",)
 
     def __init__(self, modalities: Iterable[Modality] | MMVRNNConfig, **options: Any) -> None:
         config = self.configured(modalities, options)

@@ -26,6 +26,7 @@ import torch
 from msgspec import Meta
 from torch import Tensor, nn
 
+from ..contracts.schemas import OWN, PARTNER
 from .batch import Batch
 from .checked import Positive, Share
 from .latents import Inferred
@@ -35,8 +36,6 @@ from .model import State
 from .normalised import SCALE_FLOOR, Values
 from .recurrence import Recur, loop
 
-OWN: Final = "own"
-PARTNER: Final = "partner"
 OF_OWN: Final = 2  # own, onset
 ALL: Final = 6
 # Of own, partner and both: which of the weights each of the six has.

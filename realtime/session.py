@@ -32,6 +32,7 @@ class LiveSession(Run):
     Args:
         camera: index, /dev path, RTSP or HTTP-MJPEG address; None for none.
         mic: its name or a part of it; `default` for the system's; None for none.
+        partner_mic: of whoever the person talks with, for bundles that take whether they speak.
         streams: by the bundle's modality, `lsl:NAME`: features, or sound, from a Lab Streaming Layer stream;
             instead of the device that would give that modality.
         devices: more devices, such as `Pushed` features.
@@ -56,6 +57,7 @@ class LiveSession(Run):
         *,
         streams: Mapping[str, str] | None = None,
         devices: Sequence[Device] = (),
+        partner_mic: str | None = None,
         camera_size: tuple[int, int] = (640, 480),
         camera_rate: int = 30,
         face_every: int = 1,
@@ -79,12 +81,13 @@ class LiveSession(Run):
             )
         if mic is not None:
             self.microphone = MicrophoneAudio(None if mic == "default" else mic, audio_channel)
+        partner = None if partner_mic is None else MicrophoneAudio(partner_mic, partner=True)
         named: list[Device] = []
         if streams:
             from .sources.lsl import LslStream  # which needs pylsl
 
             named = [LslStream(address, modality) for modality, address in streams.items()]
-        given = [*named, *devices, self.camera, self.microphone]
+        given = [*named, *devices, self.camera, self.microphone, partner]
         super().__init__(LiveSource([d for d in given if d is not None], max_wait), **run)
 
     def landmarks(self) -> Landmarks | None:

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
+from ...bundle.metadata import ModalitySpec
 from ..streams.absence import describe_late
 from ..streams.counts import Counts
 from ..streams.samples import SECOND
@@ -64,6 +65,10 @@ class Device(ABC):
         except BaseException:  # Ctrl-C too
             self.close()
             raise
+
+    def offer_to(self, inputs: Sequence[ModalitySpec]) -> Offer:
+        """What it can give to a bundle of these inputs; `offer` unless it has a choice."""
+        return self.offer
 
     @property
     def notes(self) -> Sequence[str]:

@@ -20,6 +20,7 @@ _MEDIA: Final = {
         "video_track",
         "audio_track",
         "audio_channel",
+        "partner_channel",
     )
 }
 

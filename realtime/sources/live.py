@@ -65,7 +65,9 @@ class LiveSource(Source):
         self._running: Mapping[str, Device] = {}
 
     def offers(self, inputs: Sequence[ModalitySpec]) -> Sequence[Offer]:
-        self._offers = [replace(device.offer) for device in self._all]  # two cameras offer the same
+        self._offers = [
+            replace(device.offer_to(inputs)) for device in self._all
+        ]  # two cameras offer the same
         return self._offers
 
     def open(self, wanted: Sequence[Wanted], rate: int) -> None:

@@ -1,28 +1,31 @@
 """A recording as a source: video with sound, video or sound alone."""
 
+import heapq
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from ...bundle.metadata import ModalitySpec
 from ...contracts.errors import UserError, one_line
-from ...contracts.schemas import AUDIO, FACE
+from ...contracts.schemas import AUDIO, FACE, OWN, PARTNER, SPEAKING
 from ..features.audio import TICK, AudioFeatures
 from ..features.face import FOLLOW_LARGEST, Extractor, FaceOptions
+from ..features.speaking import SpeakingFeatures
 from ..streams.ahead import ahead
 from ..streams.alignment import END, Aligner
 from ..streams.axis import Segment
 from ..streams.samples import SECOND, Frame, Observation, Sample
-from .offer import FACES, SOUND, Offer
+from .offer import FACES, SOUND, Offer, speaking, takes_speaking
 from .reading import Material, read, size_of
 from .recording import Recording
 from .source import Source, SourceFailure, Wanted
 
 _MEDIUM: Final = 4 * 2**20  # bytes of a picture
+_CHANNELS: Final = {"left": 1, "right": 2}
 _LONGEST_SLEEP: Final = 0.1  # s; so late `stop` takes effect at most
 
 
@@ -40,6 +43,8 @@ class MediaSource(Source):
         start, end: seconds on the recording's axis.
         realtime: give no observation before its time, as in a live run.
         faces: how to extract their features.
+        partner_channel: of a stereo recording, that of whoever the person talks with; the person is on the
+            other one.
         options: for `Recording`: `max_gap`, `limits`, `strict`, `video_track`, `audio_track`,
             `audio_channel`.
 
@@ -56,8 +61,16 @@ class MediaSource(Source):
         end: float | None = None,
         realtime: bool = False,
         faces: FaceOptions = FOLLOW_LARGEST,
+        partner_channel: Literal["left", "right"] | None = None,
         **options: Any,
     ) -> None:
+        self._other: Recording | None = None  # the same with the partner's sound
+        if partner_channel is not None:
+            if "audio_channel" in options:
+                raise UserError("--audio-channel and --partner-channel: give one of them")
+            partner = _CHANNELS[partner_channel]
+            self._other = Recording(path, start, end, **options, audio_channel=partner)
+            options["audio_channel"] = 3 - partner
         self._recording = Recording(path, start, end, **options)
         self.name, self.began = self._recording.path.name, self._recording.created
         self.start, self.duration = start, self._recording.duration if end is None else end
@@ -70,21 +83,31 @@ class MediaSource(Source):
         self._stack = ExitStack()
 
     def offers(self, inputs: Sequence[ModalitySpec]) -> Sequence[Offer]:
-        offers = ((FACES, self._recording.video), (SOUND, self._recording.audio))
+        sound = speaking(OWN) if takes_speaking(inputs, OWN) else SOUND
+        offers = [(FACES, self._recording.video), (sound, self._recording.audio)]
+        if self._other is not None:
+            offers.append((speaking(PARTNER, required=True), self._other.audio))
         return [offer for offer, track in offers if track is not None]
 
     def open(self, wanted: Sequence[Wanted], rate: int) -> None:
-        by_schema = {w.schema: w.name for w in wanted if w.offer is not None}
-        self._running = list(by_schema.values())
+        running = [w for w in wanted if w.offer is not None]
+        self._partner = next((w.name for w in running if w.offer == speaking(PARTNER, required=True)), None)
+        by_schema = {w.schema: w.name for w in running if w.name != self._partner}
+        self._running = [w.name for w in running]
         self._aligner = Aligner(self._t0, rate, {w.name: w.max_age for w in wanted})
         self.counts = self._aligner.counts
-        self._pictures, self._sound = by_schema.get(FACE.name), by_schema.get(AUDIO.name)
+        self._pictures = by_schema.get(FACE.name)
+        self._sound = by_schema.get(AUDIO.name) or by_schema.get(SPEAKING.name)
         self._sequence = 0  # of pictures
         self._face: Extractor | None = None
         if self._pictures is not None:
             self._face = self._faces.open()
             self._stack.callback(self._face.close)
-        self._audio = None if self._sound is None else AudioFeatures(self._sound)
+        self._audio: AudioFeatures | None = None
+        if self._sound is not None:
+            speaks = SPEAKING.name in by_schema
+            self._audio = SpeakingFeatures(self._sound, True) if speaks else AudioFeatures(self._sound)
+        self._heard = None if self._partner is None else SpeakingFeatures(self._partner, True)
         for w in wanted:
             if w.offer is None:
                 self._aligner.advance(w.name, END)
@@ -94,7 +117,16 @@ class MediaSource(Source):
             None if self._sound is None else offset[self._sound],
         )
         pictures, first_tick = self._face is not None, self._aligner.first_tick
-        self._read = partial(read, self._recording, self._audio, pictures, first_tick, self._realtime)
+        self._read: Callable[[], Iterator[Material]] = partial(
+            read, self._recording, self._audio, pictures, first_tick, self._realtime
+        )
+        if self._other is not None and self._partner is not None:
+            self._other.select(None, offset[self._partner])
+            readers = [
+                partial(read, self._recording, self._audio, pictures, first_tick, True),
+                partial(read, self._other, self._heard, False, first_tick, True),
+            ]
+            self._read = lambda: _merged([reader() for reader in readers])
 
     @property
     def chooses(self) -> bool:
@@ -111,7 +143,9 @@ class MediaSource(Source):
 
     @property
     def taken(self) -> Mapping[str, str]:
-        tracks = ((self._pictures, self._recording.video), (self._sound, self._recording.audio))
+        tracks = [(self._pictures, self._recording.video), (self._sound, self._recording.audio)]
+        if self._other is not None:
+            tracks.append((self._partner, self._other.audio))
         return {name: str(track) for name, track in tracks if name is not None}
 
     @property
@@ -158,6 +192,9 @@ class MediaSource(Source):
             if self._sound is not None and self._audio is not None:
                 for reason, samples in (found.sound + self._audio.dropped).items():
                     self.counts[self._sound].drop(reason, samples // TICK)
+            if self._other is not None and self._partner is not None and self._heard is not None:
+                for reason, samples in (self._other.found.sound + self._heard.dropped).items():
+                    self.counts[self._partner].drop(reason, samples // TICK)
         if broken is not None:
             raise broken
 
@@ -210,6 +247,12 @@ class MediaSource(Source):
     def _wait_until(self, time_: int) -> None:
         while not self.stopped and (ns := self._due(time_) - time.monotonic_ns()) > 0:
             time.sleep(min(ns / 1e9, _LONGEST_SLEEP))
+
+
+def _merged(readers: Sequence[Iterator[Material]]) -> Iterator[Material]:
+    """Material of several readers, each in order, by time."""
+    for material in heapq.merge(*readers, key=lambda one: one.time):
+        yield replace(material, settled=min(material.settled, material.time - 1))
 
 
 def _weight(material: Material) -> int:

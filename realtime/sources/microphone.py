@@ -7,10 +7,12 @@ from typing import IO, Any, Final
 
 import numpy as np
 
+from ...bundle.metadata import ModalitySpec
+from ...contracts.schemas import OWN, PARTNER
 from ..features.downmix import Downmix
 from ..streams.counts import Counts
 from .microphone_process import HEADER
-from .offer import SOUND
+from .offer import SOUND, Offer, speaking, takes_speaking
 from .process import ProcessDevice
 from .sound import SILENCE, SoundDelivery
 
@@ -26,6 +28,8 @@ class MicrophoneAudio(ProcessDevice):
         name: the device's name or a part of it, in upper or lower case; None for the system's default.
             Whenever it is lost, it is looked for again by the same name.
         channel: the only one to take, from 1; None for a mix, see `Downmix`.
+        partner: it hears whoever the person talks with, and gives whether they speak, `speaking/1`. That of
+            the person gives `audio/1`, or `speaking/1` where a bundle wants that instead.
     """
 
     name = "microphone"
@@ -34,12 +38,17 @@ class MicrophoneAudio(ProcessDevice):
 
     sound: SoundDelivery
 
-    def __init__(self, name: str | None = None, channel: int | None = None) -> None:
+    def __init__(self, name: str | None = None, channel: int | None = None, partner: bool = False) -> None:
         super().__init__("microphone_process", {"name": name, "channel": channel}, OPENING)
         self.source = name or "default"
+        if partner:
+            self.name, self.offer = "partner microphone", speaking(PARTNER, required=True)
         self._channel, self._channels = channel, 0
         self._downmix = Downmix(channel=channel)
         self._shift = 0  # ns; from `perf_counter_ns` to the session's clock
+
+    def offer_to(self, inputs: Sequence[ModalitySpec]) -> Offer:
+        return speaking(OWN) if self.offer is SOUND and takes_speaking(inputs, OWN) else self.offer
 
     @property
     def notes(self) -> Sequence[str]:

@@ -1,10 +1,11 @@
 """What a source or a device can give."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from ...bundle.metadata import ModalitySpec
-from ...contracts.schemas import AUDIO, FACE
+from ...contracts.schemas import AUDIO, FACE, SPEAKING
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,3 +39,14 @@ class Offer:
 
 FACES: Final = Offer("face", FACE.name, FACE.dim)
 SOUND: Final = Offer("audio", AUDIO.name, AUDIO.dim)
+
+
+def speaking(who: str, required: bool = False) -> Offer:
+    """Whether somebody speaks: `own` or `partner`."""
+    return Offer(who, SPEAKING.name, SPEAKING.dim, required)
+
+
+def takes_speaking(inputs: Sequence[ModalitySpec], who: str) -> bool:
+    """Whether a bundle takes whether that one speaks, rather than how."""
+    schemas = {m.schema: m.name for m in inputs if m.schema == AUDIO.name or m.name == who}
+    return SPEAKING.name in schemas and AUDIO.name not in schemas

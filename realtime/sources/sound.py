@@ -1,4 +1,4 @@
-"""From a device's blocks of sound to samples of `audio/1` at its inlet."""
+"""From a device's blocks of sound to samples of `audio/1`, or `speaking/1`, at its inlet."""
 
 import time
 from collections import Counter
@@ -8,8 +8,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ...contracts.schemas import OWN, SPEAKING
 from ..features.audio import TICK, AudioFeatures
 from ..features.resampling import Resampler
+from ..features.speaking import SpeakingFeatures
 from ..features.steady import Steady
 from ..streams.clock import DeviceClock
 from ..streams.samples import SECOND, Sound
@@ -38,7 +40,12 @@ class SoundDelivery:
         self.clock = DeviceClock()
         self._resampler = Resampler(1)
         self._steady = Steady()
-        self._features = AudioFeatures(inlet.modality)
+        if (
+            inlet.schema == SPEAKING.name
+        ):  # the person's own microphone is muted by hand, a robot's channel is not
+            self._features: AudioFeatures = SpeakingFeatures(inlet.modality, silent=inlet.modality != OWN)
+        else:
+            self._features = AudioFeatures(inlet.modality)
         self._dropped: Counter[str] = Counter()  # samples at 16 kHz that are not counted yet, by reason
 
     def restart(self, rate: int) -> None:

@@ -5,12 +5,13 @@ from typing import Any, Final, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ...contracts.schemas import AUDIO
+from ...contracts.schemas import AUDIO, SPEAKING
 
 Kind = Literal["features", "sound"]
 
 MIN_RATE: Final = 8_000  # Hz, of sound
 MAX_RATE: Final = 1_000_000
+SOUNDS: Final = (AUDIO.name, SPEAKING.name)  # what is made of sound
 
 
 class Shape(NamedTuple):
@@ -32,21 +33,21 @@ class Shape(NamedTuple):
 def kind_of(shape: Shape, dim: int, schema: str | None) -> Kind | None:
     """What a stream carries for a modality of `dim` numbers of that schema; None where it does not fit.
 
-    Features are streams of `dim` channels, for any schema. Sound is possible for `audio/1` only.
+    Features are streams of `dim` channels, for any schema. Sound is possible for `audio/1` and `speaking/1`,
+    whose one number nobody sends thousands of times a second.
     """
     if shape.strings:
         return None
-    if shape.channels == dim:
-        return "features"
-    sound = schema == AUDIO.name and shape.channels in (1, 2) and MIN_RATE <= shape.rate <= MAX_RATE
-    return "sound" if sound else None
+    if schema in SOUNDS and shape.channels in (1, 2) and MIN_RATE <= shape.rate <= MAX_RATE:
+        return "sound"
+    return "features" if shape.channels == dim else None
 
 
 def accepted(dim: int, schema: str | None) -> str:
     """What `kind_of` accepts, for messages."""
     features = f"{_channels(dim)} of numbers{f' ({schema})' if schema else ''}"
     sound = f", or sound: 1 or 2 channels at {MIN_RATE} to {MAX_RATE} Hz"
-    return features + (sound if schema == AUDIO.name else "")
+    return features + (sound if schema in SOUNDS else "")
 
 
 def _channels(n: int) -> str:

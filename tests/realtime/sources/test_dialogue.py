@@ -1,0 +1,126 @@
+"""Who speaks when, of two people: a stereo recording, features pushed from Python, and a stream."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from enrapt.bundle.bundle import Bundle
+from enrapt.contracts.errors import UserError
+from enrapt.contracts.schemas import SPEAKING
+from enrapt.realtime.features.speaking import SpeakingFeatures
+from enrapt.realtime.run import Run
+from enrapt.realtime.session import LiveSession
+from enrapt.realtime.sources.media import MediaSource
+from enrapt.realtime.sources.pushed import Pushed
+from enrapt.realtime.sources.source import match
+from enrapt.realtime.streams.samples import SECOND, Sound
+from tests.support.bundles import make_bundle
+from tests.support.dialogue import RATE, needs_voices, speech, stereo
+
+pytestmark = pytest.mark.live
+
+OWN, PARTNER = [(0.5, 2.5), (6.0, 7.0)], [(3.0, 5.5)]
+SECONDS = 8.0
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("bundle") / "two.onnx"
+    return make_bundle(path, [("own", 1, SPEAKING.name, 1.0), ("partner", 1, SPEAKING.name, 1.0)])
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory) -> Path:
+    left, right = speech(OWN, SECONDS), speech(PARTNER, SECONDS, "sv")
+    return stereo(tmp_path_factory.mktemp("talk") / "talk.wav", left, right)
+
+
+def activity(source: MediaSource, bundle: Path) -> dict[str, np.ndarray]:
+    """What each observation has, `[T]`; NaN where missing."""
+    metadata = Bundle.load(bundle).metadata
+    source.open(match(source, metadata), metadata.rate)
+    found: dict[str, list[float]] = {"own": [], "partner": []}
+    for observation in source:
+        for name, column in found.items():
+            value = observation.values.get(name)
+            column.append(np.nan if value is None else float(value[0]))
+    source.close()
+    return {name: np.array(column) for name, column in found.items()}
+
+
+def share(found: np.ndarray, spans: list[tuple[float, float]]) -> float:
+    """Mean within spans, a quarter of a second after their start and before their end."""
+    at = np.arange(len(found)) / 25
+    inside = np.any([(at > start + 0.25) & (at < end - 0.25) for start, end in spans], 0)
+    return float(np.nanmean(found[inside]))
+
+
+@needs_voices
+def test_each_channel_of_a_recording_is_a_speaker(recording: Path, bundle: Path) -> None:
+    found = activity(MediaSource(recording, partner_channel="right"), bundle)
+    assert len(found["own"]) == pytest.approx(SECONDS * 25, abs=2)
+    assert share(found["own"], OWN) > 0.8
+    assert share(found["own"], [(3.3, 5.5)]) < 0.1
+    assert share(found["partner"], PARTNER) > 0.8
+    assert share(found["partner"], OWN) < 0.1
+    swapped = activity(MediaSource(recording, partner_channel="left"), bundle)
+    np.testing.assert_array_equal(swapped["own"], found["partner"])
+    np.testing.assert_array_equal(swapped["partner"], found["own"])
+
+
+@needs_voices
+def test_without_a_channel_of_their_own_the_partner_is_missing(recording: Path, bundle: Path) -> None:
+    found = activity(MediaSource(recording), bundle)
+    assert np.isnan(found["partner"]).all()
+    assert share(found["own"], [*OWN, *PARTNER]) > 0.8  # the mix
+
+
+@needs_voices
+def test_samples_are_used_or_dropped_with_a_reason(recording: Path, bundle: Path) -> None:
+    source = MediaSource(recording, partner_channel="right", start=1.0, end=5.0)
+    with Run(source, bundle) as run:
+        ticks = sum(1 for _ in run)
+    assert ticks == pytest.approx(100, abs=2)
+    for counts in source.counts.values():
+        assert counts.captured == counts.delivered + sum(counts.dropped.values())
+        assert counts.captured == pytest.approx(100, abs=2)
+
+
+@needs_voices
+def test_a_bundle_without_a_partner_refuses_their_channel(recording: Path, tmp_path: Path) -> None:
+    alone = make_bundle(tmp_path / "one.onnx", [("own", 1, SPEAKING.name, 1.0)])
+    with pytest.raises(UserError, match=r"gives partner \(speaking/1\)"):
+        match(MediaSource(recording, partner_channel="left"), Bundle.load(alone).metadata)
+
+
+def test_one_of_the_two_ways_to_choose_a_channel(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="one of them"):
+        MediaSource(tmp_path / "talk.wav", partner_channel="left", audio_channel=1)
+
+
+@pytest.mark.parametrize("silent", [True, False])
+def test_digital_silence_is_silence_or_missing(silent: bool) -> None:
+    features = SpeakingFeatures("own", silent)
+    samples = features.push(Sound(0, np.zeros(2 * RATE, np.float32)))
+    assert len(samples) == 50
+    assert [s.originating_time for s in samples[:2]] == [SECOND // 25, 2 * SECOND // 25]
+    late = samples[-1].values
+    assert (late is not None and late.tolist() == [0.0]) if silent else late is None
+
+
+def test_a_robot_says_from_python_when_it_speaks(bundle: Path) -> None:
+    own, robot = Pushed("own", SPEAKING.name), Pushed("partner", SPEAKING.name)
+    means = []
+    with LiveSession(None, None, devices=[own, robot], bundle=str(bundle)) as session:
+        own.push([0.0])
+        robot.push([1.0])
+        until = time.monotonic() + 10
+        for estimate in session:
+            means.append((estimate.present["own"], estimate.present["partner"]))
+            if means[-1] == (True, True) or time.monotonic() > until:
+                break
+            own.push([0.0])
+            robot.push([1.0])
+    assert means[-1] == (True, True)
