@@ -20,6 +20,7 @@ from .mvae import MVAE
 from .run_folder import load, load_run
 from .target import Prediction
 from .training import Progress
+from .turn_vrnn import TurnVRNN
 from .vq_vae import VQVAE
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "Model",
     "Prediction",
     "Progress",
+    "TurnVRNN",
     "coherence",
     "conditional_accuracy",
     "evaluate",
