@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from enrapt.models import Batch, Modality
 from enrapt.models.baselines import GRURegressor
 from enrapt.models.calibration import Needed, factors_needed, reset, widening
-from enrapt.models.mm_vrnn import MMVRNN
 from enrapt.models.model import State
 from enrapt.models.recurrence import loop
 from enrapt.models.turn_vrnn import OF_OWN, TurnVRNN
@@ -135,7 +134,7 @@ class Ours:
             start = self.model.initial_state(batch.size)
             seen, _ = self.model.seen(given.x, given.available, start[1], loop)
             evidence = self.model.evidence(seen, given.available)
-            inferred = MMVRNN.inferred(self.model, (evidence, self.model.given(seen)), None, start[:1])
+            inferred = self.model.recurred(evidence, self.model.given(seen), start[0], None, loop)
             found[pattern] = inferred.context["h"], own
         return found
 

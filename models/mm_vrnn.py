@@ -199,6 +199,13 @@ class MMVRNN(Causal):
         recur: Recur | None = None,
     ) -> Inferred:
         evidence, given = encoded
+        (start,) = self.started(() if state is None else state, evidence.gates.shape[0])
+        return self.recurred(evidence, given, start, noise, recur)
+
+    def recurred(
+        self, evidence: Evidence, given: list[int], h: Tensor, noise: Values | None, recur: Recur | None
+    ) -> Inferred:
+        """The latents of a segment after h, `[B, H]`."""
         inputs = [*evidence] if noise is None else [*evidence, noise["z"]]
 
         def tick(h: Tensor, inputs: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
@@ -208,9 +215,8 @@ class MMVRNN(Causal):
             latent = self.latent(prior, parts, known, given, draw[0] if draw else None)
             return self.advance(gates, latent.sample, gates_h, h), [h, *latent]
 
-        (start,) = self.started(() if state is None else state, evidence.gates.shape[0])
-        after, (h, *latent) = (recur or loop)(tick, start, inputs)
-        return Inferred({"z": Latent(*latent)}, {"h": h}, (after,))
+        after, (before, *latent) = (recur or loop)(tick, h, inputs)
+        return Inferred({"z": Latent(*latent)}, {"h": before}, (after,))
 
     def advance(self, gates_x: Tensor, z: Tensor, gates_h: Tensor, h: Tensor) -> Tensor:
         """The GRU (Cho et al. 2014): h_t from the parts of its gates, `[B, 3 H]`."""

@@ -185,10 +185,10 @@ class TurnVRNN(MMVRNN):
         recur: Recur | None = None,
     ) -> Inferred:
         x, mask = encoded
-        h, traces = state or self.initial_state(len(next(iter(mask.values()))))
+        h, traces = self.started(() if state is None else state, next(iter(mask.values())).shape[0])
         seen, after = self.seen(x, mask, traces, recur or loop)
         evidence = self.evidence(seen, {name: mask[name] for name in seen})
-        found = super().inferred((evidence, self.given(seen)), noise, (h,), recur)
+        found = self.recurred(evidence, self.given(seen), h, noise, recur)
         return found._replace(state=(*found.state, after))
 
     def seen(self, x: Values, mask: Values, traces: Tensor, recur: Recur) -> tuple[dict[str, Tensor], Tensor]:
