@@ -46,6 +46,44 @@ def check_names(names: Any, modalities: tuple[Modality, ...]) -> list[str]:
     return names
 
 
+def decoded_names(of: Any, modalities: tuple[Modality, ...]) -> list[str]:
+    """The names of the modalities to decode: those asked for, or all that are decoded.
+
+    Raises:
+        UserError: as `check_names`; a context, which is not decoded.
+    """
+    contexts = [m.name for m in modalities if m.role == "context"]
+    if of is None:
+        return [m.name for m in modalities if m.name not in contexts]
+    names = check_names(of, modalities)
+    if asked := [name for name in contexts if name in names]:
+        raise UserError(f"{', '.join(asked)}: a context is an input, and is not decoded")
+    return names
+
+
+def scored_names(
+    of: Any, given: Any, there: Iterable[str], modalities: tuple[Modality, ...]
+) -> tuple[list[str], list[str]]:
+    """The names of the modalities of which, and given which, a likelihood is asked.
+
+    Args:
+        there: names of those in the data.
+
+    Raises:
+        UserError: as `decoded_names`; a modality in both, or not in the data; none is left.
+    """
+    given, chosen = check_names(given, modalities), decoded_names(of, modalities)
+    if of is None:
+        chosen = [name for name in chosen if name not in given]
+    elif both := [name for name in chosen if name in given]:
+        raise UserError(f"{', '.join(both)}: in `of` and in `given`")
+    elif absent := [name for name in chosen if name not in there]:
+        raise UserError(f"{', '.join(absent)}: in `of`, and not among the data")
+    if not chosen:
+        raise UserError("no modality is left whose likelihood is asked: all are given")
+    return chosen, given
+
+
 class Parts(dict[str, Tensor]):
     """Latents by name, of which one that is missing is the user's error."""
 

@@ -23,21 +23,21 @@ import torch
 from torch import Tensor, nn
 
 from .arguments import check_count
-from .batch import NO_SPREAD, Batch, Data
+from .batch import Batch, Data
 from .causal import Causal, Filtered
 from .checked import Checked, Size
-from .dynamic_latent import ahead
-from .experts import kl_divergence, precision
+from .distillation import distance
+from .experts import precision
 from .features import Features
 from .latents import Inferred, Latent
 from .likelihoods import Parameters
-from .losses import Losses, masked_mean
+from .losses import Losses
 from .mdvae import MDVAE, MDVAEConfig, joined
 from .mlp import mlp
 from .modality import Modality
 from .model import Model, State
 from .normalised import Values
-from .recurrence import Recur
+from .recurrence import Recur, gru_states
 from .target import TargetDecoder
 
 
@@ -158,24 +158,6 @@ class ForwardFilter(Causal):
         features, present = self.inputs(values, mask)
         return joined(features), torch.stack(list(present.values())).any(0)
 
-    def recurrence(self, features: Tensor, h: Tensor, recur: Recur | None) -> Tensor:
-        """h after each tick, `[B, T, H]`: by PyTorch's GRU, or by its equations in another recurrence."""
-        if recur is None:
-            states: Tensor = self.gru(features, h.unsqueeze(0))[0]
-            return states
-        of_x, of_h, bias_x, bias_h = self.gru.all_weights[0]
-        halves = [2 * self.gru.hidden_size, self.gru.hidden_size]
-
-        def tick(h: Tensor, gates_x: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-            switches_x, new_x = gates_x[0].split(halves, -1)  # [B, 2 H], [B, H]
-            switches_h, new_h = (h @ of_h.T + bias_h).split(halves, -1)
-            reset, update = torch.sigmoid(switches_x + switches_h).chunk(2, -1)
-            new = torch.tanh(new_x + reset * new_h)
-            after = new + update * (h - new)
-            return after, [after]
-
-        return recur(tick, h, [features @ of_x.T + bias_x])[1][0]
-
     def beliefs_of(
         self, encoded: tuple[Tensor, Tensor], state: State, recur: Recur | None = None
     ) -> tuple[Beliefs, Beliefs, State]:
@@ -183,7 +165,7 @@ class ForwardFilter(Causal):
         last."""
         features, anything = encoded
         start = self._state(state, features)
-        hs = self.recurrence(features, start.h, recur)
+        hs = gru_states(self.gru, features, start.h, recur)
         added = self.evidence(hs, anything)
         if hs.ndim == 2:  # one tick of a graph
             before, after = (
@@ -295,7 +277,7 @@ class ForwardFilter(Causal):
         beta: float = 1.0,
         generator: torch.Generator | None = None,
     ) -> Losses:
-        """The distance of the filter from the smoother, see `distance`, and the state after the segment.
+        """The distance of the filter from the smoother, see `distillation`, and the state after the segment.
 
         The filter carries its state over from the segment before. The smoother takes the segment as a
         separate sequence, with the filter's w of before as its prior: w is constant over all segments.
@@ -307,45 +289,4 @@ class ForwardFilter(Causal):
         with torch.no_grad():
             noise = self.smoother.noise(next(iter(fed.values())).shape, generator)
             latents = self.smoother.inferred(self.smoother.encoded(x, fed), noise, known).latents
-        return self.distance(x, batch.available, fed, latents, state, self.flat(batch.spread))
-
-    def distance(
-        self,
-        x: Values,
-        available: Values,
-        fed: Values,
-        latents: dict[str, Latent],
-        state: State,
-        spread: Values = NO_SPREAD,
-    ) -> Losses:
-        """KL(smoother ‖ filter) of all latents and of the predictions of the next tick, nats per tick up to a
-        sequence's last available one, and λ times −log p of each target where it is known.
-
-        Args:
-            available: where there is a value, bool `[B, T]` by modality.
-            fed: where the filter sees it; a subset of `available`.
-            latents: of the smoother, sampled.
-            spread: of targets' labels; see `Batch`.
-        """
-        ticks = ahead(torch.stack(list(available.values())).any(0))  # [B, T]
-        inferred = self.inferred(self.encoded(x, fed), None, state)
-        kl = next(self.buffers()).new_zeros(())
-        for name, found in inferred.latents.items():
-            mean, lam = latents[name].mean, latents[name].precision
-            if name == "w":  # the same at every tick
-                mean, lam = mean.unsqueeze(1), lam.unsqueeze(1)
-            kl = kl + masked_mean(kl_divergence(mean, lam, found.mean, found.precision), ticks)
-            if name != "w":
-                kl = kl + masked_mean(
-                    kl_divergence(mean, lam, found.prior_mean, found.prior_precision), ticks
-                )
-        total, costs = kl, {}
-        for m in self.targets:
-            if m.name in available:
-                y = self.normalised(m.name, x[m.name], available[m.name])
-                own = spread[m.name] / self.moments(m.name)[1] if m.name in spread else None
-                z_mean, z_variance = self.common(inferred.latents)
-                nats = self.target_decoder(m).integrated_nll(y, z_mean, z_variance, spread=own)
-                costs[m.name] = masked_mean(nats, available[m.name])
-                total = total + m.weight * costs[m.name]
-        return Losses(total, kl, costs, tuple(s.detach() for s in inferred.state))
+        return distance(self, x, batch.available, fed, latents, state, self.flat(batch.spread))

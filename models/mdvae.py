@@ -37,7 +37,8 @@ from .features import Features
 from .latents import Inferred, Latent
 from .losses import Losses, averaged
 from .modality import Modality, check_modalities
-from .model import Model, ModelConfig, State
+from .model import Model, State
+from .model_config import ModelConfig
 from .normalised import Values
 from .target import TargetDecoder
 

@@ -34,7 +34,8 @@ from .experts import kl_divergence, precision, product
 from .latents import Inferred, Latent, repeated
 from .losses import Losses, averaged
 from .modality import Modality, check_modalities
-from .model import ModelConfig, State
+from .model import State
+from .model_config import ModelConfig
 from .normalised import Values
 from .recurrence import Recur, loop
 from .target import TargetDecoder

@@ -15,39 +15,16 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ..contracts.errors import UserError
-from .arguments import check_count, check_generator, check_names, checked_latents
+from . import arguments
 from .batch import Batch, Data, batch_of, check_batch
-from .checked import Checked
 from .importance import log_evidence
 from .latents import Inferred, Latent, Latents, repeated
 from .likelihoods import mean, sample, standard_normal
 from .losses import Losses
-from .modality import Modalities, Modality
+from .modality import Modality
 from .normalised import Normalised, Values
 
 State = tuple[Tensor, ...]  # carried from tick to tick, each `[B, …]`
-
-
-class ModelConfig(Checked, frozen=True):
-    """What the configurations of all models have.
-
-    Attributes:
-        reweight: average each likelihood over the samples, or ticks, that have its modality, rather than over
-            all; see `losses.averaged`.
-        rescale: multiply λ of every observed modality by the largest dimension among them over its own, so
-            that none dominates by its size.
-    """
-
-    modalities: Modalities
-    reweight: bool = False
-    rescale: bool = False
-
-    def factor(self, m: Modality) -> float:
-        """λ of a modality in the loss."""
-        if not self.rescale or m.role == "target":
-            return m.weight
-        return m.weight * max(o.dim for o in self.modalities if o.role == "observed") / m.dim
 
 
 class Model(Normalised, ABC):
@@ -143,7 +120,7 @@ class Model(Normalised, ABC):
         batch = self.checked(data)
         some = next(self.buffers())
         batch = batch.to(some.device, some.dtype)
-        return batch if given is None else batch.given(check_names(given, self.modalities))
+        return batch if given is None else batch.given(arguments.check_names(given, self.modalities))
 
     def checked(self, data: Data | Batch) -> Batch:
         """The same on their own device and in their own type; of a `Batch`, only names and shapes are
@@ -176,7 +153,7 @@ class Model(Normalised, ABC):
             UserError: data that do not fit the model; names that it does not have; no draws.
         """
         if samples is not None:
-            check_count("samples", samples)
+            arguments.check_count("samples", samples)
         batch = self.batch(data, given)
         encoded = self.encoded(self.flat(batch.x), batch.available)
         shape = next(iter(batch.available.values())).shape
@@ -209,7 +186,7 @@ class Model(Normalised, ABC):
         self, z: Values, of: Iterable[str] | None = None, generator: torch.Generator | None = None
     ) -> dict[str, Tensor]:
         """A draw from p(x_m | z) in raw units, by modality, as `decode`."""
-        check_generator(generator)
+        arguments.check_generator(generator)
         decoded, z, drawn = self._decoded(of), self._checked_latents(z), {}
         for m in decoded:
             value = sample(m.likelihood, self.distribution(m, self.outputs(m.name, z)), generator)
@@ -217,16 +194,11 @@ class Model(Normalised, ABC):
         return drawn
 
     def _decoded(self, of: Iterable[str] | None) -> list[Modality]:
-        decoded = [m for m in self.modalities if m.role != "context"]
-        if of is None:
-            return decoded
-        names = check_names(of, self.modalities)
-        if contexts := [m.name for m in self.contexts if m.name in names]:
-            raise UserError(f"{', '.join(contexts)}: a context is an input, and is not decoded")
-        return [m for m in decoded if m.name in names]
+        names = arguments.decoded_names(of, self.modalities)
+        return [m for m in self.modalities if m.name in names]
 
     def _checked_latents(self, z: Values) -> Values:
-        return checked_latents(z, self.decoded_from, self.static, next(self.buffers()))
+        return arguments.checked_latents(z, self.decoded_from, self.static, next(self.buffers()))
 
     @property
     def decoded_from(self) -> dict[str, int]:
@@ -261,30 +233,15 @@ class Model(Normalised, ABC):
             UserError: data that do not fit the model; names that it does not have, that are in both `of` and
                 `given`, or are not in the data; no draws.
         """
-        check_count("samples", samples)
-        check_count("chunk", chunk)
+        arguments.check_count("samples", samples)
+        arguments.check_count("chunk", chunk)
         batch = self.batch(data)
-        chosen, given = self._scored(batch, of, given)
+        chosen, given = arguments.scored_names(of, given, batch.x, self.modalities)
         known = [*given, *(m.name for m in self.contexts)]
         total = log_evidence(self, batch.given([*chosen, *known]), samples, chunk, generator)
         if any(self.by_name[name].role != "context" for name in given):  # contexts have no likelihood
             total = total - log_evidence(self, batch.given(known), samples, chunk, generator)
         return total
-
-    def _scored(
-        self, batch: Batch, of: Iterable[str] | None, given: Iterable[str]
-    ) -> tuple[list[str], list[str]]:
-        """Names of the modalities of which, and given which, a likelihood is asked."""
-        given, chosen = check_names(given, self.modalities), [m.name for m in self._decoded(of)]
-        if of is None:
-            chosen = [name for name in chosen if name not in given]
-        elif both := [name for name in chosen if name in given]:
-            raise UserError(f"{', '.join(both)}: in `of` and in `given`")
-        elif absent := [name for name in chosen if name not in batch.x]:
-            raise UserError(f"{', '.join(absent)}: in `of`, and not among the data")
-        if not chosen:
-            raise UserError("no modality is left whose likelihood is asked: all are given")
-        return chosen, given
 
     def drawn(self, encoded: Any, noise: Values) -> Inferred:
         """The posterior sampled with noise `[K, B, …]`: latents `[K, B, …]`."""
@@ -305,7 +262,7 @@ class Model(Normalised, ABC):
     ) -> dict[str, Tensor]:
         """Draws from N(0, 1) by latent, `[*shape, Z]`, of static ones `[B, Z]`; K samples on an axis in
         front, which do not depend on how many are drawn at a time."""
-        check_generator(generator)
+        arguments.check_generator(generator)
         like = next(self.buffers())
         draws = [
             {
@@ -326,7 +283,7 @@ class Model(Normalised, ABC):
         Raises:
             UserError: there is none.
         """
-        (name,) = check_names([name], self.modalities)
+        (name,) = arguments.check_names([name], self.modalities)
         return self.by_name[name]
 
     def mean(self, m: Modality, z: Values) -> Tensor:

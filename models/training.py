@@ -8,7 +8,7 @@ import json
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -20,6 +20,7 @@ from ..contracts.files import write_atomically
 from . import run_folder
 from .batch import Batch
 from .calibration import calibrate, reset
+from .checkpoint import Counts, read_checkpoint, write_checkpoint
 from .config import Config, build, check_size, encode, load_config, model_class, portable
 from .data import Data, load_data
 from .losses import Losses
@@ -87,7 +88,8 @@ class Trainer:
         self.best_weights: dict[str, Tensor] | None = None
         self.widening: dict[str, float] = {}  # by target, once fitted
         if checkpoint is not None and resumed:
-            self._restore(checkpoint)
+            counts = read_checkpoint(checkpoint, self.model, self.optimizer)
+            self.round, self.skipped, self.waited, self.best = msgspec.structs.astuple(counts)
         else:
             self.model.fit_normalisation(self.data.moments(seed))
 
@@ -162,7 +164,8 @@ class Trainer:
                 log = self.folder / "metrics.jsonl"
                 with run_folder.written(log), log.open("a") as file:
                     file.write(json.dumps({"round": self.round} | metrics) + "\n")
-                self._save(self.folder / "checkpoint.safetensors")
+                counts = Counts(self.round, self.skipped, self.waited, self.best)
+                write_checkpoint(self.folder / "checkpoint.safetensors", self.model, self.optimizer, counts)
             progress(Progress(self.round, self.config.training.rounds, metrics))
         self._take_best()
         if self.config.training.calibrate:
@@ -271,32 +274,6 @@ class Trainer:
                 totals[key] = totals.get(key, 0.0) + value.detach() / len(segments)
         return {key: float(value) for key, value in totals.items()}
 
-    def _save(self, path: Path) -> None:
-        tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
-        for name, parameter in self.model.named_parameters():
-            for key, value in self.optimizer.state.get(parameter, {}).items():
-                tensors[f"optimizer.{name}.{key}"] = value
-        counts = {"round": self.round, "skipped": self.skipped, "waited": self.waited, "best": self.best}
-        run_folder.write(tensors, path, {k: repr(v) for k, v in counts.items()})
-
-    def _restore(self, path: Path) -> None:
-        tensors, described = run_folder.read(path)
-        weights = {k.removeprefix("model."): v for k, v in tensors.items() if k[:6] == "model."}
-        run_folder.load_weights(self.model, weights, path)
-        for name, parameter in self.model.named_parameters():
-            prefix = f"optimizer.{name}."
-            state = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-            if state:
-                found = {k: run_folder.described_tensor(v) for k, v in state.items()}
-                if found != _adam(parameter) or not run_folder.finite(state):
-                    raise UserError(f"{path}: damaged optimiser state of {name}; delete it to start again")
-                self.optimizer.state[parameter] = {k: v.to(self.device) for k, v in state.items()}
-        try:
-            counts = msgspec.convert(described, _Counts, strict=False)
-        except msgspec.ValidationError as error:
-            raise UserError(f"{path}: damaged ({error}); delete it to start again") from None
-        self.round, self.skipped, self.waited, self.best = msgspec.structs.astuple(counts)
-
 
 def _mean(costs: list[dict[str, float]], weights: list[int]) -> dict[str, float]:
     """Of each cost, over the batches that have it."""
@@ -321,18 +298,3 @@ def learning_rate(round_: int, peak: float, warmup: int, rounds: int) -> float:
         return peak * (round_ + 1) / (warmup + 1)
     share = (round_ - warmup) / max(rounds - warmup, 1)
     return peak * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * share)))
-
-
-def _adam(parameter: nn.Parameter) -> dict[str, str]:
-    """An optimiser's state of a parameter, described."""
-    moments = dict.fromkeys(("exp_avg", "exp_avg_sq"), run_folder.described_tensor(parameter))
-    return {"step": "float32 []"} | moments
-
-
-class _Counts(msgspec.Struct):
-    """Of a checkpoint."""
-
-    round: Annotated[int, msgspec.Meta(ge=0)]
-    skipped: Annotated[int, msgspec.Meta(ge=0)]
-    waited: Annotated[int, msgspec.Meta(ge=0)]
-    best: Annotated[float, msgspec.Meta(ge=-1e300)]  # not NaN

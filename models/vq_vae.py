@@ -31,14 +31,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .arguments import check_count, check_generator
+from .arguments import check_count, check_generator, scored_names
 from .batch import Batch, Data
 from .checked import Size
 from .latents import Inferred
 from .likelihoods import Parameters, integers
 from .losses import Losses
 from .modality import Modality
-from .model import Model, ModelConfig, State
+from .model import Model, State
+from .model_config import ModelConfig
 from .normalised import Values
 
 COMMITMENT = 0.25  # the paper's β
@@ -254,7 +255,7 @@ class VQVAE(Model):
         Nothing is drawn, so `samples`, `chunk` and `generator` have no effect.
         """
         batch = self.batch(data)
-        self._scored(batch, of, given)
+        scored_names(of, given, batch.x, self.modalities)
         x, mask = self.flat(batch.x), batch.available
         name = self.only.name
         nats = self.cost(name, x[name], mask[name], {"z": self.encoded(x, mask)})

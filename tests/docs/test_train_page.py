@@ -10,7 +10,7 @@ import torch
 from enrapt.models.config import MODELS, Training
 from enrapt.models.dmvae import DMVAE
 from enrapt.models.modality import Modality
-from enrapt.models.model import ModelConfig
+from enrapt.models.model_config import ModelConfig
 
 PAGE = Path(__file__).parents[2] / "docs" / "train.md"
 

@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from benchmarks.datasets import linear_toy
+from enrapt.models import distillation
 from enrapt.models.batch import Batch
 from enrapt.models.forward_filter import Belief, FilterState, ForwardFilter
 from enrapt.models.likelihoods import logit_scale, scale
@@ -101,7 +102,7 @@ def test_with_nothing_present_w_is_its_prior(filter_):
 
 
 def distance(filter_, x, available, fed):
-    return filter_.distance(x, available, fed, smoothed(filter_.smoother, x, available), ())
+    return distillation.distance(filter_, x, available, fed, smoothed(filter_.smoother, x, available), ())
 
 
 def costs_and_gradients(filter_, x, available, fed):
@@ -258,7 +259,7 @@ def test_the_filters_w_before_a_segment_is_the_smoothers_prior(with_target):
     torch.testing.assert_close(shift, state.w_shift, atol=1e-4, rtol=1e-4)
     losses = with_target.loss(Batch(x, mask), mask, state, generator=generator())
     latents = smoothed(with_target.smoother, x, mask, known)
-    by_hand = with_target.distance(x, mask, mask, latents, state)
+    by_hand = distillation.distance(with_target, x, mask, mask, latents, state)
     assert torch.equal(losses.kl, by_hand.kl)
     assert torch.equal(losses.total, by_hand.total)
 

@@ -18,7 +18,8 @@ from .coders import decoder_of
 from .experts import kl_divergence, precision
 from .losses import Losses, averaged
 from .modality import Modality, check_modalities
-from .model import ModelConfig, State
+from .model import State
+from .model_config import ModelConfig
 from .normalised import Values
 from .stateless import Gaussian, Stateless
 from .target import TargetDecoder
