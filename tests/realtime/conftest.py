@@ -1,6 +1,7 @@
 import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ class Scripted:
     audio: str | None = "audio"
     path: Path = Path("scripted.mp4")
     duration: float | None = None
+    created: datetime | None = None
     found: Findings = field(default_factory=Findings)
 
     def select(self, video: int | None, audio: int | None) -> None:
