@@ -126,7 +126,7 @@ def train(trainer: "Trainer") -> None:
     if trainer.stopped():
         print(f"stopped early after round {trainer.round}: the validation loss no longer improves")
     for name, factor in trainer.widening.items():
-        print(f"{name}: 90 % interval {factor:.2f} times as wide, to hold 90 % of validation people's labels")
+        print(f"{name}: 90 % interval {factor:.2f} times as wide, to hold 90 % of new people's labels")
     distil = isinstance(trainer.model, MDVAE)
     following = f"distil {folder} -o FOLDER" if distil else f"export {folder} -o BUNDLE.onnx"
     print(f"{folder}: trained; next: enrapt {following}")

@@ -75,7 +75,7 @@ def _body(found: Assessment, title: str, versions: str) -> Iterator[str]:
     if found.widening is not None:
         yield (
             f"<p>The predicted scale was multiplied by {found.widening:.2f}, so that the 90 % interval holds "
-            "90 % of the labels of the validation people.</p>"
+            "90 % of the labels of new people, as far as the validation people tell.</p>"
         )
     yield _figure(drawn, "calibration")
     yield "<h2>By person</h2>"

@@ -14,7 +14,7 @@ from enrapt.bundle.bundle import Bundle
 from enrapt.contracts.errors import UserError
 from enrapt.export.parity import check_parity
 from enrapt.export.write import export_run
-from enrapt.models.calibration import HELD, LIMITS, calibrate, widening
+from enrapt.models.calibration import HELD, LIMITS, calibrate, for_new_people, widening
 from enrapt.models.config import Config, EarlyStopping, Training, build
 from enrapt.models.data import Arrays, Recordings
 from enrapt.models.fit import fit
@@ -81,7 +81,7 @@ def test_it_multiplies_the_scale_of_the_prediction(factor):
 @pytest.mark.parametrize("target", [SHARE, Modality("grade", 1, "target", "normal")])
 @pytest.mark.parametrize("factor", [0.4, 1.0, 2.5])
 def test_a_known_factor_is_found(target, factor):
-    """Nine of ten labels need that factor or less, of each of two people."""
+    """Nine of ten labels need that factor or less, of each of two people; of new people they need more."""
     model = constant(MMVRNN([VOICE, target], hidden=6, latent=2))
     needed = factor * np.arange(1, 11) / 9
     y = labels(model, target, np.stack([needed, -needed[::-1]]))[..., None]
@@ -89,8 +89,9 @@ def test_a_known_factor_is_found(target, factor):
     arrays = Arrays(model.checked(data), model.checked(data), 32)
     for _ in range(2):  # again: not applied twice
         found = calibrate(model, arrays, 10, 0)
-        assert found[target.name] == pytest.approx(factor, rel=1e-3)
-        assert model.target_decoder(target).widening.item() == pytest.approx(factor, rel=1e-3)
+        assert found[target.name] == pytest.approx(factor * for_new_people(2), rel=1e-3)
+        assert model.target_decoder(target).widening.item() == pytest.approx(found[target.name])
+    model.target_decoder(target).widening /= for_new_people(2)
     with torch.no_grad():
         prediction = model.filter({"voice": data["voice"]}).prediction[target.name]
     slack = 1e-4
@@ -101,11 +102,22 @@ def test_a_known_factor_is_found(target, factor):
 def test_each_person_and_each_pattern_counts_the_same():
     few, many = np.linspace(0, 1, 10), np.full(990, 3.0)
     # Half of the weight needs 3: 90 % are held at 3, although 990 of the 1000 labels are one person's.
-    assert widening({"anna": {"all": [few]}, "ben": {"all": [many]}}) == 3.0
+    assert widening({"anna": {"all": [few]}, "ben": {"all": [many]}}) == 3.0 * for_new_people(2)
     people = {f"p{k}": {"all": [few]} for k in range(19)} | {"ben": {"all": [many]}}
     # 18 of 20 people are held, out of 19 whose labels need at most 1.
-    assert widening(people) == pytest.approx(1.0)
-    assert widening({"anna": {"all": [few], "bursts": [few[:5], few[5:] + 1]}}) == pytest.approx(1 + 7 / 9)
+    assert widening(people) == pytest.approx(for_new_people(20))
+    one = widening({"anna": {"all": [few], "bursts": [few[:5], few[5:] + 1]}})
+    assert one == pytest.approx((1 + 7 / 9) * for_new_people(1))
+
+
+def test_few_people_say_less_of_new_ones():
+    """Of draws from N(0, s²), one a person, the interval holds 90 % of new draws, whatever their number."""
+    for number in (1, 4, 20):
+        draws = np.random.default_rng(number).normal(size=(20_000, number + 1))
+        spread = np.sqrt((draws[:, :number] ** 2).mean(1))
+        reach = HALF_WIDTH * spread * for_new_people(number)
+        assert (np.abs(draws[:, -1]) <= reach).mean() == pytest.approx(0.9, abs=0.01)
+    assert for_new_people(10**9) == pytest.approx(1.0, rel=1e-6)
 
 
 factors = st.lists(st.floats(0.01, 20), min_size=1, max_size=30).map(np.array)
@@ -123,9 +135,10 @@ def test_it_is_the_smallest_that_holds_enough_and_rises_with_what_is_needed(peop
     found = widening(needed(1.0))
     assert LIMITS[0] <= found <= LIMITS[1]
     if LIMITS[0] < found < LIMITS[1]:
-        assert held(found) >= HELD - 1e-6
+        found /= for_new_people(len(people))
+        assert held(found * (1 + 1e-9)) >= HELD - 1e-6
         assert held(found * (1 - 1e-9)) < HELD + 1e-6
-    assert widening(needed(times)) >= found
+    assert widening(needed(times)) >= widening(needed(1.0))
 
 
 def test_a_target_without_a_scale_or_without_labels_stays_as_it_is():
@@ -170,7 +183,7 @@ def test_sessions_are_pooled_by_person(folder):
         y = labels(model, SHARE, np.full(length, factor))[:, None].numpy()
         np.savez(folder / "validation" / f"{k}.npz", voice=np.zeros((length, 3)), share=y)
     found = calibrate(model, Recordings(config, training=True), 10, 0)
-    assert found["share"] == pytest.approx(2.0, rel=1e-3)  # half of the people
+    assert found["share"] == pytest.approx(2.0 * for_new_people(2), rel=1e-3)  # half of the people
 
 
 def trained(config, folder, progress=lambda progress: None):
