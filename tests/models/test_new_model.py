@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -70,12 +71,12 @@ def installed(tmp_path_factory):
     registry = package / "models" / "config.py"
     text = registry.read_text()
     for before, after in (
-        ("] = (MMVRNN,", "] = (Toy, MMVRNN,"),
-        ("AnyConfig = MMVRNNConfig", "AnyConfig = ToyConfig | MMVRNNConfig"),
-        ("from .vq_vae import", "from .toy import Toy, ToyConfig\nfrom .vq_vae import"),
+        (r"(?<=\] = \()", "Toy, "),  # the line that lists the models
+        (r"(?<=\nAnyConfig = )\(?", r"\g<0>ToyConfig | "),  # and that of their configurations
+        (r"(?=\nfrom \.vq_vae import)", "\nfrom .toy import Toy, ToyConfig"),
     ):
-        assert text.count(before) == 1
-        text = text.replace(before, after)
+        text, changed = re.subn(before, after, text, count=1)
+        assert changed == 1
     registry.write_text(text)
     rng = np.random.default_rng(0)
     for part, count in (("train", 4), ("test", 2)):
