@@ -152,11 +152,13 @@ def test_options_belong_to_the_person_before_them():
     two = parsed(
         *("--duration", "5", "--person", "anna", "--camera", "3", "--person", "left", "--to", "csv:a"),
         *("--to", "ui", "--person", "ben", "--mic", "lapel", "--audio-channel", "2", "--overwrite"),
+        *("--profile", "ben"),
     )
     anna, ben = each_person(two).values()
     assert (anna.camera, anna.mic, anna.person, anna.to) == ("3", "none", "left", ["csv:a", "ui"])
     assert (ben.camera, ben.mic, ben.person, ben.to) == ("none", "lapel", "largest", [])
     assert (anna.audio_channel, ben.audio_channel) == (None, 2)
+    assert (anna.profile, ben.profile) == (None, "ben")
     assert (anna.overwrite, anna.duration) == (ben.overwrite, ben.duration) == (True, 5)
     assert not parsed("--person", "2").named
     assert parsed("--person", "2", "--camera", "1").camera == "1"
@@ -169,6 +171,7 @@ def test_options_belong_to_the_person_before_them():
         ("--person a --camera 0 --person a --camera 1", "--person a: is there twice"),
         ("--person a --camera 0 --person b", "--person b: give a --camera or a --mic"),
         ("--to ui --person a --camera 0 --person b --mic x", "--to: give it after"),
+        ("--profile c --person a --camera 0 --person b --mic x", "--profile: give it after"),
         ("--camera 1 --person a --camera 0 --person b --mic x", "--camera and --mic: give them after"),
         ("--people 2 --person a --camera 0 --person b --mic x", "--people: is for one camera"),
     ],

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from enrapt.contracts.errors import UserError
@@ -76,6 +76,7 @@ def test_numbers_of_kept_files_go_on(tmp_path):
     assert kept(tmp_path) == ["engagement.E1.1.csv", "engagement.E1.2.csv"]
 
 
+@settings(max_examples=30)  # each edit is written to the disk
 @given(
     st.lists(
         st.tuples(st.integers(0, 20), st.integers(1, 9), st.sampled_from([None, 0.0, 0.5, 1.0])), max_size=8
