@@ -87,7 +87,7 @@ class Group:
         started = began_at(zero, time.monotonic_ns)
         for source in sources:
             assert isinstance(source, LiveSource)
-            source.zero, source.began = zero, started
+            source.began, source.zero = started, zero  # in this order: with a zero media are kept
         if self.record is not None:
             try:
                 write_group(self.record, [Member(name) for name in self.people], started)

@@ -108,6 +108,7 @@ class LiveSource(Source):
     def keep_media(self, media: MediaWriter) -> None:
         """Keep pictures and sound from now on, with times since the first tick."""
         self._media = media
+        media.began = lambda: self.began
 
     @property
     def materials(self) -> set[str]:
@@ -147,10 +148,10 @@ class LiveSource(Source):
             self.warn(f"{line}; the session continues without it")
 
     def __iter__(self) -> Iterator[Observation]:
-        if self.zero is None:
-            self.zero = self.session_clock()
+        zero = self.session_clock() if self.zero is None else self.zero
         if self.began is None:
-            self.began = began_at(self.zero, self.session_clock)
+            self.began = began_at(zero, self.session_clock)
+        self.zero = zero
         while (observation := self._next()) is not None:
             yield observation
 

@@ -4,6 +4,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Final, Self
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from ...contracts.errors import UserError
 from ..features.resampling import RATE
+from ..streams import wall_clock
 from ..streams.mailbox import Mailbox
 from ..streams.samples import SECOND, Sound
 from .muxer import Item, MediaFile, jpeg_size, muxing
@@ -46,6 +48,7 @@ class MediaWriter:
         pictures, sound: whether to declare the stream. A declared stream may stay empty.
 
     Attributes:
+        began: gives the wall-clock time of the clock's 0 once there are data; the file says when they began.
         counts: of `pictures`, and of blocks of `sound`: captured = used (written) + dropped by reason +
             waiting; waiting is 0 after `close`. Dropped: `full` (the disk was too slow; the oldest), `broken`
             (not a JPEG that can be decoded), `backward` (not later, in milliseconds, than the one before),
@@ -59,6 +62,7 @@ class MediaWriter:
 
     def __init__(self, path: Path, *, pictures: bool = True, sound: bool = True) -> None:
         self._path = path
+        self.began: Callable[[], datetime | None] = lambda: None
         declared = {"pictures": pictures, "sound": sound}
         self._mailboxes: dict[str, Mailbox[Item]] = {
             name: Mailbox(ROOM[name], size=lambda item: item.nbytes) for name in declared if declared[name]
@@ -165,7 +169,11 @@ class MediaWriter:
             self._await(self._fetch)
             self._await(lambda: self._fetch() and "pictures" in self._next, _FIRST)
             size = self._next["pictures"].size if "pictures" in self._next else _SIZE
-        with muxing(self._file, size, "sound" in self.counts) as muxer:
+        else:
+            self._await(self._fetch)
+        first = min((item.time for item in self._next.values()), default=0)
+        created = wall_clock.at(self.began(), first / 1000)
+        with muxing(self._file, size, "sound" in self.counts, created) as muxer:
             while self._await(self._fetch):
                 item = min(self._next.values(), key=lambda item: item.time)
                 muxer.write(item)

@@ -9,6 +9,7 @@ import io
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +23,7 @@ from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
 from ..features.resampling import RATE
+from ..streams import wall_clock
 from .messages import write_whole
 from .private import private
 
@@ -137,12 +139,17 @@ class Muxer:
 
 
 @contextlib.contextmanager
-def muxing(file: MediaFile, size: tuple[int, int] | None, sound: bool) -> Iterator[Muxer]:
+def muxing(
+    file: MediaFile, size: tuple[int, int] | None, sound: bool, created: datetime | None = None
+) -> Iterator[Muxer]:
     """A muxer into a file, which is ended, with its index, when the context is left.
 
-    The header declares the `size` of pictures (None: no such stream), and a stream of sound if `sound`.
+    The header declares the `size` of pictures (None: no such stream), a stream of sound if `sound`, and when
+    the earliest of them was `created`.
     """
     with av.open(file, "w", format="matroska", options=_MUXER, buffer_size=_BUFFER) as container:
+        if created is not None:
+            container.metadata["creation_time"] = wall_clock.iso(created)
         muxer = Muxer(container, size, sound)
         yield muxer
     if muxer.start is not None:

@@ -70,12 +70,15 @@ def test_pictures_are_kept_only_if_asked_for_and_are_a_recording_with_the_same_t
     reader = SessionReader(folder)
     kept = session.summary()["media"]["pictures"]
     assert kept["captured"] == kept["used"] + sum(kept["dropped"].values()) > 25
-    frames = list(Recording(folder / "media.mkv"))
+    recording = Recording(folder / "media.mkv")
+    frames = list(recording)
     assert len(frames) == kept["used"]
     moments = {round(sample.originating_time / 1e6) for sample, _ in reader.samples("face")}
     shown = {round((frame.originating_time - frames[0].originating_time) / 1e6) for frame in frames}
     first = min(moment for moment in moments if moment >= 0)
     assert {moment - first for moment in moments if moment > first} <= shown
+    # When the first picture was, to the millisecond: time 0 of the file as a recording.
+    assert abs((recording.created - reader.began).total_seconds() * 1000 - first) <= 1
 
 
 def test_paused_no_picture_is_kept_and_no_password_ever(server, face_model, tmp_path):
