@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from enrapt.models import Batch, Modality
 from enrapt.models.baselines import GRURegressor
 from enrapt.models.calibration import Needed, factors_needed, reset, widening
+from enrapt.models.latents import Inferred
 from enrapt.models.model import State
 from enrapt.models.recurrence import loop
 from enrapt.models.turn_vrnn import OF_OWN, TurnVRNN
@@ -27,9 +28,9 @@ TARGET: Final = "engagement"
 PATTERNS: Final = {"both": ("own", "partner"), "own only": ("own",)}
 SECONDS: Final = (2, 8, 30, 120)  # time constants of exponential means
 EXCERPT = 10  # ticks
-EPOCHS, REFRESH = 12, 6  # passes over all rated turns; between two computations of the states
-TURNS_IN_STEP = 128
-LEARNING_RATE, WEIGHT_DECAY, CLIP = 3e-3, 0.1, 200.0
+EPOCHS, REFRESH = 10, 5  # passes over all rated turns; between two computations of the states
+TURNS_IN_STEP = 256
+LEARNING_RATE, WEIGHT_DECAY, CLIP = 5e-3, 0.1, 200.0
 PARTNER_ABSENT = 0.35  # share of excerpts
 HIDDEN, LATENT, DROPOUT, LABEL = 64, 8, 0.5, 100.0
 
@@ -122,29 +123,43 @@ class Ours:
         torch.manual_seed(seed)
         self.model = turn_vrnn()
         self.model.fit_normalisation(batch)
+        self._seen: tuple[Batch, dict[str, Tensor]] | None = None  # of the last batch
+
+    def recurred(self, batch: Batch, seen: dict[str, Tensor], names: Sequence[str]) -> Inferred:
+        """The latents at each tick, given some of the speakers."""
+        given = batch.given(names)
+        evidence = self.model.evidence({name: seen[name] for name in names}, given.available)
+        start, _ = self.model.initial_state(batch.size)
+        return self.model.recurred(evidence, self.model.given(given.x), start, None, loop)
 
     @torch.no_grad()
-    def states(self, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
+    def states(self, batch: Batch) -> dict[str, State]:
         """Before each tick, by pattern: h `[N, T, H]` and the exponential means."""
-        own = traces(self.model, batch)
         self.model.eval()
-        found = {}
-        for pattern, names in PATTERNS.items():
-            given = batch.given(names)
-            start = self.model.initial_state(batch.size)
-            seen, _ = self.model.seen(given.x, given.available, start[1], loop)
-            evidence = self.model.evidence(seen, given.available)
-            inferred = self.model.recurred(evidence, self.model.given(seen), start[0], None, loop)
-            found[pattern] = inferred.context["h"], own
-        return found
+        means = traces(self.model, batch)
+        seen = self.seen(batch)
+        return {
+            pattern: (self.recurred(batch, seen, names).context["h"], means)
+            for pattern, names in PATTERNS.items()
+        }
+
+    def seen(self, batch: Batch) -> dict[str, Tensor]:
+        if self._seen is None or self._seen[0] is not batch:
+            start = self.model.initial_state(batch.size)[1]
+            self._seen = batch, self.model.seen(batch.x, batch.available, start, loop)[0]
+        return self._seen[1]
 
     def loss(self, batch: Batch, fed: dict[str, Tensor], state: State, generator: torch.Generator) -> Tensor:
         return self.model.loss(batch, fed, state, 1.0, generator).total
 
     @torch.no_grad()
     def predict(self, batch: Batch, names: Sequence[str]) -> Predicted:
-        found = self.model.eval().filter(batch.given(names)).prediction[TARGET]
-        return at_ends(batch, found.mean, found.low, found.high)
+        """As `filter`, of the rated ticks only."""
+        inferred = self.recurred(batch, self.seen(batch), names)
+        known, z, h = batch.available[TARGET], inferred.latents["z"], inferred.context["h"]
+        target = self.model.by_name[TARGET]
+        found = self.model.predict(target, z.mean[known], 1 / z.precision[known], h[known])
+        return Predicted(*(v[:, 0].double().numpy() for v in (found.mean, found.low, found.high)))
 
 
 class Gru:

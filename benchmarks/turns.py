@@ -27,8 +27,18 @@ from typing import Final
 import numpy as np
 import torch
 from datasets.converse import Conversation, load_converse
-from scipy.special import logit
-from turn_models import PATTERNS, RATE, TARGET, Gru, Ours, Predicted, batch_of, spoilt, train, widen
+from turn_factors import (
+    FOLD_SEED,
+    Split,
+    apply,
+    batch_labels,
+    folds,
+    inner_split,
+    measured,
+    stretch_of,
+    without,
+)
+from turn_models import PATTERNS, RATE, TARGET, Gru, Ours, Predicted, batch_of, spoilt, train
 
 from enrapt.models import Batch
 from enrapt.models.baselines import PENALTIES, Sums
@@ -36,50 +46,13 @@ from enrapt.models.metrics import concordance, coverage, pearson, rmse
 from enrapt.models.target import HALF_WIDTH
 
 FOLDS: Final = 6
-FOLD_SEED: Final = 18
-MOST: Final = 2.5  # an estimate is not stretched by more
-TRIALS: Final = 3  # in which stretching and the width of the interval are fitted in turn
+INNER_SEED: Final = 1  # of the model on which stretch and width are measured
 BOOTSTRAPS: Final = 2000
-Split = tuple[list[Conversation], list[Conversation]]
 Found = dict[tuple[str, str], list[Predicted]]  # by model and pattern, one a split
-
-
-def folds(people: Sequence[str], count: int, seed: int) -> list[set[str]]:
-    order = np.random.default_rng(seed).permutation(sorted(set(people), key=lambda name: name.zfill(8)))
-    return [set(order[k::count]) for k in range(count)]
-
-
-def without(some: Sequence[Conversation], people: set[str]) -> Split:
-    """Those of others, and of these people."""
-    return [c for c in some if c.person not in people], [c for c in some if c.person in people]
 
 
 def labels(people: Sequence[Conversation]) -> np.ndarray:
     return batch_labels(batch_of(people))
-
-
-def batch_labels(batch: Batch) -> np.ndarray:
-    return batch.x[TARGET][batch.available[TARGET]][:, 0].double().numpy()
-
-
-def stretch_of(truth: np.ndarray, mean: np.ndarray, most: float = MOST) -> float:
-    """The factor on estimates, 1 to `most`, after which their standard deviation is r^⅔ of the truth's."""
-    r = max(pearson(truth, mean), 0.0)
-    return float(np.clip(r ** (2 / 3) * truth.std() / max(mean.std(), 1e-9), 1.0, most))
-
-
-def stretch(model: Ours | Gru, factor: float, centre: float) -> None:
-    """Of the location of its target's distribution, a logit, around a centre from 0 to 1."""
-    with torch.no_grad():
-        if isinstance(model, Ours):
-            decoder = model.model.target_decoder(model.model.by_name[TARGET])
-            decoder.of_z.weight *= factor
-            assert decoder.of_h is not None
-            last = decoder.of_h[-1]
-        else:
-            last = model.model.head[TARGET][-1]
-        last.weight[0] *= factor
-        last.bias[0] = factor * last.bias[0] + (1 - factor) * float(logit(centre))
 
 
 class Ridge:
@@ -156,9 +129,7 @@ def fold_predictions(
     for name, one in simple(some, others).items():
         for pattern in PATTERNS:
             fixed[name, pattern] = [one]
-    inner_people = folds([c.person for c in some], 4, FOLD_SEED + 1)[0]
-    inner, held = (batch_of(part) for part in without(some, inner_people))
-    held_names = [c.person for c in without(some, inner_people)[1] for _ in c.turns]
+    inner, held, held_names = inner_split(some)
     centre = float(batch_labels(batch).mean())
     ridge = Ridge(inner)
     for pattern, names in PATTERNS.items():
@@ -168,23 +139,13 @@ def fold_predictions(
         fixed["ridge as fitted", pattern] = [stretched(regression(test), 1.0, centre, error)]
     found: dict[int, Found] = {seed: {} for seed in range(seeds)}
     for kind, name in ((Ours, "ours"), (Gru, "GRU")):
-        trial = train(kind, inner, seeds)
-        factor, widening = 1.0, 1.0
-        for _ in range(TRIALS):  # a wider distribution on a bounded scale has its mean nearer to the middle
-            more = stretch_of(batch_labels(held), trial.predict(held, PATTERNS["both"]).mean, MOST / factor)
-            stretch(trial, more, centre)
-            factor *= more
-            if isinstance(trial, Ours):
-                widening = widen(trial, held, held_names)
-        report(f"{name}: stretched by {factor:.2f}, interval by {widening:.2f}")
+        factors = measured(train(kind, inner, INNER_SEED), held, held_names, centre)
+        report(f"{name}: stretched by {factors.stretch:.2f}, interval by {factors.widening:.2f}")
         for seed in range(seeds):
             model = train(kind, batch, seed)
             for pattern, names in PATTERNS.items():
                 found[seed][f"{name} as fitted", pattern] = [model.predict(test, names)]
-            stretch(model, factor, centre)
-            if isinstance(model, Ours):
-                target = model.model.by_name[TARGET]
-                model.model.target_decoder(target).widening.fill_(widening)
+            apply(model, factors, centre)
             for pattern, names in PATTERNS.items():
                 found[seed][name, pattern] = [model.predict(test, names)]
                 found[seed][f"{name}, errors", pattern] = [model.predict(spoilt(test, seed), names)]
