@@ -167,3 +167,17 @@ def test_the_command(outlet, name, tiny_bundle, tmp_path):
 
     done = enrapt("live", *live, "--camera", "99")  # not opened: the stream gives the face
     assert done.returncode == 0, done.stderr
+
+
+def test_a_robot_says_by_a_stream_when_it_speaks(outlet, name, tmp_path):
+    two = make_bundle(
+        tmp_path / "two.onnx", [(who, 1, "speaking/1", 1.0) for who in ("own", "partner")], rate=5
+    )
+    outlet(FEATURES, name=name, channels=1, rate=10)
+    streams = {"partner": f"lsl:{name}"}
+    own = Pushed("own", "speaking/1")
+    with LiveSession(None, None, streams=streams, devices=[own], bundle=two) as session:
+        for estimate in session:
+            if estimate.tick == 8:
+                break
+    assert estimate.present == {"own": False, "partner": True}

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 MICROPHONE: Final = "enrapt test microphone"
 NEEDED: Final = ("pulseaudio", "paplay")
@@ -97,14 +98,17 @@ class Pulse:
 
     def play(self, frequency: float, seconds: float) -> None:
         """Start a tone of amplitude 0.5 on the speaker."""
-        path = self._folder / f"{frequency:.0f}.wav"
         t = np.arange(round(seconds * 48_000)) / 48_000
-        tone = np.rint(16_384 * np.sin(2 * np.pi * frequency * t)).astype("<i2")
+        self.play_samples(0.5 * np.sin(2 * np.pi * frequency * t), 48_000)
+
+    def play_samples(self, samples: NDArray[np.float64], rate: int) -> None:
+        """Start sound on the speaker."""
+        path = self._folder / f"{len(self._players)}.wav"
         with wave.open(str(path), "wb") as file:
             file.setnchannels(1)
             file.setsampwidth(2)
-            file.setframerate(48_000)
-            file.writeframes(tone.tobytes())
+            file.setframerate(rate)
+            file.writeframes(np.rint(32_768 * samples).astype("<i2").tobytes())
         command = ["paplay", "--device=speaker", str(path)]
         self._players.append(
             subprocess.Popen(command, env=os.environ | self.environment, stdout=self._log, stderr=self._log)

@@ -1,23 +1,27 @@
 """Who speaks when, of two people: a stereo recording, features pushed from Python, and a stream."""
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from enrapt.bundle.bundle import Bundle
+from enrapt.cli.main import main
 from enrapt.contracts.errors import UserError
 from enrapt.contracts.schemas import SPEAKING
 from enrapt.realtime.features.speaking import SpeakingFeatures
 from enrapt.realtime.run import Run
 from enrapt.realtime.session import LiveSession
 from enrapt.realtime.sources.media import MediaSource
+from enrapt.realtime.sources.microphone import MicrophoneAudio
 from enrapt.realtime.sources.pushed import Pushed
 from enrapt.realtime.sources.source import match
 from enrapt.realtime.streams.samples import SECOND, Sound
 from tests.support.bundles import make_bundle
 from tests.support.dialogue import RATE, needs_voices, speech, stereo
+from tests.support.pulse import MICROPHONE, Pulse, missing
 
 pytestmark = pytest.mark.live
 
@@ -108,6 +112,58 @@ def test_digital_silence_is_silence_or_missing(silent: bool) -> None:
     assert [s.originating_time for s in samples[:2]] == [SECOND // 25, 2 * SECOND // 25]
     late = samples[-1].values
     assert (late is not None and late.tolist() == [0.0]) if silent else late is None
+
+
+@pytest.fixture
+def pulse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pulse]:
+    if (why := missing()) is not None:
+        pytest.skip(why)
+    with Pulse(tmp_path) as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        yield server
+
+
+@needs_voices
+def test_two_microphones_hear_two_people(pulse: Pulse, bundle: Path) -> None:
+    pulse.play_samples(speech([(0.0, 8.0)], 8.0, noise=0.001), RATE)
+    heard: dict[str, list[float]] = {"own": [], "partner": []}
+    session = LiveSession(None, MICROPHONE, partner_mic=MICROPHONE, bundle=str(bundle))
+    with session:
+        assert [device.name for device in session.source.devices.values()] == [
+            "microphone",
+            "partner microphone",
+        ]
+        for estimate in session:
+            for name, value in session.observation.values.items():
+                if value is not None:
+                    heard[name].append(float(value[0]))
+            if estimate.tick >= 75:
+                break
+    for shares in heard.values():
+        assert np.mean(shares[25:]) > 0.6
+
+
+def test_a_microphone_gives_what_the_bundle_takes(bundle: Path, tmp_path: Path) -> None:
+    inputs = Bundle.load(bundle).metadata.inputs
+    voice = Bundle.load(make_bundle(tmp_path / "voice.onnx", [("audio", 44, "audio/1", 0.1)])).metadata.inputs
+    own, partner = MicrophoneAudio(), MicrophoneAudio(partner=True)
+    assert [str(one.offer_to(inputs)) for one in (own, partner)] == [
+        "own (speaking/1)",
+        "partner (speaking/1)",
+    ]
+    assert str(own.offer_to(voice)) == "audio (audio/1)"
+
+
+@needs_voices
+def test_the_command_replays_a_stereo_recording(recording: Path, bundle: Path, tmp_path: Path) -> None:
+    outputs = {side: tmp_path / f"{side}.jsonl" for side in ("left", "right")}
+    for side, path in outputs.items():
+        arguments = ["replay", str(recording), "--bundle", str(bundle), "--partner-channel", side]
+        assert main([*arguments, "--no-timing", "--to", f"jsonl:{path}"]) == 0
+    lines = [path.read_text().splitlines() for path in outputs.values()]
+    assert len(lines[0]) == len(lines[1]) == pytest.approx(SECONDS * 25, abs=2)
+    assert '"present":{"own":true,"partner":true}' in lines[0][50].replace(" ", "")
 
 
 def test_a_robot_says_from_python_when_it_speaks(bundle: Path) -> None:

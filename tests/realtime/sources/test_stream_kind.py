@@ -3,6 +3,12 @@
 from enrapt.realtime.sources.stream_kind import Shape, accepted, kind_of
 
 
+def test_a_channel_that_says_who_speaks_is_not_taken_for_sound():
+    assert kind_of(Shape(1, 10, False), 1, "speaking/1") == "features"
+    assert kind_of(Shape(1, 0, False), 1, "speaking/1") == "features"
+    assert kind_of(Shape(1, 16_000, False), 1, "speaking/1") == "sound"
+
+
 def test_sound_is_possible_for_audio_only():
     stereo = Shape(2, 44_100, False)
     assert kind_of(stereo, 44, "audio/1") == "sound"
