@@ -46,7 +46,7 @@ def test_it_writes_estimates_and_a_plot(demo):
         return float(np.median(widths))
 
     assert width(28, 32) > width(16, 20) + 0.1
-    assert width(36, 40) < width(28, 32) - 0.1
+    assert width(36, 40) < width(28, 32) - 0.05
 
 
 def test_the_truth_covers_the_clip():
@@ -59,7 +59,7 @@ def test_the_truth_covers_the_clip():
 
 def test_the_truth_is_shown_beside_the_estimate(demo):
     where, done = demo
-    assert "simulated truth 0." in done.stderr
+    assert done.stdout.count("simulated truth") == 1
     assert re.search(r"simulated truth the estimate differs by 0\.\d\d on average", done.stdout)
     widths = r"\(median\): 0\.\d\d with all inputs, 0\.\d\d without audio, 0\.\d\d without face"
     assert re.search(widths, done.stdout)
