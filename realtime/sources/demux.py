@@ -271,7 +271,8 @@ class Pass:
         for stream in self._streams:
             declared = end_of(self._packets.container, stream)
             reached = self._packets.reached[stream.index]
-            if stream.duration is None:  # then it is the end of the longest stream
+            # Then it is the end of the longest stream. Matroska has no other: FFmpeg fills it in for all.
+            if stream.duration is None or name == "matroska,webm":
                 if len(self._streams) < len(self._packets.container.streams):
                     continue
                 reached = max(self._packets.reached.values())
