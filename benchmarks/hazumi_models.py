@@ -18,10 +18,9 @@ from torch import Tensor, nn
 
 from enrapt.contracts.errors import UserError
 from enrapt.models import MMVRNN, MVAE, Annealing, Batch, Dropout, Modality, Model
-from enrapt.models.baselines import GRURegressor, Linear
+from enrapt.models.baselines import PENALTIES, GRURegressor
 from enrapt.models.config import ARRAYS, Config, EarlyStopping, Training
 from enrapt.models.data import Arrays
-from enrapt.models.evaluation import Group
 from enrapt.models.missing import bursts
 from enrapt.models.target import HALF_WIDTH
 from enrapt.models.training import Trainer
@@ -209,23 +208,39 @@ def ridge(fold: Fold, kind: Callable[..., Tensor] = features, names: Sequence[st
     """Ridge regression for each pattern, or on modalities that are always there."""
     means = {}
     for pattern in ["all"] if names else [*PATTERNS]:
-        for question in QUESTIONS:
-            linear = Linear(Modality(question, 1, "target", "normal"), kind)
-            groups = {p: _group(fold, p, pattern, question, names) for p in fold.batches}
-            linear.fit(iter([groups["training"]]), iter([groups["validation"]]))
+        x = {}
+        for part in fold.batches:
+            batch = fold.seen(part, pattern)
+            x[part] = kind(batch, {m: batch.available[m] for m in (names or batch.x)}).float().numpy()
+        answers = [fold.truth("training", question) for question in QUESTIONS]
+        known = np.logical_and.reduce([there for _, there in answers])
+        fitted = penalised(x["training"][known], np.stack([truth[known].mean(-1) for truth, _ in answers], 1))
+        for question, weights in zip(QUESTIONS, fitted, strict=True):
+            truth, known = fold.truth("validation", question)
+            errors = np.square(linear(x["validation"][known], weights) - truth[known].mean(-1, keepdims=True))
+            best = weights[:, [errors.mean(0).argmin()]]
             for part in ("validation", "test"):
-                batch, seen = groups[part]
-                means[part, pattern, question] = linear.predict(batch, seen["seen"]).targets[question].mean
+                means[part, pattern, question] = linear(x[part], best)
     return intervals(fold, means)
 
 
-def _group(fold: Fold, part: str, pattern: str, question: str, names: Sequence[str]) -> Group:
-    """A part's inputs under a pattern, and the mean answer."""
-    batch = fold.seen(part, pattern)
-    masks = {m: batch.available[m] for m in (names or batch.x)}
-    truth, known = fold.truth(part, question)
-    x = batch.x | {question: torch.from_numpy(truth.mean(-1, keepdims=True))}
-    return Group(Batch(x, batch.available | {question: torch.from_numpy(known)}), {"seen": masks})
+def penalised(x: NDArray[np.float32], y: NDArray[np.float32]) -> list[NDArray[np.float64]]:
+    """Of each column of y, the weights of ridge regressions on standardised x `[N, F]`, then the intercept, a
+    column for each of `PENALTIES`."""
+    mean, std = x.mean(0), x.std(0) + 1e-6
+    z = (x - mean) / std
+    strength, axes = np.linalg.eigh((z.T @ z / len(z)).astype(np.float64))
+    along = axes.T @ (z.T @ (y - y.mean(0)) / len(z))
+    found = []
+    for of_one, usual in zip(along.T, y.mean(0), strict=True):
+        weights = axes @ (of_one[:, None] / (strength[:, None] + PENALTIES)) / std[:, None]
+        found.append(np.concatenate([weights, float(usual) - mean[None] @ weights]))
+    return found
+
+
+def linear(x: NDArray[np.float32], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Predictions `[…, columns]`."""
+    return np.asarray(x @ weights[:-1] + weights[-1])
 
 
 def boosting(fold: Fold) -> Found:

@@ -170,3 +170,18 @@ def test_a_table_of_the_same_people_is_no_test(module, monkeypatch, tmp_path):
         )
     with pytest.raises(SystemExit, match="give both"):
         command_on_tables(module, monkeypatch, tmp_path, "--test-exchanges", same[0])
+
+
+def test_ridge_is_the_solution_of_its_equations(module):
+    models, rng = module("hazumi_models"), np.random.default_rng(0)
+    x, y = rng.normal(1, [1, 2, 3], (50, 3)), rng.normal(size=(50, 2))
+    for column, weights in zip(y.T, models.penalised(np.float32(x), np.float32(y)), strict=True):
+        mean, std = x.mean(0), x.std(0)
+        z = (x - mean) / std
+        for penalty, w in zip(models.PENALTIES, weights.T, strict=True):
+            expected = np.linalg.solve(
+                z.T @ z / 50 + penalty * np.eye(3), z.T @ (column - column.mean()) / 50
+            )
+            np.testing.assert_allclose(w[:-1] * std, expected, rtol=1e-3, atol=1e-5)
+            predicted = models.linear(np.float32(x), w[:, None])
+            assert predicted.mean() == pytest.approx(column.mean(), abs=1e-5)
