@@ -11,7 +11,6 @@ import pytest
 from enrapt.cli.demo import CLIP
 from enrapt.contracts.schemas import FACE
 from enrapt.realtime.features.face import FaceOptions
-from enrapt.realtime.features.face.tracker import ENOUGH
 from enrapt.realtime.run import Run
 from enrapt.realtime.sources.media import MediaSource
 from tests.support.faces import FRAME, Picture, moved, pictures, portrait
@@ -147,5 +146,5 @@ def test_the_engagement_of_the_shipped_bundles(face_model, bundle):
     assert len(ours) == len(theirs) > 490
     differs = found != expected
     assert not found[differs].any()  # whose face it is that came back is not known yet
-    assert differs.sum() < ENOUGH
+    assert differs.sum() <= 25  # once, for at most a second: while it comes into view, its shape is wrong
     assert np.abs(ours - theirs).mean() <= 0.01
