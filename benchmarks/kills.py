@@ -159,8 +159,9 @@ def expect(outcome: Outcome, held: bool, what: str) -> None:
 
 
 def compared(estimate: dict) -> dict:
-    """Without what a replay cannot have."""
-    return {name: value for name, value in estimate.items() if name != "latency_ms"}
+    """Without what a replay cannot have, and what outputs have beside what is recorded."""
+    beside = ("latency_ms", "wall_clock", "marks")
+    return {name: value for name, value in estimate.items() if name not in beside}
 
 
 def written(path: Path) -> int:

@@ -254,7 +254,9 @@ class Pass:
         if any(end > self._good[index] + _WELL_BEFORE for index, end in self._bad.items()):
             return True
         container, (tag, recorder) = self._packets.container, RECORDER
-        if container.metadata.get(tag) == recorder and container.duration is None:
+        # Its muxer writes the durations of tracks last. That of a file may be FFmpeg's estimate.
+        ended = any("DURATION" in stream.metadata for stream in container.streams)
+        if container.metadata.get(tag) == recorder and not ended:
             return True
         unreadable = self._packets.unreadable
         return self._ends_early(bool(unreadable) and unreadable[-1] >= self._packets.axis.reached)

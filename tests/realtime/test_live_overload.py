@@ -1,17 +1,13 @@
 """A machine far too slow for its camera: pictures are dropped, nothing queues, no tick is late."""
 
-import itertools
 import time
 
 import numpy as np
 import pytest
 
-from enrapt.cli.demo import CLIP
 from enrapt.realtime import LiveSession
 from enrapt.realtime.features.face.extractor import FaceFeatures
-from enrapt.realtime.sources.recording import Recording
-from enrapt.realtime.streams.samples import Frame
-from tests.support.faces import FacesFrom
+from tests.support.faces import FacesFrom, portrait
 from tests.support.mjpeg import Server
 
 pytestmark = pytest.mark.live
@@ -21,7 +17,7 @@ SECONDS = 20
 
 
 class SlowFace(FaceFeatures):
-    """Extracts the demo's face from every picture, and takes twenty times as long.
+    """Extracts the same face from every picture, and takes twenty times as long.
 
     Attributes:
         took: s, for each picture.
@@ -31,15 +27,13 @@ class SlowFace(FaceFeatures):
 
     def __init__(self, model):
         super().__init__(model)
-        pictures = (item for item in Recording(CLIP) if isinstance(item, Frame))
-        self.faces = [picture.image for picture in itertools.islice(pictures, 50)]
+        self.face = portrait()
         self.took, self.begun, self.found = [], [], []
 
     def extract(self, picture, at):
         began = time.monotonic()
         self.begun.append(began - at / 1e9)
-        face = self.faces[len(self.took) % len(self.faces)]
-        values, view = super().extract(face, at)
+        values, view = super().extract(self.face, at)
         self.found.append(values is not None)
         time.sleep((SLOWER - 1) * (time.monotonic() - began))
         self.took.append(time.monotonic() - began)
