@@ -13,8 +13,8 @@ export class Clock {
     video.addEventListener("pause", () => (this.stopped = performance.now()));
     video.addEventListener("playing", () => (this.stopped = null));
     video.addEventListener("seeking", () => (this.pictures = []));
-    this.told = Boolean(video.requestVideoFrameCallback);
-    if (!this.told) return;
+    this.reported = Boolean(video.requestVideoFrameCallback);
+    if (!this.reported) return;
     const shown = (now, { mediaTime, expectedDisplayTime }) => {
       this.pictures.push({ media: mediaTime, shown: expectedDisplayTime });
       if (this.pictures.length > KEPT) this.pictures.shift();
@@ -25,7 +25,7 @@ export class Clock {
 
   /** Whether `at(stamp)` is final. The browser may tell of a picture a display's frame after it is shown. */
   knows(stamp) {
-    return !this.told || this.pictures.at(-1)?.shown > stamp || performance.now() - stamp > LATEST;
+    return !this.reported || this.pictures.at(-1)?.shown > stamp || performance.now() - stamp > LATEST;
   }
 
   /** The time at `stamp`, ms as `performance.now()` and as events have it, s on the recording's axis. */

@@ -1,7 +1,6 @@
 """Who speaks when, of two people: a stereo recording, features pushed from Python, and a stream."""
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,7 @@ from enrapt.realtime.sources.source import match
 from enrapt.realtime.streams.samples import SECOND, Sound
 from tests.support.bundles import make_bundle
 from tests.support.dialogue import RATE, needs_voices, speech, stereo
-from tests.support.pulse import MICROPHONE, Pulse, missing
+from tests.support.pulse import MICROPHONE, Pulse
 
 pytestmark = pytest.mark.live
 
@@ -112,16 +111,6 @@ def test_digital_silence_is_silence_or_missing(silent: bool) -> None:
     assert [s.originating_time for s in samples[:2]] == [SECOND // 25, 2 * SECOND // 25]
     late = samples[-1].values
     assert (late is not None and late.tolist() == [0.0]) if silent else late is None
-
-
-@pytest.fixture
-def pulse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pulse]:
-    if (why := missing()) is not None:
-        pytest.skip(why)
-    with Pulse(tmp_path) as server:
-        for name, value in server.environment.items():
-            monkeypatch.setenv(name, value)
-        yield server
 
 
 @needs_voices

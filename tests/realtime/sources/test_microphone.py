@@ -4,7 +4,6 @@ import gc
 import itertools
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,21 +18,11 @@ from enrapt.realtime.sources.microphone import MicrophoneAudio
 from enrapt.realtime.streams.samples import SECOND
 from tests.support.inlet import until
 from tests.support.microphone import Microphone, frequency, joined, processes, refusal
-from tests.support.pulse import MICROPHONE, Pulse, missing
+from tests.support.pulse import MICROPHONE, Pulse
 
 pytestmark = pytest.mark.live
 
 LEVEL = AUDIO.index("level")
-
-
-@pytest.fixture
-def pulse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pulse]:
-    if (why := missing()) is not None:
-        pytest.skip(why)
-    with Pulse(tmp_path) as server:
-        for name, value in server.environment.items():
-            monkeypatch.setenv(name, value)
-        yield server
 
 
 def test_a_tone_becomes_samples_of_features(pulse: Pulse) -> None:

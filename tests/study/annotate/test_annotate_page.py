@@ -31,9 +31,9 @@ DRAW = f"""
 const number = {NUMBER}, scale = document.getElementById("scale"), track = document.getElementById("track");
 window.drawn = [];
 window.composed = {{}}; // by picture, ms: when the browser says that it was
-video.requestVideoFrameCallback(function told(_, {{ mediaTime, presentationTime }}) {{
+video.requestVideoFrameCallback(function reported(_, {{ mediaTime, presentationTime }}) {{
     window.composed[Math.round(mediaTime * {RATE})] = presentationTime;
-    video.requestVideoFrameCallback(told);
+    video.requestVideoFrameCallback(reported);
 }});
 let last = -1, looked = 0, seen = null;
 (function look(now = 0) {{
