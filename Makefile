@@ -27,9 +27,11 @@ test: check
 test-all: check
 	@$(MAKE) --no-print-directory -j 2 live others
 
-# Tests in real time, one after the other; all others fill what these leave of the processor.
+# Tests in real time, one after the other; all others fill what these leave of the processor. A shared machine
+# that stops for a second can fail one of them, so those that failed run once more, when it is less busy.
+LIVE = $(BIN)/pytest -m "live $(AND)" -o cache_dir=.pytest_cache/live
 live:
-	$(BIN)/pytest -m "live $(AND)"
+	$(LIVE) || { echo "Those that failed run once more."; $(LIVE) --last-failed --last-failed-no-failures none; }
 
 others:
 	nice -n 19 $(BIN)/pytest -n 2 --dist loadfile -m "not live $(AND)"
