@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ...bundle.metadata import ModalitySpec
 from ...contracts.errors import UserError
 from ..features.audio import TICK
+from ..streams import wall_clock
 from ..streams.alignment import Aligner
 from ..streams.axis import MAX_GAP, Segment
 from ..streams.axis_arrays import FARTHEST, Stream, nanoseconds
@@ -85,9 +86,9 @@ class XdfSource(Source):
         labels = [stream.number for stream in self._contents.streams if stream.shape.strings]
         numbers = [stream.number for stream, _ in self._chosen.values()]
         data = load_streams(self._path, self._contents, [*numbers, *labels])
-        self.began = self._contents.created
         stamps = {name: data[stream.number]["time_stamps"] for name, (stream, _) in self._chosen.items()}
         zero = min((first for times in stamps.values() for first in _first(times)), default=0.0)
+        self.began = wall_clock.at(self._contents.created, max(zero - self._contents.begin(zero), 0.0))
         times = {w.name: nanoseconds(stamps[w.name], zero - w.offset / SECOND) for w in wanted if w.offer}
         names = {name: f"{name} ({stream.name})" for name, (stream, _) in self._chosen.items()}
         try:

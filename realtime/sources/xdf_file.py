@@ -22,6 +22,7 @@ from ..streams.wall_clock import parsed
 from .xdf_chunks import MAGIC, StreamRead, XdfStream, stretches
 
 MAX_UNPACKED: Final = 2**32  # bytes of a gzipped file, in a temporary file
+LATEST: Final = 6 * 3600.0  # s; after the first stream of a recording another one may begin
 
 _GZIP: Final = b"\x1f\x8b"
 _PIECE: Final = 1 << 20  # bytes unpacked at once
@@ -62,6 +63,14 @@ class XdfContents:
     notes: list[str]
     problems: list[str]
     created: datetime.datetime | None = None
+
+    def begin(self, zero: float) -> float:
+        """About when the recording began, s by its clock: the first time of its streams with clock offsets.
+
+        It is `zero` where that is later, or so long before that it must be a wrong time.
+        """
+        firsts = [stream.span[0] for stream in self.streams if stream.span is not None and stream.offsets]
+        return min((first for first in firsts if zero - LATEST < first), default=zero)
 
 
 def read_contents(path: Path) -> XdfContents:

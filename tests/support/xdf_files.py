@@ -67,9 +67,14 @@ def chunk(tag, content):
     return length(len(content) + 2) + struct.pack("<H", tag) + content
 
 
-def encoded(streams, ended=True):
-    """A file's chunks, which come as LabRecorder writes them, second by second; times may be any."""
-    chunks = [b"XDF:" + chunk(1, b"<info><version>1.0</version></info>")]
+def encoded(streams, ended=True, date=None):
+    """A file's chunks, which come as LabRecorder writes them, second by second; times may be any.
+
+    Args:
+        date: when the recording began, for the file's header.
+    """
+    when = "" if date is None else f"<datetime>{date}</datetime>"
+    chunks = [b"XDF:" + chunk(1, f"<info><version>1.0</version>{when}</info>".encode())]
     chunks += [chunk(2, struct.pack("<I", n) + s.header()) for n, s in enumerate(streams, 1)]
     firsts = [s.times[0] - s.ahead for s in streams if len(s.times) and np.isfinite(s.times[0])]
     begin = min(firsts, default=0.0)
@@ -95,9 +100,9 @@ def _recorded(times, begin):
     return np.cumsum(np.clip(np.nan_to_num(steps), 0, 15))
 
 
-def write(path, *streams, ended=True):
+def write(path, *streams, ended=True, date=None):
     """Gzipped where the name ends in `.xdfz` or `.gz`."""
-    data = b"".join(encoded(streams, ended))
+    data = b"".join(encoded(streams, ended, date))
     path.write_bytes(gzip.compress(data) if path.suffix in (".xdfz", ".gz") else data)
     return path
 
