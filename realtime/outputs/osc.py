@@ -7,10 +7,13 @@ import re
 import socket
 from typing import Final
 
+import msgspec
+
 from ...contracts.addresses import without_password
 from ...contracts.errors import UserError
 from ..engine.columns import Column, numbers, signals
 from ..engine.estimate import Estimate
+from ..streams import wall_clock
 from ..streams.samples import Observation
 from .addresses import url
 from .output import Destination
@@ -26,6 +29,8 @@ _PATH: Final = re.compile(r"(?:(?![#*,?\[\]{}])[!-~])+")  # OSC uses the others 
 class OscOutput:
     """Sends `signals` to `/PATH` as floats, NaN where there is no value; to `/PATH/mark` time and label.
 
+    Before each estimate its time and its wall-clock time, ISO 8601, go to `/PATH/time`.
+
     With UDP there is no acknowledgement: a message that no one receives is lost without an error.
 
     Raises:
@@ -40,6 +45,11 @@ class OscOutput:
 
     def write(self, estimate: Estimate, observation: Observation) -> None:
         self._columns = self._columns or signals(estimate.present)
+        when = estimate.wall_clock
+        time = OscMessageBuilder(f"{self._path}/time")
+        time.add_arg(estimate.t, "f")
+        time.add_arg("" if when is msgspec.UNSET else wall_clock.iso(when), "s")
+        self._send(time)
         message = OscMessageBuilder(self._path)
         for number in numbers(self._columns, estimate):
             message.add_arg(number, "f")

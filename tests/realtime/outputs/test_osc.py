@@ -1,5 +1,6 @@
 """What a real OSC server on the loopback receives."""
 
+import datetime
 import math
 import socket
 import threading
@@ -12,7 +13,11 @@ from enrapt.contracts.errors import UserError
 from enrapt.realtime.engine.estimate import Engagement, Estimate
 from enrapt.realtime.outputs import Outputs
 from enrapt.realtime.outputs.addresses import destination
+from enrapt.realtime.run import Run
+from enrapt.realtime.sources.live import LiveSource
+from enrapt.realtime.streams import wall_clock
 from enrapt.realtime.streams.samples import Observation
+from tests.support.devices import microphone
 
 SEEN = Observation(0, 0, {}, {})
 ENGAGEMENT = Engagement(0.5, 0.125, 0.375, 0.625)  # a float32 holds these exactly
@@ -78,7 +83,9 @@ def test_a_message_of_floats_a_tick_and_one_of_each_mark(live):
             outputs.write(BOTH, SEEN)
             outputs.mark(0.5, "smiles\0 at \ud800Zoë")
             outputs.write(NO_AUDIO, SEEN)
-        both, mark, no_audio = server.until(3)
+        first, both, mark, second, no_audio = server.until(5)
+    assert first == ("/room/1/time", 0.0, "")  # nobody knows
+    assert second[:2] == ("/room/1/time", pytest.approx(0.04, abs=1e-7))
     assert both[:11] == ("/room/1", 0.5, 0.125, 0.375, 0.625, 1.0, 12.5, 1.5, 1.0, 0.0, -2.0)
     assert both[11:] == (2.0, 1.0, 0.25, 0.125, 0.5, 0.5, 0.75)
     assert all(type(x) is float for x in both[1:])
@@ -86,7 +93,41 @@ def test_a_message_of_floats_a_tick_and_one_of_each_mark(live):
     assert no_audio[:9] == (*both[:8], 0.0)
     assert all(math.isnan(x) for x in no_audio[9:])
     assert len(no_audio) == len(both)
-    assert outputs.counts[address].used == 3
+    assert outputs.counts[address].used == 3  # a tick counts once
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_the_wall_clock_goes_before_each_estimate(live):
+    zone = datetime.timezone(datetime.timedelta(hours=5, minutes=30))
+    began = datetime.datetime(2026, 3, 1, 23, 59, 59, 980_000, zone)
+    with (
+        Server() as server,
+        Outputs([f"osc://127.0.0.1:{server.port}/x"], live=live, warn=pytest.fail) as out,
+    ):
+        for estimate in (BOTH, NO_AUDIO):
+            out.write(estimate.stamped(wall_clock.at(began, estimate.t), ()), SEEN)
+        got = server.until(4)
+    assert [message[0] for message in got] == ["/x/time", "/x", "/x/time", "/x"]
+    assert got[0][1:] == (0.0, "2026-03-01T23:59:59.980+05:30")
+    assert got[2][2] == "2026-03-02T00:00:00.020+05:30"
+    assert datetime.datetime.fromisoformat(got[2][2]) - began == datetime.timedelta(seconds=0.04)
+
+
+def test_a_live_run_sends_the_wall_clock_of_its_ticks(tiny_bundle):
+    now = datetime.datetime.now(datetime.UTC)
+    with Server() as server:
+        with Run(LiveSource([microphone()]), tiny_bundle, to=[f"osc://127.0.0.1:{server.port}/x"]) as run:
+            for estimate in run:
+                if estimate.tick == 5:
+                    break
+        got = server.until(12)
+    times = [message[1:] for message in got if message[0] == "/x/time"]
+    assert len(times) == 6
+    for t, text in times:
+        when = datetime.datetime.fromisoformat(text)
+        assert abs(when - now) < datetime.timedelta(minutes=1)
+        began = datetime.datetime.fromisoformat(run.summary()["started"])
+        assert abs((when - began).total_seconds() - t) < 0.0011
 
 
 def test_without_a_receiver_messages_are_lost_and_one_may_start_later():
@@ -99,7 +140,7 @@ def test_without_a_receiver_messages_are_lost_and_one_may_start_later():
         with Server(port) as server:
             while not server.got:
                 outputs.write(BOTH, SEEN)
-        assert server.got[0][0] == "/x"
+        assert server.got[0][0] in ("/x", "/x/time")
 
 
 def test_a_host_without_an_address_is_reported_and_tried_again(monkeypatch):
@@ -155,4 +196,5 @@ def test_an_address_of_ipv6():
         address = f"osc://[::1]:{receiver.getsockname()[1]}/x"
         with Outputs([address], live=False, warn=pytest.fail) as outputs:
             outputs.write(BOTH, SEEN)
+        assert receiver.recv(1000).startswith(b"/x/time\0,fs\0")
         assert receiver.recv(1000).startswith(b"/x\0\0,ffffffffff")
