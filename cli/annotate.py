@@ -91,11 +91,12 @@ def run(args: argparse.Namespace) -> int:
 
 def _task(args: argparse.Namespace, material: "Material", played: "Playable | None") -> "Task":
     from ..study.annotate.app import Task
-    from ..study.annotate.material import check_spelling, dimensions_of, given_intervals
+    from ..study.annotate.material import dimensions_of, given_intervals
     from ..study.annotate.playable import Playable
     from ..study.annotate.stored import StoredLabels
     from ..study.annotate.suggest import stretches
     from ..study.check import TOLERANCE
+    from ..study.labels import check_spelling
 
     played = played or Playable(material.media, "", 0.0, 1e9)
     dimensions = dimensions_of(args.recording, args.study, args.dimension)

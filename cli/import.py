@@ -71,14 +71,21 @@ def _ratings(args: argparse.Namespace, study: "Study", dimension: "Dimension") -
     """Of whole sessions, from a table."""
     from ..study.session_ratings import import_ratings
 
-    others = ("session", "name", "mapping", "tier", "turns", "out")
+    others = ("session", "name", "confidence", "offset", "turns", "modality", "out")
     if unused := next((name for name in others if getattr(args, name)), None):
         raise UserError(
             f"--{unused}: {dimension.name} is rated once for a whole session: give a table with the columns "
-            "session, value and rater"
+            "session, value and rater, or a --mapping"
         )
     written = import_ratings(
-        args.file, study, dimension, rater=args.rater, column=args.column, overwrite=args.overwrite
+        args.file,
+        study,
+        dimension,
+        rater=args.rater,
+        column=args.column,
+        mapping=args.mapping,
+        tier=args.tier,
+        overwrite=args.overwrite,
     )
     sessions, raters = {path.parent for path in written}, {path.name for path in written}
     print(f"{args.file}: {len(written)} ratings of {len(sessions)} sessions, raters: {len(raters)}")
@@ -100,6 +107,7 @@ def _labels(args: argparse.Namespace, tracks: "list[Track]", session: Path) -> i
         raise UserError(f"--confidence {args.confidence}: is for intervals, of which each has one")
     if not (rater := args.rater or track.rater):
         raise UserError(f"{args.file}: does not say who rated; give --rater NAME")
+    labels.check_spelling(session / labels.FOLDER, rater)
     label, notes = label_of(track, rater, dimension, confidence=confidence, offset=args.offset)
     if wrong := next(misfits(label, {dimension.name: dimension}, span), None):
         raise UserError(f"{args.file}: {one_line(wrong)}")

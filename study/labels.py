@@ -65,6 +65,18 @@ def paths(session: Path) -> list[Path]:
         raise UserError(f"{session / FOLDER}: cannot be read ({error.strerror})") from None
 
 
+def check_spelling(folder: Path, rater: str) -> None:
+    """Refuse a rater who differs from another by capitals only: some file systems have one file for both.
+
+    Raises:
+        UserError: it is so.
+    """
+    for path in paths(folder.parent) if folder.name == FOLDER else sorted(folder.glob("*.csv")):
+        other = path.stem.partition(".")[2]
+        if other != rater and other.casefold() == rater.casefold():
+            raise UserError(f"{path}: is of rater {other}; give that name, or another than {rater}")
+
+
 def of_session(session: Path) -> list[Label]:
     """All labels of a session.
 

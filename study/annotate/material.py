@@ -119,15 +119,3 @@ def given_intervals(path: Path, tier: str | None = None) -> list[tuple[float, fl
     if not result:
         raise UserError(f"{path}: no intervals in it")
     return result
-
-
-def check_spelling(folder: Path, rater: str) -> None:
-    """Refuse a rater who differs from another by capitals only: some file systems have one file for both.
-
-    Raises:
-        UserError: it is so.
-    """
-    for path in labels.paths(folder.parent) if folder.name == labels.FOLDER else sorted(folder.glob("*.csv")):
-        other = path.stem.partition(".")[2]
-        if other != rater and other.casefold() == rater.casefold():
-            raise UserError(f"{path}: is of rater {other}; give that name, or another than {rater}")

@@ -16,6 +16,8 @@ end = "to"
 text = "speech"            # or value, a number
 confidence = "conf"        # optional
 
+session = "talk"           # or ratings of whole sessions: a session's name, and value; nothing of times
+
 rater = "annotator"        # optional: the column that says who; one track each
 dimension = "scale"        # optional: the column that says what; --dimension chooses
 modality = "face"          # optional: the name of the modality
@@ -40,6 +42,7 @@ from .eaf import number
 from .table import Table
 
 _SECONDS: Final = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9, "min": 60.0}
+_OF_SESSIONS: Final = {"separator", "session", "value", "confidence", "rater", "dimension"}
 
 _Column = Annotated[str, Meta(min_length=1, max_length=200)]
 
@@ -57,6 +60,7 @@ class Mapping(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     schema: str | None = None
     start: _Column | None = None
     end: _Column | None = None
+    session: _Column | None = None
     text: _Column | None = None
     confidence: _Column | None = None
     rater: _Column | None = None
@@ -70,15 +74,16 @@ class Mapping(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 def read_mapping(path: Path) -> Mapping:
-    """The mapping that a file has.
+    """The mapping that a file has, of a table with times.
 
     Raises:
         UserError: it cannot be read, has unknown keys, or does not fit together.
     """
-    try:
-        mapping = msgspec.convert(tomllib.loads(text_of(path)), Mapping)
-    except (msgspec.ValidationError, tomllib.TOMLDecodeError, RecursionError) as error:
-        raise UserError(f"{path}: {one_line(error)}") from None
+    mapping = _mapping(path)
+    if mapping.session is not None:
+        raise UserError(
+            f"{path}: session is for ratings of whole sessions: give --study, and a --dimension of that kind"
+        )
     spans = mapping.start is not None
     if spans == (mapping.time is not None) or spans != (mapping.end is not None):
         raise UserError(f"{path}: give either time, or start and end")
@@ -90,6 +95,28 @@ def read_mapping(path: Path) -> Mapping:
     if mapping.schema is not None:
         schema_of(mapping.schema, len(mapping.values or [""]))
     return mapping
+
+
+def read_session_mapping(path: Path) -> Mapping:
+    """The mapping of a table of ratings of whole sessions.
+
+    Raises:
+        UserError: as `read_mapping`.
+    """
+    mapping = _mapping(path)
+    given = {name for name in mapping.__struct_fields__ if getattr(mapping, name) != getattr(Mapping(), name)}
+    if missing := {"session", "value"} - given:
+        raise UserError(f"{path}: give {' and '.join(sorted(missing))}: the rating is of a whole session")
+    if unused := sorted(given - _OF_SESSIONS):
+        raise UserError(f"{path}: {unused[0]} means nothing in a table of ratings of whole sessions")
+    return mapping
+
+
+def _mapping(path: Path) -> Mapping:
+    try:
+        return msgspec.convert(tomllib.loads(text_of(path)), Mapping)
+    except (msgspec.ValidationError, tomllib.TOMLDecodeError, RecursionError) as error:
+        raise UserError(f"{path}: {one_line(error)}") from None
 
 
 def read_mapped(path: Path, mapping: Mapping) -> list[Track]:

@@ -20,7 +20,7 @@ def test_the_page_from_an_empty_folder_to_the_export(tmp_path, monkeypatch, caps
     monkeypatch.chdir(tmp_path)
     text = PAGE.read_text()
     commands = "".join(re.findall(r"```bash\n(.*?)```", text, re.DOTALL)).splitlines()
-    description, mapping = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    description, mapping, _ = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
     (expected,) = re.findall(r"```text\n(.*?)```", text, re.DOTALL)
     Path("talk.eaf").write_text(elan(TURNS))
     Path("second.csv").write_text(SECOND)

@@ -3,7 +3,8 @@
 import pytest
 
 from enrapt.contracts.errors import UserError
-from enrapt.study.annotate.material import check_spelling, dimensions_of, given_intervals, material_of
+from enrapt.study.annotate.material import dimensions_of, given_intervals, material_of
+from enrapt.study.labels import check_spelling
 from enrapt.study.study import new_study
 from tests.support.study_files import TURNS, elan, rate, rate_turns, session
 
