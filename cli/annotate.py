@@ -1,4 +1,4 @@
-"""Rates a recording in the browser: plays it while you trace a value, mark intervals, or give levels.
+"""Rates a recording in the browser: plays it while you trace a value, mark intervals, or rate all of it once.
 
 What is rated says the study that the session belongs to (or --study); without one, --dimension names a trace
 from 0 to 1. Labels are stored while you rate, in SESSION/labels/DIMENSION.RATER.csv, or for a video in
@@ -15,16 +15,15 @@ from ..contracts.console import say
 from ..contracts.errors import UserError
 
 if TYPE_CHECKING:
-    from ..study.annotate.app import Task
-    from ..study.annotate.material import Material
-    from ..study.annotate.playable import Playable
+    from ..study.annotate.onward import Onward
+    from ..study.annotate.task import Task, Wanted
 
 PORT: Final = 8770
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("recording", metavar="SESSION|VIDEO", type=Path)
+    add("recording", metavar="SESSION|VIDEO|STUDY", type=Path)
     add("--rater", metavar="NAME", required=True, help="who rates: letters, digits, _ and -")
     add(
         "--dimension",
@@ -41,7 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--next",
         dest="offer",
         action="store_true",
-        help="offer the stretches where the model was least sure or most surprised, longest unrated first",
+        help="of a study, go from one session that is not rated to the next; of a session, offer the "
+        "stretches where the model was least sure or most surprised, longest unrated first",
     )
     add("--show-estimate", action="store_true", help="show the model's estimate; raters are blind otherwise")
     add("--port", metavar="N", type=_port, default=PORT, help="of the page (%(default)s; 0 for any)")
@@ -56,77 +56,120 @@ def _port(text: str) -> int:
 
 def run(args: argparse.Namespace) -> int:
     from ..realtime.page.options import token_of
-    from ..study.annotate.material import material_of
-    from ..study.annotate.playable import playable
-    from ..study.annotate.server import AnnotationServer
-    from .show import signals, warn
+    from .show import warn
 
-    material = material_of(args.recording, args.study, args.media)
     token = token_of(args.token_file, warn)
-    over = threading.Event()
     with tempfile.TemporaryDirectory(prefix="enrapt-annotate-") as folder:  # of mode 700
-        # Whatever does not fit is refused before a copy is made, which takes long.
-        _task(args, material, None)
-        progress = _Progress(material.media)
-        played = playable(material.media, Path(folder), own_axis=material.own_axis, progress=progress)
-        for line in played.notes:
-            warn(f"{material.media}: {line}")
-        task = _task(args, material, played)
-        try:
-            server = AnnotationServer(task, args.port, token=token, warn=warn)
-        except UserError as error:
-            raise UserError(f"{str(error).partition(';')[0]}; give another with --port N") from None
-        with server, signals(over.set):
-            say(f"rate here: {server.address}{' (with ?token= and your token)' if token else ''}")
-            say("Ctrl-C ends it; labels are stored while you rate")
-            over.wait()
-    for stored in task.stored.values():
-        share = 100 * stored.rated / played.duration if played.duration else 0.0
-        if stored.path.exists():
-            print(f"{stored.path}: {share:.0f} % rated")
-        for kept in stored.kept:
-            print(f"{kept}: as it was before it was overwritten")
+        if (study := _study_of_sessions(args)) is not None:
+            return _study(args, study, Path(folder), token)
+        task = _first(args, Path(folder))
+        _serve(args, task, token)
+    _report([task])
     return 0
 
 
-def _task(args: argparse.Namespace, material: "Material", played: "Playable | None") -> "Task":
-    from ..study.annotate.app import Task
-    from ..study.annotate.material import dimensions_of, given_intervals
-    from ..study.annotate.playable import Playable
-    from ..study.annotate.stored import StoredLabels
-    from ..study.annotate.suggest import stretches
-    from ..study.check import TOLERANCE
-    from ..study.labels import check_spelling
+def _wanted(args: argparse.Namespace) -> "Wanted":
+    from ..study.annotate.task import Wanted
 
-    played = played or Playable(material.media, "", 0.0, 1e9)
-    dimensions = dimensions_of(args.recording, args.study, args.dimension)
-    check_spelling(material.folder, args.rater)
-    limit = played.end + TOLERANCE
-    stored = {d.name: StoredLabels(material.folder, args.rater, d, limit) for d in dimensions}
-    given = [] if args.intervals is None else given_intervals(args.intervals, args.tier)
-    offered, rows = None, None
-    if args.offer or args.show_estimate:
-        from ..realtime.store.reader import SessionReader
+    return Wanted(
+        args.rater, args.dimension, args.study, args.intervals, args.tier, args.offer, args.show_estimate
+    )
 
-        if material.session is None:
-            raise UserError(f"{args.recording}: --next and --show-estimate are for sessions, with estimates")
-        estimates = list(SessionReader(material.session).estimates())
-        if not estimates:
-            raise UserError(f"{material.session}: has no estimates")
-        offered = stretches(estimates) if args.offer else None
-        if args.show_estimate:
-            each = ((e.t, e.engagement.mean, e.engagement.low, e.engagement.high) for e in estimates)
-            rows = [row for k, row in enumerate(each) if k % 5 == 0]
-    return Task(material, played, args.rater, stored, given, offered, rows)
+
+def _study_of_sessions(args: argparse.Namespace) -> Path | None:
+    """The study whose sessions are rated one after the other; None if it is only the one recording."""
+    from ..study.study import TOML
+
+    recording: Path = args.recording
+    if not (recording / TOML).is_file():
+        return None
+    if not args.offer:
+        raise UserError(f"{recording}: a study; --next goes from session to session, or give one of them")
+    for option in ("study", "media", "intervals"):
+        if getattr(args, option) is not None:
+            raise UserError(f"--{option}: is for one recording; {recording} is a study")
+    return recording
+
+
+def _study(args: argparse.Namespace, study: Path, folder: Path, token: str | None) -> int:
+    from ..study.annotate.onward import Onward
+    from .show import warn
+
+    onward = Onward(study, _wanted(args), folder, warn)
+    try:
+        progress = _Progress()
+        if (task := onward.first(progress)) is None:
+            rated, sessions = onward.rated
+            print(
+                f"{study}: {args.rater} has rated {rated} of {sessions} sessions; none of the others can be"
+            )
+            return 0
+        _serve(args, task, token, onward)
+    finally:
+        onward.close()
+    _report(onward.tasks)
+    rated, sessions = onward.rated
+    print(f"{study}: {args.rater} has rated {rated} of {sessions} sessions")
+    return 0
+
+
+def _first(args: argparse.Namespace, folder: Path) -> "Task":
+    from ..study.annotate.material import material_of
+    from ..study.annotate.playable import playable
+    from ..study.annotate.task import task_of
+    from .show import warn
+
+    material, wanted = material_of(args.recording, args.study, args.media), _wanted(args)
+    task_of(wanted, material)  # whatever does not fit is refused before a copy is made, which takes long
+    progress = _Progress()
+    played = playable(
+        material.media,
+        folder,
+        own_axis=material.own_axis,
+        progress=lambda share: progress(str(material.media), share),
+    )
+    for line in played.notes:
+        warn(f"{material.media}: {line}")
+    return task_of(wanted, material, played)
+
+
+def _serve(args: argparse.Namespace, task: "Task", token: str | None, onward: "Onward | None" = None) -> None:
+    from ..study.annotate.server import AnnotationServer
+    from .show import signals, warn
+
+    over = threading.Event()
+    try:
+        server = AnnotationServer(task, args.port, token=token, warn=warn, onward=onward)
+    except UserError as error:
+        raise UserError(f"{str(error).partition(';')[0]}; give another with --port N") from None
+    with server, signals(over.set):
+        say(f"rate here: {server.address}{' (with ?token= and your token)' if token else ''}")
+        say("Ctrl-C ends it; labels are stored while you rate")
+        over.wait()
+
+
+def _report(tasks: "list[Task]") -> None:
+    """Print what is stored, and what of it was overwritten."""
+    for task in tasks:
+        duration = task.played.duration
+        for stored in task.stored.values():
+            if stored.path.exists():
+                print(f"{stored.path}: {100 * stored.rated / duration if duration else 0:.0f} % rated")
+        for whole in task.whole.values():
+            if whole.value is not None:
+                print(f"{whole.path}: {whole.value:g}")
+        kept = [path for one in task.stored.values() for path in one.kept]
+        for path in kept + [path for one in task.whole.values() for path in one.kept]:
+            print(f"{path}: as it was before it was overwritten")
 
 
 class _Progress:
-    """Says on the terminal how much of the copy is made, each tenth."""
+    """Says on the terminal how much of a copy is made, each tenth."""
 
-    def __init__(self, path: Path) -> None:
-        self._path, self._tenths = path, -1
+    def __init__(self) -> None:
+        self._said = ("", -1)
 
-    def __call__(self, share: float) -> None:
-        if (tenths := int(share * 10)) > self._tenths:
-            self._tenths = tenths
-            say(f"{self._path}: making a copy that browsers play, {tenths * 10} %")
+    def __call__(self, name: str, share: float) -> None:
+        if (now := (name, int(share * 10))) != self._said:
+            self._said = now
+            say(f"{name}: making a copy that browsers play, {now[1] * 10} %")

@@ -83,14 +83,7 @@ def dimensions_of(path: Path, study: Path | None, names: Sequence[str]) -> list[
             found = read_study(folder)
             if not found.description.dimensions:
                 raise UserError(f"{folder / TOML}: has no [[dimensions]]; say there what is rated")
-            asked = [found.dimension(name) for name in names] or list(found.description.dimensions)
-            over_time = [dimension for dimension in asked if dimension.kind != "session"]
-            if not over_time or (names and len(over_time) < len(asked)):
-                raise UserError(
-                    f"{folder / TOML}: what is rated there once for a whole session is not rated here: "
-                    "import a table with enrapt import"
-                )
-            return over_time
+            return [found.dimension(name) for name in names] or list(found.description.dimensions)
     return [Dimension(name) for name in (names or [USUAL])]
 
 

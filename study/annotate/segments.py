@@ -118,13 +118,22 @@ def check(segments: Sequence[Segment], start: float, end: float, dimension: Dime
         raise UserError(
             f"from {start:g} to {end:g} s is not a stretch of the recording, which ends at {limit:g} s"
         )
-    slack = _ROUNDING * (dimension.high - dimension.low)
     last = start
     for segment in segments:
         if not last <= segment.start < segment.end <= end:
             raise UserError(
                 f"a rating from {segment.start:g} to {segment.end:g} s cannot be after {last:g} s"
             )
-        if not dimension.low - slack <= segment.value <= dimension.high + slack:
-            raise UserError(f"{segment.value:g} is not from {dimension.low:g} to {dimension.high:g}")
+        check_value(segment.value, dimension)
         last = segment.end
+
+
+def check_value(value: float, dimension: Dimension) -> None:
+    """Refuse a value beyond the dimension's range.
+
+    Raises:
+        UserError: it is.
+    """
+    slack = _ROUNDING * (dimension.high - dimension.low)
+    if not dimension.low - slack <= value <= dimension.high + slack:
+        raise UserError(f"{value:g} is not from {dimension.low:g} to {dimension.high:g}")

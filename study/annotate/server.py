@@ -9,7 +9,9 @@ from typing import Final, Self
 import uvicorn
 
 from ...realtime.page.listener import listening
-from .app import Task, app_of
+from .app import app_of
+from .onward import Onward
+from .task import Task
 
 HOST: Final = "127.0.0.1"
 _HEADER: Final = 1 << 14  # bytes of a request's header
@@ -19,6 +21,7 @@ class AnnotationServer:
     """A context manager.
 
     Args:
+        onward: gives the sessions after this one.
         port: 0 for any free port.
         token: that clients need; None: any program on this machine may connect.
         warn: see `app_of`.
@@ -31,14 +34,20 @@ class AnnotationServer:
     """
 
     def __init__(
-        self, task: Task, port: int, *, token: str | None = None, warn: Callable[[str], None] = print
+        self,
+        task: Task,
+        port: int,
+        *,
+        token: str | None = None,
+        warn: Callable[[str], None] = print,
+        onward: Onward | None = None,
     ) -> None:
         self._listener = listening(HOST, port)
         port = int(self._listener.getsockname()[1])
         self.address = f"http://{HOST}:{port}/"
         self._server = uvicorn.Server(
             uvicorn.Config(
-                app_of(task, port, token, warn),
+                app_of(task, port, token, warn, onward),
                 http="h11",
                 h11_max_incomplete_event_size=_HEADER,
                 ws="none",

@@ -1,25 +1,19 @@
 """The labels of a rater while they are being made: each edit is on the disk before it is confirmed."""
 
-import os
-import shutil
+import math
 from collections.abc import Sequence
-from itertools import count
 from pathlib import Path
-from typing import Final
 
-from ...contracts.errors import UserError
-from ...realtime.store.private import make_private
-from .. import labels
+import numpy as np
+
+from ..ratings import Whole
 from ..study import Dimension
-from .segments import Segment, between, check, label_of, lost, rated, replaced, segments_of
-
-EARLIER: Final = "earlier"  # folder beside the labels; nothing reads its files as labels
-
-_Stamp = tuple[int, int, int] | None
+from .label_file import LabelFile
+from .segments import Segment, between, check, check_value, label_of, lost, rated, replaced, segments_of
 
 
 class StoredLabels:
-    """The file of one rater and dimension.
+    """The ratings over time of one rater and dimension.
 
     An edit gives all values of a stretch of time, so that the same one twice does what it does once: a client
     that does not know whether it arrived sends it again. The file is replaced as a whole, and its content is
@@ -31,28 +25,27 @@ class StoredLabels:
         limit: s; the recording ends there.
 
     Attributes:
-        path: of the file, which is made with the first edit.
         segments: what is stored.
-        kept: files that were kept.
 
     Raises:
         UserError: the labels that are there cannot be read, or are of the other kind.
     """
 
     def __init__(self, folder: Path, rater: str, dimension: Dimension, limit: float) -> None:
-        self.path = folder / labels.path_of(Path(), dimension.name, rater).name
-        self.dimension, self.segments, self.kept = dimension, list[Segment](), list[Path]()
-        self._rater, self._limit = rater, limit
-        self._stamp = _stamp(self.path)
+        self.dimension, self._rater, self._limit = dimension, rater, limit
+        self._file = LabelFile(folder, rater, dimension)
+        label = self._file.label
+        self.segments = list[Segment]() if label is None else segments_of(label)
         self._of_stroke: tuple[str | None, list[tuple[float, float]]] = (None, [])
-        self._backed_up: _Stamp = None
-        if self._stamp is not None:
-            label = labels.read(self.path)
-            if label.kind != dimension.kind:
-                raise UserError(
-                    f"{self.path}: is of kind {label.kind}; {dimension.name} is of kind {dimension.kind}"
-                )
-            self.segments = segments_of(label)
+
+    @property
+    def path(self) -> Path:
+        return self._file.path
+
+    @property
+    def kept(self) -> list[Path]:
+        """Files that were kept."""
+        return self._file.kept
 
     @property
     def rated(self) -> float:
@@ -73,52 +66,64 @@ class StoredLabels:
         old = between(self.segments, start, end)
         if old == list(new):
             return
-        if _stamp(self.path) != self._stamp:
-            raise UserError(f"{self.path}: another program has changed it; start enrapt annotate again")
         own = self._of_stroke[1] if self._of_stroke[0] == stroke else []
-        if any(not _within(span, own) for span in lost(old, new)):
-            self._keep()
         segments = replaced(self.segments, start, end, new)
         label = label_of(segments, self.dimension.kind, self._rater, self.dimension.name)
-        labels.write(label, self.path, overwrite=True)
-        self._stamp, self.segments = _stamp(self.path), segments
+        self._file.replace(label, keep=any(not _within(span, own) for span in lost(old, new)))
+        self.segments = segments
         self._of_stroke = stroke, _union([*own, (start, end)])
 
-    def _keep(self) -> None:
-        """Keep the file as it is, once; it is replaced by a new one, never written into."""
-        if self._stamp is None or self._backed_up == self._stamp:
+
+class StoredWhole:
+    """The rating of a whole session by one rater in one dimension.
+
+    Storing it twice is storing it once, as with `StoredLabels`. Before another value of another stroke takes
+    its place, or none, the file as it was is kept.
+
+    Args:
+        folder: of the labels.
+
+    Attributes:
+        value: what is stored; None: nothing.
+
+    Raises:
+        UserError: the label that is there cannot be read, or is of another kind.
+    """
+
+    def __init__(self, folder: Path, rater: str, dimension: Dimension) -> None:
+        self.dimension, self._rater = dimension, rater
+        self._file = LabelFile(folder, rater, dimension)
+        label = self._file.label
+        self.value = float(label.value[0]) if isinstance(label, Whole) else None
+        self._stroke: str | None = None
+
+    @property
+    def path(self) -> Path:
+        return self._file.path
+
+    @property
+    def kept(self) -> list[Path]:
+        """Files that were kept."""
+        return self._file.kept
+
+    def rate(self, value: float | None, stroke: str) -> None:
+        """Store this value; None removes the one that is there.
+
+        Args:
+            stroke: changes that continue one another, as of a slider, have the same.
+
+        Raises:
+            UserError: as `StoredLabels.edit`.
+        """
+        if value == self.value:
             return
-        folder = self.path.parent / EARLIER
-        try:
-            if not folder.is_dir():
-                folder.mkdir()
-                make_private(folder)
-            for number in count(1):
-                kept = folder / f"{self.path.stem}.{number}.csv"
-                if not os.path.lexists(kept):
-                    break
-            try:
-                os.link(self.path, kept)
-            except OSError:  # a file system without links
-                part = kept.with_suffix(".part")
-                shutil.copyfile(self.path, part)
-                make_private(part)
-                part.replace(kept)
-        except OSError as error:
-            raise UserError(f"{folder}: the labels so far cannot be kept ({error.strerror})") from None
-        self._backed_up = self._stamp
-        self.kept.append(kept)
-
-
-def _stamp(path: Path) -> _Stamp:
-    """Another one after each change; None without a file."""
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-    return found.st_ino, found.st_size, found.st_mtime_ns
+        label = None
+        if value is not None:
+            check_value(value, self.dimension)
+            rating = np.clip([value], self.dimension.low, self.dimension.high)
+            label = Whole(self._rater, self.dimension.name, rating, np.array([math.nan]))
+        self._file.replace(label, keep=stroke != self._stroke)
+        self.value, self._stroke = value, stroke
 
 
 def _within(span: tuple[float, float], spans: Sequence[tuple[float, float]]) -> bool:

@@ -60,3 +60,31 @@ def test_ctrl_c_ends_it_and_leaves_no_copy(tmp_path, monkeypatch):
         assert server.end() == 0
     assert list((tmp_path / "temporary").iterdir()) == []
     assert not (tmp_path / "a.mkv.labels").exists()  # nothing was rated
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ((), "a study; --next goes from session to session, or give one of them"),
+        (("--next", "--media", "a.mkv"), "--media: is for one recording"),
+        (("--next", "--study", "talks"), "--study: is for one recording"),
+        (("--next", "--dimension", "mood"), "no dimension mood"),
+        (("--next",), "no session with media.mkv to play"),
+        (("--next", "--rater", "a/b"), "cannot be the name of a rater"),
+    ],
+)
+def test_of_a_study_what_does_not_fit_is_one_line(talk, capsys, options, said):
+    if "--rater" in options:
+        (talk / "media.mkv").write_bytes(b"x")
+    rater = () if "--rater" in options else ("--rater", "E1")
+    assert main(["annotate", str(talk.parents[1]), *rater, *options]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+
+
+def test_a_study_that_is_rated_says_so(talk, capsys):
+    (talk / "media.mkv").write_bytes(b"x")
+    rate(talk, "E1", [0.0, 1.0], [0.5, 0.5])
+    assert main(["annotate", str(talk.parents[1]), "--rater", "E1", "--next"]) == 0
+    assert "E1 has rated 1 of 1 sessions" in capsys.readouterr().out

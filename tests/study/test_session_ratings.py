@@ -223,7 +223,7 @@ def test_each_stretch_of_a_session_has_its_rating_to_train_on(study, tmp_path):
             assert target[known] == pytest.approx(np.full(len(known), expected), abs=0.02)
 
 
-def test_it_is_exported_and_cannot_be_traced(study, tmp_path, capsys):
+def test_it_is_exported_and_has_no_stretches_to_offer(study, tmp_path, capsys):
     imported(study, TABLE)
     anna = study / "sessions/anna/1"
     assert write_labels(anna, tmp_path / "anna.eaf") == [
@@ -233,5 +233,5 @@ def test_it_is_exported_and_cannot_be_traced(study, tmp_path, capsys):
     write_labels(anna, tmp_path / "anna.csv")
     assert (tmp_path / "anna.csv").read_text().splitlines()[1].endswith("1.0,2.0")
     (anna / "media.mkv").write_bytes(b"")
-    assert main(["annotate", str(anna), "--rater", "E1"]) == 2
-    assert "rated there once for a whole session" in capsys.readouterr().err
+    assert main(["annotate", str(anna), "--rater", "E1", "--next"]) == 2
+    assert "has no stretches to offer; give the study with --next" in capsys.readouterr().err

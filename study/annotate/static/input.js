@@ -1,5 +1,7 @@
 // The value: by mouse or finger on the scale, wheel, keys, gamepad.
 
+import { Values } from "./values.js";
+
 const STEP = 1 / 50; // of the range; of a key or the wheel
 const SPEED = 0.5; // of the range a second; of a key that is held, or the stick pushed to its end
 const HELD = 250; // ms
@@ -38,13 +40,10 @@ export class Scale {
     addEventListener("blur", () => (this.held = null));
   }
 
-  set dimension({ low, high, levels, values, kind }) {
-    Object.assign(this, { low, high });
-    const whole = Number.isInteger(low) && high - low <= 9 && Number.isInteger(high);
-    const integers = kind === "interval" && whole
-      ? Array.from({ length: high - low + 1 }, (_, k) => low + k) : [];
-    this.steps = values.length ? values : integers;
-    this.names = levels;
+  set dimension(dimension) {
+    const { low, high, levels } = dimension;
+    this.values = new Values(dimension);
+    Object.assign(this, { low, high, steps: this.values.steps, names: levels });
     const marks = this.steps.length ? this.steps : [low, low + (high - low) / 2, high];
     this.element.querySelector("#ticks").replaceChildren(...marks.map((value, k) => {
       const tick = document.createElement("li");
@@ -58,18 +57,6 @@ export class Scale {
 
   share(value) {
     return (value - this.low) / (this.high - this.low);
-  }
-
-  /** The key of a step, as written on its button. */
-  key(step) {
-    const value = this.steps[step];
-    return this.names.length || this.low < 0 || !Number.isInteger(value) || this.high > 9 ? step + 1 : value;
-  }
-
-  /** The value of a digit's key, or undefined. */
-  ofDigit(digit) {
-    if (this.steps.length) return this.steps.find((_, step) => this.key(step) === digit);
-    return digit ? this.low + (digit - 1) / 8 * (this.high - this.low) : undefined;
   }
 
   choose(share, stamp) {

@@ -5,6 +5,7 @@ import { Clock } from "./clock.js";
 import { Gamepad, Scale } from "./input.js";
 import { bindKeys } from "./keys.js";
 import { Editor } from "./model.js";
+import { showWays } from "./onward.js";
 import { Store } from "./store.js";
 import { $, alertOf, showSteps, showStretches } from "./view.js";
 
@@ -20,7 +21,7 @@ const media = new Clock(video, task.offset);
 const scale = new Scale($("scale"), choose);
 const gamepad = new Gamepad();
 const chart = new Chart($("chart")), overview = new Overview($("overview"), task, (t) => media.seek(t));
-const store = new Store(client, reportStored, ({ stretches }) => offer(stretches));
+const store = new Store(client, task.task, reportStored, ({ stretches }) => offer(stretches));
 
 function reportStored(state, text) {
   const said = { stored: `stored ${new Date().toLocaleTimeString()}`, storing: "storing…", trouble: "not stored" };
@@ -230,7 +231,7 @@ bindKeys({
   End: () => seek(page.editor.ratings.firstGap(task.offset)),
   d: () => useDimension(task.dimensions[(task.dimensions.indexOf(page.dimension) + 1) % task.dimensions.length].name),
 }, (number) => {
-  const value = page.editor && scale.ofDigit(number);
+  const value = page.editor && scale.values.ofDigit(number);
   return value === undefined ? undefined : (event) => digit(value, event.timeStamp);
 }, (id, event) => !$(id).hidden && actions[id](event));
 addEventListener("keyup", (event) => event.key.startsWith("Arrow") && scale.release());
@@ -303,6 +304,11 @@ function draw(time, now) {
 $("title").textContent = task.title;
 $("rater").textContent = `rater ${task.rater}`;
 $("dimension").replaceChildren(...task.dimensions.map(({ name }) => new Option(name, name)));
+showWays(task, client, () => {
+  video.pause();
+  page.editor.end();
+  return store.settle();
+});
 loadMedia();
 await useDimension(task.dimensions[0].name);
 requestAnimationFrame(frame);

@@ -2,13 +2,13 @@
 
 const EVERY = 1000; // ms
 const LATE = 4000; // ms for an answer
-const NO_SERVER = "No connection to enrapt annotate. What was drawn since then is kept on this page: start it again, "
+export const NO_SERVER = "No connection to enrapt annotate. What was drawn since then is kept on this page: start it again, "
   + "do not close the page.";
 
 export class Store {
-  /** `report(state, text)`: "stored", "storing" or "trouble"; `answered(body)`: of the server. */
-  constructor(client, report, answered) {
-    Object.assign(this, { client, report, answered });
+  /** `task`: its key; `report(state, text)`: "stored", "storing" or "trouble"; `answered(body)`: of the server. */
+  constructor(client, task, report, answered) {
+    Object.assign(this, { client, task, report, answered });
     this.editor = null;
     this.dimension = null;
     this.sending = null;
@@ -68,7 +68,7 @@ export class Store {
   }
 
   put(edit, options) {
-    const body = JSON.stringify({ client: this.client, ...edit });
+    const body = JSON.stringify({ client: this.client, task: this.task, ...edit });
     return fetch(`labels/${this.dimension}`, { method: "PUT", body, ...options });
   }
 

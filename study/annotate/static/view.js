@@ -24,7 +24,7 @@ export function showSteps(section, scale, choose) {
   section.hidden = !scale.steps.length;
   section.replaceChildren(...scale.steps.map((value, step) => {
     const button = document.createElement("button"), name = scale.names[step];
-    button.append(...(name ? [name, " "] : []), element("kbd", scale.key(step)));
+    button.append(...(name ? [name, " "] : []), element("kbd", scale.values.key(step) ?? scale.values.name(step)));
     button.onclick = (event) => choose(value, event.timeStamp);
     return button;
   }));

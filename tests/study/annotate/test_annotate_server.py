@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from enrapt.study.annotate.app import Task
 from enrapt.study.annotate.material import Material
 from enrapt.study.annotate.playable import Playable
 from enrapt.study.annotate.server import AnnotationServer
-from enrapt.study.annotate.stored import StoredLabels
+from enrapt.study.annotate.stored import StoredLabels, StoredWhole
 from enrapt.study.annotate.suggest import Stretch
+from enrapt.study.annotate.task import Task
 from enrapt.study.study import Dimension
 from tests.support.full_disk import files_no_larger_than, needs_limits
 
@@ -43,8 +43,17 @@ class Client:
         stroke: str = "s",
         **headers: str,
     ):
-        edit = {"client": client, "stroke": stroke, "start": start, "end": end, "segments": segments}
-        status, body, _ = self.ask("labels/engagement", edit, "PUT", **headers)
+        edit = {"client": client, "task": self.task, "stroke": stroke, "start": start, "end": end}
+        status, body, _ = self.ask("labels/engagement", edit | {"segments": segments}, "PUT", **headers)
+        return status, json.loads(body)
+
+    @property
+    def task(self) -> str:
+        return json.loads(self.ask("task")[1])["task"]
+
+    def rate(self, value: float | None, *, client: str = "c", stroke: str = "s", task: str | None = None):
+        rating = {"client": client, "task": task or self.task, "stroke": stroke, "value": value}
+        status, body, _ = self.ask("whole/rapport", rating, "PUT")
         return status, json.loads(body)
 
 
@@ -60,7 +69,9 @@ def served(tmp_path: Path, said: list[str], **options):
     played = Playable(film, "video/webm", 2.0, 20.0)
     stored = {"engagement": StoredLabels(material.folder, "E1", Dimension("engagement"), 22.0)}
     token = options.pop("token", None)
-    task = Task(material, played, "E1", stored, **options)
+    rapport = Dimension("rapport", "session", 1.0, 5.0)
+    whole = {"rapport": StoredWhole(material.folder, "E1", rapport)}
+    task = Task(material, played, "E1", stored, whole, **options)
     return AnnotationServer(task, 0, token=token, warn=said.append)
 
 
@@ -110,8 +121,9 @@ def test_of_two_pages_the_one_opened_last_rates(client):
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"{", b"[]", b"\xff", b'{"client": "c", "stroke": "s", "start": 0, "end": 1, "segments": [[0]]}',
-     b'{"client": "c", "stroke": "s", "start": NaN, "end": 1, "segments": []}'],
+    [b"", b"{", b"[]", b"\xff",
+     b'{"client": "c", "task": "t", "stroke": "s", "start": 0, "end": 1, "segments": [[0]]}',
+     b'{"client": "c", "task": "t", "stroke": "s", "start": NaN, "end": 1, "segments": []}'],
 )  # fmt: skip
 def test_what_is_no_edit_is_refused(client, folder, body):
     assert client.ask("labels/engagement", body, "PUT")[0] == 422
@@ -156,6 +168,49 @@ def test_only_pages_of_this_server_may_ask(client, tmp_path, said):
 )
 def test_nothing_else_is_served(client, path):
     assert client.ask(path)[0] == 404
+
+
+def test_the_rating_of_the_whole_session_is_stored_changed_and_removed(client, folder):
+    assert json.loads(client.ask("whole?client=c")[1]) == {"rapport": None}
+    assert client.rate(4) == (200, {"value": 4.0})
+    path = folder / "rapport.E1.csv"
+    assert path.read_text() == "value,confidence\n4.0,\n"
+    assert client.rate(2, stroke="t")[0] == 200
+    assert client.rate(2, stroke="t")[0] == 200  # again, as a page does that got no answer
+    assert (path.read_text(), len(list(folder.glob("earlier/*")))) == ("value,confidence\n2.0,\n", 1)
+    assert client.rate(None, stroke="u") == (200, {"value": None})
+    assert not path.exists()
+    assert (folder / "earlier" / "rapport.E1.2.csv").read_text() == "value,confidence\n2.0,\n"
+    assert json.loads(client.ask("whole?client=c")[1]) == {"rapport": None}
+
+
+def test_a_rating_of_the_whole_session_that_cannot_be_is_refused(client, folder):
+    assert client.rate(7)[0] == 507
+    assert client.ask("whole/rapport", b'{"value": 1}', "PUT")[0] == 422
+    assert client.ask("whole/engagement", {}, "PUT")[0] == 404
+    assert client.ask("labels/rapport", {}, "PUT")[0] == 404
+    client.ask("whole?client=d")
+    assert client.rate(3)[0] == 409
+    assert not folder.exists()
+
+
+def test_a_page_of_another_recording_stores_nothing(client, folder, tmp_path, said):
+    """As one that was left open when another `enrapt annotate` was started on the same port."""
+    assert client.rate(3, task="0" * 16)[0] == 409
+    status, body, _ = client.ask(
+        "labels/engagement",
+        {"client": "c", "task": "x", "stroke": "s", "start": 2, "end": 3, "segments": [[2, 3, 0.5]]},
+        "PUT",
+    )
+    assert status == 409
+    assert "another recording or rater" in json.loads(body)["error"]
+    assert not folder.exists()
+
+
+def test_without_a_study_there_is_no_next_session(client):
+    assert client.ask("next", {"client": "c", "task": client.task}, "POST")[0] == 404
+    assert client.ask("next", method="POST")[0] == 422
+    assert json.loads(client.ask("task")[1])["sessions"] is None
 
 
 def test_stretches_that_are_rated_are_not_offered_any_more(tmp_path, said):

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from enrapt.contracts.errors import UserError
 from enrapt.study import labels, ratings
+from enrapt.study.annotate.label_file import EARLIER
 from enrapt.study.annotate.segments import Segment
-from enrapt.study.annotate.stored import EARLIER, StoredLabels
+from enrapt.study.annotate.stored import StoredLabels
 from enrapt.study.study import Dimension
 from tests.support.full_disk import files_no_larger_than, needs_limits
 
