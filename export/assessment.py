@@ -87,7 +87,7 @@ def assess(model: Causal, config: Config, people: People, scores: dict[str, Scor
         score_by_person(sessions, target.likelihood),
         score_over_time(sessions, target.likelihood, config.rate),
         read_raters(folder, people),
-        float(model.target_decoder(target).widening) if config.training.calibrate else None,
+        float(model.widening(target)) if config.training.calibrate else None,
     )
 
 

@@ -238,10 +238,10 @@ def describe(
         of_data = printable(f"{of_data}: {config.trained_on}")
     limits = LIMITS_RECORDED.format(printable(config.trained_on or "the recorded ones"))
     content = layout(model)
-    factor = model.target_decoder(content.target).widening
+    factor = model.widening(content.target)
     sizes: dict[str, Any] = msgspec.to_builtins(config.model, enc_hook=described)
     kind = sizes.pop("model")
-    del sizes.get("smoother", sizes)["modalities"]  # which have a field of their own
+    del sizes.get("smoother", sizes.get("member", sizes))["modalities"]  # which have a field of their own
     return Metadata(
         bundle_version=VERSION,
         name=printable(config.name),

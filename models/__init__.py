@@ -6,6 +6,7 @@ from .batch import Batch
 from .causal import Causal, Filtered
 from .coherence import coherence, conditional_accuracy
 from .dmvae import DMVAE
+from .ensemble import Ensemble
 from .evaluation import evaluate
 from .fit import fit
 from .forward_filter import ForwardFilter
@@ -33,6 +34,7 @@ __all__ = [
     "Batch",
     "Causal",
     "Dropout",
+    "Ensemble",
     "Filtered",
     "ForwardFilter",
     "Latents",

@@ -71,7 +71,7 @@ def calibrate(model: Model, data: Data, rate: int, seed: int) -> dict[str, float
     for m in targets:
         if needed[m.name]:
             found[m.name] = widening(needed[m.name])
-            model.target_decoder(m).widening.fill_(found[m.name])
+            model.widening(m).fill_(found[m.name])
     return found
 
 
@@ -79,7 +79,7 @@ def reset(model: Model) -> None:
     """Set the factors to 1: those that a model has are of other weights."""
     if isinstance(model, Causal):
         for m in model.targets:
-            model.target_decoder(m).widening.fill_(1.0)
+            model.widening(m).fill_(1.0)
 
 
 def widening(needed: Needed) -> float:

@@ -82,6 +82,10 @@ class Causal(Model):
         assert isinstance(decoder, TargetDecoder)
         return decoder
 
+    def widening(self, m: Modality) -> Tensor:
+        """The factor on the scale of a target's prediction, `[]`; see `calibration`."""
+        return self.target_decoder(m).widening
+
     def predict(self, m: Modality, mean: Tensor, variance: Tensor, h: Tensor | None = None) -> Prediction:
         """A target in raw units, with the latents it is decoded from, N(mean, variance), integrated out."""
         return self.predicted(m, self.target_decoder(m).predict(mean, variance, h))

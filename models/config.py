@@ -19,6 +19,7 @@ from ..contracts.regular import open_regular
 from .annealing import Annealing
 from .checked import Checked, Count, Line, Name, Positive, Rate, Seconds, Weight
 from .dmvae import DMVAE, DMVAEConfig
+from .ensemble import Ensemble, EnsembleConfig
 from .forward_filter import ForwardFilter, ForwardFilterConfig
 from .mdvae import MDVAE, MDVAEConfig
 from .missing import Dropout
@@ -30,9 +31,25 @@ from .turn_vrnn import TurnVRNN, TurnVRNNConfig
 from .vq_vae import VQVAE, VQVAEConfig
 
 # The models. A new one is its file and its name in these two lines.
-MODELS: Final[tuple[type[Model], ...]] = (MMVRNN, TurnVRNN, MDVAE, ForwardFilter, MVAE, DMVAE, VQVAE)
+MODELS: Final[tuple[type[Model], ...]] = (
+    MMVRNN,
+    TurnVRNN,
+    Ensemble,
+    MDVAE,
+    ForwardFilter,
+    MVAE,
+    DMVAE,
+    VQVAE,
+)
 AnyConfig = (
-    MMVRNNConfig | TurnVRNNConfig | MDVAEConfig | ForwardFilterConfig | MVAEConfig | DMVAEConfig | VQVAEConfig
+    MMVRNNConfig
+    | TurnVRNNConfig
+    | EnsembleConfig
+    | MDVAEConfig
+    | ForwardFilterConfig
+    | MVAEConfig
+    | DMVAEConfig
+    | VQVAEConfig
 )
 MAX_PARAMETERS: Final = 2**24  # 64 MiB in float32: no larger bundle is read
 MAX_NUMBERS: Final = 2**28  # of a round's sessions: a gigabyte

@@ -21,6 +21,7 @@ from ..contracts.regular import open_regular
 from .arguments import check_names
 from .checked import Seed
 from .config import AnyConfig, Config, build, load_config
+from .ensemble import EnsembleConfig
 from .forward_filter import ForwardFilterConfig
 from .model import Model
 
@@ -86,6 +87,9 @@ def _with_networks(
     if isinstance(config, ForwardFilterConfig):
         smoother = _with_networks(config.smoother, encoders, decoders)
         return msgspec.structs.replace(config, smoother=smoother)
+    if isinstance(config, EnsembleConfig):
+        member = _with_networks(config.member, encoders, decoders)
+        return msgspec.structs.replace(config, member=member)
     modalities = tuple(
         msgspec.structs.replace(
             m, encoder=encoders.get(m.name, m.encoder), decoder=decoders.get(m.name, m.decoder)

@@ -15,6 +15,7 @@ from enrapt.export.parity import check_parity
 from enrapt.export.write import describe, graph_of, rounded, with_metadata
 from enrapt.models.config import build, load_config
 from enrapt.models.dmvae import DMVAEConfig
+from enrapt.models.ensemble import EnsembleConfig
 from enrapt.models.forward_filter import ForwardFilterConfig
 from enrapt.models.mdvae import MDVAEConfig
 from enrapt.models.mm_vrnn import MMVRNNConfig
@@ -84,6 +85,15 @@ CONFIGS |= {
         TARGET,
         model=partial(TurnVRNNConfig, hidden=12, latent=4),
     ),
+    "ensemble": config_of(
+        *THREE, model=lambda modalities: EnsembleConfig(MMVRNNConfig(modalities, hidden=8, latent=3), 3)
+    ),
+    "ensemble of who speaks": config_of(
+        Modality("own", 1, likelihood="bernoulli"),
+        Modality("partner", 1, likelihood="bernoulli"),
+        TARGET,
+        model=lambda modalities: EnsembleConfig(TurnVRNNConfig(modalities, hidden=8, latent=3), 2),
+    ),
     "MVAE": config_of(*THREE, model=partial(MVAEConfig, hidden=(16,), latent=6)),
     "DMVAE": config_of(*THREE, model=a_dmvae),
     "concatenated with zeros": config_of(*THREE, model=partial(SMALL, fusion="zeros")),
@@ -123,6 +133,8 @@ QUICK = {
     ("context first, five likelihoods", "full"),
     ("forward filter", "step"),
     ("who speaks", "step"),
+    ("ensemble", "full"),
+    ("ensemble of who speaks", "step"),
     ("MVAE", "step"),
     ("DMVAE", "step"),
     ("concatenated with a token", "step"),
