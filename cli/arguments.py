@@ -57,7 +57,8 @@ def add_input_arguments(
     repeated(
         "--stream",
         metavar="MODALITY=NAME",
-        help="the stream that gives a modality: live lsl:NAME, of an XDF file NAME",
+        help="the stream that gives a modality: live lsl:NAME, osc://HOST:PORT/PATH or ws://…, "
+        "of an XDF file NAME",
     )
     repeated("--offset", metavar="MODALITY=S", help="seconds to add to a modality's times: its clock is off")
 

@@ -34,7 +34,8 @@ class LiveSession(Run):
         mic: its name or a part of it; `default` for the system's; None for none.
         partner_mic: of whoever the person talks with, for bundles that take whether they speak.
         streams: by the bundle's modality, `lsl:NAME`: features, or sound, from a Lab Streaming Layer stream;
-            instead of the device that would give that modality.
+            `osc://HOST:PORT/PATH` or `ws://HOST:PORT/PATH`: numbers from another program; instead of the
+            device that would give that modality.
         devices: more devices, such as `Pushed` features.
         camera_size: pixels, width and height to ask for.
         camera_rate: frames a second to ask for.
@@ -82,11 +83,7 @@ class LiveSession(Run):
         if mic is not None:
             self.microphone = MicrophoneAudio(None if mic == "default" else mic, audio_channel)
         partner = None if partner_mic is None else MicrophoneAudio(partner_mic, partner=True)
-        named: list[Device] = []
-        if streams:
-            from .sources.lsl import LslStream  # which needs pylsl
-
-            named = [LslStream(address, modality) for modality, address in streams.items()]
+        named = [stream_of(address, modality) for modality, address in (streams or {}).items()]
         given = [*named, *devices, self.camera, self.microphone, partner]
         super().__init__(LiveSource([d for d in given if d is not None], max_wait), **run)
 
@@ -96,3 +93,22 @@ class LiveSession(Run):
         width, height = self.camera.size
         aspect = width / height if height else 4 / 3
         return self.camera.landmarks, self.camera.others, aspect
+
+
+def stream_of(address: str, modality: str) -> Device:
+    """The device of a stream's address; what it needs is imported only then.
+
+    Raises:
+        UserError: an address of another form, or a package is not installed.
+    """
+    if address.startswith("osc:"):
+        from .sources.osc import OscStream
+
+        return OscStream(address, modality)
+    if address.startswith(("ws:", "wss:")):
+        from .sources.web_socket import WebSocketStream
+
+        return WebSocketStream(address, modality)
+    from .sources.lsl import LslStream
+
+    return LslStream(address, modality)

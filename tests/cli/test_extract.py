@@ -10,16 +10,20 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from enrapt.cli import batch
 from enrapt.cli.demo import CLIP
+from enrapt.contracts.schemas import SPEAKING
 from enrapt.realtime.run import Run
 from enrapt.realtime.sources.session import SessionSource
 from enrapt.realtime.store.reader import SessionReader
 from enrapt.study.check import check_study
 from enrapt.study.study import read_study
 from tests.cli.conftest import in_this_process, write_sound
+from tests.support.bundles import make_bundle
+from tests.support.dialogue import needs_voices, speech, stereo
 from tests.support.full_disk import files_no_larger_than, needs_limits
 
 
@@ -308,3 +312,28 @@ def test_what_it_is_made_from_is_in_the_session(extract, sound, tmp_path):
     assert len(made_from["sha256"]) == 64
     again = extract(sound, "-o", "out", "--start", "1", "--max-gap", "inf")
     assert "1 done before" in again.stdout
+
+
+@needs_voices
+def test_each_channel_of_a_stereo_recording_is_a_speaker(command, without_processes, tmp_path):
+    own, partner = speech([(0.5, 2.5)], 4.0), speech([(2.5, 3.8)], 4.0, "sv")
+    recording = stereo(tmp_path / "talk.wav", own, partner)
+    bundle = make_bundle(tmp_path / "two.onnx", [(n, 1, SPEAKING.name, 0.1) for n in ("own", "partner")])
+    arguments = ("extract", recording, "-o", "out", "--bundle", bundle, "--partner-channel", "right")
+    done = command(*arguments)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0].split()[:6] == ["file", "duration", "own", "%", "partner", "%"]
+    shares = {"own": [], "partner": []}
+    for observation in SessionReader(tmp_path / "out" / "talk").observations():
+        for name, column in shares.items():
+            value = observation.values.get(name)
+            column.append(np.nan if value is None else value[0])
+    assert np.nanmean(shares["own"][20:55]) > 0.8
+    assert np.nanmean(shares["partner"][20:55]) < 0.1
+    assert np.nanmean(shares["own"][75:90]) < 0.1
+    assert np.nanmean(shares["partner"][75:90]) > 0.8
+    again = command(*arguments)
+    assert "1 done before (skipped)" in again.stdout
+    other = command(*arguments[:-1], "left")  # another way of the same recording
+    assert other.returncode == 1
+    assert "talk" in other.stderr

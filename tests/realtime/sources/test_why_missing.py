@@ -13,7 +13,9 @@ from enrapt.realtime.sources.camera_face import CameraFace
 from enrapt.realtime.sources.live import LiveSource
 from enrapt.realtime.sources.lsl import LslStream
 from enrapt.realtime.sources.microphone import MicrophoneAudio
+from enrapt.realtime.sources.osc import OscStream
 from enrapt.realtime.sources.pushed import Pushed
+from enrapt.realtime.sources.web_socket import WebSocketStream
 from enrapt.realtime.streams.counts import Counts
 from enrapt.realtime.streams.samples import SECOND, View
 from tests.support.camera import NO_MODEL
@@ -71,6 +73,8 @@ KINDS = ["nothing", "empty", "late", "slow", "skipped", "breaks", *FAULTS]
         Pushed("face", FACE.name),
         MicrophoneAudio(),
         LslStream("lsl:room", "face"),
+        OscStream("osc://:9000/face", "face"),
+        WebSocketStream("ws://robot:9000/face", "face"),
         CameraFace(0, faces=NO_MODEL),
         camera(),
     ],
