@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seed", type=int, default=0, help="of the people, raters and training")
     parser.add_argument("--new-people", type=int, default=64, help="that are scored (64)")
-    parser.add_argument("--model", default="mm_vrnn")
+    parser.add_argument("--model", default="recent_vrnn")
     parser.add_argument("--clean", action="store_true")
     parser.add_argument("--config", type=Path)
     parser.add_argument("--no-gru", action="store_true")

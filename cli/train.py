@@ -27,7 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_training(parser)
     add = parser.add_argument_group("of a study").add_argument
     add("--dimension", metavar="NAME", help="what to learn (the study's only one)")
-    add("--model", choices=("mm_vrnn", "mdvae"), help="(mm_vrnn)")
+    add("--model", choices=("recent_vrnn", "mm_vrnn", "mdvae"), help="(recent_vrnn)")
+    add("--from", dest="first", metavar="BUNDLE", help="start from a bundle's weights, such as default")
     add("--config", dest="overrides", metavar="FILE.toml", type=Path, help="keys of [model] and [training]")
     add("--test-people", metavar="A,B", help="who is tested on (a fifth, by the seed)")
     add("--rate", type=whole(1, 1000), metavar="N", help="ticks per second (25)")
@@ -65,13 +66,13 @@ def run(args: argparse.Namespace) -> int:
 
     use_threads(args.threads)
     if is_study(args.config):
-        args.model, args.rate = args.model or "mm_vrnn", args.rate or 25
+        args.rate = args.rate or 25
         args.test_people = [name.strip() for name in (args.test_people or "").split(",") if name.strip()]
         config = study_run(args)
     else:
-        for name in ("dimension", "model", "overrides", "test_people", "rate"):
+        for name in ("dimension", "model", "first", "overrides", "test_people", "rate"):
             if getattr(args, name) is not None:
-                option = "config" if name == "overrides" else name.replace("_", "-")
+                option = {"overrides": "config", "first": "from"}.get(name, name.replace("_", "-"))
                 raise UserError(f"--{option} is for a study, and {args.config} has no study.toml")
         config = load_config(args.config)
     train(Trainer(config, args.seed, args.output))

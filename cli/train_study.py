@@ -15,13 +15,20 @@ from ..contracts.errors import UserError, one_line
 from .study import counted, duration
 
 if TYPE_CHECKING:
+    from ..export.first_weights import FirstWeights
     from ..models.config import Config
     from ..study.dataset import Dataset
     from ..study.study import Study
 
 SESSIONS: Final = "sessions"  # in the run's folder
+FIRST: Final = "first"  # likewise: the weights of a bundle, from which training starts
 # By seconds of labels in training, from that number on: hidden, latent, rounds of 64 excerpts of 50 s.
-SIZES: Final = ((10 * 3600.0, 128, 32, 240), (2 * 3600.0, 64, 16, 120), (0.0, 32, 8, 60))
+SIZES: Final = ((10 * 3600.0, 128, 32, 240), (2 * 3600.0, 64, 16, 120), (0.0, 32, 8, 40))
+ENOUGH: Final = 2 * 3600.0  # s of labels, from which validation people tell which round is the best
+SUMMARISED: Final = (1.0, 5.0)  # s; time constants of what encoders see of the recent past
+LAMBDA: Final = 4.0  # weight of the target for each number that is observed
+FINE_TUNING: Final = {"rounds": 20, "learning_rate": 3e-4}  # from a bundle's weights
+STOPPING: Final = {"every": 2, "patience": 8, "of": "targets"}
 
 
 def is_study(path: str) -> bool:
@@ -35,6 +42,7 @@ def study_run(args: argparse.Namespace) -> "Config":
     Raises:
         UserError: the study cannot be trained on, or the folder is that of another.
     """
+    from ..export.first_weights import first_weights
     from ..realtime.store.private import make_private
     from ..study.dataset import write_dataset
     from ..study.study import read_study
@@ -52,7 +60,8 @@ def study_run(args: argparse.Namespace) -> "Config":
         with _shown() as progress:
             dataset = write_dataset(study, name, part, rate=args.rate, seed=args.seed,
                                     test_people=args.test_people, progress=progress)  # fmt: skip
-        config = study_config(study, dataset, run, args.model, args.overrides)
+        first = None if args.first is None else first_weights(args.first, name, args.rate)
+        config = study_config(study, dataset, run, args.model, args.overrides, first)
         if not folder.exists():
             part.rename(folder)
         elif not _same(part, folder):
@@ -60,6 +69,8 @@ def study_run(args: argparse.Namespace) -> "Config":
                 f"{folder}: of the study as it was, or of another dimension, seed or rate or other "
                 "--test-people; give another folder"
             )
+        if first is not None:
+            _keep(first, run / FIRST)
     except OSError as error:
         raise UserError(f"{run}: cannot be written ({error.strerror}); give another folder") from None
     finally:
@@ -72,12 +83,19 @@ def study_run(args: argparse.Namespace) -> "Config":
 
 
 def study_config(
-    study: "Study", dataset: "Dataset", run: Path, model: str, overrides: Path | None = None
+    study: "Study",
+    dataset: "Dataset",
+    run: Path,
+    model: str | None,
+    overrides: Path | None = None,
+    first: "FirstWeights | None" = None,
 ) -> "Config":
     """A preset, for the modalities, the amount of data and the name of a study.
 
     Args:
+        model: its kind; None for a `recent_vrnn`, or that of `first`.
         overrides: a .toml file with a part of a configuration.
+        first: weights from which training starts; the model is of their kind and size.
 
     Raises:
         UserError: names that a model cannot have; a wrong key or value in `overrides`.
@@ -87,6 +105,13 @@ def study_config(
     from ..models.config import Config, load_config
     from ..models.networks import described
 
+    if first is not None and model not in (None, first.model["model"]):
+        raise UserError(f"--model {model}: the weights are of a {first.model['model']}; leave it out")
+    if first is not None and not first.fit({n: schema.dim for n, schema in dataset.modalities.items()}):
+        raise UserError(
+            f"--from: the weights are of {', '.join(first.modalities)}, and the study has "
+            f"{', '.join(dataset.modalities)}, so nothing fits; train without"
+        )
     preset = "mdvae" if model == "mdvae" else "default"
     content: dict[str, Any] = msgspec.to_builtins(load_config(preset), enc_hook=described)
     (target,) = (m for m in content["model"]["modalities"] if m["role"] == "target")
@@ -103,9 +128,14 @@ def study_config(
         "licence": _line(about.licence) or "not stated",
         "trained_on": f"{counted(people, 'person', 'people')} of the study {title}"[:1000],
     }
+    if model == "mdvae":
+        sized = _sized_mdvae(dataset)
+    else:
+        target["weight"] = max(target["weight"], LAMBDA * sum(m["dim"] for m in observed))
+        sized = _sized(dataset, model or "recent_vrnn") if first is None else _fine_tuned(dataset, run, first)
+    content["training"] |= sized["training"]
+    content["model"] = {"reweight": True, **sized["model"]}
     content["model"]["modalities"] = [*observed, {**target, "name": dataset.dimension.name}]
-    for part, values in _sized(dataset, model).items():
-        content[part] |= values
     if overrides is not None:
         content = _merged(content, _toml(overrides))
     content["training"]["data"] = str((run / SESSIONS).absolute())
@@ -116,25 +146,68 @@ def study_config(
 
 
 def _sized(dataset: "Dataset", model: str) -> dict[str, dict[str, Any]]:
-    """Sizes and rounds by the amount of data; training ends earlier where validation no longer improves."""
-    labelled = dataset.labels["train"] / dataset.rate
-    if dataset.dimension.kind != "trace":
-        labelled = dataset.seconds["train"]  # a label a turn: as much as was recorded
+    """Sizes and rounds by the amount of data.
+
+    Of few people, validation people are too few to tell which round is the best; with more, training ends
+    where they are no longer predicted better.
+    """
+    labelled = _labelled(dataset)
     hidden, latent, rounds = next(sizes for least, *sizes in SIZES if labelled >= least)
-    training = {
+    sizes = {"model": model, "hidden": hidden, "latent": latent}
+    if model == "recent_vrnn":
+        sizes["ticks"] = [seconds * dataset.rate for seconds in SUMMARISED]
+    training = _training(dataset, rounds)
+    if labelled >= ENOUGH:
+        training["early_stopping"] = STOPPING
+    return {"training": training, "model": sizes}
+
+
+def _sized_mdvae(dataset: "Dataset") -> dict[str, dict[str, Any]]:
+    rounds = next(rounds for least, _, _, rounds in SIZES if _labelled(dataset) >= least)
+    training = _training(dataset, rounds) | {"segment_ticks": 250, "jitter": 1.0, "early_stopping": STOPPING}
+    return {"training": training, "model": {"model": "mdvae", "hidden": 64}}
+
+
+def _fine_tuned(dataset: "Dataset", run: Path, first: "FirstWeights") -> dict[str, dict[str, Any]]:
+    training = _training(dataset, FINE_TUNING["rounds"]) | FINE_TUNING
+    training["initial"] = str((run / FIRST).absolute())
+    return {"training": training, "model": dict(first.model)}
+
+
+def _labelled(dataset: "Dataset") -> float:
+    """Seconds of labels in training."""
+    if dataset.dimension.kind != "trace":  # a label a turn: as much as was recorded
+        return dataset.seconds["train"]
+    return dataset.labels["train"] / dataset.rate
+
+
+def _training(dataset: "Dataset", rounds: int) -> dict[str, Any]:
+    return {
         "rounds": rounds,
         "streams": 64,
         "session_seconds": min(50.0, max(dataset.lengths)),
         "learning_rate": 1e-3,
         "weight_decay": 0.1,
-        "jitter": 1.0,  # few people have been recorded
         "annealing": {"rounds": rounds // 4},
-        "early_stopping": {"every": 2, "patience": 8, "of": "targets"},
         "calibrate": True,
     }
-    if model == "mdvae":
-        return {"training": training}
-    return {"training": training, "model": {"hidden": hidden, "latent": latent}}
+
+
+def _keep(first: "FirstWeights", folder: Path) -> None:
+    """Write the weights that training starts from as those of a run, or check that they are there."""
+    from ..models.run_folder import read, write, written
+
+    path = folder / "model.safetensors"
+    if path.is_file():
+        there, _ = read(path)
+        if there.keys() != first.tensors.keys() or not all(
+            there[name].equal(tensor) for name, tensor in first.tensors.items()
+        ):
+            raise UserError(f"{folder}: weights of another bundle; give another folder")
+        return
+    with written(folder):
+        folder.mkdir(exist_ok=True)
+    write(first.tensors, path, {})
 
 
 def _merged(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:

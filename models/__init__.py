@@ -18,6 +18,7 @@ from .mm_vrnn import MMVRNN
 from .modality import Modality
 from .model import Model
 from .mvae import MVAE
+from .recent_vrnn import RecentVRNN
 from .run_folder import load, load_run
 from .target import Prediction
 from .training import Progress
@@ -43,6 +44,7 @@ __all__ = [
     "Model",
     "Prediction",
     "Progress",
+    "RecentVRNN",
     "TurnVRNN",
     "coherence",
     "conditional_accuracy",

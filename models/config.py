@@ -27,12 +27,14 @@ from .mm_vrnn import MMVRNN, MMVRNNConfig
 from .model import Model
 from .mvae import MVAE, MVAEConfig
 from .networks import described
+from .recent_vrnn import RecentVRNN, RecentVRNNConfig
 from .turn_vrnn import TurnVRNN, TurnVRNNConfig
 from .vq_vae import VQVAE, VQVAEConfig
 
-# The models. A new one is its file and its name in these two lines.
+# The models. A new one is its file and its name in these two lists.
 MODELS: Final[tuple[type[Model], ...]] = (
     MMVRNN,
+    RecentVRNN,
     TurnVRNN,
     Ensemble,
     MDVAE,
@@ -43,6 +45,7 @@ MODELS: Final[tuple[type[Model], ...]] = (
 )
 AnyConfig = (
     MMVRNNConfig
+    | RecentVRNNConfig
     | TurnVRNNConfig
     | EnsembleConfig
     | MDVAEConfig

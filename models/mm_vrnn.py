@@ -143,8 +143,11 @@ class MMVRNN(Causal):
 
     def evidence(self, x: Values, mask: Values) -> Evidence:
         """Everything of one tick or of many that does not depend on h; x `[…, D]`, masks `[…]`."""
-        values = self.encoder_inputs(x, mask)
-        features = {m.name: self.phi[m.name](values[m.name]) for m in self.experts if m.name in x}
+        return self.evidence_of(self.encoder_inputs(x, mask), mask)
+
+    def evidence_of(self, values: Values, mask: Values) -> Evidence:
+        """The same from what the encoders see of each modality given, `[…, F]`."""
+        features = {m.name: self.phi[m.name](values[m.name]) for m in self.experts if m.name in values}
         some = next(iter(mask.values()))
         if self.config.fusion != "experts":
             features = {m.name: self.stand_in(m.name, features, mask, some.shape) for m in self.experts}

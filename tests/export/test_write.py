@@ -21,10 +21,12 @@ from enrapt.models.mdvae import MDVAEConfig
 from enrapt.models.mm_vrnn import MMVRNNConfig
 from enrapt.models.modality import Modality
 from enrapt.models.mvae import MVAEConfig
+from enrapt.models.recent_vrnn import RecentVRNNConfig
 from enrapt.models.turn_vrnn import TurnVRNNConfig
 from enrapt.realtime.engine.engine import Engine
 
 SMALL = partial(MMVRNNConfig, hidden=24, latent=6)
+RECENT = partial(RecentVRNNConfig, hidden=12, latent=4)
 
 
 def config_of(*modalities: Modality, model=SMALL):
@@ -79,6 +81,10 @@ PICTURES = (
 CONFIGS |= {
     "forward filter": config_of(*THREE, model=a_filter),
     "forward filter without w": config_of(*THREE, model=partial(a_filter, static=0)),
+    "the recent past": config_of(*THREE, model=partial(RecentVRNNConfig, hidden=12, latent=4)),
+    "the recent past, and pictures": config_of(
+        *PICTURES, model=partial(RecentVRNNConfig, hidden=12, latent=4)
+    ),
     "who speaks": config_of(
         Modality("own", 1, likelihood="bernoulli"),
         Modality("partner", 1, likelihood="bernoulli"),

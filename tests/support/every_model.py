@@ -12,6 +12,7 @@ from enrapt.models.mm_vrnn import MMVRNN
 from enrapt.models.modality import Likelihood, Modality
 from enrapt.models.model import Model
 from enrapt.models.mvae import MVAE
+from enrapt.models.recent_vrnn import RecentVRNN
 from enrapt.models.vq_vae import VQVAE
 
 N, T = 3, 5
@@ -52,6 +53,7 @@ MODELS: dict[str, Callable[[list[Modality]], Model]] = {
     "mm_vrnn of experts": lambda ms: mm_vrnn(ms, "experts"),
     "mm_vrnn with zeros": lambda ms: mm_vrnn(ms, "zeros"),
     "mm_vrnn with tokens": lambda ms: mm_vrnn(ms, "token"),
+    "recent_vrnn": lambda ms: RecentVRNN([*ms, CONTEXT], hidden=6, latent=3, ticks=[2.0, 4.0]),
     "mdvae": mdvae,
     "mdvae without w": lambda ms: mdvae(ms, static=0),
     "mdvae without private latents": lambda ms: mdvae(ms, private=0),
