@@ -27,7 +27,7 @@ SIZES: Final = ((10 * 3600.0, 128, 32, 240), (2 * 3600.0, 64, 16, 120), (0.0, 32
 ENOUGH: Final = 2 * 3600.0  # s of labels, from which validation people tell which round is the best
 SUMMARISED: Final = (1.0, 5.0)  # s; time constants of what encoders see of the recent past
 LAMBDA: Final = 4.0  # weight of the target for each number that is observed
-FINE_TUNING: Final = {"rounds": 20, "learning_rate": 3e-4}  # from a bundle's weights
+FINE_TUNING_ROUNDS, FINE_TUNING_RATE = 20, 3e-4  # from a bundle's weights
 STOPPING: Final = {"every": 2, "patience": 8, "of": "targets"}
 
 
@@ -131,7 +131,8 @@ def study_config(
     if model == "mdvae":
         sized = _sized_mdvae(dataset)
     else:
-        target["weight"] = max(target["weight"], LAMBDA * sum(m["dim"] for m in observed))
+        numbers = sum(schema.dim for schema in dataset.modalities.values())
+        target["weight"] = max(target["weight"], LAMBDA * numbers)
         sized = _sized(dataset, model or "recent_vrnn") if first is None else _fine_tuned(dataset, run, first)
     content["training"] |= sized["training"]
     content["model"] = {"reweight": True, **sized["model"]}
@@ -169,7 +170,7 @@ def _sized_mdvae(dataset: "Dataset") -> dict[str, dict[str, Any]]:
 
 
 def _fine_tuned(dataset: "Dataset", run: Path, first: "FirstWeights") -> dict[str, dict[str, Any]]:
-    training = _training(dataset, FINE_TUNING["rounds"]) | FINE_TUNING
+    training = _training(dataset, FINE_TUNING_ROUNDS) | {"learning_rate": FINE_TUNING_RATE}
     training["initial"] = str((run / FIRST).absolute())
     return {"training": training, "model": dict(first.model)}
 
