@@ -33,6 +33,7 @@ from .mm_vrnn import MMVRNN, MMVRNNConfig
 from .modality import Modality
 from .model import State
 from .normalised import Values
+from .recent_vrnn import RecentVRNN, RecentVRNNConfig
 from .recurrence import Recur
 from .target import Prediction, predictive
 from .turn_vrnn import TurnVRNN, TurnVRNNConfig
@@ -42,11 +43,11 @@ class EnsembleConfig(Checked, frozen=True, tag_field="model", tag="ensemble"):
     """An ensemble.
 
     Attributes:
-        member: the configuration of each, of an MM-VRNN or a TurnVRNN.
+        member: the configuration of each, of an MM-VRNN, a RecentVRNN or a TurnVRNN.
         members: K.
     """
 
-    member: MMVRNNConfig | TurnVRNNConfig
+    member: MMVRNNConfig | RecentVRNNConfig | TurnVRNNConfig
     members: Annotated[int, Meta(ge=1, le=64)] = 5
 
     @property
@@ -244,9 +245,14 @@ class Ensemble(Causal):
         return torch.logsumexp(torch.stack(found), 0) - math.log(len(found))
 
 
-def untrained(config: MMVRNNConfig | TurnVRNNConfig) -> MMVRNN:
-    """A member."""
-    return TurnVRNN(config) if isinstance(config, TurnVRNNConfig) else MMVRNN(config)
+def untrained(config: MMVRNNConfig) -> MMVRNN:
+    """A member with new weights."""
+    kinds: dict[type[MMVRNNConfig], type[MMVRNN]] = {
+        MMVRNNConfig: MMVRNN,
+        RecentVRNNConfig: RecentVRNN,
+        TurnVRNNConfig: TurnVRNN,
+    }
+    return kinds[type(config)](config)
 
 
 def together(states: Sequence[State]) -> State:

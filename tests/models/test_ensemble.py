@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from enrapt.models import MMVRNN, Ensemble, Modality, TurnVRNN, fit, load
+from enrapt.models import MMVRNN, Ensemble, Modality, RecentVRNN, TurnVRNN, fit, load
 from enrapt.models.calibration import reset
 from enrapt.models.config import build
 from enrapt.models.ensemble import EnsembleConfig
@@ -48,6 +48,17 @@ def data(missing: bool = True) -> dict[str, torch.Tensor]:
 
 def close(one: torch.Tensor, other: torch.Tensor) -> None:
     torch.testing.assert_close(one, other, atol=2e-5, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_its_members_may_see_the_recent_past() -> None:
+    torch.manual_seed(0)
+    alone = RecentVRNN([*OBSERVED, *TARGETS], hidden=7, latent=3).eval()
+    alone.fit_normalisation(alone.batch(data()))
+    both = [model.filter(data()).prediction["normal"] for model in (alone, Ensemble([alone, alone]))]
+    for one, several in zip(*both, strict=True):
+        close(one, several)
+    assert type(build(EnsembleConfig(alone.config, 2)).members[0]) is RecentVRNN
 
 
 @pytest.mark.parametrize("count", [1, 4])
