@@ -62,7 +62,8 @@ class Ensemble(Causal):
     weights and their noise.
 
     Args:
-        config: or trained models, which are copied. Their factors on the predictive scale are not used: the
+        config: `EnsembleConfig(member, members)`, the configuration of each and their number; or trained
+            models, which are copied. Their factors on the predictive scale are not used: the
             ensemble has its own.
 
     Raises:
