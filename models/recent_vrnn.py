@@ -51,11 +51,6 @@ class RecentVRNNConfig(MMVRNNConfig, frozen=True, tag_field="model", tag="recent
             raise ValueError("a dropout of 1 leaves nothing to learn from")
 
 
-def is_summarised(m: Modality) -> bool:
-    """Whether the encoder of a modality sees its recent past."""
-    return m.role != "target" and m.encoder is None and len(m.shape) == 1
-
-
 class RecentVRNN(MMVRNN):
     """An MM-VRNN whose encoders see means and spreads of the recent past; see the module's docstring.
 
@@ -65,14 +60,14 @@ class RecentVRNN(MMVRNN):
     """
 
     Config = RecentVRNNConfig
-    states = ("h", "recent")
+    states: tuple[str, ...] = ("h", "recent")
     decay: Tensor
 
     def __init__(self, modalities: Iterable[Modality] | RecentVRNNConfig, **options: Any) -> None:
         config = self.configured(modalities, options)
         super().__init__(config)
         self.constants = len(config.ticks)
-        self.summarised = tuple(m for m in self.inputs if is_summarised(m))
+        self.summarised = tuple(m for m in self.inputs if self.is_summarised(m))
         decay = torch.exp(-1 / torch.tensor(config.ticks, dtype=torch.float64)).float()
         self.register_buffer("decay", decay, persistent=False)
         for m in self.summarised:
@@ -87,17 +82,30 @@ class RecentVRNN(MMVRNN):
         """Mean and standard deviation by which a modality's summaries are normalised, `[K (2 D + 1)]`."""
         return getattr(self, f"recent_center_{name}"), getattr(self, f"recent_scale_{name}")
 
+    def is_summarised(self, m: Modality) -> bool:
+        """Whether the encoder of a modality sees its recent past."""
+        return m.role != "target" and m.encoder is None and len(m.shape) == 1
+
+    def seen_size(self, m: Modality) -> int:
+        """Numbers that the encoder of a modality sees."""
+        return m.dim + self.is_summarised(m) * len(self.config.ticks) * width(m)
+
+    @property
+    def memory(self) -> int:
+        """Numbers that are kept of the past, beside h."""
+        return self.constants * sum(width(m) for m in self.summarised)
+
     def encoder(self, m: Modality, hidden: int) -> tuple[nn.Module, int]:
-        if not is_summarised(m):
+        size = self.seen_size(m)
+        if size == m.dim:
             return super().encoder(m, hidden)
-        size = m.dim + len(self.config.ticks) * width(m)
         network, features = super().encoder(msgspec.structs.replace(m, dim=size, shape=(size,)), hidden)
         return nn.Sequential(network, nn.Dropout(self.config.dropout)), features
 
     def initial_state(self, batch: int) -> State:
-        """h before the first tick, `[B, H]`, and the sums of nothing."""
+        """h before the first tick, `[B, H]`, and the memory of nothing."""
         (h,) = super().initial_state(batch)
-        return h, h.new_zeros(batch, self.constants * sum(width(m) for m in self.summarised))
+        return h, h.new_zeros(batch, self.memory)
 
     def fit_normalisation(self, batch: Batch) -> None:
         """Also of the summaries."""

@@ -1,4 +1,4 @@
-"""Who speaks when: an MM-VRNN whose encoders see how two people have shared the time so far.
+"""Who speaks when: a RecentVRNN whose encoders see how two people have shared the time so far.
 
 How engaged a person is shows in minutes of turn-taking, and few people have been rated: too few for a
 recurrence to learn, from who speaks now, what to remember. So the encoders see exponential means, over
@@ -21,19 +21,16 @@ the MM-VRNN with φ(x_1 … x_t) in place of φ(x_t); decoders give the speech o
 from collections.abc import Iterable
 from typing import Annotated, Any, Final, NamedTuple
 
-import msgspec
 import torch
 from msgspec import Meta
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..contracts.schemas import OWN, PARTNER
 from .batch import Batch
 from .checked import Positive, Share
-from .latents import Inferred
-from .mm_vrnn import MMVRNN, MMVRNNConfig
 from .modality import Modality
-from .model import State
-from .normalised import SCALE_FLOOR, Values
+from .normalised import CLIP, SCALE_FLOOR, Values
+from .recent_vrnn import RecentVRNN, RecentVRNNConfig
 from .recurrence import Recur, loop
 
 OF_OWN: Final = 2  # own, onset
@@ -43,7 +40,7 @@ WEIGHT: Final = (0, 0, 1, 2, 2, 2)
 SPEAKS: Final = 0.5  # share of a tick from which somebody counts as speaking
 
 
-class TurnVRNNConfig(MMVRNNConfig, frozen=True, tag_field="model", tag="turn_vrnn"):
+class TurnVRNNConfig(RecentVRNNConfig, frozen=True, tag_field="model", tag="turn_vrnn"):
     """Sizes of a TurnVRNN.
 
     Attributes:
@@ -59,8 +56,6 @@ class TurnVRNNConfig(MMVRNNConfig, frozen=True, tag_field="model", tag="turn_vrn
         observed = {m.name: m.dim for m in self.modalities if m.role != "target"}
         if observed != {OWN: 1, PARTNER: 1}:
             raise ValueError(f"a turn_vrnn observes {OWN} and {PARTNER}, a number each, found {observed}")
-        if self.dropout == 1:
-            raise ValueError("a dropout of 1 leaves nothing to learn from")
 
 
 class Traces(NamedTuple):
@@ -79,7 +74,7 @@ class Traces(NamedTuple):
     last: Tensor
 
 
-class TurnVRNN(MMVRNN):
+class TurnVRNN(RecentVRNN):
     """An MM-VRNN of who speaks when; see the module's docstring.
 
     Args:
@@ -91,33 +86,21 @@ class TurnVRNN(MMVRNN):
     states = ("h", "traces")
     feature_center: Tensor
     feature_scale: Tensor
-    decay: Tensor
 
     def __init__(self, modalities: Iterable[Modality] | TurnVRNNConfig, **options: Any) -> None:
-        config = self.configured(modalities, options)
-        super().__init__(config)
-        self.constants = len(config.ticks)
+        super().__init__(self.configured(modalities, options))
         self.register_buffer("feature_center", torch.zeros(ALL * self.constants))
         self.register_buffer("feature_scale", torch.ones(ALL * self.constants))
-        decay = torch.exp(-1 / torch.tensor(config.ticks, dtype=torch.float64)).float()
-        self.register_buffer("decay", decay, persistent=False)
-        for m in self.targets:
-            of_h = self.target_decoder(m).of_h
-            assert of_h is not None
-            of_h.insert(0, nn.Dropout(config.dropout))
 
-    def encoder(self, m: Modality, hidden: int) -> tuple[nn.Module, int]:
-        seen = {OWN: OF_OWN, PARTNER: ALL}.get(m.name)
-        if seen is None:
-            return super().encoder(m, hidden)
-        size = seen * len(self.config.ticks)
-        network, features = super().encoder(msgspec.structs.replace(m, dim=size, shape=(size,)), hidden)
-        return nn.Sequential(network, nn.Dropout(self.config.dropout)), features
+    def is_summarised(self, m: Modality) -> bool:
+        return False  # one by one; see `seen`
 
-    def initial_state(self, batch: int) -> State:
-        """h before the first tick, `[B, H]`, and the means of nothing."""
-        (h,) = super().initial_state(batch)
-        return h, h.new_zeros(batch, (ALL + 3) * self.constants + 2)
+    def seen_size(self, m: Modality) -> int:
+        return {OWN: OF_OWN, PARTNER: ALL}.get(m.name, 0) * len(self.config.ticks) or m.dim
+
+    @property
+    def memory(self) -> int:
+        return (ALL + 3) * self.constants + 2
 
     def fit_normalisation(self, batch: Batch) -> None:
         """Also of the exponential means, where they are known."""
@@ -174,31 +157,10 @@ class TurnVRNN(MMVRNN):
         after, (features,) = recur(tick, state, [own, partner, hears_own, hears_partner])
         return features, after
 
-    def encoded(self, x: Values, mask: Values) -> Any:
-        return dict(x), dict(mask)
-
-    def inferred(
-        self,
-        encoded: Any,
-        noise: Values | None,
-        state: State | None = None,
-        recur: Recur | None = None,
-    ) -> Inferred:
-        x, mask = encoded
-        h, traces = self.started(() if state is None else state, next(iter(mask.values())).shape[0])
-        seen, after = self.seen(x, mask, traces, recur or loop)
-        evidence = self.evidence(seen, {name: mask[name] for name in seen})
-        found = self.recurred(evidence, self.given(seen), h, noise, recur)
-        return found._replace(state=(*found.state, after))
-
     def seen(self, x: Values, mask: Values, traces: Tensor, recur: Recur) -> tuple[dict[str, Tensor], Tensor]:
         """What the encoders see of each modality given, and the state after it."""
         features, after = self.traced(x, mask, traces, recur)
-        features = (features - self.feature_center) / self.feature_scale
-        of_own = features[..., : OF_OWN * self.constants]
-        views = {OWN: of_own, PARTNER: features}
-        return {name: views.get(name, value) for name, value in x.items()}, after
-
-    def after(self, x: Values, mask: Values, z: Tensor, gates_h: Tensor, state: State) -> State:
-        seen, traces = self.seen(x, mask, state[1], lambda tick, s, inputs: tick(s, inputs))
-        return *super().after(seen, mask, z, gates_h, state[:1]), traces
+        features = ((features - self.feature_center) / self.feature_scale).clamp(-CLIP, CLIP)
+        views = {OWN: features[..., : OF_OWN * self.constants], PARTNER: features}
+        values = self.encoder_inputs(x, mask)
+        return {name: views.get(name, value) for name, value in values.items()}, after
