@@ -7,6 +7,7 @@ before them: --person anna --camera 0 --mic lapel --person ben --camera 1.
 
 import argparse
 import sys
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,21 +80,29 @@ def run(args: argparse.Namespace) -> int:
     from .show import show, warn
 
     if not args.named:
-        return show(_session(args, args.record), duration=args.duration, stats=args.stats)
+        return show(_session(args, args.record, _page(args)), duration=args.duration, stats=args.stats)
     from ..realtime.group import Group
     from .show_group import show_group
 
     people = each_person(args)
     folders = {name: None if args.record is None else args.record / name for name in people}
-    sessions = {name: _session(own, folders[name]) for name, own in people.items()}
-    return show_group(Group(sessions, args.record, warn), duration=args.duration, stats=args.stats)
+    default = [] if any(is_page(address) for own in people.values() for address in own.to) else _page(args)
+    pages = outputs_of(args, default) if args.to or default else []
+    if pages:  # whose options these are then
+        for own in people.values():
+            own.allow_origin, own.token_file = (
+                (args.allow_origin, args.token_file) if any(map(is_page, own.to)) else ([], None)
+            )
+    sessions = {name: _session(own, folders[name], []) for name, own in people.items()}
+    group = Group(sessions, args.record, warn, next(iter(pages), None))
+    return show_group(group, duration=args.duration, stats=args.stats)
 
 
-def _session(args: argparse.Namespace, record: Path | None) -> "LiveSession":
+def _session(args: argparse.Namespace, record: Path | None, pages: Sequence[str]) -> "LiveSession":
     return session_of(
         args,
         preview=args.preview,
-        to=outputs_of(args, _page(args)),
+        to=outputs_of(args, pages),
         record=record,
         keep_media=args.keep_media,
         clock=args.clock,

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from ..contracts.errors import UserError
+from .arguments import is_page
 
 FOLLOWED: Final = ("largest", "first", "left", "right", "centre")  # whom `--person` follows; else a name
 
@@ -15,6 +16,7 @@ _NOTHING: Final[Mapping[str, Any]] = {
     "audio_channel": None,
     "partner_mic": None,
     "profile": None,
+    "to": [],
 }
 
 
@@ -67,7 +69,9 @@ def each_person(args: argparse.Namespace) -> dict[str, argparse.Namespace]:
         raise UserError(f"--person {twice}: is there twice; give each a name of their own")
     if args.people > 1:
         raise UserError("--people: is for one camera; of people who are named each has devices of their own")
-    for option in ("to", "stream", "offset", "context", "profile", "partner_mic"):
+    if any(not is_page(address) for address in args.to) or len(args.to) > 1:
+        raise UserError("--to: give it after the --person whose it is; before all, one page (ui) is of all")
+    for option in ("stream", "offset", "context", "profile", "partner_mic"):
         if getattr(args, option):
             raise UserError(f"--{option.replace('_', '-')}: give it after the --person whose it is")
     if args.camera != 0 or args.mic != "default" or args.audio_channel is not None:

@@ -43,6 +43,8 @@ def show_group(group: "Group", *, duration: float | None = None, stats: Path | N
                 say(f"{name}: {devices(session)}")
                 if session.page is not None:
                     say(f"{name}: page: {session.page.invitation}")
+            if group.page is not None:
+                say(f"page of all: {group.page.invitation}")
             say("live; Ctrl-C ends it")
             began = time.perf_counter()
             with signals(group.stop):

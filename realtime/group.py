@@ -16,17 +16,22 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from ..contracts.console import say
 from ..contracts.errors import UserError, one_line
 from .engine.estimate import Estimate
+from .outputs.addresses import page_opening
+from .outputs.output import Opening
 from .run import Run
 from .session import LiveSession
 from .sources.live import LiveSource
 from .store.group import JSON, Member, check_names, complete, write_group
 from .store.private import make_private
 from .streams.wall_clock import began_at
+
+if TYPE_CHECKING:
+    from .page.server import PageServer
 
 
 class Group:
@@ -36,9 +41,11 @@ class Group:
         people: by name; not entered yet.
         record: a new folder for all of them, or None; see `store.group`.
         warn: called with a line when one of them has ended early, from any thread.
+        to: the address of a page that shows all of them, as `ui`; None: no page.
 
     Attributes:
         people: as given.
+        page: its server, None without one.
         failures: by name, what ended a session early.
 
     Raises:
@@ -51,8 +58,11 @@ class Group:
         people: Mapping[str, LiveSession],
         record: Path | None = None,
         warn: Callable[[str], None] = say,
+        to: str | None = None,
     ) -> None:
         check_names(list(people))
+        self._opening = None if to is None else page_opening(to, Opening(warn=warn), list(people))
+        self.page: PageServer | None = None
         self.people, self.record = people, record
         self.failures: dict[str, str] = {}
         self._warn = warn
@@ -68,7 +78,13 @@ class Group:
             self._make_folder(self.record)
         with contextlib.ExitStack() as stack:
             stack.callback(self._discard)
+            if self._opening is not None:
+                self.page = self._opening.open()
+                self.page.warn = self._warn
+                stack.callback(self.page.close, False)
             for name, session in self.people.items():
+                if self.page is not None:
+                    session.views.append(self.page.views[name])
                 try:
                     stack.enter_context(session)
                 except UserError as error:
@@ -132,6 +148,9 @@ class Group:
             self._warn(f"{name}: the session has ended: {self.failures[name]}")
         except BaseException as error:
             self._raised = error
+        finally:
+            if self.page is not None:
+                self.page.views[name].end(self.failures.get(name, ""))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -139,6 +158,8 @@ class Group:
         self.stop()
         with contextlib.ExitStack() as stack:
             stack.callback(self._discard)
+            if self.page is not None:
+                stack.callback(self.page.close, True)
             for name, session in self.people.items():
                 if name not in self._threads:  # `start` was not called, or has failed
                     stack.push(session)

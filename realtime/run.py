@@ -44,6 +44,7 @@ NEW = "calibrated"  # name of a profile that is made during the run; of no file
 if TYPE_CHECKING:
     from .page.observed import Landmarks
     from .page.server import PageServer
+    from .page.view import View
     from .recorder import Recorder
 
 
@@ -78,6 +79,7 @@ class Run(Controls):
         statistics: what was present, and latencies.
         absences: by modality that has a source, whether it is missing, why, and for how long.
         broken: what ended the source early, if something did.
+        views: what shows the run beside its outputs; set before entering.
 
     Raises:
         UserError: on entering, in one line: what does not fit, exist or open. Later, from the iteration, what
@@ -114,6 +116,7 @@ class Run(Controls):
         self.statistics = Statistics()
         self.to, self.record, self.timing, self.overwrite = to, record, timing, overwrite
         self.broken: SourceFailure | None = None
+        self.views: list[View] = []
         self._people: People | None = None
         self._started, self._about, self._clock = started, dict(about or {}), clock
         self._voice: Voice = voice
@@ -158,8 +161,9 @@ class Run(Controls):
                 for beside in (self.recorder.media, self.recorder.clock):
                     if beside is not None:
                         stack.enter_context(beside)
-            if self.outputs.page is not None:
-                self.outputs.page.observe(self)
+            for page in (self.outputs.page, *self.views):
+                if page is not None:
+                    page.observe(self)
             self._stack = stack.pop_all()
         return self
 
@@ -201,7 +205,10 @@ class Run(Controls):
                 if self.recorder is not None:
                     self.recorder.record(one, kept)
                 labels = self.labels_until(one.time)
-                self.outputs.write(kept.stamped(wall_clock.at(self.source.began, kept.t), labels), one)
+                stamped = kept.stamped(wall_clock.at(self.source.began, kept.t), labels)
+                self.outputs.write(stamped, one)
+                for view in self.views:
+                    view.write(stamped, one)
                 self.continue_calibration(one)
                 yield estimate
                 if self.source.stopped:
@@ -289,6 +296,8 @@ class Run(Controls):
         if self.recorder is not None:
             self.recorder.mark(time, label)
         self.outputs.mark(time / SECOND, label)
+        for view in self.views:
+            view.mark(time / SECOND, label)
 
     def forget(self) -> None:
         self._engine.reset()

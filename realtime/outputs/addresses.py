@@ -1,6 +1,6 @@
 """Addresses of outputs: the output of each, and the parts of `scheme://USER:PASSWORD@HOST:PORT/PATH?OPTION=…`."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
@@ -63,14 +63,22 @@ def destination(address: str, opening: Opening | None = None) -> Destination:
 
         return mqtt_destination(address)
     if scheme.partition("?")[0] in ("ui", "ws", "http"):
-        return _page_opening(address, opening)
+        return page_opening(address, opening)
     raise UserError(
         f"unknown output {without_password(address)!r}: give ui, jsonl:FILE, csv:FILE, parquet:FILE, "
         "lsl:NAME, osc://HOST:PORT/PATH, mqtt://HOST/TOPIC, or - for standard output"
     )
 
 
-def _page_opening(address: str, opening: Opening) -> PageOpening:
+def page_opening(address: str, opening: Opening, people: Sequence[str] = ()) -> PageOpening:
+    """The page at an address; see `destination`.
+
+    Args:
+        people: names, where it shows the runs of several people.
+
+    Raises:
+        UserError: the address is wrong.
+    """
     from ..page.options import origin_of, token_of
 
     place, _, query = address.partition("?")
@@ -98,7 +106,7 @@ def _page_opening(address: str, opening: Opening) -> PageOpening:
             if find_spec(package) is None:
                 raise UserError(f"the page needs {package}: pip install {package}")
         token = token_of(files[0] if files else None, opening.warn)
-        server = partial(PageServer, host or "127.0.0.1", origins=origins, token=token)
+        server = partial(PageServer, host or "127.0.0.1", origins=origins, token=token, people=people)
         if port:
             return server(int(port))
         try:

@@ -28,25 +28,12 @@ FILES: Final = Path(__file__).with_name("static")
 _TYPES: Final = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
-def app_of(
-    latest: Latest,
-    clients: Clients,
-    connections: Connections,
-    handle: Handler,
-    port: int,
-    token: str | None,
-    origins: Collection[str],
-) -> ASGIApp:
-    """The ASGI application; `handle` is called with each command of a client. See `AccessControl`."""
+def app_of(latest: Latest, clients: Clients, handle: Handler, needs_token: bool) -> Starlette:
+    """The application of one run; `handle` is called with each command of a client. See `guarded`."""
 
     async def health(request: Request) -> Response:
-        age = latest.age
-        status: Literal["ok", "starting", "stalled"] = (
-            "starting" if age is None else "stalled" if age > STALLED else "ok"
-        )
-        connected = sum(clients.connected.values())
-        content = Health(status, latest.ticks, None if age is None else round(age, 3), connected)
-        return _json(content, 200 if status == "ok" else 503)
+        content = health_of(latest, clients)
+        return _json(content, 200 if content.status == "ok" else 503)
 
     async def estimate(request: Request) -> Response:
         if (past := latest.past(request.query_params.get("person"))) is None:
@@ -60,7 +47,7 @@ def app_of(
     async def metrics(request: Request) -> Response:
         return Response(prometheus(latest, clients), headers={"content-type": CONTENT_TYPE})
 
-    description = msgspec.json.encode(openapi(version("enrapt"), token is not None))
+    description = msgspec.json.encode(openapi(version("enrapt"), needs_token))
 
     async def described(request: Request) -> Response:
         return Response(description, media_type="application/json")
@@ -78,7 +65,7 @@ def app_of(
 
     app = Starlette(
         routes=[
-            *_files(),
+            *files("index.html"),
             Route("/health", health),
             Route("/estimate", estimate),
             Route("/history", history),
@@ -89,6 +76,23 @@ def app_of(
         ]
     )
     app.router.redirect_slashes = False
+    return app
+
+
+def health_of(latest: Latest, clients: Clients) -> Health:
+    """Whether estimates arrive."""
+    age = latest.age
+    status: Literal["ok", "starting", "stalled"] = (
+        "starting" if age is None else "stalled" if age > STALLED else "ok"
+    )
+    connected = sum(clients.connected.values())
+    return Health(status, latest.ticks, None if age is None else round(age, 3), connected)
+
+
+def guarded(
+    app: ASGIApp, connections: Connections, port: int, token: str | None, origins: Collection[str]
+) -> ASGIApp:
+    """The application with access control, deadlines, and responses in parts. See `AccessControl`."""
 
     async def allowed(scope: Scope, receive: Receive, send: Send) -> None:
         with connections.allowed(scope["client"], scope["type"] == "websocket"):
@@ -130,13 +134,15 @@ def _json(content: msgspec.Struct, status: int = 200) -> Response:
     return Response(msgspec.json.encode(content), status, media_type="application/json")
 
 
-def _files() -> list[Route]:
-    """The page's files; no other name leads to a file."""
+def files(root: str) -> list[Route]:
+    """The page's files, one of them at the root; no other name leads to a file."""
 
     def route(path: Path) -> Route:
         async def content(request: Request) -> Response:
             return Response(path.read_bytes(), media_type=_TYPES[path.suffix])
 
-        return Route("/" if path.name == "index.html" else f"/{path.name}", content)
+        return Route("/" if path.name == root else f"/{path.name}", content)
 
-    return [route(path) for path in sorted(FILES.iterdir()) if path.suffix in _TYPES]
+    pages = {"index.html", "group.html"} - {root}
+    paths = sorted(path for path in FILES.iterdir() if path.suffix in _TYPES and path.name not in pages)
+    return [route(path) for path in paths]

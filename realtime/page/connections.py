@@ -64,6 +64,11 @@ class Connections:
         self._forget_closed()
         return [one.socket for one in self._open.values()]
 
+    def cut_off(self) -> None:
+        """End all of them now."""
+        for connection in self.sockets:
+            cut(connection)
+
     def socket(self, client: Client) -> socket.socket | None:
         """The connection of this client; None if it has been closed."""
         one = self._open.get(client)

@@ -51,6 +51,13 @@ class Command(msgspec.Struct, forbid_unknown_fields=True):
             raise ValueError("`follow` needs a person, and nothing else takes one")
 
 
+class Passed(msgspec.Struct):
+    """A client's request to the run of that person; to the only run, if the name is empty."""
+
+    name: str
+    command: Command
+
+
 command: Final = msgspec.json.Decoder(Command)
 
 

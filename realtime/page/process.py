@@ -1,9 +1,9 @@
 """The page's process: serves what the run's process sends; see `server` for the other side.
 
 The first line of standard input is the request, `{"listener": …, "port": …, "token": …, "origins": …,
-"limit": …}`; then come the messages of `wire`. The process ends when standard input does: at the end of the
-run, and when the run's process has died. On standard output it writes commands of clients, a line of JSON
-each, and before it fails `{"error": …}`.
+"limit": …, "people": […]}`; then come the messages of `wire`. The process ends when standard input does: at
+the end of the run, and when the run's process has died. On standard output it writes commands of clients, a
+line of JSON each, and before it fails `{"error": …}`.
 """
 
 import asyncio
@@ -15,16 +15,21 @@ import os
 import socket
 import sys
 import threading
+from functools import partial
 from typing import Any, Final, NoReturn
 
 import msgspec
 import uvicorn
+from starlette.types import ASGIApp
 
 from ...contracts.errors import one_line
 from ..sources.child import open_pipes, say, send
+from .app import guarded
 from .clients import BYTES
+from .connections import Connections
+from .group_service import GroupService
 from .listener import ACCEPTED, Listener
-from .messages import Command
+from .messages import Command, Passed
 from .service import Service
 from .wire import unpacked
 
@@ -43,26 +48,33 @@ def main() -> NoReturn:
     service = service_of(request, out)
     listener = Listener(_inherited(request["listener"]), service.connections)
     # uvicorn handles signals where it runs in the main thread; the parent decides here.
-    thread = threading.Thread(target=serve, args=[service, listener, requests.fileno(), out])
+    thread = threading.Thread(target=serve, args=[service, request, listener, requests.fileno(), out])
     thread.start()
     thread.join()
     os._exit(0)
 
 
-def service_of(request: dict[str, Any], out: int) -> Service:
+def service_of(request: dict[str, Any], out: int) -> Service | GroupService:
     """What is to be served; it writes commands to the pipe `out`."""
 
-    def pass_on(command: Command) -> None:
-        send(out, msgspec.json.encode(command) + b"\n")
+    def pass_on(name: str, command: Command) -> None:
+        send(out, msgspec.json.encode(Passed(name, command)) + b"\n")
 
-    return Service(request["port"], request["token"], request["origins"], request["limit"], pass_on)
+    connections = Connections(request["limit"])
+    limit, needs_token = max(1, request["limit"] // 2), request["token"] is not None
+    if names := request["people"]:
+        return GroupService(names, connections, limit, pass_on, needs_token)
+    return Service(connections, limit, partial(pass_on, ""), needs_token)
 
 
-def serve(service: Service, listener: Listener, pipe: int, out: int) -> None:
+def serve(
+    service: Service | GroupService, request: dict[str, Any], listener: Listener, pipe: int, out: int
+) -> None:
     """Serve what comes from the pipe until it is closed at the other end."""
+    app = guarded(service.app, service.connections, request["port"], request["token"], request["origins"])
     with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:  # see `Listener`
         try:
-            runner.run(_serve(service, listener, pipe))
+            runner.run(_serve(service, app, listener, pipe))
         except Exception as error:
             cause = error.exceptions[0] if isinstance(error, ExceptionGroup) else error
             say(out, {"error": one_line(f"{type(cause).__name__}: {cause}")})
@@ -81,10 +93,10 @@ def _stand_back() -> None:
             os.nice(_NICE)
 
 
-async def _serve(service: Service, listener: Listener, pipe: int) -> None:
+async def _serve(service: Service | GroupService, app: ASGIApp, listener: Listener, pipe: int) -> None:
     server = uvicorn.Server(
         uvicorn.Config(
-            service.app,
+            app,
             http="h11",
             h11_max_incomplete_event_size=_HEADER,
             ws="websockets-sansio",
@@ -111,7 +123,7 @@ async def _serve(service: Service, listener: Listener, pipe: int) -> None:
                 service.show(message)
                 await asyncio.sleep(0)  # each client's task can empty its queue
         server.should_exit = True
-        asyncio.get_running_loop().call_later(_CLOSE_TIMEOUT, service.cut_off)
+        asyncio.get_running_loop().call_later(_CLOSE_TIMEOUT, service.connections.cut_off)
 
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(server.serve([listener]))

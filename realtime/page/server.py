@@ -14,22 +14,20 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import msgspec
 
 from ...contracts.errors import UserError, one_line
-from ..engine.estimate import Estimate
 from ..sources.child import send
 from ..streams.mailbox import Mailbox
-from ..streams.samples import Observation
 from .hosts import is_loopback, reachable
 from .listener import listening
-from .messages import Command
+from .messages import Command, Passed
 from .observed import Observed
 from .options import TOKEN
-from .wire import Described, Mark, Tick, landmarks_to_bytes, packed, values_to_bytes
+from .view import View
 
 CONNECTIONS: Final = 200  # half of them may be WebSockets
 WAITING: Final = 1500  # ticks and marks that wait for the page's process; a minute of them
@@ -38,8 +36,10 @@ LEAVING: Final = 2.0  # s that the process has at the end for what waits, and to
 _WATCH: Final = 0.1  # s between two looks at the process while there are no ticks
 
 
-class PageServer:
-    """An `Output` that shows and controls a run. Used by one thread; it never waits for the page's process.
+class PageServer(View):
+    """An `Output` that shows and controls a run, or several. It never waits for the page's process.
+
+    Of one run it is the `View` itself; of the runs of several people `views` has one for each.
 
     A process that ends before the run does is started again, with back-off. Until then connections wait, and
     so do the newest ticks.
@@ -49,6 +49,7 @@ class PageServer:
         port: 0 for any free port.
         origins: of other sites whose pages may connect, as `options.origin_of` gives them.
         token: that clients need; without one, it is made up where it is needed.
+        people: names, where several runs are shown.
 
     Attributes:
         address: of the page, for a browser on another machine, too, if that can connect. It contains the
@@ -69,7 +70,13 @@ class PageServer:
         *,
         origins: Sequence[str] = (),
         token: str | None = None,
+        people: Sequence[str] = (),
     ) -> None:
+        self._mailbox: Mailbox[bytes] = Mailbox(WAITING * max(1, len(people)))
+        super().__init__(self._mailbox.put)
+        self.views: Mapping[str, View] = {name: View(self._mailbox.put, name) for name in people} or {
+            "": self
+        }
         self._listener = listening(host, port)
         port = int(self._listener.getsockname()[1])
         made_up = None if token is not None or is_loopback(host) else secrets.token_urlsafe(16)
@@ -80,39 +87,14 @@ class PageServer:
             "token": token if made_up is None else made_up,
             "origins": list(origins),
             "limit": _limit(),
+            "people": list(people),
         }
-        self._mailbox: Mailbox[bytes] = Mailbox(WAITING)
         self.counts = self._mailbox.counts
-        self._run: Observed | None = None
-        self._description: bytes | None = None
-        self._tick: int | None = None  # of the last estimate
-        self._person: int | None = None  # who is followed
         self.warn: Callable[[str], None] = print
         self._closed = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
         self._thread = threading.Thread(target=self._keep, name="enrapt page", daemon=True)
         self._thread.start()
-
-    def observe(self, run: Observed) -> None:
-        """Show this run, and let clients control it. Call it before the run's first estimate."""
-        self._run = run
-        self._description = packed(Described(run.description()))
-
-    def write(self, estimate: Estimate, observation: Observation) -> None:
-        """Send an estimate and, of the observed run, its landmarks and once a second its status."""
-        run, status, landmarks = self._run, None, None
-        if run is not None and estimate.tick != self._tick:  # once a tick, however many people there are
-            status = run.status() if estimate.tick % run.rate == 0 else None
-            landmarks = run.landmarks()
-        self._tick = estimate.tick
-        if run is not None:
-            self._person = run.person or self._person  # also at a tick without a picture
-        points = None if landmarks is None else landmarks_to_bytes(landmarks)
-        values = values_to_bytes(observation.values)
-        self._mailbox.put(packed(Tick(estimate, values, self._person, status, points)))
-
-    def mark(self, t: float, label: str) -> None:
-        self._mailbox.put(packed(Mark(t, label)))
 
     def close(self, complete: bool) -> None:
         """Send what waits and stop serving. A second call does nothing."""
@@ -184,13 +166,14 @@ class PageServer:
     def _feed(self, process: subprocess.Popen[bytes]) -> None:
         """Write to the process until it ends, or the mailbox is closed and empty."""
         assert process.stdin is not None
-        pipe, description = process.stdin.fileno(), None
+        pipe, described = process.stdin.fileno(), dict[str, bytes]()
         while process.poll() is None:
             message = self._mailbox.get(timeout=_WATCH)
             try:
-                if description is not self._description:
-                    description = self._description
-                    send(pipe, description or b"")
+                for name, view in self.views.items():
+                    if view.description is not None and described.get(name) is not view.description:
+                        described[name] = view.description
+                        send(pipe, view.description)
                 send(pipe, message or b"")
             except OSError:  # it has ended
                 if message is not None:
@@ -207,8 +190,10 @@ class PageServer:
                 if line.startswith(b'{"error"'):
                     reasons.append(json.loads(line)["error"])
                     process.kill()
-                elif self._run is not None:
-                    _call(self._run, msgspec.json.decode(line, type=Command))
+                else:
+                    passed = msgspec.json.decode(line, type=Passed)
+                    if (run := self.views[passed.name].run) is not None:
+                        _call(run, passed.command)
         except Exception as error:
             reasons.append(one_line(f"{type(error).__name__}: {error}"))
             process.kill()

@@ -1,11 +1,11 @@
 """What the page's process serves of a run: state, clients, commands."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from .app import app_of
 from .clients import QUEUE, Clients, RateLimit
-from .connections import Connections, cut
+from .connections import Connections
 from .latest import Latest
 from .messages import Command, estimate_json, landmarks_of, page_estimate, typed
 from .wire import Described, Mark, Message, Tick, landmarks_from, values_of
@@ -17,28 +17,24 @@ class Service:
     """Shows what comes from the run to its clients, and passes their commands on. Used by one thread.
 
     Args:
-        port, token, origins: see `access.AccessControl`.
-        limit: of connections; half of them may be WebSockets.
+        connections: of the server.
+        limit: of WebSockets.
         pass_on: called with each command that the run can do, but for those above `COMMANDS`.
+        needs_token: whether requests do, for the description of the endpoints.
 
     Attributes:
-        app: the ASGI application.
+        connections: as given.
+        app: the ASGI application, without access control.
     """
 
     def __init__(
-        self,
-        port: int,
-        token: str | None,
-        origins: Collection[str],
-        limit: int,
-        pass_on: Callable[[Command], None],
+        self, connections: Connections, limit: int, pass_on: Callable[[Command], None], needs_token: bool
     ) -> None:
-        self.latest = Latest()
-        self.connections = Connections(limit)
-        self.clients = Clients(max(1, limit // 2), self.connections)
+        self.connections, self.latest = connections, Latest()
+        self.clients = Clients(limit, connections)
         self._commands = RateLimit(COMMANDS)
         self._pass_on = pass_on
-        self.app = app_of(self.latest, self.clients, self.connections, self._handle, port, token, origins)
+        self.app = app_of(self.latest, self.clients, self._handle, needs_token)
 
     def show(self, message: Message) -> None:
         """Keep what the run sent, and send it to the clients."""
@@ -49,11 +45,6 @@ class Service:
                 self._send(message)
             case Mark(t, label):
                 self._send_page("mark", {"t": t, "label": label})
-
-    def cut_off(self) -> None:
-        """End all connections now."""
-        for connection in self.connections.sockets:
-            cut(connection)
 
     def _describe(self, description: dict[str, Any]) -> None:
         self.latest.description = description

@@ -42,7 +42,20 @@ class Mark(msgspec.Struct, tag=True):
     label: str
 
 
-Message = Described | Tick | Mark
+class Ended(msgspec.Struct, tag=True):
+    """The run is over; `why` is empty where it ended as it was to."""
+
+    why: str
+
+
+class Named(msgspec.Struct, tag=True):
+    """A message of one of several runs, by its person's name."""
+
+    name: str
+    message: Described | Tick | Mark | Ended
+
+
+Message = Described | Tick | Mark | Ended | Named
 
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final[msgspec.msgpack.Decoder[Message]] = msgspec.msgpack.Decoder(Message)

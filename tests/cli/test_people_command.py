@@ -170,7 +170,7 @@ def test_options_belong_to_the_person_before_them():
         ("--person tallest", "--person tallest: give whom to follow"),
         ("--person a --camera 0 --person a --camera 1", "--person a: is there twice"),
         ("--person a --camera 0 --person b", "--person b: give a --camera or a --mic"),
-        ("--to ui --person a --camera 0 --person b --mic x", "--to: give it after"),
+        ("--to csv:x --person a --camera 0 --person b --mic x", "--to: give it after"),
         ("--profile c --person a --camera 0 --person b --mic x", "--profile: give it after"),
         ("--camera 1 --person a --camera 0 --person b --mic x", "--camera and --mic: give them after"),
         ("--people 2 --person a --camera 0 --person b --mic x", "--people: is for one camera"),
@@ -199,3 +199,38 @@ def test_the_terminal_has_a_row_for_each_and_says_who_has_ended():
     assert lines[1][:2] == ["anna", "0.50"]
     assert lines[3] == ["audio:", "the", "sound", "is", "digital", "silence"]
     assert lines[4] == ["ben", "no", "device", "is", "left"]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--to", "csv:a.csv"], "--to: give it after the --person whose it is; before all, one page"),
+        (["--to", "ui", "--to", "ui:9000"], "before all, one page"),
+    ],
+)
+def test_only_one_page_is_of_all(words, says):
+    given = ["--person", "anna", "--camera", "0", "--person", "ben", "--camera", "1"]
+    with pytest.raises(UserError, match=says):
+        each_person(parsed(*words, *given))
+    people = each_person(parsed("--to", "ui:9000", *given, "--to", "csv:b.csv"))
+    assert {name: list(own.to) for name, own in people.items()} == {"anna": [], "ben": ["csv:b.csv"]}
+
+
+def test_one_page_of_all_is_served_and_said(face_model):
+    with Server() as camera:
+        port = free_port()
+        words = ["live", "--face-model", str(face_model), "--duration", "3", "--to", f"ui:{port}"]
+        words += [
+            "--person",
+            "anna",
+            "--camera",
+            camera.address,
+            "--person",
+            "ben",
+            "--camera",
+            camera.address,
+        ]
+        command = [sys.executable, "-m", "enrapt.cli.main", *words]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert f"page of all: http://127.0.0.1:{port}/" in done.stderr

@@ -113,6 +113,7 @@ class ThreadedPage(PageServer):
     def service(self) -> Service:
         wait_until(lambda: self._process is not None)
         assert isinstance(self._process, _Served)
+        assert isinstance(self._process.service, Service)
         return self._process.service
 
 
@@ -123,13 +124,14 @@ class _Served:
         self._pipe, stdin = os.pipe()
         stdout, self._out = os.pipe()
         self.stdin, self.stdout = os.fdopen(stdin, "wb"), os.fdopen(stdout, "rb")
+        self._request = request
         self.service = process.service_of(request, self._out)
         self._listener = Listener(listener, self.service.connections)
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
 
     def _serve(self) -> None:
-        process.serve(self.service, self._listener, self._pipe, self._out)
+        process.serve(self.service, self._request, self._listener, self._pipe, self._out)
         self._listener.close()
         for descriptor in (self._pipe, self._out):
             os.close(descriptor)

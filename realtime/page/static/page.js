@@ -39,6 +39,12 @@ const meters = {
 const expressions = Array.from({ length: 5 }, () => new Meter($("expressions"), "–"));
 const surprises = {};
 
+// One of several people with devices of their own: back to the page of all.
+const person = /\/people\/([^/]+)\/$/.exec(location.pathname)?.[1];
+$("all").hidden = !person;
+$("all").textContent = person ? `◂ ${decodeURIComponent(person)}` : "";
+$("all").setAttribute("href", `../../${location.search}`);
+
 // Messages of the server
 
 const address = new URL("page" + location.search, location.href.replace(/^http/, "ws"));
