@@ -29,7 +29,7 @@ from ..contracts.schemas import OWN, PARTNER
 from .batch import Batch
 from .checked import Positive, Share
 from .modality import Modality
-from .normalised import CLIP, SCALE_FLOOR, Values
+from .normalised import SCALE_FLOOR, Values
 from .recent_vrnn import RecentVRNN, RecentVRNNConfig
 from .recurrence import Recur, loop
 
@@ -160,7 +160,6 @@ class TurnVRNN(RecentVRNN):
     def seen(self, x: Values, mask: Values, traces: Tensor, recur: Recur) -> tuple[dict[str, Tensor], Tensor]:
         """What the encoders see of each modality given, and the state after it."""
         features, after = self.traced(x, mask, traces, recur)
-        features = ((features - self.feature_center) / self.feature_scale).clamp(-CLIP, CLIP)
+        features = (features - self.feature_center) / self.feature_scale
         views = {OWN: features[..., : OF_OWN * self.constants], PARTNER: features}
-        values = self.encoder_inputs(x, mask)
-        return {name: views.get(name, value) for name, value in values.items()}, after
+        return self.encoder_inputs({name: views.get(name, value) for name, value in x.items()}, mask), after
