@@ -124,7 +124,8 @@ class Ensemble(Causal):
 
     def of_members(self, state: State) -> list[State]:
         """A state of the ensemble as those of its members."""
-        return list(zip(*(s.chunk(self.config.members, -1) for s in state), strict=True))
+        parts = ([part.contiguous() for part in s.chunk(self.config.members, -1)] for s in state)
+        return list(zip(*parts, strict=True))  # contiguous: a Scan begins with its state as it leaves it
 
     def latents_of_members(self, z: Values) -> list[dict[str, Tensor]]:
         """Latents, noise or contexts `[…, K ·]` as those of the members."""

@@ -132,6 +132,8 @@ def bundles(tmp_path_factory):
     return lambda name, kind="step": made(name, kind)  # a default would be another key
 
 
+# Four Scans: PyTorch 2.13 fails when it simplifies them.
+TOO_MUCH = ("ensemble of who speaks", "block")
 # One of each graph; the other combinations take minutes.
 QUICK = {
     ("face and audio", "block"),
@@ -150,6 +152,7 @@ EVERY = [
     pytest.param((name, kind), marks=[] if (name, kind) in QUICK else pytest.mark.long, id=f"{name}, {kind}")
     for name in CONFIGS
     for kind in KINDS
+    if (name, kind) != TOO_MUCH
 ]
 
 
@@ -192,6 +195,11 @@ def test_a_masked_value_has_no_effect(bundles):
         session.run(None, {"face": nan} | state), session.run(None, {"face": big} | state), strict=True
     ):
         assert np.array_equal(a, b)
+
+
+def test_a_graph_that_pytorch_cannot_make_is_a_line(bundles):
+    with pytest.raises(UserError, match="PyTorch cannot make a graph of this model"):
+        bundles(*TOO_MUCH)
 
 
 @pytest.mark.parametrize("name", ["one modality", pytest.param("forward filter", marks=pytest.mark.long)])
