@@ -49,6 +49,7 @@ def _seconds(text: str) -> float:
 
 def run(args: argparse.Namespace) -> int:
     from ..study.readers.file import read_file
+    from ..study.study import session_folder
 
     if args.session is None and args.study is None:
         raise UserError("give --session FOLDER, or --study FOLDER and the session's --name")
@@ -58,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
         study = read_study(args.study)
         if (dimension := study.dimension(args.dimension)).kind == "session":
             return _ratings(args, study, dimension)
-    session: Path = args.session or args.study / "sessions" / (args.name or args.file.stem)
+    session: Path = args.session or session_folder(args.study, args.name or args.file.stem)
     named = [name for name in (args.tier, args.confidence) if name is not None]
     streams = [*named, *(text.partition("=")[2] for text in (args.turns or "").split(",") if text)]
     tracks = read_file(args.file, column=args.column, mapping=args.mapping, streams=streams)
@@ -108,7 +109,10 @@ def _labels(args: argparse.Namespace, tracks: "list[Track]", session: Path) -> i
     if not (rater := args.rater or track.rater):
         raise UserError(f"{args.file}: does not say who rated; give --rater NAME")
     labels.check_spelling(session / labels.FOLDER, rater)
-    label, notes = label_of(track, rater, dimension, confidence=confidence, offset=args.offset)
+    try:
+        label, notes = label_of(track, rater, dimension, confidence=confidence, offset=args.offset)
+    except UserError as error:
+        raise UserError(f"{args.file}: {error}") from None
     if wrong := next(misfits(label, {dimension.name: dimension}, span), None):
         raise UserError(f"{args.file}: {one_line(wrong)}")
     path = labels.path_of(session, label.dimension, label.rater)

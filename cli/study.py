@@ -118,8 +118,9 @@ def _print_status(name: str, checked: "Sequence[Checked]") -> None:
         )
         shares = [f"{r.dimension}: {r.rater} {100 * r.share:.0f} %" for r in one.rated]
         problems = str(len(one.problems) or "")
-        rows.append([one.session.name, one.session.person, duration(one.seconds), modalities,
-                     "\n".join(shares) or "none", problems])  # fmt: skip
+        names = one_line(one.session.name), one_line(one.session.person)
+        labels = "\n".join(shares) or "none"
+        rows.append([*names, duration(one.seconds), modalities, labels, problems])
     _print_table([("session", 24), ("person", 14), ("length", 0), ("modalities", 18), ("labels", 26),
                   ("problems", 0)], rows)  # fmt: skip
     if any(one.problems for one in checked):
@@ -127,17 +128,21 @@ def _print_status(name: str, checked: "Sequence[Checked]") -> None:
 
 
 def _agreed(args: argparse.Namespace) -> "Agreement":
-    from ..study.check import check_study
-    from ..study.study import read_study
+    from ..study.check import check_sessions, usable
+    from ..study.study import TOML, read_study
     from ..study.summary import agreement_of
+    from .show import warn
 
     study = read_study(args.folder)
     names = [dimension.name for dimension in study.description.dimensions]
+    if not names:
+        raise UserError(f"{args.folder / TOML}: has no [[dimensions]]; say there what is rated")
     if args.dimension is None and len(names) != 1:
         raise UserError(f"{args.folder}: {len(names)} dimensions ({', '.join(names)}); give --dimension NAME")
-    return agreement_of(
-        study, check_study(study), args.dimension or names[0], use_features=not args.no_features
-    )
+    found, left_out = usable(check_sessions(study))
+    for line in left_out:
+        warn(line)
+    return agreement_of(study, found, args.dimension or names[0], use_features=not args.no_features)
 
 
 def _consensus(args: argparse.Namespace) -> int:

@@ -1,5 +1,6 @@
 """What is in a study, and what of it cannot be used and why."""
 
+import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -8,12 +9,15 @@ from typing import Final
 
 import numpy as np
 
-from ..contracts.errors import UserError
+from ..contracts.errors import UserError, one_line
+from ..contracts.regular import open_regular
+from ..realtime.store.folder import JSON
 from ..realtime.store.reader import SessionReader
 from ..realtime.streams.samples import SECOND
 from . import labels
 from .ratings import Label, Trace, Whole
-from .study import Dimension, Study, StudySession, is_session
+from .readers.contents import content_of
+from .study import ARROWS, Dimension, Study, StudySession, has_tables, is_session
 
 TOLERANCE: Final = 1.0  # s; by which labels may lie outside of a recording: media end a little later
 _DIFFERENT: Final = 1e-6  # of the range; less from a level is rounding
@@ -56,18 +60,48 @@ class Checked:
 
 def check_study(study: Study) -> list[Checked]:
     """Every session with its problems; those that concern several sessions are at each of them."""
-    sessions = [check_session(session, study.description.dimensions) for session in study.sessions]
+    sessions = check_sessions(study)
     _compare_schemas(sessions)
     _compare_names(sessions, "person", lambda one: [one.session.person])
     _compare_names(sessions, "rater", lambda one: [label.rater for label in one.labels])
     return sessions
 
 
+def check_sessions(
+    study: Study, progress: Callable[[int, int], None] = lambda done, of: None
+) -> list[Checked]:
+    """Every session with the problems that it has whatever the others are; and those that are copies.
+
+    Args:
+        progress: called with how many sessions of how many are checked.
+    """
+    found: list[Checked] = []
+    for session in study.sessions:
+        progress(len(found), len(study.sessions))
+        found.append(check_session(session, study.description.dimensions))
+    _find_copies(found)
+    return found
+
+
+def usable(checked: Iterable[Checked]) -> tuple[list[Checked], list[str]]:
+    """The sessions that can be used, one that was cut up to there; and what cannot be, a line each."""
+    found, left_out = [], []
+    for one in checked:
+        if wrong := [line for line in one.problems if line not in one.lost]:
+            left_out.append(f"{one.session.name}: left out: {one_line(wrong[0])}")
+        else:
+            left_out += [f"{one.session.name}: {one_line(line)}" for line in one.lost]
+            found.append(one)
+    return found, left_out
+
+
 def check_session(session: StudySession, dimensions: Iterable[Dimension]) -> Checked:
     """One session: reads all of it."""
     checked = Checked(session)
     if not is_session(session.folder):
-        checked.problems.append("no session there: check its path in study.toml")
+        there = session.folder.is_dir() and has_tables(session.folder)
+        missing = f"has no {JSON}, which every session has"
+        checked.problems.append(missing if there else "no session there: check its path in study.toml")
         return checked
     try:
         reader = SessionReader(session.folder)
@@ -132,6 +166,8 @@ def misfits(
         if label.span is None:
             yield "empty: nothing is rated"
             return
+        if not label.rated:
+            yield "its only value holds at one moment: say with another row how long"
         start, end = label.span
         if span is not None and (start < span[0] - TOLERANCE or end > span[1] + TOLERANCE):
             yield (
@@ -166,6 +202,25 @@ def _twice(paths: list[Path], checked: Checked) -> None:
     for same in names.values():
         if len(same) > 1:
             checked.problems.append(f"labels/: {' and '.join(same)} are of one rater and dimension")
+
+
+def _find_copies(sessions: list[Checked]) -> None:
+    """Report sessions that are a copy of an earlier one: of another name, its person could be tested on."""
+    first: dict[bytes, str] = {}
+    for one in sessions:
+        if one.start is None:  # with nothing in it, or not to be read
+            continue
+        try:
+            digest = hashlib.sha256(content_of(one.session.folder / JSON))
+            for modality in sorted(one.schemas):
+                with open_regular(one.session.folder / f"{modality}{ARROWS}") as file:
+                    while piece := file.read(1 << 20):
+                        digest.update(piece)
+        except (OSError, UserError):  # it is being changed; what is wrong with it is said elsewhere
+            continue
+        name = first.setdefault(digest.digest(), one.session.name)
+        if name != one.session.name:
+            one.problems.append(f"is a copy of {name}")
 
 
 def _compare_schemas(sessions: list[Checked]) -> None:

@@ -18,6 +18,7 @@ import zipfile
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,7 +35,8 @@ from ..realtime.sources.source import Wanted
 from ..realtime.store.private import make_private
 from ..realtime.store.reader import SessionReader
 from ..realtime.streams.samples import SECOND
-from .check import Checked, check_session
+from .check import Checked, check_sessions
+from .check import usable as usable_of
 from .consensus import weighted
 from .ratings import Intervals
 from .split import PARTS, Part, divided, split_people
@@ -93,11 +95,12 @@ def write_dataset(
     Raises:
         UserError: nobody rated it; too few people; sessions of different schemas; it cannot be written.
     """
-    checked: list[Checked] = []
-    for session in study.sessions:
-        progress("checking", len(checked), len(study.sessions))
-        checked.append(check_session(session, study.description.dimensions))
-    usable, left_out = _usable(checked, name)
+    usable, left_out = usable_of(check_sessions(study, partial(progress, "checking")))
+    left_out += [
+        f"{one.session.name}: has no labels of {name}, helps to learn the features only"
+        for one in usable
+        if not any(label.dimension == name for label in one.labels)
+    ]
     modalities = _schemas(usable)
     if name in modalities:
         raise UserError(f"{name} is both a modality of the sessions and a dimension; rename the dimension")
@@ -256,21 +259,6 @@ def _write_json(path: Path, content: object) -> None:
     with atomic_file(path) as stream:
         make_private(Path(stream.name))
         stream.write(f"{json.dumps(content, indent=1)}\n".encode())
-
-
-def _usable(checked: Sequence[Checked], name: str) -> tuple[list[Checked], list[str]]:
-    """Sessions that can be trained on, and why others are left out; one that was cut is used up to there."""
-    usable, left_out = [], []
-    for one in checked:
-        wrong = [line for line in one.problems if line not in one.lost]
-        if wrong:
-            left_out.append(f"{one.session.name}: left out: {one_line(wrong[0])}")
-            continue
-        left_out += [f"{one.session.name}: {one_line(line)}" for line in one.lost]
-        if not any(label.dimension == name for label in one.labels):
-            left_out.append(f"{one.session.name}: has no labels of {name}, helps to learn the features only")
-        usable.append(one)
-    return usable, left_out
 
 
 def _schemas(usable: Sequence[Checked]) -> dict[str, Schema]:

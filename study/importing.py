@@ -1,7 +1,9 @@
 """Tracks of other programs' files become labels beside a session, or the features of a new one."""
 
+import contextlib
 import math
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -72,12 +74,14 @@ def label_of(
             )
         keep = np.isfinite(track.times) & (np.abs(track.times) < LARGEST)
         times, values = track.times[keep] + offset, track.values[keep, 0]
+        back = int((np.diff(times) < 0).sum())
         order = np.argsort(times, kind="stable")
         times, values = times[order], values[order]
         new = (
             np.append(times[:-1] < times[1:], True) if len(times) else np.zeros(0, bool)
         )  # the last of equals
         notes = [f"{(~keep).sum()} samples without a time left out"] * bool((~keep).any())
+        notes += [f"times go back {back} times: put in order; is it one recording?"] * bool(back)
         notes += [f"{(~new).sum()} samples at the time of the next left out"] * bool((~new).any())
         return Trace(rater, dimension.name, times[new], values[new]), notes
     found = [_rating(text, dimension) for text in track.text]
@@ -169,17 +173,39 @@ def write_session(
         marks = _take_over(base, described, ages, rows)
     rows.sort(key=lambda row: row[1])
     end = max(sample.originating_time for sample, _ in rows)
-    with SessionWriter(folder, {**described, "rate": RATE, "imported": source}) as writer:
-        for sample, arrived in rows:
-            writer.sample(sample, arrived)
-        for observation in aligned(Aligner(0, RATE, ages), (sample for sample, _ in rows), end):
-            writer.observation(observation)
-        for time, label in marks:
-            writer.mark(time, label)
-    if base is not None:
-        for path in labels.paths(base):
-            labels.write(labels.read(path), folder / labels.FOLDER / path.name)
+    with _whole(folder) as part:
+        with SessionWriter(part, {**described, "rate": RATE, "imported": source}) as writer:
+            for sample, arrived in rows:
+                writer.sample(sample, arrived)
+            for observation in aligned(Aligner(0, RATE, ages), (sample for sample, _ in rows), end):
+                writer.observation(observation)
+            for time, label in marks:
+                writer.mark(time, label)
+        if base is not None:
+            for path in labels.paths(base):
+                labels.write(labels.read(path), part / labels.FOLDER / path.name)
     return end / SECOND
+
+
+@contextlib.contextmanager
+def _whole(folder: Path) -> Iterator[Path]:
+    """A hidden folder to write into, which gets its name when it is whole; otherwise nothing is left."""
+    if folder.is_dir() and any(folder.iterdir()):
+        raise UserError(f"{folder}: is not empty; give a new folder for the session")
+    part = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)  # of a process that was killed
+    try:
+        yield part
+        if folder.is_dir():
+            folder.rmdir()
+        part.rename(folder)
+    except UserError as error:
+        reason = str(error).replace(str(part), str(folder)).partition(";")[0]
+        raise UserError(f"{reason}; nothing of the session is left") from None
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written ({error.strerror})") from None
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def _take_over(

@@ -58,7 +58,9 @@ def path_of(session: Path, dimension: str, rater: str) -> Path:
 def paths(session: Path) -> list[Path]:
     """The files of labels of a session, by name; whether they are right, `read` says."""
     try:
-        return sorted(p for p in (session / FOLDER).iterdir() if p.suffix == ".csv" and p.name[0] != ".")
+        return sorted(
+            p for p in (session / FOLDER).iterdir() if p.suffix.lower() == ".csv" and p.name[0] != "."
+        )
     except FileNotFoundError:
         return []
     except OSError as error:

@@ -24,6 +24,7 @@ Every session below `sessions/` belongs to the study. Without an entry its perso
 (`realtime.store.group`) each has a session of their own name: of `sessions/pair/anna` it is anna.
 """
 
+import contextlib
 import os
 import tomllib
 from collections import defaultdict
@@ -46,6 +47,7 @@ from ..realtime.store.private import make_private
 
 TOML: Final = "study.toml"
 SESSIONS: Final = "sessions"
+ARROWS: Final = ".arrows"  # ending of a session's tables
 MAX_BYTES: Final = 2**22  # of a study.toml
 MAX_SESSIONS: Final = 100_000
 
@@ -181,7 +183,7 @@ def described(content: bytes) -> Description:
         UserError: it is not right.
     """
     try:
-        values: dict[str, Any] = tomllib.loads(content.decode())
+        values: dict[str, Any] = tomllib.loads(content.decode("utf-8-sig"))
         return msgspec.convert(values, Description)
     except UnicodeDecodeError:
         raise UserError("not UTF-8 text") from None
@@ -227,6 +229,33 @@ def is_session(folder: Path) -> bool:
     return (folder / JSON).is_file()
 
 
+def has_tables(folder: Path) -> bool:
+    """Whether a folder has tables of a session, whose `session.json` may be lost."""
+    with contextlib.suppress(OSError):
+        return any(path.suffix == ARROWS for path in folder.iterdir())
+    return False
+
+
+def session_folder(study: Path, name: str) -> Path:
+    """The folder of the session of that name, which may not be there.
+
+    Raises:
+        UserError: a session of that name would not be one of the study's.
+    """
+    parts = Path(name).parts
+    hidden = any(part[0] == "." or not part.isprintable() for part in parts)
+    if not parts or hidden or Path(name).is_absolute() or Path(name).drive:
+        raise UserError(
+            f"{one_line(name)[:60]!r} cannot be a session's name: give one such as anna/1, within the study"
+        )
+    folder = study / SESSIONS
+    for part in parts[:-1]:
+        folder /= part
+        if is_session(folder):
+            raise UserError(f"{folder}: is a session, which has no others in it; give another name")
+    return folder / parts[-1]
+
+
 def _sessions(folder: Path, description: Description) -> list[StudySession]:
     """Those below `sessions/`, and those that have an entry, also if there is nothing at their path."""
     top = folder / SESSIONS
@@ -234,15 +263,20 @@ def _sessions(folder: Path, description: Description) -> list[StudySession]:
     for root, folders, _ in os.walk(top):
         here = Path(root)
         folders[:] = sorted(name for name in folders if name[0] != ".")
-        if here != top and is_session(here):
+        if here != top and (is_session(here) or has_tables(here)):
             folders.clear()
             relative = here.relative_to(top).parts
             own = len(relative) == 1 or is_group(here.parent)
             found[here] = relative[-1] if own else relative[-2]
         if len(found) > MAX_SESSIONS:
             raise UserError(f"{top}: more than {MAX_SESSIONS} sessions")
+    there = {path.resolve(): path for path in found} if description.sessions else {}
+    named: dict[Path, str] = {}  # entries by what their path leads to
     for entry in description.sessions:
-        found[Path(os.path.normpath(folder / entry.path))] = entry.person
+        path = Path(os.path.normpath(folder / entry.path))
+        if (other := named.setdefault(path.resolve(), entry.path)) is not entry.path:
+            raise UserError(f"{folder / TOML}: {one_line(entry.path)} and {one_line(other)} are one session")
+        found[there.get(path.resolve(), path)] = entry.person
     return sorted(
         (StudySession(_name(path, folder), path, person) for path, person in found.items()),
         key=lambda session: session.name,

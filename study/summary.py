@@ -1,6 +1,6 @@
 """How far the raters of a study agree on one dimension, before and after their lags are taken out."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,7 +63,7 @@ def agreement_of(
     Lags are estimated for traces only: turns are rated afterwards.
 
     Raises:
-        UserError: no such dimension; nobody rated it.
+        UserError: no such dimension; nobody rated it; a rater with two spellings.
     """
     dimension = study.dimension(name)
     sessions = [
@@ -74,6 +74,7 @@ def agreement_of(
         raise UserError(
             f"{study.folder}: nobody has rated {name} yet; enrapt study status shows what there is"
         )
+    _check_raters(label.rater for each in labels for label in each)
     spans = [(one.start or 0.0, one.end or 0.0) for one in sessions]
     if dimension.kind == "session":  # one rating each, however long it is
         spans = [(start, start) for start, _ in spans]
@@ -94,6 +95,16 @@ def agreement_of(
         coefficients(found.before, ordinal),
         coefficients(found.ratings, ordinal),
     )
+
+
+def _check_raters(names: Iterable[str]) -> None:
+    """Refuse two spellings of a name: one rater, counted as two, would agree with themselves."""
+    known: dict[str, str] = {}
+    for name in sorted({*names}):
+        if (other := known.setdefault(name.casefold(), name)) != name:
+            raise UserError(
+                f"the raters {other} and {name} are probably one; rename the label files of one of them"
+            )
 
 
 def coefficients(sessions: Sequence[Array], ordinal: bool) -> Coefficients:

@@ -171,7 +171,7 @@ def test_sessions_with_problems_are_left_out_and_say_why(study, tmp_path):
     rate(session(study / "sessions/eve/1", 10), "r", [0, 100], [0.5, 0.5])
     dataset = write_dataset(read_study(study), "engagement", tmp_path / "data")
     assert "eve" not in str(dataset.people)
-    assert dataset.left_out[-1].startswith(
+    assert dataset.left_out[0].startswith(
         "eve/1: left out: labels/engagement.r.csv: rated from 0.0 to 100.0 s"
     )
 

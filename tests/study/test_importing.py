@@ -47,7 +47,11 @@ def test_samples_become_a_trace_in_the_order_of_time():
     assert isinstance(label, Trace)
     np.testing.assert_array_equal(label.times, [0.5, 1.5, 2.5])
     np.testing.assert_array_equal(label.values, [1, 2, NAN])
-    assert notes == ["1 samples without a time left out", "1 samples at the time of the next left out"]
+    assert notes == [
+        "1 samples without a time left out",
+        "times go back 1 times: put in order; is it one recording?",
+        "1 samples at the time of the next left out",
+    ]
     with pytest.raises(UserError, match="2 numbers a sample"):
         label_of(Samples("a", np.zeros(3), np.zeros((3, 2)), ("a", "b")), "r1", ENGAGEMENT)
 
