@@ -49,15 +49,14 @@ def _seconds(text: str) -> float:
 
 def run(args: argparse.Namespace) -> int:
     from ..study.readers.file import read_file
-    from ..study.study import session_folder
+    from ..study.study import read_study, session_folder
 
     if args.session is None and args.study is None:
         raise UserError("give --session FOLDER, or --study FOLDER and the session's --name")
-    if args.study is not None and args.dimension is not None:
-        from ..study.study import read_study
-
+    if args.study is not None:
         study = read_study(args.study)
-        if (dimension := study.dimension(args.dimension)).kind == "session":
+        dimension = None if args.dimension is None else study.dimension(args.dimension)
+        if dimension is not None and dimension.kind == "session":
             return _ratings(args, study, dimension)
     session: Path = args.session or session_folder(args.study, args.name or args.file.stem)
     named = [name for name in (args.tier, args.confidence) if name is not None]

@@ -39,6 +39,7 @@ class Checked:
     Attributes:
         start, end: s; of the recording, on its own axis. None if it cannot be read, or has nothing.
         schemas: of each modality; empty for a plain vector.
+        dims: numbers of a vector, of each modality.
         labels: the labels that can be read.
         problems: what cannot be used, a line each.
         lost: those of them that say what the end of a session has lost; the rest of it can be used.
@@ -48,6 +49,7 @@ class Checked:
     start: float | None = None
     end: float | None = None
     schemas: dict[str, str] = field(default_factory=dict)
+    dims: dict[str, int] = field(default_factory=dict)
     rated: list[Rated] = field(default_factory=list)
     labels: list[Label] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
@@ -106,6 +108,7 @@ def check_session(session: StudySession, dimensions: Iterable[Dimension]) -> Che
     try:
         reader = SessionReader(session.folder)
         checked.schemas = {name: schema.name for name, schema in reader.schemas.items()}
+        checked.dims = {name: schema.dim for name, schema in reader.schemas.items()}
         checked.lost = reader.lost
         checked.problems += checked.lost
         span = span_of(reader)
@@ -224,16 +227,17 @@ def _find_copies(sessions: list[Checked]) -> None:
 
 
 def _compare_schemas(sessions: list[Checked]) -> None:
-    """Report modalities whose schema is another than in most sessions."""
-    by_modality: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    """Report modalities whose schema, or size without one, is another than in most sessions."""
+    by_modality: defaultdict[str, Counter[tuple[str, int]]] = defaultdict(Counter)
     for one in sessions:
         for modality, schema in one.schemas.items():
-            by_modality[modality][schema] += 1
+            by_modality[modality][schema, one.dims[modality]] += 1
     for one in sessions:
         for modality, schema in one.schemas.items():
+            own = schema, one.dims[modality]
             (usual, _), *_ = by_modality[modality].most_common(1)
-            if schema != usual:
-                shown = [name or "a plain vector" for name in (schema, usual)]
+            if own != usual:
+                shown = [name or f"a plain vector of {dim} numbers" for name, dim in (own, usual)]
                 one.problems.append(f"{modality} is {shown[0]}; in most sessions it is {shown[1]}")
 
 

@@ -113,6 +113,7 @@ def write_dataset(
     people: dict[Part, list[str]] = {part: sorted(p for p in parts if parts[p] == part) for part in PARTS}
     dataset = Dataset(found.dimension, rate, modalities, people, found.consensus.raters, left_out=left_out)
     index: dict[str, dict[str, dict[str, str]]] = {part: {} for part in PARTS}
+    known: set[float] = set()  # values of labels to learn from; two are enough to know
     try:
         folder.mkdir(parents=True)
         make_private(folder)
@@ -138,11 +139,15 @@ def write_dataset(
         dataset.seconds[part] += len(times) / rate
         dataset.lengths.append(len(times) / rate)
         dataset.labels[part] += int((~np.isnan(target)).sum())
+        if part == "train" and len(known) < 2:
+            known.update(np.unique(target[~np.isnan(target)]).tolist()[:2])
     if empty := next((part for part in PARTS if not dataset.labels[part]), None):
         raise UserError(
             f"{study.folder}: no label of {name} falls into the recordings of {', '.join(people[empty])}, "
             f"the people of the {empty} part"
         )
+    if len(known) == 1:
+        dataset.left_out.append(f"all labels of {name} to learn from are the same: nothing can be learned")
     _write_json(folder / INDEX, index)
     _write_json(folder / RATERS, _raters(found, parts))
     return dataset

@@ -111,8 +111,10 @@ def _label(row: Row, dimension: Dimension, rater: str | None) -> Whole:
     value = number(row["value"]) if level is None else level
     if math.isnan(value):
         raise UserError(f"{one_line(row['value'])[:60]!r} is no number, and no level of {dimension.name}")
-    confidence = np.array([number(row.get("confidence", ""))])
-    label = Whole(rater or row["rater"], dimension.name, np.array([value]), confidence)
+    sure = number(row.get("confidence", ""))
+    if math.isnan(sure) and row.get("confidence"):
+        raise UserError(f"the confidence {one_line(row['confidence'])[:60]!r} is no number")
+    label = Whole(rater or row["rater"], dimension.name, np.array([value]), np.array([sure]))
     for wrong in misfits(label, {dimension.name: dimension}, None):
         raise UserError(wrong)
     return label

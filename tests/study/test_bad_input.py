@@ -152,6 +152,27 @@ def test_a_copy_of_a_session_is_not_another_persons(study, capsys, tmp_path):
     assert "zoe/1: left out: is a copy of anna/1" in dataset.left_out
 
 
+def test_a_plain_vector_of_another_size_is_another_schema(study, capsys):
+    values = Samples("voice", np.arange(200) / 25, np.ones((200, 3)), ("a", "b", "c"))
+    write_session(study / "sessions/eve/1", {"voice": values}, "made up")
+    line = said(capsys, "study", "check", study, status=1)
+    assert "eve/1: voice is a plain vector of 3 numbers; in most sessions it is a plain vector of 2" in line
+
+
+def test_labels_that_are_all_the_same_are_said(study, tmp_path):
+    for path in study.rglob("engagement.*.csv"):
+        path.write_text("time,value\n0,0.5\n10,0.5\n")
+    dataset = write_dataset(read_study(study), "engagement", tmp_path / "data")
+    assert "all labels of engagement to learn from are the same: nothing can be learned" in dataset.left_out
+
+
+def test_features_are_imported_into_a_study_that_is_there(study, capsys):
+    (study.parent / "f.csv").write_text("time,a\n0,1\n1,2\n")
+    line = said(capsys, "import", study.parent / "f.csv", "--study", study.parent / "tlaks")
+    assert "not a study" in line
+    assert not (study.parent / "tlaks").exists()
+
+
 def test_a_session_that_has_lost_its_description_is_still_named(study, capsys):
     (study / "sessions/anna/1/session.json").unlink()
     assert "anna/1: has no session.json" in said(capsys, "study", "check", study, status=1)

@@ -92,7 +92,9 @@ def test_a_person_with_two_spellings(folder):
 def test_sessions_of_different_schemas(folder):
     for k in range(3):
         session(folder / f"sessions/p{k}", 1, "voice/7" if k == 1 else None)
-    assert problems(folder) == {"p1": ["voice is voice/7; in most sessions it is a plain vector"]}
+    assert problems(folder) == {
+        "p1": ["voice is voice/7; in most sessions it is a plain vector of 2 numbers"]
+    }
 
 
 def test_sessions_that_have_not_ended_or_are_damaged_empty_or_missing(folder):

@@ -81,6 +81,11 @@ def test_a_table_becomes_a_file_for_each_session_and_rater(study, capsys):
         ("session,value\nanna/1,3\n", ["--rater", "r", "--tier", "x"], "--tier x: is for a --mapping"),
         ("session,value\nanna/1,3\n", ["--rater", "r", "--offset", "1"], "--offset: rapport is rated once"),
         ("session,rater,value\nanna/1,r,3\nben/1,R,4\n", [], "the rater R is r in an earlier row"),
+        (
+            "session,rater,value,confidence\nanna/1,r,3,high\n",
+            [],
+            "row 2: the confidence 'high' is no number",
+        ),
         ("session,rater,value\nanna/1,../r,3\n", [], "cannot be the name of a rater"),
     ],
 )
