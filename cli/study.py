@@ -106,7 +106,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _print_status(name: str, checked: "Sequence[Checked]") -> None:
-    people = {one.session.person.casefold() for one in checked}
+    from ..study.study import spelling
+
+    people = {spelling(one.session.person) for one in checked}
     total = sum(one.seconds for one in checked)
     sizes = f"{counted(len(checked), 'session')} of {counted(len(people), 'person', 'people')}"
     print(f"{one_line(name)}: {sizes}, {duration(total)}\n")

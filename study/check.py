@@ -17,7 +17,7 @@ from ..realtime.streams.samples import SECOND
 from . import labels
 from .ratings import Label, Trace, Whole
 from .readers.contents import content_of
-from .study import ARROWS, Dimension, Study, StudySession, has_tables, is_session
+from .study import ARROWS, Dimension, Study, StudySession, has_tables, is_session, spelling
 
 TOLERANCE: Final = 1.0  # s; by which labels may lie outside of a recording: media end a little later
 _DIFFERENT: Final = 1e-6  # of the range; less from a level is rounding
@@ -242,14 +242,14 @@ def _compare_schemas(sessions: list[Checked]) -> None:
 
 
 def _compare_names(sessions: list[Checked], what: str, names_of: Callable[[Checked], list[str]]) -> None:
-    """Report names that differ in their case or their spaces only."""
+    """Report names that differ in their spelling only."""
     spellings: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for one in sessions:
         for name in set(names_of(one)):
-            spellings[" ".join(name.casefold().split())][name] += 1
+            spellings[spelling(name)][name] += 1
     for one in sessions:
         for name in sorted(set(names_of(one))):
-            (usual, _), *_ = spellings[" ".join(name.casefold().split())].most_common(1)
+            (usual, _), *_ = spellings[spelling(name)].most_common(1)
             if name != usual:
                 one.problems.append(f"the {what} {name!r} is {usual!r} elsewhere: is it the same?")
 

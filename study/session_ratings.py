@@ -5,6 +5,7 @@ level), and where they are there `rater` and `confidence`; or those that a mappi
 """
 
 import math
+import unicodedata
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -53,13 +54,13 @@ def import_ratings(
         columns.pop("rater", None)
     elif "rater" not in columns:
         raise UserError(f"{path}: has no column rater; give --rater NAME")
-    folders = {session.name: session.folder for session in study.sessions}
+    folders = {unicodedata.normalize("NFC", each.name): each.folder for each in study.sessions}
     found: dict[Path, Whole] = {}
     spelt: dict[str, str] = {}  # each rater by the name without capitals
     for line, row in _rows(table, columns, tier or dimension.name):
         try:
             label = _label(row, dimension, rater)
-            if (folder := folders.get(row["session"])) is None:
+            if (folder := folders.get(unicodedata.normalize("NFC", row["session"]))) is None:
                 raise UserError(f"the study has no session {one_line(row['session'])[:60]}")
             place = labels.path_of(folder, label.dimension, label.rater)
             if place in found:

@@ -10,6 +10,7 @@ from typing import Final, Literal
 import numpy as np
 
 from ..contracts.errors import UserError, one_line
+from .study import spelling
 
 Part = Literal["train", "validation", "test"]
 PARTS: Final[tuple[Part, ...]] = ("train", "validation", "test")
@@ -95,7 +96,7 @@ def _check_spelling(people: Sequence[str]) -> None:
     """Raise UserError if two names are probably one person, who could then be in two parts."""
     known: dict[str, str] = {}
     for person in people:
-        other = known.setdefault(" ".join(person.casefold().split()), person)
+        other = known.setdefault(spelling(person), person)
         if other != person:
             raise UserError(
                 f"{one_line(other)!r} and {one_line(person)!r} are probably one person, who must not be in "

@@ -27,6 +27,7 @@ Every session below `sessions/` belongs to the study. Without an entry its perso
 import contextlib
 import os
 import tomllib
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -77,7 +78,7 @@ class Dimension(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     def __post_init__(self) -> None:
         if not self.low < self.high:
             raise ValueError(f"dimension {self.name}: low must be less than high")
-        if len(self.levels) == 1 or len({level.casefold() for level in self.levels}) < len(self.levels):
+        if len(self.levels) == 1 or len({spelling(level) for level in self.levels}) < len(self.levels):
             raise ValueError(f"dimension {self.name}: give two or more levels, each once")
 
     @property
@@ -87,8 +88,8 @@ class Dimension(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
     def value_of(self, level: str) -> float | None:
         """The value of the level of that name; None if there is none."""
-        names = [each.casefold().strip() for each in self.levels]
-        wanted = level.casefold().strip()
+        names = [spelling(each) for each in self.levels]
+        wanted = spelling(level)
         return float(self.values[names.index(wanted)]) if wanted in names else None
 
 
@@ -214,6 +215,11 @@ def new_study(folder: Path) -> Path:
         if os.path.lexists(path):
             raise UserError(f"{path}: exists and is kept; edit it, or give another folder")
     return path
+
+
+def spelling(name: str) -> str:
+    """What names have in common that differ in capitals, spaces, or how accents are coded only."""
+    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 
 def recorded_together(sessions: Iterable[StudySession]) -> list[set[str]]:

@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -150,6 +151,23 @@ def test_a_copy_of_a_session_is_not_another_persons(study, capsys, tmp_path):
     dataset = write_dataset(read_study(study), "engagement", tmp_path / "data")
     assert "zoe" not in str(dataset.people)
     assert "zoe/1: left out: is a copy of anna/1" in dataset.left_out
+
+
+def test_accents_that_are_coded_in_two_ways_are_one_name(study, capsys, tmp_path):
+    one, other = (unicodedata.normalize(form, "Zoë") for form in ("NFC", "NFD"))
+    for name, folder in ((one, "ben"), (other, "cem")):
+        (study / "sessions" / folder).rename(study / "sessions" / name)
+        if len(list((study / "sessions").iterdir())) < len(PEOPLE):
+            pytest.skip("this file system has one name for both")
+    assert "is it the same?" in said(capsys, "study", "check", study, status=1)
+    with pytest.raises(UserError, match="are probably one person"):
+        write_dataset(read_study(study), "engagement", tmp_path / "data")
+    shutil.rmtree(study / "sessions" / one)
+    text = f'{TOML}kind = "session"\nlevels = ["nié", "oui"]\n'
+    (study / "study.toml").write_text(unicodedata.normalize("NFC", text), encoding="utf-8")
+    table = study.parent / "a.csv"
+    table.write_text(unicodedata.normalize("NFC", "session,rater,value\nZoë/1,r,Nié\n"), encoding="utf-8")
+    said(capsys, "import", table, "--study", study, "--dimension", "engagement", status=0)
 
 
 def test_a_plain_vector_of_another_size_is_another_schema(study, capsys):

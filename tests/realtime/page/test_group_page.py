@@ -158,6 +158,16 @@ def get_status(group: Group, path: str) -> int:
         return error.code
 
 
+def test_names_may_have_any_letters(tiny_bundle):
+    session = LiveSession(None, None, devices=[microphone()], bundle=tiny_bundle, warn=lambda line: None)
+    with Group({"Zoë.2": session}, to="ui:0") as group:
+        group.start()
+        path = "people/Zo%C3%AB.2"
+        while get(group, f"{path}/estimate")[0] != 200:
+            pass
+        assert get_status(group, path) == get_status(group, f"{path}/") == 200
+
+
 def test_a_command_names_nobody_else(group):
     """A client of ben's page cannot reach anna by what it sends."""
     group.start()
