@@ -86,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
 
     people = each_person(args)
     folders = {name: None if args.record is None else args.record / name for name in people}
-    default = [] if any(is_page(address) for own in people.values() for address in own.to) else _page(args)
+    default = _page(args)
     pages = outputs_of(args, default) if args.to or default else []
     if pages:  # whose options these are then
         for own in people.values():
