@@ -115,8 +115,8 @@ def _target(args: argparse.Namespace) -> str:
 
 
 def _is_labelled(args: argparse.Namespace) -> bool:
+    from ..study.folders import is_session
     from ..study.labels import of_session
-    from ..study.study import is_session
 
     if not is_session(args.source):
         return False

@@ -138,7 +138,8 @@ def session_name(item: Item) -> str:
 
 def _folder(args: argparse.Namespace) -> Path:
     """Where sessions go; absolute."""
-    from ..study.study import SESSIONS, read_study
+    from ..study.folders import SESSIONS
+    from ..study.study import read_study
 
     if args.study is not None:
         return (read_study(args.study).folder / SESSIONS).absolute()

@@ -48,8 +48,9 @@ def _seconds(text: str) -> float:
 
 
 def run(args: argparse.Namespace) -> int:
+    from ..study.folders import session_folder
     from ..study.readers.file import read_file
-    from ..study.study import read_study, session_folder
+    from ..study.study import read_study
 
     if args.session is None and args.study is None:
         raise UserError("give --session FOLDER, or --study FOLDER and the session's --name")

@@ -15,9 +15,10 @@ from ..realtime.store.folder import JSON
 from ..realtime.store.reader import SessionReader
 from ..realtime.streams.samples import SECOND
 from . import labels
+from .folders import ARROWS, has_tables, is_session
 from .ratings import Label, Trace, Whole
 from .readers.contents import content_of
-from .study import ARROWS, Dimension, Study, StudySession, has_tables, is_session, spelling
+from .study import Dimension, Study, StudySession, spelling
 
 TOLERANCE: Final = 1.0  # s; by which labels may lie outside of a recording: media end a little later
 _DIFFERENT: Final = 1e-6  # of the range; less from a level is rounding

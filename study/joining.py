@@ -17,7 +17,7 @@ from ..contracts.errors import UserError, one_line
 from ..realtime.recorder import CLOCK
 from ..realtime.store.group import JSON, Member, check_names, is_group, write_group
 from ..realtime.store.reader import SessionReader
-from .study import is_session
+from .folders import is_session
 
 Array = NDArray[np.float64]
 

@@ -24,7 +24,6 @@ Every session below `sessions/` belongs to the study. Without an entry its perso
 (`realtime.store.group`) each has a session of their own name: of `sessions/pair/anna` it is anna.
 """
 
-import contextlib
 import os
 import tomllib
 import unicodedata
@@ -42,13 +41,11 @@ from numpy.typing import NDArray
 from ..contracts.errors import UserError, one_line
 from ..contracts.files import atomic_file
 from ..contracts.regular import open_regular
-from ..realtime.store.folder import JSON
 from ..realtime.store.group import is_group
 from ..realtime.store.private import make_private
+from .folders import SESSIONS, has_tables, is_session
 
 TOML: Final = "study.toml"
-SESSIONS: Final = "sessions"
-ARROWS: Final = ".arrows"  # ending of a session's tables
 MAX_BYTES: Final = 2**22  # of a study.toml
 MAX_SESSIONS: Final = 100_000
 
@@ -228,38 +225,6 @@ def recorded_together(sessions: Iterable[StudySession]) -> list[set[str]]:
     for session in sessions:
         groups[session.folder.parent].add(session.person)
     return [people for folder, people in groups.items() if len(people) > 1 and is_group(folder)]
-
-
-def is_session(folder: Path) -> bool:
-    """Whether a folder has the file that every session has."""
-    return (folder / JSON).is_file()
-
-
-def has_tables(folder: Path) -> bool:
-    """Whether a folder has tables of a session, whose `session.json` may be lost."""
-    with contextlib.suppress(OSError):
-        return any(path.suffix == ARROWS for path in folder.iterdir())
-    return False
-
-
-def session_folder(study: Path, name: str) -> Path:
-    """The folder of the session of that name, which may not be there.
-
-    Raises:
-        UserError: a session of that name would not be one of the study's.
-    """
-    parts = Path(name).parts
-    hidden = any(part[0] == "." or not part.isprintable() for part in parts)
-    if not parts or hidden or Path(name).is_absolute() or Path(name).drive:
-        raise UserError(
-            f"{one_line(name)[:60]!r} cannot be a session's name: give one such as anna/1, within the study"
-        )
-    folder = study / SESSIONS
-    for part in parts[:-1]:
-        folder /= part
-        if is_session(folder):
-            raise UserError(f"{folder}: is a session, which has no others in it; give another name")
-    return folder / parts[-1]
 
 
 def _sessions(folder: Path, description: Description) -> list[StudySession]:

@@ -9,9 +9,10 @@ from ...contracts.errors import UserError, one_line
 from ...realtime.recorder import MEDIA
 from ...realtime.store.group import is_group, people_of
 from .. import labels, ratings
+from ..folders import SESSIONS, is_session
 from ..readers.contents import Spans
 from ..readers.file import read_file
-from ..study import SESSIONS, TOML, Dimension, is_session, read_study
+from ..study import TOML, Dimension, read_study
 
 USUAL: Final = "engagement"  # what is rated where no study says it
 
