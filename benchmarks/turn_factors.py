@@ -1,23 +1,40 @@
-"""Measured on people whom a model was not trained on: how far to stretch its estimates, and how wide its 90 %
-interval has to be."""
+"""An ensemble of which each member leaves out another part of the people, and what those people tell of it.
+
+They tell how far to stretch its estimates, and how wide its 90 % interval has to be. The prediction is that
+of `enrapt.models.ensemble`. For the people whom a member left out, it stands for the ensemble: its error has
+the variance of the ensemble's and, beyond it, that between members (Krogh and Vedelsby 1995), which is
+subtracted.
+"""
 
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
-import torch
 from datasets.converse import Conversation
-from scipy.special import logit
-from turn_models import PATTERNS, TARGET, Gru, Ours, batch_of, widen
+from scipy.special import expit, logit
+from turn_models import TARGET, Located
 
 from enrapt.models import Batch
+from enrapt.models.calibration import Needed, widening
+from enrapt.models.likelihoods import NODES, WEIGHTS
 from enrapt.models.metrics import pearson
+from enrapt.models.target import HALF_WIDTH
 
 FOLD_SEED: Final = 18
-INNER: Final = 4  # one in so many training people is left out
-MOST: Final = 2.5  # an estimate is not stretched by more
-TRIALS: Final = 3  # in which stretching and the width of the interval are fitted in turn
+MEMBERS: Final = 5
+EXPONENT: Final = 1 / 3
+MOST: Final = 3.0  # an estimate is not stretched by more
+TRIALS: Final = 4  # in which stretching and the width of the interval are fitted in turn
+LEAST_SHARE: Final = 0.25  # of the estimates' variance that is left in the ensemble
 Split = tuple[list[Conversation], list[Conversation]]
+
+
+class Predicted(NamedTuple):
+    """At each rated turn's end, `[N]`, from 0 to 1."""
+
+    mean: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
 
 
 class Factors(NamedTuple):
@@ -25,6 +42,29 @@ class Factors(NamedTuple):
 
     stretch: float
     widening: float
+
+
+AS_FITTED: Final = Factors(1.0, 1.0)
+
+
+class LeftOut(NamedTuple):
+    """Turns of people whom the model, or one member of the ensemble, was not trained on, `[N]`.
+
+    Attributes:
+        truth: labels, 0 to 1.
+        people: whose.
+        found: by pattern of missing speakers.
+        between: variance between the members' locations by pattern; 0 of a single model.
+    """
+
+    truth: np.ndarray
+    people: np.ndarray
+    found: dict[str, Located]
+    between: dict[str, np.ndarray]
+
+    def of_one(self) -> "LeftOut":
+        """What they tell of a single model."""
+        return self._replace(between={pattern: np.zeros_like(v) for pattern, v in self.between.items()})
 
 
 def folds(people: Sequence[str], count: int, seed: int) -> list[set[str]]:
@@ -37,51 +77,87 @@ def without(some: Sequence[Conversation], people: set[str]) -> Split:
     return [c for c in some if c.person not in people], [c for c in some if c.person in people]
 
 
+def parts(some: Sequence[Conversation]) -> list[set[str]]:
+    """The people whom each member leaves out."""
+    return folds([c.person for c in some], MEMBERS, FOLD_SEED + 1)
+
+
+def people_of(some: Sequence[Conversation]) -> np.ndarray:
+    """Whose each rated turn is."""
+    return np.array([c.person for c in some for _ in c.turns])
+
+
+def labels(some: Sequence[Conversation]) -> np.ndarray:
+    """Of each rated turn, 0 to 1."""
+    return np.array([t.engagement for c in some for t in c.turns])
+
+
 def batch_labels(batch: Batch) -> np.ndarray:
     return batch.x[TARGET][batch.available[TARGET]][:, 0].double().numpy()
 
 
-def inner_split(some: Sequence[Conversation]) -> tuple[Batch, Batch, list[str]]:
-    """Most of the people to train on, the others to measure on, and whose each of their rated turns is."""
-    most, others = without(some, folds([c.person for c in some], INNER, FOLD_SEED + 1)[0])
-    return batch_of(most), batch_of(others), [c.person for c in others for _ in c.turns]
+def mixture(members: Sequence[Located]) -> Located:
+    """The normal distribution with the mean and variance of the members' mixture."""
+    location, scale = (np.stack(v) for v in zip(*members, strict=True))
+    return Located(location.mean(0), np.sqrt((scale**2).mean(0) + location.var(0)))
 
 
-def stretch_of(truth: np.ndarray, mean: np.ndarray, most: float = MOST) -> float:
-    """The factor on estimates, 1 to `most`, after which their standard deviation is r^⅔ of the truth's."""
-    r = max(pearson(truth, mean), 0.0)
-    return float(np.clip(r ** (2 / 3) * truth.std() / max(mean.std(), 1e-9), 1.0, most))
+def predicted(members: Sequence[Located], factors: Factors, centre: float) -> Predicted:
+    """The ensemble's, or that of a single member, its members stretched around a centre from 0 to 1."""
+    middle = logit(centre)
+    stretched = [m._replace(location=middle + factors.stretch * (m.location - middle)) for m in members]
+    location, scale = mixture(stretched)
+    scale = factors.widening * scale
+    mean = expit(location[:, None] + scale[:, None] * NODES.numpy()) @ WEIGHTS.numpy()
+    return Predicted(mean, expit(location - HALF_WIDTH * scale), expit(location + HALF_WIDTH * scale))
 
 
-def stretch(model: Ours | Gru, factor: float, centre: float) -> None:
-    """Of the location of its target's distribution, a logit, around a centre from 0 to 1."""
-    with torch.no_grad():
-        if isinstance(model, Ours):
-            decoder = model.model.target_decoder(model.model.by_name[TARGET])
-            decoder.of_z.weight *= factor
-            assert decoder.of_h is not None
-            last = decoder.of_h[-1]
-        else:
-            last = model.model.head[TARGET][-1]
-        last.weight[0] *= factor
-        last.bias[0] = factor * last.bias[0] + (1 - factor) * float(logit(centre))
+def stretch_of(truth: np.ndarray, mean: np.ndarray, share: float = 1.0, most: float = MOST) -> float:
+    """The factor on estimates, 1 to `most`, after which their standard deviation is r^⅓ of the truth's.
+
+    Args:
+        share: of the estimates' variance that is left in the ensemble; the rest says nothing of the truth.
+    """
+    r = min(max(pearson(truth, mean), 0.0) / share**0.5, 1.0)
+    return float(np.clip(r**EXPONENT * truth.std() / max(mean.std() * share**0.5, 1e-9), 1.0, most))
 
 
-def measured(trial: Ours | Gru, held: Batch, people: Sequence[str], centre: float) -> Factors:
-    """By people whom `trial` was not trained on; changes it."""
-    factor, widening = 1.0, 1.0
+def left_out(some: Sequence[Conversation], members: Sequence[dict[str, Located]]) -> LeftOut:
+    """Of each rated turn, what the member says that left the person out.
+
+    Args:
+        members: what each gives for all of these turns, by pattern; in the order of `parts`.
+    """
+    person, found, between = people_of(some), {}, {}
+    which = np.argmax([np.isin(person, sorted(part)) for part in parts(some)], 0)
+    for pattern in members[0]:
+        location, scale = (np.stack(v) for v in zip(*(one[pattern] for one in members), strict=True))
+        found[pattern] = Located(*(np.take_along_axis(v, which[None], 0)[0] for v in (location, scale)))
+        between[pattern] = location.var(0)
+    return LeftOut(labels(some), person, found, between)
+
+
+def measured(out: LeftOut, centre: float) -> Factors:
+    """Stretch by both speakers, width by both patterns, each person counting the same."""
+    both, between = out.found["both"], float(out.between["both"].mean())
+    share = max(1 - between / max(float(both.location.var()), 1e-9), LEAST_SHARE)
+    stretch, wider = 1.0, 1.0
     for _ in range(TRIALS):  # a wider distribution on a bounded scale has its mean nearer to the middle
-        more = stretch_of(batch_labels(held), trial.predict(held, PATTERNS["both"]).mean, MOST / factor)
-        stretch(trial, more, centre)
-        factor *= more
-        if isinstance(trial, Ours):
-            widening = widen(trial, held, people)
-    return Factors(factor, widening)
+        mean = predicted([both], Factors(stretch, wider), centre).mean
+        stretch *= stretch_of(out.truth, mean, share, MOST / stretch)
+        wider = widened(out, stretch, centre)
+    return Factors(stretch, wider)
 
 
-def apply(model: Ours | Gru, factors: Factors, centre: float) -> None:
-    """Take over the factors that were measured with another one."""
-    stretch(model, factors.stretch, centre)
-    if isinstance(model, Ours):
-        target = model.model.by_name[TARGET]
-        model.model.target_decoder(target).widening.fill_(factors.widening)
+def widened(out: LeftOut, stretch: float, centre: float) -> float:
+    """The factor on the scale with which the 90 % interval holds 90 % of the labels of new people."""
+    needed: Needed = {}
+    middle = logit(centre)
+    for pattern, found in out.found.items():
+        errors = logit(out.truth) - middle - stretch * (found.location - middle)
+        between = stretch**2 * out.between[pattern]
+        squared = ((errors / HALF_WIDTH) ** 2 - between) / (found.scale**2 + between)
+        factors = np.sqrt(np.maximum(squared, 0))
+        for person in set(out.people):
+            needed.setdefault(person, {})[pattern] = [factors[out.people == person]]
+    return widening(needed)

@@ -13,14 +13,15 @@ from typing import Final, NamedTuple, cast
 import numpy as np
 import torch
 from datasets.converse import Conversation, activity, last_tick
+from scipy.special import logit
 from torch import Tensor, nn
 
 from enrapt.models import Batch, Modality
 from enrapt.models.baselines import GRURegressor
-from enrapt.models.calibration import Needed, factors_needed, reset, widening
 from enrapt.models.latents import Inferred
 from enrapt.models.model import State
 from enrapt.models.recurrence import loop
+from enrapt.models.target import HALF_WIDTH, Prediction
 from enrapt.models.turn_vrnn import OF_OWN, TurnVRNN
 
 RATE: Final = 2  # ticks/s
@@ -38,12 +39,17 @@ HIDDEN, LATENT, DROPOUT, LABEL = 64, 8, 0.5, 100.0
 HANGOVER, MISSED, FALSE = 0.17, 0.064, 53 / 60 * 0.09  # s; share of speech; share of silence
 
 
-class Predicted(NamedTuple):
-    """At each rated turn's end, `[N]`, from 0 to 1."""
+class Located(NamedTuple):
+    """The normal distribution of the label's logit at each rated turn's end, `[N]`."""
 
-    mean: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
+    location: np.ndarray
+    scale: np.ndarray
+
+
+def located(found: Prediction) -> Located:
+    """Of predictions `[N, 1]`."""
+    low, high = (logit(v[:, 0].double().numpy()) for v in (found.low, found.high))
+    return Located((low + high) / 2, (high - low) / (2 * HALF_WIDTH))
 
 
 def batch_of(people: Sequence[Conversation]) -> Batch:
@@ -104,16 +110,20 @@ def ends(batch: Batch) -> Ends:
     return Ends(*batch.available[TARGET].nonzero(as_tuple=True))
 
 
-def traces(model: TurnVRNN, batch: Batch) -> Tensor:
-    """The state of the exponential means before each tick, `[N, T, S]`."""
+def remembered(model: TurnVRNN, batch: Batch) -> tuple[Tensor, Tensor]:
+    """What encoders see, `[N, T, 6 K]`, and the state of the means before each tick, `[N, T, S]`."""
+    before: list[Tensor] = []
 
     def remembering(tick, state, inputs):  # type: ignore[no-untyped-def]
-        def both(state, inputs):  # type: ignore[no-untyped-def]
-            return tick(state, inputs)[0], [state]
+        def noting(state, inputs):  # type: ignore[no-untyped-def]
+            before.append(state)
+            return tick(state, inputs)
 
-        return loop(both, state, inputs)
+        return loop(noting, state, inputs)
 
-    return model.traced(batch.x, batch.available, model.initial_state(batch.size)[1], remembering)[0]
+    start = model.initial_state(batch.size)[1]
+    seen = model.seen(batch.x, batch.available, start, remembering)[0]["partner"]
+    return seen, torch.stack(before, 1)
 
 
 class Ours:
@@ -123,43 +133,40 @@ class Ours:
         torch.manual_seed(seed)
         self.model = turn_vrnn()
         self.model.fit_normalisation(batch)
-        self._seen: tuple[Batch, dict[str, Tensor]] | None = None  # of the last batch
 
-    def recurred(self, batch: Batch, seen: dict[str, Tensor], names: Sequence[str]) -> Inferred:
-        """The latents at each tick, given some of the speakers."""
-        given = batch.given(names)
-        evidence = self.model.evidence({name: seen[name] for name in names}, given.available)
-        start, _ = self.model.initial_state(batch.size)
-        return self.model.recurred(evidence, self.model.given(given.x), start, None, loop)
+    def recurred(self, batch: Batch, seen: Tensor) -> Inferred:
+        """The latents at each tick of `PATTERNS` one after the other, `[2 N, T, Z]`."""
+        views = {"own": seen[..., : OF_OWN * len(SECONDS)], "partner": seen}
+        x = {name: value.repeat(len(PATTERNS), 1, 1) for name, value in views.items()}
+        mask = {
+            name: torch.cat([batch.available[name] & (name in names) for names in PATTERNS.values()])
+            for name in views
+        }
+        evidence = self.model.evidence(x, mask)
+        start, _ = self.model.initial_state(len(mask["own"]))
+        return self.model.recurred(evidence, self.model.given(x), start, None, loop)
 
     @torch.no_grad()
     def states(self, batch: Batch) -> dict[str, State]:
         """Before each tick, by pattern: h `[N, T, H]` and the exponential means."""
         self.model.eval()
-        means = traces(self.model, batch)
-        seen = self.seen(batch)
-        return {
-            pattern: (self.recurred(batch, seen, names).context["h"], means)
-            for pattern, names in PATTERNS.items()
-        }
-
-    def seen(self, batch: Batch) -> dict[str, Tensor]:
-        if self._seen is None or self._seen[0] is not batch:
-            start = self.model.initial_state(batch.size)[1]
-            self._seen = batch, self.model.seen(batch.x, batch.available, start, loop)[0]
-        return self._seen[1]
+        seen, means = remembered(self.model, batch)
+        h = self.recurred(batch, seen).context["h"]
+        return {pattern: (part, means) for pattern, part in zip(PATTERNS, h.split(batch.size), strict=True)}
 
     def loss(self, batch: Batch, fed: dict[str, Tensor], state: State, generator: torch.Generator) -> Tensor:
         return self.model.loss(batch, fed, state, 1.0, generator).total
 
     @torch.no_grad()
-    def predict(self, batch: Batch, names: Sequence[str]) -> Predicted:
-        """As `filter`, of the rated ticks only."""
-        inferred = self.recurred(batch, self.seen(batch), names)
-        known, z, h = batch.available[TARGET], inferred.latents["z"], inferred.context["h"]
+    def predict(self, batch: Batch) -> dict[str, Located]:
+        """As `filter`, of the rated ticks only, by pattern."""
+        inferred = self.recurred(batch, remembered(self.model, batch)[0])
+        known = batch.available[TARGET].repeat(len(PATTERNS), 1)
+        z, h = inferred.latents["z"], inferred.context["h"]
         target = self.model.by_name[TARGET]
-        found = self.model.predict(target, z.mean[known], 1 / z.precision[known], h[known])
-        return Predicted(*(v[:, 0].double().numpy() for v in (found.mean, found.low, found.high)))
+        found = located(self.model.predict(target, z.mean[known], 1 / z.precision[known], h[known]))
+        parts = zip(*(np.split(v, len(PATTERNS)) for v in found), strict=True)
+        return {pattern: Located(*part) for pattern, part in zip(PATTERNS, parts, strict=True)}
 
 
 class Gru:
@@ -195,15 +202,15 @@ class Gru:
         return self.model.loss(batch, fed, (h,), 1.0, generator).total
 
     @torch.no_grad()
-    def predict(self, batch: Batch, names: Sequence[str]) -> Predicted:
-        seen = self.seen(batch)
-        found = self.model.eval().filter(seen.given(names)).prediction[TARGET]
-        return at_ends(batch, found.mean, found.low, found.high)
-
-
-def at_ends(batch: Batch, *values: Tensor) -> Predicted:
-    known = batch.available[TARGET]
-    return Predicted(*(v[known][:, 0].double().numpy() for v in values))
+    def predict(self, batch: Batch) -> dict[str, Located]:
+        seen, known = self.seen(batch), batch.available[TARGET]
+        filtered = {
+            pattern: self.model.eval().filter(seen.given(names)).prediction[TARGET]
+            for pattern, names in PATTERNS.items()
+        }
+        return {
+            pattern: located(Prediction(*(v[known] for v in found))) for pattern, found in filtered.items()
+        }
 
 
 def train(kind: type[Ours] | type[Gru], batch: Batch, seed: int, epochs: int = EPOCHS) -> Ours | Gru:
@@ -242,23 +249,3 @@ def train(kind: type[Ours] | type[Gru], batch: Batch, seed: int, epochs: int = E
             schedule.step()
     learner.model.eval()
     return learner
-
-
-def widen(learner: Ours, held_out: Batch, people: Sequence[str]) -> float:
-    """Set the factor on the predictive scale with which the 90 % interval holds 90 % of the labels of people
-    whom the model was not trained on, each person counting the same.
-
-    Args:
-        people: of each rated turn.
-    """
-    reset(learner.model)
-    y = held_out.x[TARGET][held_out.available[TARGET]].double().numpy()
-    needed: Needed = {}
-    for pattern, names in PATTERNS.items():
-        found = learner.predict(held_out, names)
-        factors = factors_needed("logit_normal", y[:, 0], found)
-        for person in set(people):
-            needed.setdefault(person, {})[pattern] = [factors[np.array(people) == person]]
-    factor = widening(needed)
-    learner.model.target_decoder(learner.model.by_name[TARGET]).widening.fill_(factor)
-    return factor
