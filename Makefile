@@ -3,7 +3,7 @@
 # make test-all  the same with the long tests
 # make check     style, imports and types alone
 # make docs      the API reference, from docstrings, in build/reference
-# make bundle    train and export the shipped bundles again
+# make bundle    train and export the shipped bundles again, but for `turns`, which needs data: make turns
 #
 # Everything is installed in .venv; `make VENV=elsewhere …` takes another folder, `PYTHON=python3.12` another Python.
 
@@ -14,7 +14,7 @@ BIN := $(VENV)/bin
 PIP = { test -d $(VENV) || $(PYTHON) -m venv $(VENV); } && $(BIN)/pip install --quiet
 SOURCES := pyproject.toml LICENSE $(shell find contracts bundle realtime study models export cli -type f -not -name '*.pyc')
 
-.PHONY: demo test test-all live others check docs bundle
+.PHONY: demo test test-all live others check docs bundle turns
 
 demo: $(VENV)/.installed
 	@$(BIN)/enrapt face-model > /dev/null 2>&1 || \
@@ -59,7 +59,12 @@ $(VENV)/.installed-dev: pyproject.toml
 	@$(PIP) --editable ".[dev]"
 	@touch $@
 
-# Trains the shipped bundles again from their seeds, an hour on one core, and replaces them.
+# Trains the bundle `turns` again, of people: `make turns CONVERSE=FOLDER`, with their tables; see benchmarks/turns.py.
+turns: $(VENV)/.installed-dev
+	$(BIN)/python benchmarks/turn_bundle.py $(CONVERSE) -o runs/turns
+	$(BIN)/enrapt export runs/turns -o bundle/shipped/turns.onnx
+
+# Trains the other shipped bundles again from their seeds, an hour on one core, and replaces them.
 bundle: $(VENV)/.installed-dev
 	$(BIN)/enrapt train default --seed 0 --threads 1 -o runs/default
 	$(BIN)/enrapt export runs/default -o bundle/shipped/default.onnx

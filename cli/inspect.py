@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "subject",
         metavar="BUNDLE|RECORDING",
-        help="a bundle's file, or a shipped one: default, mdvae; or what `enrapt replay` takes",
+        help="a bundle's file, or a shipped one: default, mdvae, turns; or what `enrapt replay` takes",
     )
     add("--bundle", metavar="B", default="default", help="of the replay of an XDF file (%(default)s)")
     add("--json", action="store_true", help="print JSON")

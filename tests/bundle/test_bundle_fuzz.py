@@ -155,7 +155,7 @@ def test_a_description_that_is_not_json_or_too_deep(tiny_bundle, tmp_path, text)
     assert "description is damaged" in outcome(described(halves(tiny_bundle)[0], text), tmp_path / "b.onnx")
 
 
-@pytest.mark.parametrize("name", ["default", "mdvae"])
+@pytest.mark.parametrize("name", ["default", "mdvae", "turns"])
 def test_a_shipped_bundle_altered_at_random(name, tmp_path):
     """Nearly all bytes are weights: a flipped exponent bit gives a weight of 10^38, which is finite."""
     graph, text = halves(find_bundle(name))
