@@ -1,5 +1,6 @@
 """Who speaks when, of two people: a stereo recording, features pushed from Python, and a stream."""
 
+import json
 import time
 from pathlib import Path
 
@@ -169,3 +170,15 @@ def test_a_robot_says_from_python_when_it_speaks(bundle: Path) -> None:
             own.push([0.0])
             robot.push([1.0])
     assert means[-1] == (True, True)
+
+
+@needs_voices
+def test_the_command_hears_two_microphones_live(pulse: Pulse, tmp_path: Path) -> None:
+    pulse.play_samples(speech([(0.0, 8.0)], 8.0, noise=0.001), RATE)
+    microphones = ["--mic", MICROPHONE, "--partner-mic", MICROPHONE]
+    to = ["--to", f"jsonl:{tmp_path / 'out.jsonl'}", "--no-page"]
+    assert main(["live", "--bundle", "turns", *microphones, "--duration", "5", *to]) == 0  # without a camera
+    lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert len(lines) >= 8
+    assert all(line["present"] == {"own": True, "partner": True} for line in lines[3:])
+    assert all(0 < line["engagement"]["low"] < line["engagement"]["high"] < 1 for line in lines)
