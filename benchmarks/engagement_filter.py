@@ -1,15 +1,36 @@
 """A particle filter of the engagement of simulated people, and the smoother by its particles' ancestors."""
 
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from simulated_cues import CUES, DRIFT, GAIN, LEAN, LOUDNESS, MELODY, RATE, Array, Flags, Seen, rates, sway
+from scipy.special import ndtr
+from simulated_cues import (
+    CUES,
+    DRIFT,
+    EVENTS,
+    LEAN,
+    LOUDNESS,
+    MELODY,
+    MICROPHONE,
+    RATE,
+    Array,
+    Flags,
+    Seen,
+    sway,
+)
 
 from enrapt.models.datasets import behaviour as b
+from enrapt.models.datasets import turn_taking as tt
+from enrapt.models.datasets.people import People, draw_people
+from enrapt.models.datasets.simulated_voice import FLATTER, LOUDER
 
 TICK: Final = 1 / RATE  # s
 EVERY: Final = 5  # ticks between looks at whether to resample
+# The mean of a logistic function of a normal variable is about that of its mean over this; the variance is 1
+# and that of the jumps.
+EXPECTED: Final = float(np.sqrt(1 + np.pi / 8 * 1.6))
 
 
 class Course(NamedTuple):
@@ -28,9 +49,10 @@ class Particles:
         level, memory, fresh: of a session's engagement, see `behaviour.draw_engagement`.
         deviation: from the level.
         y: engagement.
+        session: its mean over the session: what was, and what is expected of the rest.
         lean: of the posture, per 6 cm times the gain.
-        gains, talkative: the person's habits: `[P, 1]` if they are known, else each particle's own.
-        rest: the resting value of loudness (dB) and of the lids (logits): an unknown constant's mean.
+        people: the person's habits: `[P, 1]` if they are known, else each particle's own.
+        rest: the resting value of loudness (dB): an unknown constant's mean.
         place: the head's resting place and its drift (cm), likewise, `[2, P, N]`.
     """
 
@@ -38,19 +60,18 @@ class Particles:
         people = seen.engagement.shape[1]
         self.shape = (people, count)
         self.level = rng.normal(0.3, 0.7, self.shape).astype(np.float32)
-        self.memory = np.exp(-TICK / rng.uniform(15, 60, self.shape)).astype(np.float32)
+        self.memory = np.exp(-TICK / rng.uniform(*b.MEMORY, self.shape)).astype(np.float32)
         self.fresh = np.sqrt(1 - self.memory**2)
         self.deviation = rng.standard_normal(self.shape, np.float32)
         self.y = 1 / (1 + np.exp(-self.level - self.deviation))
         self.lean = self.y - 0.5
         if known:
-            self.gains = {name: gain[:, None] for name, gain in seen.gains.items()}
-            self.talkative = seen.talkative[:, None]
+            self.people = _each(seen.people, lambda part: part[:, None])
         else:
-            own = b.draw_people(rng, people * count)
-            self.gains = {name: gain.reshape(self.shape) for name, gain in own.gains.items()}
-            self.talkative = own.talkative.reshape(self.shape)
-        self.rest = {name: np.zeros(self.shape, np.float32) for name in ("loudness", "lids")}
+            own = draw_people(rng, people * count)
+            self.people = _each(own, lambda part: part.reshape(self.shape))
+        self.rest = np.zeros(self.shape, np.float32)
+        self.total, self.ticks, self.left = np.zeros(self.shape, np.float32), 0, len(seen.engagement)
         self.place = np.zeros((2, *self.shape), np.float32)
 
     def move(self, rng: np.random.Generator) -> None:
@@ -60,7 +81,14 @@ class Particles:
         jumped = rng.integers(0, self.y.size, rng.binomial(self.y.size, TICK / 60))
         self.deviation.ravel()[jumped] += rng.normal(0, 1.2, len(jumped)).astype(np.float32)
         self.y = 1 / (1 + np.exp(-self.level - self.deviation))
+        self.total += self.y
+        self.ticks, self.left = self.ticks + 1, self.left - 1
         self.lean = np.float32(LEAN) * self.lean + np.float32(1 - LEAN) * (self.y - 0.5)
+
+    @property
+    def session(self) -> Array:
+        expected = 1 / (1 + np.exp(-self.level / EXPECTED))
+        return (self.total + max(self.left, 0) * expected) / (self.ticks + max(self.left, 0))
 
     def choose(self, which: NDArray[np.int64]) -> None:
         """Keep these of each person's, `[P, N]`."""
@@ -68,11 +96,18 @@ class Particles:
         def taken(values: Array) -> Array:
             return np.take_along_axis(values, which, 1) if values.shape[1] > 1 else values
 
-        for name in ("level", "memory", "fresh", "deviation", "y", "lean", "talkative"):
+        for name in ("level", "memory", "fresh", "deviation", "y", "total", "lean", "rest"):
             setattr(self, name, taken(getattr(self, name)))
-        self.gains = {name: taken(gain) for name, gain in self.gains.items()}
-        self.rest = {name: taken(rest) for name, rest in self.rest.items()}
+        self.people = _each(self.people, taken)
         self.place = np.stack([taken(part) for part in self.place])
+
+
+def _each(people: People, change: Callable[[Array], Array]) -> People:
+    parts = (
+        {name: change(gain) for name, gain in part.items()} if isinstance(part, dict) else change(part)
+        for part in people
+    )
+    return People(*parts)
 
 
 class Shifts:
@@ -82,17 +117,17 @@ class Shifts:
     def __init__(self, seen: Seen) -> None:
         people = seen.engagement.shape[1]
         self.seen = seen
-        self.variance = {"loudness": np.full(people, 36.0), "lids": np.ones(people)}
+        self.variance = np.full(people, MICROPHONE**2)
         self.cov = np.zeros((people, 2, 2))
         self.cov[:, 0, 0], self.cov[:, 1, 1] = 81.0, seen.restless**2
 
-    def constant(self, name: str, p: Particles, left: Array, noise: Array, there: Flags) -> Array:
+    def constant(self, p: Particles, left: Array, noise: float, there: Flags) -> Array:
         """Log-likelihood `[P, N]` of what a particle leaves to be explained by its resting value."""
-        total = self.variance[name] + noise
-        gain = np.where(there, self.variance[name] / total, 0)
-        error = left - p.rest[name]
-        p.rest[name] = p.rest[name] + gain[:, None].astype(np.float32) * error
-        self.variance[name] = self.variance[name] * (1 - gain)
+        total = self.variance + noise
+        gain = np.where(there, self.variance / total, 0)
+        error = left - p.rest
+        p.rest = p.rest + gain[:, None].astype(np.float32) * error
+        self.variance = self.variance * (1 - gain)
         return error**2 * _half(total, there)
 
     def drifting(self, p: Particles, left: Array, noise: Array, there: Flags) -> Array:
@@ -121,23 +156,25 @@ class Durations:
         people = seen.engagement.shape[1]
         self.seen = seen
         self.turn, self.look = np.zeros((2, people), np.float32)  # s since the last change
-        self.before_gap = np.zeros(people, np.int8)  # who spoke
+        self.response = np.zeros(people, bool)  # whether a silence is before the other's turn
         self.pitch_then = np.zeros(people, np.float32)
         self.ago = np.full(people, 10_000.0)  # ticks
 
     def advance(self, t: int) -> None:
         """Take note of the changes at tick `t`, after its likelihoods."""
-        speaker, away = self.seen.speaker, self.seen.away
-        turned = speaker[t] != speaker[t - 1]
-        self.before_gap = np.where(turned & (speaker[t] == b.GAP), speaker[t - 1], self.before_gap)
+        speaker, floor, away = self.seen.turns.speaker, self.seen.turns.floor, self.seen.away
+        turned = (speaker[t] != speaker[t - 1]) | (floor[t] != floor[t - 1])
+        self.response = np.where(turned, floor[t] != floor[t - 1], self.response)
         self.turn = np.where(turned, 0, self.turn + TICK).astype(np.float32)
         self.look = np.where(away[t] != away[t - 1], 0, self.look + TICK).astype(np.float32)
 
     def gaze(self, t: int, p: Particles) -> Array:
         seen = self.seen
-        engaged = np.clip(0.5 + (p.y - 0.5) * p.gains["gaze"], 0, 1)
+        engaged = np.clip(0.5 + (p.y - 0.5) * p.people.gains["gaze"], 0, 1)
         away, changed = seen.away[t - 1][:, None], (seen.away[t] != seen.away[t - 1])[:, None]
-        to = (0.8 + 3.2 * engaged) * np.where(seen.speaker[t] == b.SELF, 0.7, 1.3)[:, None].astype(np.float32)
+        to = (0.8 + 3.2 * engaged) * np.where(seen.turns.speaker[t] == tt.SELF, 0.7, 1.3)[:, None].astype(
+            np.float32
+        )
         scale = np.where(away, 2.6 - 1.8 * engaged, to)
         log = np.where(changed, -np.log(scale), 0) - _ticking(self.look > 0.2) / scale
         down = 0.35 + 0.35 * (1 - engaged)
@@ -145,28 +182,30 @@ class Durations:
         return log + np.where(changed & ~away, direction, 0)
 
     def turns(self, t: int, p: Particles) -> Array:
-        now, before = self.seen.speaker[t], self.seen.speaker[t - 1]
-        changed = (now != before)[:, None]
-        scale = (1 + 3 * p.y) * p.talkative
-        going_on = _ticking(self.turn > 0.4) / scale
-        own = np.where((before == b.SELF)[:, None], np.where(changed, -np.log(scale), 0) - going_on, 0)
-        # A gap after the partner's turn: who goes on, and when.
-        reply = 0.45 + 0.4 * p.y
-        delay = 0.25 + 1.1 * (1 - p.y) * p.gains["delay"]
+        """Who goes on after an utterance, overlaps, and how long silences last."""
+        turns, people = self.seen.turns, p.people
+        own, spoke = turns.floor[t - 1] == tt.SELF, turns.speaker[t - 1] != tt.GAP
+        speaks, changed = turns.speaker[t] != tt.GAP, turns.floor[t] != turns.floor[t - 1]
+        above = (p.y - p.session) + tt.LEVEL * (p.session - 0.5)
+        odds = tt.odds_of_going_on(people, above)
+        log = np.where((own & spoke & ~changed & ~speaks)[:, None], np.log(odds / (1 + odds)), 0)
+        log += np.where((own & spoke & changed)[:, None], -np.log1p(odds), 0)
+        odds = tt.odds_of_overlap(people, above)
+        log += np.where(
+            (spoke & changed)[:, None], np.where(speaks[:, None], np.log(odds), 0) - np.log1p(odds), 0
+        )
+        pause = np.where(own[:, None], tt.pause_median(people, above), tt.partners_pause_median(above))
+        response = np.where(own[:, None], tt.response_median(people, above), tt.RESPONSE[0])
+        median = np.where(self.response[:, None], response, pause)
+        sigma = np.where(self.response, tt.RESPONSE[1], np.where(own, tt.PAUSE[1], tt.PARTNERS_PAUSE[1]))
 
-        def lasts(mean: Array | float, seconds: Array) -> Array:
-            """Survival of a gamma distribution of shape 2."""
-            share = 2 * seconds[:, None] / mean
-            return (1 + share) * np.exp(-share)
+        def lasts(seconds: Array) -> Array:
+            """Survival of a lognormal distribution."""
+            return ndtr((np.log(median) - np.log(np.maximum(seconds, 1e-3))[:, None]) / sigma[:, None])
 
-        since, later = self.turn, self.turn + np.float32(TICK)
-        replied = reply * (lasts(delay, since) - lasts(delay, later))
-        went_on = (1 - reply) * (lasts(0.6, since) - lasts(0.6, later))
-        still = reply * lasts(delay, later) + (1 - reply) * lasts(0.6, later)
-        possible = reply * lasts(delay, since) + (1 - reply) * lasts(0.6, since)
-        then = np.where(changed, np.where((now == b.SELF)[:, None], replied, went_on), still)
-        gap = ((before == b.GAP) & (self.before_gap == b.PARTNER))[:, None]
-        return own + np.where(gap, np.log(np.maximum(then, 1e-9) / np.maximum(possible, 1e-9)), 0)
+        before, after = lasts(self.turn), lasts(self.turn + np.float32(TICK))
+        then = np.where(speaks[:, None], before - after, after) / np.maximum(before, 1e-9)
+        return log + np.where(spoke[:, None], 0, np.log(np.maximum(then, 1e-9)))
 
     def pitch(self, t: int, p: Particles, there: Flags) -> Array:
         """Of the pitch at this tick, given the last one that was heard."""
@@ -174,7 +213,7 @@ class Durations:
         known = there & np.isfinite(heard)
         self.ago += 1
         memory = (MELODY**self.ago).astype(np.float32)
-        extent = 1.5 + 2.5 * p.y * p.gains["voice"]
+        extent = p.people.melody * np.exp(-FLATTER * (p.session - 0.5) * p.people.gains["voice"])
         error = np.where(known, np.nan_to_num(heard) - memory * self.pitch_then, 0)[:, None] / extent
         log = -np.log(extent) - 0.5 * error**2 / (1 - memory**2)[:, None]
         self.pitch_then, self.ago = np.where(known, heard, self.pitch_then), np.where(known, 0, self.ago)
@@ -198,22 +237,19 @@ def likelihood(
         out += np.where(there["turns"][:, None], durations.turns(t, p), 0)
     if t:
         durations.advance(t)
-    speaking = seen.speaker[t] == b.SELF
-    for name, per_minute in rates(p.y, (seen.speaker[t] == b.PARTNER)[:, None]).items():
+    speaking, listening = seen.turns.speaker[t] == tt.SELF, seen.turns.speaker[t] == tt.PARTNER
+    rates = b.event_rates(p.people, p.y, speaking[:, None], listening[:, None])
+    for name in EVENTS:
         if name in cues:
-            chance = per_minute * p.gains[GAIN[name]] / (60 * RATE)
+            chance = rates[name] / (60 * RATE)
             log = np.where(seen.events[name][t][:, None], np.log(np.maximum(chance, 1e-9)), -chance)
             out += np.where(there[name][:, None], log, 0)
     if "lean" in cues:
-        left = seen.z[t][:, None] - 6 * p.gains["lean"] * p.lean
+        left = seen.z[t][:, None] - 6 * p.people.gains["lean"] * p.lean
         out += shifts.drifting(p, left, sway(seen.restless, speaking), there["lean"])
-    if "lids" in cues:
-        left = seen.lids[t][:, None] - (0.5 - p.y) * p.gains["blink"]
-        out += shifts.constant("lids", p, left, seen.lids_noise, there["lids"])
     if "loudness" in cues:
-        left = seen.level[t][:, None] - 6 * (p.y - 0.5) * p.gains["voice"]
-        noise = np.full(len(left), LOUDNESS)
-        out += shifts.constant("loudness", p, left, noise, there["loudness"] & speaking)
+        left = seen.level[t][:, None] - LOUDER * (p.session - 0.5) * p.people.gains["voice"]
+        out += shifts.constant(p, left, LOUDNESS, there["loudness"] & speaking)
     if "pitch" in cues:
         out += durations.pitch(t, p, there["pitch"])
     return out

@@ -31,8 +31,9 @@ from enrapt.bundle.bundle import Bundle
 from enrapt.bundle.sequence import initial_states, run_sequence
 from enrapt.cli.demo import CLIP, TRUTH
 from enrapt.contracts.schemas import AUDIO, FACE
-from enrapt.models.datasets.behaviour import Behaviour, behave, draw_engagement, draw_people
+from enrapt.models.datasets.behaviour import Behaviour, behave, draw_engagement
 from enrapt.models.datasets.conversation import moments
+from enrapt.models.datasets.people import draw_people
 from enrapt.models.datasets.simulated_face import face
 from enrapt.models.datasets.simulated_voice import voice
 from enrapt.realtime.features.face.extractor import FaceFeatures

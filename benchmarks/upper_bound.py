@@ -3,19 +3,21 @@
     python benchmarks/upper_bound.py [--seed 0] [--groups 2] [--particles 500]
 
 A particle filter that knows the simulator's equations, on held-out people of `benchmarks/engagement.py`. It
-sees without error who speaks, where the person looks, and every nod, smile, raised brow, blink and
-back-channel, where the simulated camera and microphone give anything. Of what engagement shifts by a little
-(posture, lids, loudness) it sees the shift in the simulator's noise, around a resting value that it does not
-know; the melody of speech it sees without error, around a known mean. It runs twice: knowing each person's
-habits (how much engagement changes each behaviour, how much the person talks), and not knowing them. How
-restless and lively a person is it always knows. The shipped bundle gets the features of the same people, not
-the behaviour.
+sees without error whose turn it is and who speaks, where the person looks, and every nod, smile and raised
+brow, where the simulated camera and microphone give anything. Of what engagement shifts by a little (posture,
+loudness) it sees the shift in the simulator's noise, around a resting value that it does not know; the melody
+of speech it sees without error, around a known mean. It runs twice: knowing each person's habits (how much
+engagement changes each behaviour, how much the person talks and pauses), and not knowing them. How restless a
+person is it always knows. The shipped bundle gets the features of the same people, not the behaviour.
 
 What is approximate in it:
 
 - A duration depends on engagement at its start; here its hazard at each tick depends on engagement there.
-- Noise of lids, loudness and the head's sway is white, of the simulated noise's power at slow frequencies.
-- Frames that a slow camera repeats, octave errors of pitch, and a voice lost in a loud room are left out.
+- What depends on the session's mean gets that of the past and of what is expected of the rest.
+- Whose turn it will be is known from the beginning of the silence before it.
+- Noise of loudness and the head's sway is white, of the simulated noise's power at slow frequencies.
+- Frames that a slow camera repeats, octave errors and the mean of pitch, the partner's back-channels, and a
+  voice lost in a loud room are left out.
 - Particles are few: with unknown habits more of them find more, so those figures are from below.
 
 A filter uses everything up to a tick, a smoother everything.

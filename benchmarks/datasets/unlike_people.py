@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from enrapt.contracts.schemas import AUDIO, BLENDSHAPES, FACE
-from enrapt.models.datasets.behaviour import behave, draw_engagement, draw_people
+from enrapt.models.datasets.behaviour import behave, draw_engagement
 from enrapt.models.datasets.conversation import LOGIT_EDGE, moments
+from enrapt.models.datasets.people import draw_people
 from enrapt.models.datasets.simulated_face import face
 from enrapt.models.datasets.simulated_voice import voice
 

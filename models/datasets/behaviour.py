@@ -1,20 +1,26 @@
 """Behaviour of simulated people in a conversation, depending on their engagement.
 
-| behaviour | with more engagement | after |
-|---|---|---|
-| gaze to the partner | longer to, shorter away, less often down | Argyle & Cook 1976; Nakano & Ishii 2010 |
-| gaze while speaking | less to the partner than while listening | Kendon 1967 |
-| nods while listening | more often | Hadar, Steiner & Rose 1985; Rich et al. 2010 |
-| smiles, raised brows | more often | Sanghvi et al. 2011; Ekman 1979 |
-| blinks, droop of the lids | fewer, less | Ranti et al. 2020; Wierwille & Ellsworth 1994 |
-| leaning forward | closer | Mota & Picard 2003; Sanghvi et al. 2011 |
-| back-channels while listening | more often | Ward & Tsukahara 2000; Rich et al. 2010 |
-| response delay | shorter | Stivers et al. 2009; Rich et al. 2010 |
-| turns | taken more readily, longer | Oertel et al. 2011 |
-| loudness, range of pitch | louder, wider | Wrede & Shriberg 2003 |
+| behaviour | with more engagement | direction after | size |
+|---|---|---|---|
+| own turns | more speech in longer turns, shorter pauses | CONVERSE, Hazumi | fitted to CONVERSE |
+| partner's turns | shorter pauses, more overlap, not more speech | CONVERSE | fitted to CONVERSE |
+| loudness, of a session | louder | MIT interviews | fitted, r 0.52 |
+| mean pitch, of a session | higher | MIT interviews | fitted, r 0.17 |
+| spread of pitch, of a session | narrower | MIT interviews | fitted, r −0.10 |
+| back-channels while listening | as often | CONVERSE (r 0.00) | 1 a minute, as there |
+| smiles, raised brows | hardly more often | Hazumi (r 0.03, 0.07) | fitted |
+| blinks | as often; more while speaking | Hazumi; Bentivoglio et al. 1997 | 26 and 17 a minute, there |
+| mouth | open in speech | Hazumi (r 0.38) | own choice |
+| gaze to the partner | longer to, shorter away, less often down | Argyle & Cook 1976 | own choice |
+| gaze while speaking | less to the partner than while listening | Kendon 1967 | own choice |
+| nods while listening | more often | Hadar et al. 1985; Rich et al. 2010 | own choice |
+| leaning forward | closer | Mota & Picard 2003; Sanghvi et al. 2011 | own choice |
+| engagement itself | lasts 25 to 75 s | CONVERSE's ratings | fitted to their autocorrelation |
 
-The papers give the directions, and some the frequencies. The effect sizes below are our own choice, not
-measured on people.
+CONVERSE, Hazumi and the MIT interviews are ratings of real people; `benchmarks/simulated_effects.py` prints
+their correlations beside those of simulated people. Fitted: so that these agree about. The numbers of speech
+are in `turn_taking.py`, of the voice in `simulated_voice.py`, of people's differences in `people.py`. How
+raters are late, noisy and on scales of their own is no part of these people: `study/simulated_raters.py`.
 """
 
 from typing import Final, NamedTuple
@@ -23,27 +29,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import fftconvolve
 
-Array = NDArray[np.float32]
+from .people import Array, People
+from .turn_taking import PARTNER, SELF, Flags, take_turns
 
-GAP, SELF, PARTNER = 0, 1, 2  # the speaker
-
-
-class People(NamedTuple):
-    """Differences between simulated people, each `[P]`.
-
-    Attributes:
-        expressiveness: factor on facial actions.
-        gains: factor on each other effect of engagement, by its name in `behave`.
-        talkative: factor on the length of turns.
-        head_share: share of a gaze shift made by the head; the eyes make the rest.
-        nod_frequency: Hz.
-    """
-
-    expressiveness: Array
-    gains: dict[str, Array]
-    talkative: Array
-    head_share: Array
-    nod_frequency: Array
+MEMORY: Final = (25.0, 75.0)  # s
 
 
 class Behaviour(NamedTuple):
@@ -70,24 +59,11 @@ class Behaviour(NamedTuple):
     lean: Array
 
 
-GAINS: Final = ("gaze", "nod", "smile", "brow", "blink", "lean", "backchannel", "delay", "voice")
-
-
-def draw_people(rng: np.random.Generator, count: int) -> People:
-    return People(
-        expressiveness=_lognormal(rng, 1.0, 0.4, count),
-        gains={name: _lognormal(rng, 1.0, 0.35, count) for name in GAINS},
-        talkative=_lognormal(rng, 1.0, 0.4, count),
-        head_share=rng.uniform(0.2, 0.7, count).astype(np.float32),
-        nod_frequency=rng.uniform(2.0, 3.5, count).astype(np.float32),
-    )
-
-
 def draw_engagement(rng: np.random.Generator, count: int, ticks: int, rate: int) -> Array:
     """Engagement on [0, 1], `[T, P]`: the logistic function of an Ornstein–Uhlenbeck process whose time
-    constant is 15 to 60 s, around a mean of each session, with a jump about once a minute."""
+    constant is 25 to 75 s, around a mean of each session, with a jump about once a minute."""
     level = rng.normal(0.3, 0.7, count)
-    memory = np.exp(-1 / (rate * rng.uniform(15, 60, count)))
+    memory = np.exp(-1 / (rate * rng.uniform(*MEMORY, count)))
     jumps = (rng.random((ticks, count)) < 1 / (60 * rate)) * rng.normal(0, 1.2, (ticks, count))
     kicks = rng.standard_normal((ticks, count)) * np.sqrt(1 - memory**2) + jumps
     deviation = rng.standard_normal(count)
@@ -100,28 +76,23 @@ def draw_engagement(rng: np.random.Generator, count: int, ticks: int, rate: int)
 
 def behave(rng: np.random.Generator, people: People, y: Array, rate: int) -> Behaviour:
     """Behaviour of these people given their engagement `y`, `[T, P]`."""
-    speaker = _turns(rng, people, y, rate)
-    listening = speaker == PARTNER
-    gaze_x, gaze_y = _gaze(rng, people, y, speaker, rate)
-    gain = people.gains
+    turns = take_turns(rng, people, y, rate)
+    listening = turns.speaker == PARTNER
+    gaze_x, gaze_y = _gaze(rng, people, y, turns.speaker, rate)
 
-    def events(per_minute: Array, name: str) -> Array:
-        """Impulses of about 1 at that rate, scaled by the person's gain."""
-        happen = rng.random(y.shape) < per_minute * gain[name] / (60 * rate)
-        return _f32(happen * rng.lognormal(0, 0.3, y.shape))
+    def events(per_minute: Array) -> Array:
+        """Impulses of about 1 at that rate."""
+        return _f32((rng.random(y.shape) < per_minute / (60 * rate)) * rng.lognormal(0, 0.3, y.shape))
 
-    nods = events(np.where(listening, 1 + 11 * y, 2), "nod")
+    rates = event_rates(people, y, turns.own, listening)
+    nods, smiles, brows, blinks, backchannels = (events(per_minute) for per_minute in rates.values())
     seconds = np.arange(round(1.2 * rate))[:, None] / rate
     nod_shape = np.exp(-seconds / 0.35) * np.sin(2 * np.pi * people.nod_frequency * seconds)
-    smiles = events(0.5 + 3.5 * y, "smile")
-    brows = events(1 + 4 * y, "brow")
-    blinks = events(26 - 14 * y, "blink")
-    backchannels = events(np.where(listening, 1 + 9 * y, 0), "backchannel")
-    lean = _smooth(y - 0.5, np.exp(-1 / (4 * rate))) * 6 * gain["lean"]
+    lean = _smooth(y - 0.5, np.exp(-1 / (4 * rate))) * 6 * people.gains["lean"]
     return Behaviour(
         engagement=y,
-        speaking=(speaker == SELF) | (_follow(backchannels, np.ones((round(0.4 * rate), 1))) > 0.1),
-        partner=listening,
+        speaking=turns.own | (_follow(backchannels, np.ones((round(0.4 * rate), 1))) > 0.1),
+        partner=turns.partner,
         gaze_x=gaze_x,
         gaze_y=gaze_y,
         nod=0.07 * _follow(nods, nod_shape),
@@ -132,37 +103,16 @@ def behave(rng: np.random.Generator, people: People, y: Array, rate: int) -> Beh
     )
 
 
-def _turns(rng: np.random.Generator, people: People, y: Array, rate: int) -> NDArray[np.int8]:
-    """The speaker, `[T, P]`: a semi-Markov process of turns and gaps."""
-    ticks, count = y.shape
-    speaker: NDArray[np.int8] = rng.integers(0, 3, (count,)).astype(np.int8)
-    following: NDArray[np.int8] = rng.integers(1, 3, (count,)).astype(np.int8)  # the next speaker after a gap
-    left: NDArray[np.float64] = rng.exponential(1.0, (count,))  # s until the state changes
-    out = np.empty((ticks, count), np.int8)
-    for t in range(ticks):
-        left -= 1 / rate
-        i = np.flatnonzero(left <= 0)
-        if i.size:
-            now, engaged = speaker[i], y[t, i]
-            gap_over = now == GAP
-            # After the person's turn the partner mostly replies. After the partner's turn the person replies
-            # more often and sooner with more engagement.
-            own = now == SELF
-            reply = rng.random(i.size) < np.where(own, 0.75, 0.45 + 0.4 * engaged)
-            follows = np.where(reply, np.where(own, PARTNER, SELF), now)
-            delay = np.where(
-                own | ~reply, np.where(reply, 0.4, 0.6), 0.25 + 1.1 * (1 - engaged) * people.gains["delay"][i]
-            )
-            turn = np.where(
-                following[i] == SELF,
-                0.4 + (1 + 3 * engaged) * people.talkative[i] * rng.exponential(size=i.size),
-                0.4 + 3.5 * rng.exponential(size=i.size),
-            )
-            left[i] = np.where(gap_over, turn, rng.gamma(2, delay / 2))
-            speaker[i] = np.where(gap_over, following[i], GAP)
-            following[i] = np.where(gap_over, following[i], follows)
-        out[t] = speaker
-    return out
+def event_rates(people: People, y: Array, speaking: Flags, listening: Flags) -> dict[str, Array]:
+    """Events a minute, in the order in which they are drawn."""
+    gain = people.gains
+    return {
+        "nods": np.where(listening, 1 + 11 * y, 2) * gain["nod"],
+        "smiles": (2 + 0.5 * y) * gain["smile"],
+        "brows": (3 + 1.5 * y) * gain["brow"],
+        "blinks": np.where(speaking, 26, 17) + 0 * y,
+        "back-channels": np.where(listening, 3.0, 0),
+    }
 
 
 def _gaze(
@@ -230,10 +180,6 @@ def _bump(rate: int, *, rise: float, hold: float, fall: float) -> NDArray[np.flo
     """A trapezoid from 0 to 1 and back, `[n, 1]`; times in seconds."""
     t = np.arange(1, round((rise + hold + fall) * rate) + 1) / rate
     return np.clip(np.minimum(t / rise, (rise + hold + fall - t) / fall), 0, 1)[:, None]
-
-
-def _lognormal(rng: np.random.Generator, median: float, sigma: float, count: int) -> Array:
-    return _f32(median * rng.lognormal(0, sigma, (count,)))
 
 
 def _f32(x: NDArray[np.floating]) -> Array:

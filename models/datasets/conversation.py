@@ -1,10 +1,11 @@
 """Simulated conversations, in the units of `face/1` and `audio/1`.
 
-A person talks with a partner in front of a webcam. Engagement drifts and jumps. Turns, gaze, nods, smiles,
-posture, back-channels and voice depend on it as reported in the literature (`behaviour.py`). A simulated
-camera and microphone (`simulated_face.py`, `simulated_voice.py`) give features with the means and spreads of
-real clips (`moments.json`, made by `benchmarks/clip_moments.py`). People differ in resting face,
-expressiveness, habits, voice, camera, microphone and room; tracking fails at times and microphones are muted.
+A person talks with a partner in front of a webcam. Engagement drifts and jumps. Turns, voice and facial
+movements depend on it as in ratings of real people; gaze, nods and posture, of which nothing was measured, as
+reported in the literature (`behaviour.py`). A simulated camera and microphone (`simulated_face.py`,
+`simulated_voice.py`) give features with the means and spreads of real clips (`moments.json`, made by
+`benchmarks/clip_moments.py`). People differ in resting face, expressiveness, habits, voice, camera,
+microphone and room; tracking fails at times and microphones are muted.
 
 A model trained on simulated people can be used to try the pipeline and to build prototypes. Its performance
 on real people is unknown.
@@ -18,7 +19,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .behaviour import behave, draw_engagement, draw_people
+from .behaviour import behave, draw_engagement
+from .people import draw_people
 from .simulated_face import face
 from .simulated_voice import voice
 

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from ...contracts.schemas import BLENDSHAPES, FACE
 from ..missing import bursts
-from .behaviour import Array, Behaviour, People, autoregressive
+from .behaviour import Behaviour, autoregressive
+from .people import Array, People
 
 # Logits per unit of action.
 ACTIONS: Final = {
@@ -34,13 +35,13 @@ ACTIONS: Final = {
         "eyeLookUpLeft": 5.0, "eyeLookUpRight": 5.0, "eyeLookDownLeft": -6.0, "eyeLookDownRight": -6.0,
         "eyeBlinkLeft": -2.5, "eyeBlinkRight": -2.5,
     },
-    "droop": {"eyeBlinkLeft": 1.2, "eyeBlinkRight": 1.2, "eyeWideLeft": -1.0, "eyeWideRight": -1.0},
     "syllable": {
         "jawOpen": 1.2, "mouthLowerDownLeft": 0.8, "mouthLowerDownRight": 0.8, "mouthFunnel": 0.4,
         "mouthClose": 0.4, "mouthRollLower": -0.4, "mouthPressLeft": -0.5, "mouthPressRight": -0.5,
     },
 }  # fmt: skip
 STILL: Final = 0.4  # share of the mouth's movement in speech that remains in silence
+CLOSED: Final = 1.2  # how far the mouth is closed in silence, against one of the mean syllable
 NOISE: Final = 0.85  # share of the real spread that is noise; actions make the rest
 MAX_YAW, MAX_PITCH = 0.9, 0.8  # rad; beyond them no face is detected
 
@@ -87,7 +88,8 @@ def _blendshape_logits(
     gate = np.where(_MOUTH & ~behaviour.speaking[..., None], STILL, 1.0).astype(np.float32)
     logits = mean + own + NOISE * liveliness[:, None] * moving * gate
 
-    syllables = autoregressive(_normal(rng, ticks, count), 0.6**slower) * behaviour.speaking
+    syllables = autoregressive(_normal(rng, ticks, count), 0.6**slower)
+    syllables = np.where(behaviour.speaking, syllables, -CLOSED)
     eyes = 1 - people.head_share
     amounts = {
         "smile": behaviour.smile * people.expressiveness,
@@ -95,7 +97,6 @@ def _blendshape_logits(
         "blink": behaviour.blink,
         "eyes_right": behaviour.gaze_x * eyes,
         "eyes_up": behaviour.gaze_y * eyes,
-        "droop": (0.5 - behaviour.engagement) * people.gains["blink"],
         "syllable": syllables * people.expressiveness,
     }
     for action, weights in ACTIONS.items():

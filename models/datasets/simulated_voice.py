@@ -12,21 +12,25 @@ from numpy.typing import NDArray
 
 from ...contracts.schemas import AUDIO, MEL_BINS
 from ..missing import bursts
-from .behaviour import Array, Behaviour, People, autoregressive
+from .behaviour import Behaviour, autoregressive
+from .people import Array, People, draw_pitch
 
 TO_NATS: Final = np.float32(np.log(10) / 10)  # ln power per dB
 VOICED: Final = 0.45  # voicing above which `audio/1` treats a tick as voiced
 QUIET: Final = -60.0  # dBFS below which it treats none as voiced
 FLOOR: Final = -96.0  # dBFS
 MUTE_DELAY: Final = 0.5  # s after which digital silence counts as missing
+# From a session of engagement 0 to one of 1, so that the correlations are those of the MIT interviews.
+LOUDER: Final = 9.5  # dB
+HIGHER: Final = 3.8  # semitones
+FLATTER: Final = 1.0  # exponent of the spread of pitch
 
 
 def voice(
     rng: np.random.Generator, people: People, behaviour: Behaviour, moments: dict[str, Any], rate: int
 ) -> tuple[Array, NDArray[np.bool_]]:
     """Values `[T, P, 44]`, and where there is sound, `[T, P]`."""
-    y = behaviour.engagement
-    ticks, count = y.shape
+    ticks, count = behaviour.engagement.shape
     speech = {k: np.array(v, np.float32) for k, v in moments["speech"].items()}
     noise = {k: np.array(v, np.float32) for k, v in moments["noise"].items()}
     slower = 25 / rate
@@ -34,12 +38,12 @@ def voice(
     heard = self_speaks | behaviour.partner
 
     # Levels, dBFS.
-    mic = rng.normal(-22, 6, count)
+    mic = rng.normal(-22, 5.3, count)
     leak = rng.uniform(8, 50, count)
     room = np.clip(mic - rng.normal(24, 9, count), -85, -28)
     contour = 2.5 * autoregressive(_normal(rng, ticks, count), float(np.exp(-1 / rate)))
     syllables = 8.5 * autoregressive(_normal(rng, ticks, count), 0.75**slower)
-    louder = 6 * (y - 0.5) * people.gains["voice"]
+    louder = loudness(people, behaviour.engagement)
     talk = np.clip(mic + contour + syllables + np.where(self_speaks, louder, -leak), FLOOR, -3)
     talk = np.where(heard, talk, -120).astype(np.float32)
     hiss = room + 1.5 * autoregressive(_normal(rng, ticks, count), float(np.exp(-1 / (5 * rate))))
@@ -82,17 +86,31 @@ def voice(
     return _mute(rng, values, rate)
 
 
+def loudness(people: People, y: Array) -> Array:
+    """Of the person's speech, dB from what the microphone gives of others, `[P]`. Whole sessions are louder,
+    not the moments: in Hazumi, loudness does not change with enjoyment within people (r 0.01)."""
+    return people.loudness + LOUDER * (y.mean(0) - 0.5) * people.gains["voice"]
+
+
+def mean_pitch(people: People, y: Array) -> Array:
+    """Semitones re 100 Hz, `[P]`; of the whole session, as in the MIT interviews."""
+    return people.pitch + HIGHER * (y.mean(0) - 0.5) * people.gains["voice"]
+
+
+def melody(people: People, y: Array) -> Array:
+    """Spread of pitch, semitones, `[P]`; likewise."""
+    return people.melody * np.exp(-FLATTER * (y.mean(0) - 0.5) * people.gains["voice"])
+
+
 def _pitch(rng: np.random.Generator, people: People, behaviour: Behaviour, rate: int) -> Array:
-    """Semitones re 100 Hz, `[T, P]`: around a talker's mean, with a range that grows with engagement and
-    occasional octave errors, as pitch trackers make."""
-    ticks, count = behaviour.engagement.shape
-    means = np.where(
-        rng.random((2, count)) < 0.5, rng.normal(2, 2.5, (2, count)), rng.normal(11.5, 2.5, (2, count))
-    )
-    extent = 1.5 + 2.5 * behaviour.engagement * people.gains["voice"]
-    melody = autoregressive(_normal(rng, ticks, count), float(np.exp(-1 / (0.3 * rate))))
+    """Semitones re 100 Hz, `[T, P]`: around a talker's mean, with occasional octave errors, as pitch trackers
+    make."""
+    y = behaviour.engagement
+    ticks, count = y.shape
+    course = autoregressive(_normal(rng, ticks, count), float(np.exp(-1 / (0.3 * rate))))
     own = behaviour.speaking
-    pitch = np.where(own, means[0], means[1]) + melody * np.where(own, extent, 2.5)
+    pitch = np.where(own, mean_pitch(people, y), draw_pitch(rng, count))
+    pitch += course * np.where(own, melody(people, y), 2.5)
     wrong = (rng.random((ticks, count)) < 0.05) * rng.choice([-12.0, 12.0], (ticks, count))
     tracked: Array = np.clip(pitch + wrong, -8.8, 27.8).astype(np.float32)  # 60 to 500 Hz
     return tracked
