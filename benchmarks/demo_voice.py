@@ -29,13 +29,13 @@ LOUDEST: Final = 0.9
 OWN: Final = (
     "Hello! I am a simulated person. My face is a portrait from NASA's archive, and a program moves it. "
     "My voice is a computer's. How engaged I am was decided before anything else: I look at you, I nod, I "
-    "blink and I talk accordingly. So for once the truth is known, and the plot can draw it beside the "
+    "pause and I talk accordingly. So for once the truth is known, and the plot can draw it beside the "
     "estimate. It is not always close to it. Somewhere my face goes out of sight, and later my sound is off. "
     "Watch the interval then. "
 )
 PARTNERS: Final = (
     "And I am the partner, and nobody sees me. While I talk the other one listens: looks at me, looks away, "
-    "nods, and sometimes says a word. All of that depends on how engaged a simulated person is, and a model "
+    "nods, and takes a turn. All of that depends on how engaged a simulated person is, and a model "
     "that has seen many of them estimates it, twenty five times a second, from pictures and sound alone. "
     "Nothing of this has been tried on people like you. Real engagement is a different matter, so do not "
     "believe a number because it is drawn so nicely. Look at the interval first: it says how sure the model "

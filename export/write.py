@@ -48,7 +48,10 @@ NOT_FOR = (
     "not for judging people, least of all at work or in education, where inferring emotions is forbidden "
     "in the EU"
 )
-OF_SIMULATED = "Simulated conversations, in units matched to what the extractors give on real clips"
+OF_SIMULATED = (
+    "Simulated conversations: turns, voice and face go with engagement about as in ratings of people, gaze, nods "
+    "and posture as in the literature; in units matched to what the extractors give on real clips"
+)
 LIMITS_SIMULATED = (
     f"Simulated people only: validated on no human. For trying the pipeline and for prototypes; {NOT_FOR}"
 )
