@@ -49,8 +49,8 @@ NOT_FOR = (
     "in the EU"
 )
 OF_SIMULATED = (
-    "Simulated conversations: turns, voice and face go with engagement about as in ratings of people, gaze, nods "
-    "and posture as in the literature; in units matched to what the extractors give on real clips"
+    "Simulated conversations: turns, voice and face go with engagement about as in ratings of people, gaze, "
+    "nods and posture as in the literature; in units matched to what the extractors give on real clips"
 )
 LIMITS_SIMULATED = (
     f"Simulated people only: validated on no human. For trying the pipeline and for prototypes; {NOT_FOR}"
