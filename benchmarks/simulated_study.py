@@ -1,6 +1,6 @@
 """A model trained on a study of simulated people, by noisy labels of a part of it, against the truth.
 
-    python benchmarks/simulated_study.py FOLDER [--seed N] [--clean] [--config FILE.toml] [--no-gru]
+    python benchmarks/simulated_study.py FOLDER [--seed N] [--clean] [--from BUNDLE] [--config FILE.toml] [--no-gru]
 
 20 people talk for 5 minutes each. Three raters with lags of 1, 2 and 3 s, noise and scales of their own rate
 30 % of each session (--clean: the truth, all of it). FOLDER keeps the study and the run. All are scored
@@ -37,7 +37,8 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seed", type=int, default=0, help="of the people, raters and training")
     parser.add_argument("--new-people", type=int, default=64, help="that are scored (64)")
-    parser.add_argument("--model", default="recent_vrnn")
+    parser.add_argument("--model")
+    parser.add_argument("--from", dest="first", metavar="BUNDLE", help="first weights")
     parser.add_argument("--clean", action="store_true")
     parser.add_argument("--config", type=Path)
     parser.add_argument("--no-gru", action="store_true")
@@ -48,9 +49,10 @@ def main() -> None:
         simulated_study(
             study, seconds=SECONDS, share=1.0 if args.clean else 0.3, clean=args.clean, seed=args.seed
         )
-    options = ["--config", str(args.config)] if args.config else []
+    given = {"--config": args.config, "--model": args.model, "--from": args.first}
+    options = [text for option, value in given.items() if value for text in (option, str(value))]
     started, before = time.perf_counter(), time.process_time()
-    command = ["train", str(study), "-o", str(run), "--model", args.model, "--threads", args.threads]
+    command = ["train", str(study), "-o", str(run), "--threads", args.threads]
     if enrapt([*command, "--seed", str(args.seed), *options]):
         raise SystemExit(2)
     seconds, cpu = time.perf_counter() - started, time.process_time() - before
