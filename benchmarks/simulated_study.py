@@ -1,6 +1,6 @@
 """A model trained on a study of simulated people, by noisy labels of a part of it, against the truth.
 
-    python benchmarks/simulated_study.py FOLDER [--seed N] [--clean] [--from BUNDLE] [--config FILE.toml] [--no-gru]
+    python benchmarks/simulated_study.py FOLDER [--seed N] [--clean] [--from BUNDLE] [--config FILE.toml]
 
 20 people talk for 5 minutes each. Three raters with lags of 1, 2 and 3 s, noise and scales of their own rate
 30 % of each session (--clean: the truth, all of it). FOLDER keeps the study and the run. All are scored
