@@ -27,7 +27,7 @@ SIZES: Final = ((10 * 3600.0, 128, 32, 240), (2 * 3600.0, 64, 16, 120), (0.0, 32
 ENOUGH: Final = 2 * 3600.0  # s of labels, from which validation people tell which round is the best
 SUMMARISED: Final = (1.0, 5.0)  # s; time constants of what encoders see of the recent past
 LAMBDA: Final = 4.0  # weight of the target for each number that is observed
-FINE_TUNING_ROUNDS, FINE_TUNING_RATE = 20, 3e-4  # from a bundle's weights
+FEWER, LOWER = 5, 1e-4  # from a bundle's weights: a fifth of the rounds, and this learning rate
 STOPPING: Final = {"every": 2, "patience": 8, "of": "targets"}
 
 
@@ -170,9 +170,12 @@ def _sized_mdvae(dataset: "Dataset") -> dict[str, dict[str, Any]]:
 
 
 def _fine_tuned(dataset: "Dataset", run: Path, first: "FirstWeights") -> dict[str, dict[str, Any]]:
-    training = _training(dataset, FINE_TUNING_ROUNDS) | {"learning_rate": FINE_TUNING_RATE}
-    training["initial"] = str((run / FIRST).absolute())
-    return {"training": training, "model": dict(first.model)}
+    sized = _sized(dataset, first.model["model"])
+    first_folder = str((run / FIRST).absolute())
+    rounds = sized["training"]["rounds"] // FEWER
+    change = {"rounds": rounds, "learning_rate": LOWER, "initial": first_folder}
+    change["annealing"] = {"rounds": max(rounds // 4, 1)}
+    return {"training": sized["training"] | change, "model": dict(first.model)}
 
 
 def _labelled(dataset: "Dataset") -> float:
