@@ -173,8 +173,8 @@ def _fine_tuned(dataset: "Dataset", run: Path, first: "FirstWeights") -> dict[st
     sized = _sized(dataset, first.model["model"])
     first_folder = str((run / FIRST).absolute())
     rounds = sized["training"]["rounds"] // FEWER
-    change = {"rounds": rounds, "learning_rate": LOWER, "initial": first_folder}
-    change["annealing"] = {"rounds": max(rounds // 4, 1)}
+    schedule = {"warmup_rounds": rounds // 4, "annealing": {"rounds": rounds // 4}}
+    change = {"rounds": rounds, "learning_rate": LOWER, "initial": first_folder} | schedule
     return {"training": sized["training"] | change, "model": dict(first.model)}
 
 
