@@ -8,6 +8,7 @@ import argparse
 import contextlib
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Any, Final, NoReturn
@@ -71,7 +72,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     reserve_standard_descriptors()
     with contextlib.redirect_stderr(Lenient(sys.stderr)), interrupts_kept():
-        return _run(args, arguments)
+        status = _run(args, arguments)
+    if argv is None:  # the interpreter ends now, and would print where a second Ctrl-C met it
+        signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+    return status
 
 
 def _run(args: argparse.Namespace, arguments: Sequence[str]) -> int:
