@@ -231,7 +231,7 @@ def test_a_full_disk_is_shown_and_nothing_stored_is_lost(browser, server, talk):
     resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (100, limits[1]))
     page.key(" ")
     page.until(lambda: "cannot be written" in page.alerts)
-    assert page.text("#saved") == "not stored"
+    page.until(lambda: page.text("#saved") == "not stored")
     assert page.js("document.getElementById('video').paused")
     assert "not stored: " in server.said
     assert trace(talk).times.tolist() == before.times.tolist()
@@ -315,7 +315,7 @@ def test_practice_is_not_stored(browser, server, talk):
     page.driver.find_element("css selector", "#practice").click()
     time.sleep(1.5)
     assert not (talk / "labels").exists()
-    assert page.text("#rated") == "0 % rated"
+    page.until(lambda: page.text("#rated") == "0 % rated")
 
 
 def test_intervals_are_marked_and_rated(browser, server, talk):

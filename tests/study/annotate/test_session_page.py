@@ -95,7 +95,7 @@ def value(talks: Path, name: str, rater: str = "E1", person: str = "anna") -> fl
 
 def test_each_question_is_answered_once_for_the_session(browser, server, talks):
     page = Asking(browser, server.address)
-    assert page.text("#rated") == "0 of 3 questions answered"
+    page.until(lambda: page.text("#rated") == "0 of 3 questions answered")
     assert "How good was the rapport?" in page.text("#questions")
     page.key(" ")
     page.until(lambda: page.js("document.getElementById('video').currentTime") > 0.3)
@@ -103,7 +103,7 @@ def test_each_question_is_answered_once_for_the_session(browser, server, talks):
     page.key("3")  # the first again, which is the marked one
     page.key("3")  # and the next, by the name of a level
     slider = "document.querySelector('#question-ease input')"
-    assert page.text("#question-ease output") == "not rated"
+    page.until(lambda: page.text("#question-ease output") == "not rated")
     page.click("#question-ease input")  # in its middle, where it stands already
     page.until(lambda: page.text("#rated") == "3 of 3 questions answered")
     page.stored()
@@ -116,7 +116,7 @@ def test_each_question_is_answered_once_for_the_session(browser, server, talks):
     page.driver.refresh()
     page.ready()
     assert (page.checked("rapport"), page.checked("mood")) == ("3", "1")
-    assert page.text("#question-ease output") == "0.53"
+    page.until(lambda: page.text("#question-ease output") == "0.53")
     assert [entry for entry in page.driver.get_log("browser") if entry["level"] == "SEVERE"] == []
     assert server.end() == 0
     assert "rapport.E1.csv: 3\n" in server.said
@@ -137,7 +137,7 @@ def test_undo_and_other_answers_lose_nothing(browser, server, talks):
     page.key("z")
     page.until(lambda: value(talks, "rapport") is None)
     assert page.checked("rapport") is None
-    assert page.text("#rated") == "0 of 3 questions answered"
+    page.until(lambda: page.text("#rated") == "0 of 3 questions answered")
     page.key("y")
     page.until(lambda: value(talks, "rapport") == 2.0)
     page.key("x")
@@ -171,7 +171,7 @@ def test_what_is_chosen_without_a_server_is_stored_when_it_is_back(browser, talk
         server.end(signal.SIGKILL)
         page.key("1")
         page.until(lambda: "No connection" in page.alerts)
-        assert page.text("#saved") == "not stored"
+        page.until(lambda: page.text("#saved") == "not stored")
     with served(*arguments[:1], "--rater", "E2", port=port):  # of another rater: not to be stored there
         page.until(lambda: "another recording or rater" in page.alerts)
         assert value(talks, "mood", "E2") is None
@@ -207,15 +207,15 @@ def test_next_goes_on_to_the_session_that_is_not_rated_until_all_are(browser, ta
     with served(str(talks), "--rater", "E1", "--next", port=free_port()) as server:
         assert "without media.mkv, passed over: dora" in server.said
         page = Asking(browser, server.address)
-        assert page.text("#title") == "anna"
-        assert page.text("#sessions") == "1 of 3 sessions rated"
+        page.until(lambda: page.text("#title") == "anna")
+        page.until(lambda: page.text("#sessions") == "1 of 3 sessions rated")
         for key in "42":
             page.key(key)
         page.click("#question-ease input")
         page.key("n")
         page.until(lambda: page.text("#title") == "cem", 30)
         page.ready()
-        assert page.text("#sessions") == "2 of 3 sessions rated"
+        page.until(lambda: page.text("#sessions") == "2 of 3 sessions rated")
         assert page.checked("rapport") is None
         assert value(talks, "mood") == 0.0
         page.key("n")
@@ -248,5 +248,5 @@ def test_traces_and_questions_of_one_session_lead_to_each_other(browser, talks):
         page.click("#onward")
         page.until(lambda: page.text("#title") == "ben", 30)
         page.ready()
-        assert page.text("#rated") == "0 % rated"
+        page.until(lambda: page.text("#rated") == "0 % rated")
     assert labels.read(talks / "sessions" / "anna" / "labels" / "engagement.E1.csv").rated > 0.9
