@@ -337,6 +337,7 @@ def test_texts_like_those_of_networks_make_layers_or_one_line(text):
 @settings(max_examples=300)
 @given(st.text(max_size=60))
 def test_any_text_is_one_line(text):
+    assume("(" not in text)  # else it may be a network, such as `Identity()`: see the test before
     refused(text)
 
 
