@@ -102,9 +102,13 @@ def speech(conversations: list[Rated]) -> tuple[dict[str, tuple[float, ...]], di
     time each speaks."""
     found: dict[str, list[float]] = {name: [] for name in DURATIONS}
     for c in conversations:
-        spans = sorted((a, b, who) for who, said in enumerate((c.own, c.partner)) for a, b in stretches(said))
-        for start, end, who in spans:
-            found[DURATIONS[who]].append((end - start) / RATE)
+        spans = sorted(
+            (start, end, speaker)
+            for speaker, speech in enumerate((c.own, c.partner))
+            for start, end in stretches(speech)
+        )
+        for start, end, speaker in spans:
+            found[DURATIONS[speaker]].append((end - start) / RATE)
         for (_, before, first), (start, _, second) in pairwise(spans):
             found[DURATIONS[2 + second + 2 * (first != second)]].append((start - before) / RATE)
     every = [(c.own.mean(), c.partner.mean(), (c.own & c.partner).mean()) for c in conversations]

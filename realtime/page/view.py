@@ -1,4 +1,4 @@
-"""What the page is told of a run."""
+"""The state of a run, as the page shows it."""
 
 from collections.abc import Callable
 from typing import Any

@@ -94,7 +94,7 @@ def test_who_has_ended_is_said_and_the_other_goes_on(browser, group):
     first = int(strip(page, "anna")["tick"])
     page.until(lambda: int(strip(page, "anna")["tick"]) > first + 5)
     assert "has ended" not in text(page, "anna")
-    page.driver.refresh()  # also for who comes later
+    page.driver.refresh()  # a page opened later shows the same
     page.until(lambda: "has ended" in page.text("#strips"))
     assert get(group, "health")[0] == 200
 
