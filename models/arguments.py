@@ -46,6 +46,19 @@ def check_names(names: Any, modalities: tuple[Modality, ...]) -> list[str]:
     return names
 
 
+def check_values(x: Mapping[str, Any], mask: Mapping[str, Any], modalities: tuple[Modality, ...]) -> None:
+    """Check the names of values and their masks.
+
+    Raises:
+        UserError: no values, unknown names, or values without a mask.
+    """
+    check_names(x, modalities)
+    if not x:
+        raise UserError(f"no data: give at least one of {', '.join(m.name for m in modalities)}")
+    if absent := [name for name in x if name not in mask]:
+        raise UserError(f"{', '.join(absent)}: values without a mask that says where they are present")
+
+
 def decoded_names(of: Any, modalities: tuple[Modality, ...]) -> list[str]:
     """The names of the modalities to decode: those asked for, or all that are decoded.
 

@@ -25,6 +25,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from .arguments import check_values
 from .batch import NO_SPREAD, Batch, Data
 from .checked import Layers, OptionalSize, Size, Weight
 from .coders import decoder_of, encoder_of
@@ -101,7 +102,12 @@ class DMVAE(Stateless):
         self.initialise()
 
     def experts(self, x: Values, mask: Values) -> dict[str, Gaussian]:
-        """Experts of the given modalities: mean and precision `[…, S + P_m]`, of z_s, then of z_m."""
+        """Experts of the given modalities: mean and precision `[…, S + P_m]`, of z_s, then of z_m.
+
+        Raises:
+            UserError: no values, unknown names, or values without a mask.
+        """
+        check_values(x, mask, self.modalities)
         experts = {}
         for m in self.modalities:
             if m.name in x:
@@ -182,7 +188,8 @@ class DMVAE(Stateless):
     ) -> Losses:
         """The sum of the negative ELBOs with z_s from each source.
 
-        All is averaged over the samples with the source present; see `reweight`.
+        All is averaged over the samples with something present, so that a source which few samples have
+        counts little in every batch; see `reweight`.
 
         Args:
             sources: E subsets of the modalities given.
@@ -193,7 +200,9 @@ class DMVAE(Stateless):
         private = self.private_posteriors(experts, mask)
         chosen = self.chosen(mask, [*experts], sources)  # [E, B, M]
         posterior = {"shared": self.combined(experts, chosen)} | private  # [E, B, S], [B, P_m]
-        seen, reweight = chosen.any(-1), self.config.reweight  # [E, B]
+        seen = chosen.any(-1)  # [E, B]
+        counted = torch.stack([mask[name] for name in experts]).any(0)  # [B]
+        reweight = self.config.reweight
         total = kl = next(self.buffers()).new_zeros(())
         z = {}
         for name, (mean, lam) in posterior.items():
@@ -203,16 +212,12 @@ class DMVAE(Stateless):
             if name != "shared":
                 there = seen & mask.get(name, torch.zeros_like(seen))
                 factor = self.gamma * self.by_name[name].beta
-            own = averaged(nats, there, seen, reweight, -1).sum()
+            own = averaged(nats, there, counted, reweight, -1).sum()
             kl, total = kl + own, total + beta * factor * own
         costs = {}
         for name in experts:
             both = seen & mask[name]
-            # One source after the other: all at once, convolutional networks take longer on a CPU.
-            outputs = torch.stack(
-                [self.outputs(name, {part: draw[e] for part, draw in z.items()}) for e in range(len(sources))]
-            )
-            nats = self.nats(self.by_name[name], x[name], mask[name], outputs, spread.get(name))
-            costs[name] = averaged(nats, both, seen, reweight, -1).sum()
+            nats = self.cost(name, x[name], mask[name], z, spread.get(name))  # [E, B]
+            costs[name] = averaged(nats, both, counted, reweight, -1).sum()
             total = total + self.config.factor(self.by_name[name]) * costs[name]
         return Losses(total, kl, costs)

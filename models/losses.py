@@ -41,7 +41,7 @@ def averaged(
 
     Args:
         nats: anything where not present.
-        present, counted: bool, of the same shape; present is part of counted.
+        present, counted: bool; present is part of counted, which may lack axes in front.
     """
     total = torch.where(present, nats, 0.0).sum(dim)
     return total / (present if reweight else counted).sum(dim).clamp(min=1)

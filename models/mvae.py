@@ -24,6 +24,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from .arguments import check_values
 from .batch import NO_SPREAD, Batch, Data
 from .checked import Count, Layers, Size, Weight
 from .coders import decoder_of, encoder_of
@@ -92,7 +93,12 @@ class MVAE(Stateless):
         self.initialise()
 
     def experts(self, x: Values, mask: Values) -> tuple[Subset, Tensor, Tensor, Tensor]:
-        """Experts of the given modalities: names, means and precisions `[…, M, Z]`, presence `[…, M]`."""
+        """Experts of the given modalities: names, means and precisions `[…, M, Z]`, presence `[…, M]`.
+
+        Raises:
+            UserError: no values, unknown names, or values without a mask.
+        """
+        check_values(x, mask, self.modalities)
         names = tuple(m.name for m in self.modalities if m.name in x)
         raw = [self.encoder[name](self.encoder_input(name, x[name], mask[name])) for name in names]
         means, precisions = torch.stack(raw, -2).chunk(2, -1)  # […, M, Z] each
@@ -139,8 +145,8 @@ class MVAE(Stateless):
     ) -> Losses:
         """The sum of the subsets' negative ELBOs.
 
-        All is averaged over the samples with something present; see `reweight`. `nll` includes what `cross`
-        adds.
+        All is averaged over the samples with something present, so that a subset which few samples have
+        counts little in every batch; see `reweight`. `nll` includes what `cross` adds.
 
         Args:
             subsets: S subsets, see `training_subsets`.
@@ -150,31 +156,32 @@ class MVAE(Stateless):
         names, means, precisions, present = self.experts(x, mask)
         members = [[name in subset for name in names] for subset in subsets]
         chosen = present & torch.tensor(members, device=present.device).unsqueeze(1)  # [S, B, M]
-        seen = chosen.any(-1)  # [S, B]
+        seen, counted = chosen.any(-1), present.any(-1)  # [S, B], [B]
         q_mean, q_precision = self.combined(means, precisions, chosen)  # [S, B, Z]
-        kl = self.kl(q_mean, q_precision, seen)  # [S]
+        kl = self.kl(q_mean, q_precision, seen, counted)  # [S]
         z = q_mean + noise * torch.rsqrt(q_precision)
         alone = [self.by_name[s[0]].beta if len(s) == 1 else 1.0 for s in subsets]
         total, costs = beta * (kl * kl.new_tensor(alone)).sum(), {}
         for name in names:
-            nats = means.new_zeros(())
-            for subset, there, draw in zip(subsets, seen, z, strict=True):
-                share = 1.0 if name in subset else self.config.cross
-                if share:
-                    both = there & mask[name]
-                    own = self.cost(name, x[name], both, {"z": draw}, spread.get(name))
-                    nats = nats + share * averaged(own, both, there, self.config.reweight)
-            costs[name] = nats
-            total = total + self.config.factor(self.by_name[name]) * nats
+            shares = [1.0 if name in subset else self.config.cross for subset in subsets]
+            decoded = [s for s, share in enumerate(shares) if share]  # D of the S, in one call
+            costs[name] = means.new_zeros(())
+            if decoded:
+                nats = self.cost(name, x[name], mask[name], {"z": z[decoded]}, spread.get(name))  # [D, B]
+                both = seen[decoded] & mask[name]
+                own = averaged(nats, both, counted, self.config.reweight, -1)
+                costs[name] = (own * own.new_tensor([shares[s] for s in decoded])).sum()
+            total = total + self.config.factor(self.by_name[name]) * costs[name]
         return Losses(total, kl.sum(), costs)
 
-    def kl(self, q_mean: Tensor, q_precision: Tensor, seen: Tensor) -> Tensor:
-        """Mean over B of KL(q ‖ N(0, I)) where something is present, `[…]`; q `[…, B, Z]`.
+    def kl(self, q_mean: Tensor, q_precision: Tensor, seen: Tensor, counted: Tensor) -> Tensor:
+        """Mean over B of KL(q ‖ N(0, I)), `[S]`; q `[S, B, Z]`.
 
-        Of each dimension at least `free_nats`.
+        Of each dimension at least `free_nats` for every sample of which something is seen, bool `[S, B]`.
         """
         prior = torch.zeros_like(q_mean).unsqueeze(-1)
         by_latent = kl_divergence(
             q_mean.unsqueeze(-1), q_precision.unsqueeze(-1), prior, torch.ones_like(prior)
-        )  # […, B, Z]
-        return masked_mean(by_latent, seen.unsqueeze(-1), -2).clamp(min=self.config.free_nats).sum(-1)
+        )  # [S, B, Z]
+        kl = masked_mean(by_latent, seen.unsqueeze(-1), -2).clamp(min=self.config.free_nats).sum(-1)
+        return averaged(kl.unsqueeze(-1).expand_as(seen), seen, counted, self.config.reweight, -1)

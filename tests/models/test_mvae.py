@@ -148,7 +148,8 @@ def test_cross_weights_modalities_outside_the_subset(model):
     mean, precision = model.posterior({"a": x["a"]}, {"a": mask["a"]})["z"]
     present = mask["a"] & mask["c"]
     nats = model.cost("c", x["c"], present, {"z": mean + draws[0] * precision.rsqrt()})
-    torch.testing.assert_close(both.nll["c"], 0.1 * nats.sum() / present.sum())
+    counted = torch.stack([*mask.values()]).any(0)
+    torch.testing.assert_close(both.nll["c"], 0.1 * nats[present].sum() / counted.sum())
     assert both.nll["a"] == own.nll["a"]
     assert both.kl == own.kl
 
@@ -168,7 +169,7 @@ def test_the_loss_is_the_mean_over_minibatches_however_rare_a_modality_is(model)
         "b": torch.ones(B, dtype=torch.bool),
         "c": torch.arange(B) == 1,
     }
-    subsets, draws = [NAMES], noise([NAMES])
+    subsets, draws = SUBSETS, noise(SUBSETS)  # also c alone, which one sample has
     whole = model.negative_elbos(x, mask, subsets, draws)
     parts = [
         model.negative_elbos(
@@ -177,9 +178,27 @@ def test_the_loss_is_the_mean_over_minibatches_however_rare_a_modality_is(model)
         for i in torch.arange(B).split(2)
     ]
     torch.testing.assert_close(torch.stack([part.total for part in parts]).mean(), whole.total)
+    torch.testing.assert_close(torch.stack([part.kl for part in parts]).mean(), whole.kl)
     again = MVAE(msgspec.structs.replace(model.config, reweight=True))
     again.load_state_dict(model.state_dict())
     torch.testing.assert_close(again.negative_elbos(x, mask, subsets, draws).nll["c"], B * whole.nll["c"])
+
+
+@torch.no_grad()
+def test_what_few_samples_have_counts_as_much_in_their_batch_alone(model):
+    """The ELBO of c alone, of one sample in six; free nats and KL count like the rest."""
+    x, mask = values()
+    mask = {name: torch.ones(B, dtype=torch.bool) for name in NAMES} | {"c": torch.arange(B) == 1}
+    draws = noise([("c",)])
+    for free_nats in (0.0, 50.0):
+        alone = MVAE(msgspec.structs.replace(model.config, free_nats=free_nats))
+        alone.load_state_dict(model.state_dict())
+        whole = alone.negative_elbos(x, mask, [("c",)], draws)
+        own = alone.negative_elbos(
+            {k: v[1:2] for k, v in x.items()}, {k: v[1:2] for k, v in mask.items()}, [("c",)], draws[:, 1:2]
+        )
+        torch.testing.assert_close(B * whole.total, own.total)
+        torch.testing.assert_close(B * whole.kl, own.kl)
 
 
 def log_joint(model, x, mask, draws):
