@@ -21,26 +21,32 @@ ROWS: Final = 100  # samples or sequences in memory at a time, `chunk` draws eac
 
 
 def log_evidence(
-    model: "Model", batch: Batch, samples: int, chunk: int, generator: torch.Generator | None
-) -> Tensor:
-    """log p of what is present, nats in raw units, `[N]`; of `ROWS` samples or sequences at a time, so that
-    memory does not grow with N.
+    model: "Model", batches: list[Batch], samples: int, chunk: int, generator: torch.Generator | None
+) -> list[Tensor]:
+    """log p of what is present, nats in raw units, `[N]`, in each of several batches: of the same samples or
+    sequences, with other modalities of them. `ROWS` are taken at a time, so that memory does not grow with N.
+
+    All batches take the same draws, so that their differences are less noisy, and exactly 0 where the same is
+    present.
 
     Args:
         samples: K.
         chunk: of them in memory at a time; the draws, and so the result, do not depend on it.
     """
-    if batch.size > ROWS:
-        parts = [batch.rows(slice(start, start + ROWS)) for start in range(0, batch.size, ROWS)]
-        return torch.cat([log_evidence(model, part, samples, chunk, generator) for part in parts])
-    x, mask = model.flat(batch.x), batch.available
-    encoded, shape = model.encoded(x, mask), next(iter(mask.values())).shape
-    total = next(model.buffers()).new_full(shape[:1], -torch.inf)
+    if (size := batches[0].size) > ROWS:
+        rows = [slice(start, start + ROWS) for start in range(0, size, ROWS)]
+        parts = [log_evidence(model, [b.rows(r) for b in batches], samples, chunk, generator) for r in rows]
+        return [torch.cat(part) for part in zip(*parts, strict=True)]
+    data = [(model.flat(batch.x), batch.available) for batch in batches]
+    encoded = [model.encoded(x, mask) for x, mask in data]
+    shape = next(iter(batches[0].available.values())).shape
+    totals = [next(model.buffers()).new_full(shape[:1], -torch.inf) for _ in batches]
     for start in range(0, samples, chunk):
         noise = model.noise(shape, generator, min(chunk, samples - start))
-        weights = log_weights(model, x, mask, model.drawn(encoded, noise))
-        total = torch.logaddexp(total, torch.logsumexp(weights, 0))
-    return total - math.log(samples)
+        for i, (x, mask) in enumerate(data):
+            weights = log_weights(model, x, mask, model.drawn(encoded[i], noise))
+            totals[i] = torch.logaddexp(totals[i], torch.logsumexp(weights, 0))
+    return [total - math.log(samples) for total in totals]
 
 
 def log_weights(model: "Model", x: Values, mask: Values, inferred: Inferred) -> Tensor:

@@ -218,9 +218,9 @@ class Model(Normalised, ABC):
         """log p(x_of | x_given) of what is present, nats in raw units, `[N]`, by importance sampling; see
         `importance`.
 
-        log p(x | y) is log p(x, y) − log p(y), each with its own posterior as the proposal. In expectation
-        the estimate of a log p is below it; it converges as K grows, and is exact for any K where q is
-        p(z | x).
+        log p(x | y) is log p(x, y) − log p(y), each with its own posterior as the proposal and both with the
+        same draws: 0 where x is missing. In expectation the estimate of a log p is below it; it converges as
+        K grows, and is exact for any K where q is p(z | x).
 
         Args:
             of: by default all but those given.
@@ -238,10 +238,11 @@ class Model(Normalised, ABC):
         batch = self.batch(data)
         chosen, given = arguments.scored_names(of, given, batch.x, self.modalities)
         known = [*given, *(m.name for m in self.contexts)]
-        total = log_evidence(self, batch.given([*chosen, *known]), samples, chunk, generator)
+        batches = [batch.given([*chosen, *known])]
         if any(self.by_name[name].role != "context" for name in given):  # contexts have no likelihood
-            total = total - log_evidence(self, batch.given(known), samples, chunk, generator)
-        return total
+            batches.append(batch.given(known))
+        joint, *part = log_evidence(self, batches, samples, chunk, generator)
+        return joint - part[0] if part else joint
 
     def drawn(self, encoded: Any, noise: Values) -> Inferred:
         """The posterior sampled with noise `[K, B, …]`: latents `[K, B, …]`."""

@@ -10,6 +10,7 @@ from enrapt.models.experts import log_normal
 from enrapt.models.likelihoods import FLOOR
 from enrapt.models.modality import Modality
 from enrapt.models.mvae import MVAE
+from tests.support.every_model import MODELS, build, data_of
 
 # z ~ N(0, I), x = A z + e, y = B z + f with noise of variance V.
 Z, X, Y, N, V = 3, 4, 3, 5, 0.3
@@ -164,3 +165,14 @@ def test_memory_does_not_grow_with_the_number_of_samples(monkeypatch):
     found = model.log_likelihood(values, samples=6, chunk=3)
     assert max(rows) == 2 * 3
     torch.testing.assert_close(found, exact(torch.cat([a, b]), torch.cat([values["x"], values["y"]], -1)))
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if not name.startswith("vq_vae")])
+def test_what_is_missing_has_a_conditional_log_likelihood_of_0(name):
+    """Exactly, with any draws: both parts of the ratio take the same ones."""
+    model, draws = build(name), torch.Generator().manual_seed(1)
+    data = data_of(model)
+    data["normal"][0] = torch.nan
+    found = model.log_likelihood(data, ["normal"], ["laplace", "bernoulli"], samples=3, generator=draws)
+    torch.testing.assert_close(found[0], torch.zeros(()), rtol=0, atol=2e-5)
+    assert (found[1:].abs() > 1e-2).any()
