@@ -40,7 +40,8 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"{args.run_folder}: not an MDVAE, so it needs no forward filter; export it directly")
     torch.manual_seed(args.seed)  # of the first weights
     model = ForwardFilter(smoother, args.hidden)
-    training = msgspec.structs.replace(config.training, rounds=args.rounds)
+    # The smoother's `initial` was the beginning of the smoother.
+    training = msgspec.structs.replace(config.training, rounds=args.rounds, initial=None)
     config = msgspec.structs.replace(config, model=model.config, training=training)
     train(Trainer(config, args.seed, args.output, model))
     return 0

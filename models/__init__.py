@@ -5,6 +5,7 @@ from .annealing import Annealing
 from .batch import Batch
 from .causal import Causal, Filtered
 from .coherence import coherence, conditional_accuracy
+from .config import EarlyStopping
 from .dmvae import DMVAE
 from .ensemble import Ensemble
 from .evaluation import evaluate
@@ -35,6 +36,7 @@ __all__ = [
     "Batch",
     "Causal",
     "Dropout",
+    "EarlyStopping",
     "Ensemble",
     "Filtered",
     "ForwardFilter",

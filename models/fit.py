@@ -33,15 +33,20 @@ def fit(
     warmup: int = 0,
     annealing: Schedule | Annealing = "linear",
     clip: float = 200.0,
+    weight_decay: float = 0.0,
     dropout: float | Dropout = 0.0,
-    patience: int | None = None,
+    patience: int | EarlyStopping | None = None,
     calibrate: bool = False,
     segment: int | None = None,
     rate: int = 25,
     device: Literal["auto", "cpu", "cuda"] = "auto",
     precision: Literal["float32", "bfloat16", "float64"] = "float32",
     seed: int = 0,
+    initial: str | Path | None = None,
     folder: str | Path | None = None,
+    description: str = "trained from arrays in Python",
+    licence: str = "not stated",
+    trained_on: str | None = None,
     progress: Callable[[Progress], None] = lambda progress: None,
 ) -> list[dict[str, float]]:
     """Train a model, which keeps its weights and normalisation if it has been trained before.
@@ -55,17 +60,22 @@ def fit(
         warmup: epochs in which the learning rate rises.
         annealing: of β; by name over half of the epochs (`linear`), or in four cycles (`cyclical`).
         clip: maximum gradient norm.
+        weight_decay: of AdamW, relative to the learning rate.
         dropout: for models of sequences: the share of sequences from which the encoders do not see a
             modality, each by itself, or a `Dropout`. It is still reconstructed. A target is hidden from 90 %
             of them, if a `Dropout` does not say otherwise.
-        patience: epochs without a better validation, after which training ends.
+        patience: epochs without a better validation, after which training ends; or an `EarlyStopping`.
         calibrate: fit a factor on the targets' predictive scale to the validation data; see `calibration`.
         segment: ticks of truncated back-propagation through time; by default whole sequences.
         rate: ticks per second; for a `Dropout` in bursts.
         device: `auto` is a GPU where there is one.
         precision: `bfloat16` is autocast, with weights in float32. A model in float64 stays so.
+        initial: folder of another run, whose weights are the first ones where name and shape fit; what is
+            normalised there stays so.
         folder: of a run as `enrapt train` writes it, which `load` reads; a run that was interrupted is
             resumed.
+        description, licence, trained_on: lines for a bundle of the run: what it is, the licence of its
+            weights, whose data it learned from.
         progress: called after every epoch.
 
     Returns:
@@ -105,18 +115,19 @@ def fit(
             annealing = Annealing(annealing, rounds=rounds)
         if not isinstance(dropout, Dropout):
             dropout = msgspec.structs.replace(NO_DROPOUT, absent=dropout)
-        if patience is None:
-            patience = epochs
+        if not isinstance(patience, EarlyStopping):
+            patience = EarlyStopping(1, epochs if patience is None else patience)
         training = Training(
             data=ARRAYS, rounds=epochs, streams=batch, epochs=True,
             segment_ticks=1_000_000 if segment is None else segment, learning_rate=lr,
-            warmup_rounds=warmup, annealing=annealing, clip=clip, device=device, precision=precision,
+            warmup_rounds=warmup, annealing=annealing, clip=clip, weight_decay=weight_decay,
+            device=device, precision=precision, initial=None if initial is None else str(initial),
             dropout=dropout if model.axes == 2 else Dropout(),
-            early_stopping=None if validation is None else EarlyStopping(1, patience),
+            early_stopping=None if validation is None else patience,
             calibrate=calibrate,
         )  # fmt: skip
         name = (Path(folder).resolve().name if folder is not None else "") or type(model).__name__
-        config = Config(1, name, "trained from arrays in Python", rate, model.config, training)
+        config = Config(1, name, description, rate, model.config, training, licence, trained_on)
         msgspec.convert(seed, Seed)
     except ValueError as error:
         raise UserError(one_line(error)) from None

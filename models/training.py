@@ -42,7 +42,8 @@ class Trainer:
     Args:
         folder: created if missing; an unfinished run in it is resumed, and one of fewer rounds continued. The
             learning rate then follows the schedule of the longer run from there on. None keeps no files.
-        model: trained from its weights as they are; by default a new one of the configuration.
+        model: trained from its weights as they are, but for those that `initial` of the configuration
+            gives; by default a new one of the configuration.
         data: by default what the configuration names.
 
     Raises:
@@ -71,7 +72,7 @@ class Trainer:
             check_size(self.model)  # which `load_run` checks as well
         checkpoint = folder / "checkpoint.safetensors" if folder is not None else None
         resumed = checkpoint is not None and checkpoint.exists()
-        if training.initial is not None and model is None and not resumed:
+        if training.initial is not None and not resumed:
             self._start_from(Path(training.initial))
         if training.precision == "float64":
             self.model.double()

@@ -19,6 +19,7 @@ from enrapt.models import (
     VQVAE,
     Annealing,
     Dropout,
+    EarlyStopping,
     ForwardFilter,
     Modality,
     load,
@@ -424,6 +425,37 @@ def test_a_run_starts_from_the_weights_and_normalisation_of_another(tmp_path):
         )
         with pytest.raises(UserError, match=message):
             Trainer(wrong, 0, None)
+
+
+def test_fit_starts_from_what_fits_of_another_run(tmp_path):
+    model = made("mvae")
+    fit(model, data_of(model), epochs=2, folder=tmp_path / "first")
+    more = MVAE([*model.modalities, Modality("c", 2)], latent=2, hidden=(8,))
+    data = data_of(model) | {"c": torch.randn(N, 2)}
+    options = {"epochs": 1, "lr": 1e-6, "initial": tmp_path / "first", "folder": tmp_path / "second"}
+    fit(more, data, **options)
+    assert all(map(torch.equal, more.moments("a"), model.moments("a")))
+    for one, other in zip(more.encoder["a"].parameters(), model.encoder["a"].parameters(), strict=True):
+        torch.testing.assert_close(one, other, atol=1e-3, rtol=0)
+    assert load_config(tmp_path / "second" / "config.json").training.initial == str(tmp_path / "first")
+    # Continued, it does not start anew.
+    (tmp_path / "first").rename(tmp_path / "moved")
+    fit(more, data, **options | {"epochs": 2})
+
+
+def test_fit_takes_every_option_of_a_configuration(tmp_path):
+    model, data = made("mvae"), data_of(made("mvae"))
+    stopping = EarlyStopping(every=2, patience=1, of="targets")
+    options = {"description": "of two", "licence": "CC0-1.0", "trained_on": "nobody"}
+    losses = fit(
+        model, data, validation=data, epochs=4, patience=stopping, weight_decay=0.1, folder=tmp_path / "run",
+        **options,
+    )  # fmt: skip
+    assert ["validation" in one for one in losses] == [False, True] * (len(losses) // 2)
+    config = load_config(tmp_path / "run" / "config.json")
+    assert config.training.early_stopping == stopping
+    assert config.training.weight_decay == 0.1
+    assert {name: getattr(config, name) for name in options} == options
 
 
 def other_run(folder):

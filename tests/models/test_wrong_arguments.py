@@ -13,6 +13,7 @@ from enrapt.models import (
     MVAE,
     Batch,
     Causal,
+    EarlyStopping,
     ForwardFilter,
     Modality,
     coherence,
@@ -219,6 +220,11 @@ def test_of_recorded_sessions_as_well(tmp_path):
         ({"batch": 2.5}, "batch: expected a whole number"),
         ({"segment": 5}, "segment is for models of sequences"),
         ({"seed": -1}, "Expected `int` >= 0"),
+        ({"weight_decay": -1.0}, "weight_decay: Expected `float` >= 0"),
+        ({"patience": 0, "validation": {"a": torch.randn(4, 3)}}, "patience: Expected `int` >= 1"),
+        ({"patience": EarlyStopping(of="targets")}, "patience needs validation data"),
+        ({"licence": "two\nlines"}, "licence: Expected `str` matching"),
+        ({"initial": "nowhere"}, "nowhere: no finished run to start from"),
         ({"seed": 1.5}, "Expected `int`, got `float`"),
         ({"seed": 10**18}, "Expected `int` <= "),
         ({"progress": None}, "progress: expected a function, found None"),
@@ -277,3 +283,12 @@ def test_models_of_what_is_no_modality():
     for kind in ("bernoulli", "categorical"):
         with pytest.raises(ValueError, match=f"a {kind} likelihood has no scale"):
             Modality("a", 3, likelihood=kind, scale=1.0)
+
+
+@pytest.mark.parametrize("name", ["mvae", "dmvae"])
+def test_values_and_masks_of_a_posterior(name):
+    model, there = build(name), torch.ones(N, dtype=torch.bool)
+    value = torch.zeros(N, 1)
+    refused(model.posterior, {}, {}, match="no data: give at least one of normal, laplace")
+    refused(model.posterior, {"face": value}, {"face": there}, match="face: no such modality")
+    refused(model.posterior, {"normal": value}, {}, match="normal: values without a mask")
