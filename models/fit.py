@@ -1,6 +1,7 @@
 """Training from arrays in Python."""
 
 import math
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, get_args
@@ -81,6 +82,9 @@ def fit(
     Returns:
         The mean losses of each epoch, nats, by name.
 
+    Warns:
+        UserWarning: β does not reach its maximum, because its annealing takes longer than training.
+
     Raises:
         UserError: data or options that do not fit; a loss that is not finite.
     """
@@ -131,6 +135,8 @@ def fit(
         msgspec.convert(seed, Seed)
     except ValueError as error:
         raise UserError(one_line(error)) from None
+    for note in config.notes:
+        warnings.warn(note, stacklevel=2)
     trainer = Trainer(config, seed, None if folder is None else Path(folder), model, arrays)
     history: list[dict[str, float]] = []
 

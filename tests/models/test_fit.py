@@ -262,7 +262,8 @@ def test_a_run_with_random_layers_of_the_caller_resumes_as_well(tmp_path):
 def test_a_run_is_given_more_epochs(tmp_path):
     model = made("mvae")
     data = data_of(model)
-    fit(model, data, epochs=2, folder=tmp_path / "run", annealing=Annealing(rounds=4))
+    with pytest.warns(UserWarning, match=r"takes 4 rounds and training 2: β ends at 0\.5 instead of 1"):
+        fit(model, data, epochs=2, folder=tmp_path / "run", annealing=Annealing(rounds=4))
     more = made("mvae")
     history = fit(more, data, epochs=4, folder=tmp_path / "run", annealing=Annealing(rounds=4))
     assert len(history) == 2
