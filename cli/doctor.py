@@ -213,9 +213,9 @@ def _requirements() -> Iterator[tuple[str, str, str]]:
 
 
 def _print(findings: list[Finding], about: dict[str, str | None], verdict: str) -> None:
-    from rich.console import Console
+    from .styled import StyledConsole
 
-    console = Console(highlight=False, markup=False, emoji=False)
+    console = StyledConsole(sys.stdout, markup=False, emoji=False)
     # Wrap lines for a terminal; in a pipe, each finding and each remedy is one line.
     width = console.width if console.is_terminal else sys.maxsize
     fill = partial(textwrap.fill, width=width, break_long_words=False, break_on_hyphens=False)

@@ -125,15 +125,15 @@ def _write(args: argparse.Namespace, model: "Causal", config: "Config", scores: 
 
 
 def _baselines(model: object, config: object, seed: int, args: argparse.Namespace) -> dict[str, Scores]:
-    from rich.console import Console
     from rich.progress import Progress
 
     from ..models import training
     from ..models.baselines import GRU, baseline_scores
+    from .styled import StyledConsole
 
     if not (args.run_folder / GRU / "model.safetensors").is_file():
         say(f"enrapt: training a GRU to compare with, once; it is kept in {args.run_folder / GRU}")
-    with Progress(console=Console(file=sys.stderr), disable=not sys.stderr.isatty()) as bar:
+    with Progress(console=StyledConsole(sys.stderr), disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task("GRU", total=None)
 
         def show(done: training.Progress) -> None:

@@ -29,12 +29,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     require_training()
-    from rich.console import Console
     from rich.progress import Progress
 
     from ..export.write import export_run
+    from .styled import StyledConsole
 
-    with Progress(console=Console(file=sys.stderr), disable=not sys.stderr.isatty()) as bar:
+    with Progress(console=StyledConsole(sys.stderr), disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task("reading the run", total=1)
 
         def show(what: str, share: float) -> None:

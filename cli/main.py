@@ -11,10 +11,10 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TextIO, cast
 
 from ..contracts.addresses import without_passwords
-from ..contracts.console import Lenient, reserve_standard_descriptors
+from ..contracts.console import Lenient, Plain, printable, reserve_standard_descriptors
 from ..contracts.errors import UserError
 from .show import interrupts_kept
 
@@ -53,7 +53,7 @@ class _Parser(argparse.ArgumentParser):
         return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
-        super().error(without_passwords(message, self._given))
+        super().error(printable(without_passwords(message, self._given)))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -71,7 +71,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         subparser.set_defaults(run=command.run)
     args = parser.parse_args(arguments)
     reserve_standard_descriptors()
-    with contextlib.redirect_stderr(Lenient(sys.stderr)), interrupts_kept():
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(contextlib.redirect_stderr(Plain(cast(TextIO, Lenient(sys.stderr)))))
+        if sys.stdout is not None:
+            stack.enter_context(contextlib.redirect_stdout(Plain(sys.stdout)))
+        stack.enter_context(interrupts_kept())
         status = _run(args, arguments)
     if argv is None:  # the interpreter ends now, and would print where a second Ctrl-C met it
         signal.signal(signal.SIGINT, lambda *_: os._exit(130))

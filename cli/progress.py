@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Self
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -18,6 +17,7 @@ from rich.progress import (
 from ..contracts.errors import one_line
 from .batch import Result
 from .recordings import Item
+from .styled import StyledConsole
 
 _NAMED: Final = 5  # of the files that are left out
 
@@ -35,7 +35,7 @@ class BatchProgress:
 
     def __init__(self, items: int) -> None:
         self._items = items
-        self._console = Console(stderr=True, highlight=False)
+        self._console = StyledConsole(sys.stderr)
         self._bar = Progress(
             *(
                 BarColumn(),

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -15,6 +14,7 @@ from ..contracts.console import say
 from ..realtime.engine.estimate import Estimate
 from .show import problems, signals, warn
 from .stats import StatsFile
+from .styled import StyledConsole
 from .summary import summary
 from .view import REDRAW, REPORT, devices, interval, present_of, short
 
@@ -77,7 +77,7 @@ def _failure(group: "Group", name: str) -> list[str]:
 
 def _watch(group: "Group", newest: Mapping[str, Estimate]) -> None:
     """Show the newest estimate of each person on standard error until all have ended."""
-    console = Console(stderr=True, highlight=False)
+    console = StyledConsole(sys.stderr)
     if not console.is_terminal:
         due = time.perf_counter() + REPORT
         while group.running:

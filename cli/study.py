@@ -3,6 +3,7 @@ what cannot be used and why, how far raters agree."""
 
 import argparse
 import math
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -232,11 +233,12 @@ def duration(seconds: float) -> str:
 
 def _print_table(columns: Sequence[tuple[str, int]], rows: Sequence[Sequence[str]]) -> None:
     """A table of at most `WIDTH` columns: cells are folded. Widths of 0 are as wide as their cells."""
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(highlight=False)
+    from .styled import StyledConsole
+
+    console = StyledConsole(sys.stdout)
     console.width = min(console.width, WIDTH) if console.is_terminal else WIDTH
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name, width in columns:

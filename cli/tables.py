@@ -1,15 +1,17 @@
 """Tables on standard output."""
 
+import sys
 from collections.abc import Iterable, Sequence
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from .styled import StyledConsole
 
 
 def print_table(first: str, numbers: Sequence[str], last: str, rows: Iterable[Sequence[str | Text]]) -> None:
     """A column of text, columns of numbers, another of text; folded to a terminal, whole elsewhere."""
-    console = Console(highlight=False)
+    console = StyledConsole(sys.stdout)
     if not console.is_terminal:
         console.width = 1000
     table = Table(box=None, pad_edge=False, header_style="bold")

@@ -89,17 +89,17 @@ def use_threads(threads: int) -> None:
 
 def train(trainer: "Trainer") -> None:
     """Train to the end with a progress bar and TensorBoard logs."""
-    from rich.console import Console
     from rich.progress import MofNCompleteColumn
     from rich.progress import Progress as Bar
     from torch.utils.tensorboard.writer import SummaryWriter
 
     from ..models.mdvae import MDVAE
     from ..models.training import Progress
+    from .styled import StyledConsole
 
     for note in trainer.config.notes:
         say(f"enrapt: {note}")
-    console, folder = Console(file=sys.stderr), trainer.folder
+    console, folder = StyledConsole(sys.stderr), trainer.folder
     assert folder is not None
     # Hides what an interrupted run logged of rounds that are repeated.
     board = SummaryWriter(str(folder / "tensorboard"), purge_step=trainer.round + 1)

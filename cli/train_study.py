@@ -274,10 +274,11 @@ def _report(dataset: "Dataset") -> None:
 @contextlib.contextmanager
 def _shown() -> Iterator[Callable[[str, int, int], None]]:
     """Progress on standard error, if that is a terminal."""
-    from rich.console import Console
     from rich.progress import Progress
 
-    with Progress(console=Console(file=sys.stderr), disable=not sys.stderr.isatty()) as bar:
+    from .styled import StyledConsole
+
+    with Progress(console=StyledConsole(sys.stderr), disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task("reading the study")
         yield lambda what, done, of: bar.update(
             task, description=f"{what} sessions", completed=done, total=of

@@ -1,5 +1,6 @@
 """A run on the terminal."""
 
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -8,7 +9,6 @@ from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from rich.console import Console
 from rich.live import Live
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 from rich.progress_bar import ProgressBar
@@ -21,6 +21,7 @@ from ..realtime.features.face.model_file import fetch_face_model, find_face_mode
 from ..realtime.page.messages import features
 from ..realtime.streams.counts import Counts
 from ..realtime.streams.samples import Observation
+from .styled import StyledConsole
 from .summary import dropped_by_reason
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class View:
         self._means: deque[float] = deque(maxlen=HISTORY * run.rate)
         self._latest: tuple[Estimate, Observation] | None = None  # of the first person of a tick
         self._people: dict[int, Estimate] = {}  # the newest of each person, of several
-        self._console = Console(stderr=True, highlight=False)
+        self._console = StyledConsole(sys.stderr)
         self._screen = Live(console=self._console, auto_refresh=False) if self._console.is_terminal else None
         self._began = time.perf_counter()
         self._due = self._began + (REDRAW if self._screen else REPORT)
@@ -253,7 +254,7 @@ def fetch_face_model_visibly(source: str) -> Path:
 
 def _visibly(get: Callable[..., Path]) -> Path:
     columns = (TextColumn("fetching the face model"), BarColumn(), DownloadColumn())
-    console = Console(stderr=True)
+    console = StyledConsole(sys.stderr)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=None, visible=False)
 

@@ -1,10 +1,56 @@
-"""Console output that never fails a run: a terminal may be closed, or the disk of a log full."""
+"""Console output that never fails a run: a terminal may be closed, or the disk of a log full. A terminal's
+control sequences, which names of files and other text from outside may hold, are not shown."""
 
 import contextlib
 import io
 import os
 import sys
 from typing import Any, TextIO
+
+
+class Plain(io.TextIOBase):
+    """Writes to a stream as `printable` text.
+
+    Attributes:
+        styled: the stream, for whoever writes styles and movements of the cursor itself.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self.styled = stream
+
+    def write(self, text: str) -> int:
+        self.styled.write(printable(text))
+        return len(text)
+
+    def flush(self) -> None:
+        self.styled.flush()
+
+    def isatty(self) -> bool:
+        return self.styled.isatty()
+
+    def fileno(self) -> int:
+        return self.styled.fileno()
+
+    def __getattr__(self, name: str) -> Any:  # `encoding` and others
+        return getattr(self.__dict__.get("styled"), name)
+
+
+def for_styles(stream: TextIO) -> TextIO:
+    """The stream below a `Plain` one; any other as it is."""
+    below: TextIO = getattr(stream, "styled", stream)
+    return below
+
+
+def printable(text: str) -> str:
+    """Text without a terminal's control sequences: control characters become spaces, but for ends of lines
+    and tabs; of a name of a file, a byte that is no text becomes its code."""
+    if all(part.isprintable() for part in text.split("\n")):
+        return text
+    return "".join(c if c.isprintable() or c in "\n\t" else _shown(c) for c in text)
+
+
+def _shown(character: str) -> str:
+    return f"\\x{ord(character) - 0xDC00:02x}" if "\udc80" <= character <= "\udcff" else " "
 
 
 class Lenient(io.TextIOBase):
@@ -46,7 +92,7 @@ class Lenient(io.TextIOBase):
 
 def say(text: str, stream: TextIO | None = None) -> None:
     """Print on a stream, by default standard error."""
-    print(text, file=Lenient(sys.stderr if stream is None else stream), flush=True)
+    print(printable(text), file=Lenient(sys.stderr if stream is None else stream), flush=True)
 
 
 def discard(stream: TextIO) -> None:

@@ -150,7 +150,8 @@ class Run(Controls):
             self.source.open(self.wanted, self.rate)
             stack.callback(self.source.close)
             live = self.source.clock is not None
-            outputs = Outputs(self.to, live=live, warn=self._warn, overwrite=self.overwrite)
+            kept = self.source.path
+            outputs = Outputs(self.to, live=live, warn=self._warn, overwrite=self.overwrite, source=kept)
             self.outputs = stack.enter_context(outputs)
             if self.record is not None:
                 from .recorder import Recorder  # which needs pyarrow

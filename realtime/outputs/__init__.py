@@ -32,6 +32,7 @@ class Outputs:
         warn: called with one line when an output is lost and when it is back, and when a file gets another
             name than asked for, from any thread.
         overwrite: replace files that exist; otherwise this run's get another name.
+        source: a file or folder that is read: none of it is replaced.
 
     Attributes:
         page: the page's server, None if no address names one.
@@ -50,9 +51,10 @@ class Outputs:
         live: bool,
         warn: Callable[[str], None],
         overwrite: bool = False,
+        source: Path | None = None,
     ) -> None:
         destinations = [destination(address, Opening(overwrite, warn)) for address in addresses]
-        _check_distinct(destinations)
+        _check_distinct(destinations, source if overwrite else None)
         if sum(isinstance(one, PageOpening) for one in destinations) > 1:
             raise UserError("ui, ws and http name one server; give one of them, once")
         self.page: PageServer | None = None
@@ -123,12 +125,15 @@ class Outputs:
             raise failure
 
 
-def _check_distinct(destinations: Sequence[Destination]) -> None:
-    """Refuse two outputs to one file: their lines would be mixed."""
+def _check_distinct(destinations: Sequence[Destination], source: Path | None) -> None:
+    """Refuse two outputs to one file, as their lines would be mixed, and one in place of what is read."""
+    read = None if source is None else source.resolve()
     seen: dict[Path, str] = {}
     for one in destinations:
         if one.path is not None and not one.path.is_char_device():
             path = one.path.resolve()
+            if read is not None and path.is_relative_to(read) and path.exists():
+                raise UserError(f"{one.address}: is what this run reads; give another file")
             if path in seen:
                 raise UserError(f"{seen[path]} and {one.address} are one file; give each output its own")
             seen[path] = one.address

@@ -71,6 +71,7 @@ def open_container(path: Path, begin: int = 0, limits: Limits = LIMITS) -> Input
             "probesize": str(max(limits.max_probe, 32)),  # FFmpeg's least
             "format_whitelist": _FORMATS,
             "protocol_whitelist": "file,subfile",
+            "max_pixels": str(limits.coded_pixels),  # of what it decodes to look at
         }
         container = av.open(name, options=options, metadata_errors="replace")
     except av.error.ArgumentError as error:
@@ -85,11 +86,13 @@ def open_container(path: Path, begin: int = 0, limits: Limits = LIMITS) -> Input
     return container
 
 
-def beyond_probe(path: Path, limits: Limits) -> str:
-    """What to add to a message that no track was found, if the file was not looked at to its end."""
-    if path.stat().st_size <= limits.max_probe:
-        return ""
-    return f" up to byte {limits.max_probe}; a larger --max-probe looks further"
+def beyond_limits(kind: str, path: Path, limits: Limits) -> str:
+    """What to add to a message that a track was not recognised: the limits that may be why."""
+    further = path.stat().st_size > limits.max_probe
+    where = f" up to byte {limits.max_probe}; a larger --max-probe looks further" if further else ""
+    if kind != "video":
+        return where
+    return f"{where}; or its pictures have more than {limits.max_pixels} pixels, which --max-pixels allows"
 
 
 def next_part(path: Path, container: InputContainer, after: int) -> int | None:

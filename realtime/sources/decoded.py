@@ -1,17 +1,20 @@
 """What FFmpeg's decoders give, as upright RGB pictures and mono sound."""
 
 import math
+from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any, Final
 
 import av
 import numpy as np
 from av.audio.frame import AudioFrame
+from av.codec import Codec
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation
 from numpy.typing import NDArray
 
-from .limits import LIMITS
+from .limits import LIMITS, Limits
 from .upright import matrix_of, upright
 
 # The default conversion differs by up to 2 of 255 in most pixels between x86 and ARM. This one takes 0.3 ms
@@ -47,6 +50,12 @@ def image_of(frame: VideoFrame, aspect: Fraction | None = None, jpeg: bytes = b"
     )
     # Of some widths the rows come padded, and turned pictures are views.
     return np.ascontiguousarray(upright(image, matrix_of(frame, jpeg)))
+
+
+def pictures_beyond(limits: Limits, pictures: VideoCodecContext | VideoFrame, codec: Codec) -> Iterator[str]:
+    """A line if the pictures that a decoder now makes, or one that it has made, are too large."""
+    bits = 0 if codec.intra_only or pictures.format is None else pictures.format.padded_bits_per_pixel
+    return limits.of_picture(pictures.width, pictures.height, bits)
 
 
 def decode_jpeg(data: bytes) -> NDArray[np.uint8] | None:

@@ -18,8 +18,8 @@ from ..features.resampling import RATE
 from ..store.muxer import RECORDER, jpeg_size
 from ..streams.axis import MAX_GAP
 from ..streams.samples import SECOND, Frame, Sound
-from .container import beyond_probe, end_of, to_ns
-from .decoded import image_of
+from .container import beyond_limits, end_of, to_ns
+from .decoded import image_of, pictures_beyond
 from .findings import Findings
 from .limits import LIMITS, Limits
 from .packets import PREROLL, Packets, shift_of
@@ -129,9 +129,17 @@ class Pass:
                 self._damaged(stream, time, end)
             if stream.codec_context.name == "mjpeg":
                 self._refused |= dict.fromkeys(self._part.limits.of_picture(*jpeg_size(bytes(packet))))
+            elif isinstance(stream, VideoStream):  # its decoder may have refused the size
+                self._refused |= dict.fromkeys(self._beyond(stream))
             return
         jpeg = bytes(packet) if stream.codec_context.name == "mjpeg" else b""
         yield from self._convert(frames, stream, jpeg)
+        # Before the decoder keeps more of them. A picture comes out when it has as many as it needs.
+        if isinstance(stream, VideoStream) and any(self._beyond(stream)):
+            yield from self._held_back(stream)
+
+    def _beyond(self, stream: VideoStream) -> Iterator[str]:
+        return pictures_beyond(self._part.limits, stream.codec_context, stream.codec)
 
     def _held_back(self, stream: VideoStream | AudioStream) -> Iterator[Frame | Sound]:
         """What the decoder holds to put it in order with what follows."""
@@ -163,7 +171,11 @@ class Pass:
                     decoded = None  # it is that of another packet, behind a gap
                 lasts = to_ns(frame.duration or 0, stream.time_base)
                 at = self._times[stream.index].next(time, decoded, lasts)
-                yield from self._picture(frame, at, stream, jpeg)
+                if refused := list(pictures_beyond(self._part.limits, frame, stream.codec)):
+                    self._refused |= dict.fromkeys(refused)
+                    self._damaged(stream, at, at + lasts)
+                else:
+                    yield from self._picture(frame, at, stream, jpeg)
             else:
                 yield from self._heard(frame, time, stream.index)
 
@@ -232,7 +244,7 @@ class Pass:
             where = f"more than a minute after the others, or after {most} bytes (--max-probe)"
             found.notes.append(f"a track that begins {where}, was not read")
         for kind in unrecognised(self._packets.container):
-            beyond = beyond_probe(self._path, self._part.limits)
+            beyond = beyond_limits(kind, self._path, self._part.limits)
             found.notes.append(f"a track of {kind} is not read: it could not be recognised{beyond}")
         if axis.outliers:
             found.notes.append(f"the times of {axis.outliers} packets are far from all others: not used")

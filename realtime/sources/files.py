@@ -55,4 +55,6 @@ def open_source(path: Path, *, faces: FaceOptions = FOLLOW_LARGEST, **options: A
         names = {"limits": "limits (--max-pixels and the like)"}
         named = ", ".join(names.get(name, name.replace("_", "-")) for name in unknown)
         raise UserError(f"{path}: {kind} is replayed without {named}: leave that out")
-    return opened(path, **options)
+    source = opened(path, **options)
+    source.path = path
+    return source

@@ -147,9 +147,7 @@ class Packets:
                     # Several threads decode damaged pictures differently from run to run, unmarked.
                     stream.thread_type = "NONE"
                     jpeg = stream.codec_context.name == "mjpeg"
-                    limit = {
-                        "max_pixels": str(2 * self._limits.max_pixels)
-                    }  # of what is coded, with its padding
+                    limit = {"max_pixels": str(self._limits.coded_pixels)}
                     stream.codec_context.options = limit | (WHOLE if jpeg else {})
                 streams.append(stream)
         return streams

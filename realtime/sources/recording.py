@@ -12,12 +12,13 @@ from ...contracts.errors import UserError
 from ..streams.alignment import END
 from ..streams.axis import MAX_GAP
 from ..streams.samples import SECOND, Frame, Sound
-from .container import beyond_probe, created, end_of, open_container
+from .container import beyond_limits, created, end_of, open_container
+from .decoded import pictures_beyond
 from .demux import Part, Pass
 from .findings import Findings
 from .limits import LIMITS, Limits
 from .track_sound import MIN_RATE
-from .tracks import choose, tracks_of
+from .tracks import choose, tracks_of, unrecognised
 
 
 class Recording:
@@ -81,8 +82,13 @@ class Recording:
             self.audio = choose(self.path, self.tracks, "audio", audio_track)
             chosen = [track for track in (self.video, self.audio) if track is not None]
             if not chosen:
-                beyond = beyond_probe(self.path, limits) or "; give another file"
-                raise UserError(f"{self.path}: there is no video and no sound in it{beyond}")
+                kinds = unrecognised(container)
+                kind = "video" if "video" in kinds else "audio"
+                beyond = beyond_limits(kind, self.path, limits) or "; give another file"
+                what = "there is no video and no sound in it"
+                if kinds:
+                    what = f"its {kind} could not be recognised"
+                raise UserError(f"{self.path}: {what}{beyond}")
             for track in chosen:
                 self._check(container.streams[track.index])
             self._origin = min(round((track.start or 0) * SECOND) for track in chosen)
@@ -93,7 +99,7 @@ class Recording:
     def _check(self, stream: Stream) -> None:
         lines: Iterator[str] = iter(())
         if isinstance(stream, VideoStream):
-            lines = self._limits.of_picture(stream.width, stream.height)
+            lines = pictures_beyond(self._limits, stream.codec_context, stream.codec)
         elif isinstance(stream, AudioStream):
             if stream.sample_rate < MIN_RATE:
                 raise UserError(f"{self.path}: sound at {stream.sample_rate} Hz; give {MIN_RATE} Hz or more")

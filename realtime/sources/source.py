@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Final
 
 from ...bundle.metadata import Metadata, ModalitySpec
@@ -59,6 +60,7 @@ class Source(ABC):
 
     Attributes:
         name: for messages.
+        path: of what is read, a file or a folder.
         clock: for live and paced sources, the time now on the axis of observations, ns, or that of the first
             tick before it; None where observations come as fast as they are taken.
         began: the wall-clock time of 0 s on that axis; None where nobody knows, and live before a tick.
@@ -79,6 +81,7 @@ class Source(ABC):
     """
 
     name: str = ""
+    path: Path | None = None
     clock: Callable[[], int] | None = None
     began: datetime | None = None
     start: float = 0.0

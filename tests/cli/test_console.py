@@ -1,7 +1,10 @@
 """What cannot be said does not end a run."""
 
+import contextlib
+import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from enrapt.contracts.console import Lenient, say
+from enrapt.cli.main import main
+from enrapt.cli.styled import StyledConsole
+from enrapt.contracts.console import Lenient, Plain, printable, say
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs a shell")
 FULL = pytest.param(
@@ -134,3 +139,46 @@ def test_a_terminal_that_is_closed_hangs_up_and_the_files_are_finished(
     summary = json.loads((tmp_path / "s" / "session.json").read_text())["summary"]
     assert len(ticks(tmp_path / "a.jsonl")) == summary["ticks"]
     assert (summary["ticks"] == 101) is ignored
+
+
+HOSTILE = (
+    "a\x1b[2J\x1b]0;title\x07\u202eb\x9b1m"  # clears the screen, sets its title, turns what follows around
+)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["replay", "{}.wav", "--to", "jsonl:{}.jsonl"],
+        ["replay", "{}.wav", "--to", "{}:x"],
+        ["replay", "{}.wav", "{}.wav", "-o", "{} results"],
+        ["inspect", "{}.wav"],
+        ["extract", "{}.wav", "-o", "{} sessions", "--jobs", "1"],
+        ["study", "new", "{} study"],
+        ["replay", "--{}", "{}.wav"],
+        ["doctor", "--face-model", "{}.wav"],
+    ],
+)
+def test_names_cannot_command_the_terminal(capfd, sound, tiny_bundle, tmp_path, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    shutil.copyfile(sound, f"{HOSTILE}.wav")
+    Path(f"{HOSTILE}.jsonl").touch()  # an output that is kept, which is said
+    words = [word.format(HOSTILE) for word in command]
+    bundle = ["--bundle", str(tiny_bundle)] if command[0] in ("replay", "extract") else []
+    with contextlib.suppress(SystemExit):  # argparse's
+        main([*words, *bundle])
+    shown = "".join(capfd.readouterr())
+    assert "[2J" in shown
+    assert printable(shown) == shown
+
+
+def test_styles_reach_a_terminal_and_those_in_text_do_not(monkeypatch):
+    shown = io.StringIO()
+    monkeypatch.setattr(shown, "isatty", lambda: True)
+    console = StyledConsole(Plain(shown), force_terminal=True, color_system="standard")
+    console.print(f"{HOSTILE}!", style="red")
+    assert shown.getvalue() == "\x1b[31ma [2J ]0;title b 1m!\x1b[0m\n"
+
+
+def test_bytes_of_a_name_that_are_no_text_are_shown_as_codes():
+    assert printable("a\udcff\tb\nc\xa0d") == "a\\xff\tb\nc d"

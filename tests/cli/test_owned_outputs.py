@@ -76,6 +76,28 @@ def test_two_outputs_to_one_file(command, sound, tiny_bundle, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("address", ["jsonl:own.wav", "csv:link.wav", "jsonl:./folder/../own.wav"])
+def test_what_is_read_is_never_replaced(command, sound, tiny_bundle, tmp_path, address):
+    own = tmp_path / "own.wav"
+    own.write_bytes(sound.read_bytes())
+    (tmp_path / "link.wav").symlink_to("own.wav")
+    (tmp_path / "folder").mkdir()
+    done = command("replay", "own.wav", "--bundle", tiny_bundle, "--overwrite", "--to", address)
+    assert done.returncode == 2
+    assert f"{address}: is what this run reads" in done.stderr
+    assert own.read_bytes() == sound.read_bytes()
+
+
+def test_nothing_of_a_session_that_is_read_is_replaced(command, sound, tiny_bundle, tmp_path):
+    assert not command("replay", sound, "--bundle", tiny_bundle, "--record", "s").returncode
+    before = {file.name: file.read_bytes() for file in (tmp_path / "s").iterdir()}
+    replay = ["replay", "s", "--bundle", tiny_bundle, "--overwrite", "--to"]
+    assert command(*replay, "jsonl:s/observations.arrows").returncode == 2
+    assert {file.name: file.read_bytes() for file in (tmp_path / "s").iterdir()} == before
+    beside = command(*replay, "jsonl:s/again.jsonl")
+    assert not beside.returncode, beside.stderr
+
+
 def test_statistics_are_kept_too(tiny_bundle, sound, tmp_path, monkeypatch):
     from enrapt.cli.show import show
     from enrapt.realtime.run import Run

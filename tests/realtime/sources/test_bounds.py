@@ -2,7 +2,9 @@
 
 import contextlib
 import os
+import resource
 import socket
+import struct
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,6 +31,56 @@ def test_pictures_that_are_too_large_are_refused_by_name(tmp_path: Path) -> None
     with pytest.raises(UserError, match=r"pictures of 320×240 pixels .* --max-pixels 76800 allows them"):
         Recording(file, limits=Limits(max_pixels=76_799))
     assert len(read(Recording(file, limits=Limits(max_pixels=76_800)))[0]) == 5
+
+
+def test_pictures_of_many_bits_count_as_more_where_a_decoder_keeps_several(tmp_path: Path) -> None:
+    limits = Limits(max_pixels=64 * 48)
+    for name, codec, layout, refused in (
+        ("a.mkv", "libx264", "yuv420p", None),
+        ("b.mkv", "libx264", "yuv444p10le", r"64×48 pixels of 48 bits .* --max-pixels 9216 allows them"),
+        ("c.mkv", "prores_ks", "yuva444p10le", None),  # of which each picture stands for itself
+    ):
+        file = write(tmp_path / name, pictures=every(0.04, 5), codec=codec, size=(64, 48), pixels=layout)
+        if refused is None:
+            assert len(read(Recording(file, limits=limits))[0]) == 5
+            continue
+        with pytest.raises(UserError, match=refused):
+            Recording(file, limits=limits)
+        assert len(read(Recording(file, limits=Limits(max_pixels=9216)))[0]) == 5
+
+
+def test_a_decoder_keeps_no_pictures_that_turn_out_too_large(tmp_path: Path) -> None:
+    parts = [
+        write(tmp_path / f"{k}.h264", pictures=every(0.04, 20), codec="libx264", size=(64, 48), pixels=layout)
+        for k, layout in enumerate(("yuv420p", "yuv444p10le", "yuv420p"))
+    ]
+    recording = Recording(byte_by_byte(tmp_path / "a.h264", parts), limits=Limits(max_pixels=64 * 48))
+    assert len(read(recording)[0]) == 40
+    assert recording.found.pictures["corrupt"]
+    assert [note for note in recording.found.notes if "of 48 bits" in note and "--max-pixels 9216" in note]
+
+
+def test_a_size_that_a_decoder_refuses_is_named(tmp_path: Path) -> None:
+    sizes = ((64, 48), (1600, 1600))
+    parts = [
+        write(tmp_path / f"{w}.h264", pictures=every(0.04, 20), codec="libx264", size=(w, h))
+        for w, h in sizes
+    ]
+    recording = Recording(byte_by_byte(tmp_path / "a.h264", parts), limits=Limits(max_pixels=64 * 48))
+    assert len(read(recording)[0]) == 20
+    assert any("1600×1600" in note and "--max-pixels 2560000" in note for note in recording.found.notes)
+
+
+def test_pictures_that_are_too_large_are_not_decoded_to_look_at_them(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.avi", pictures=every(0.04, 2), codec="zmbv", size=(64, 48), pixels="bgr0")
+    data = file.read_bytes()
+    size = struct.pack("<II", 64, 48)
+    assert data.count(size) == 2  # of the file, of its track
+    file.write_bytes(data.replace(size, struct.pack("<II", 16_000, 16_000)))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(UserError, match=r"more than 16777216 pixels, which --max-pixels allows"):
+        Recording(file)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # of 4,000,000 kB
 
 
 def test_sound_beyond_a_limit_is_refused_by_name(tmp_path: Path) -> None:
