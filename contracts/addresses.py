@@ -40,9 +40,10 @@ def without_password(address: str) -> str:
 def without_passwords(text: str, arguments: Iterable[str]) -> str:
     """A message about arguments of a command, with addresses among them as `without_password` shows them.
 
-    For arguments that are not expected to be addresses: the message may have them quoted, or as paths.
+    For arguments that are not expected to be addresses: the message may have them quoted, or as paths, or of
+    `NAME=VALUE` only one of both.
     """
-    for argument in arguments:
+    for argument in (part for each in arguments for part in (each, *each.rsplit("=", 1)[:-1])):
         address = _BEFORE.sub("", argument, count=1)
         if not _MAY_HAVE_PASSWORD.search(address) or (shown := without_password(address)) == address:
             continue

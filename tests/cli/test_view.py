@@ -199,7 +199,7 @@ def test_off_a_terminal_the_line_says_why_a_modality_is_missing():
 
 
 def test_drawing_is_rare_however_fast_the_estimates_come(monkeypatch):
-    monkeypatch.setattr(module.Console, "is_terminal", True)
+    monkeypatch.setattr(module.StyledConsole, "is_terminal", True)
     drawn = 0
     now = 0.0
 

@@ -100,6 +100,11 @@ def test_a_message_that_quotes_an_argument_does_not_show_them(place, secret, bef
         assert not set("αβγδ") & set(without_passwords(f"{quoted}: no such file", [before + address]))
 
 
+def test_passwords_in_a_name_before_its_value_are_hidden():
+    said = without_passwords("no context 'http://u:αβγδ@x'", ["http://u:αβγδ@x=1"])
+    assert said == "no context 'http://x'"
+
+
 @pytest.mark.parametrize(
     "argument",
     ["a@b=c.wav", "/data/who=anna/x#1.wav", "jsonl:/data/who=anna/x.jsonl", "C:/Users/x.wav", "-", ""],
