@@ -34,7 +34,7 @@ FEW: Final = 0.3  # share of labelled exchanges
 HIDDEN, LATENT = 64, 16
 EPOCHS, STREAMS, SEGMENT, LEARNING_RATE, DECAY = 16, 32, 41, 5e-3, 0.01
 DROP_INPUT, DROP = 0.2, 0.3
-ANSWER, RECONSTRUCTION = 30.0, 0.3  # λ of each question, of face and voice; β is 1
+ANSWER, RECONSTRUCTION = 300.0, 0.3  # λ of each question, of face and voice; β is 1
 MIXED: Final = Dropout(absent=0.2, bursts=0.2, frames=0, burst_seconds=BURST, target=1, keep=ALWAYS)
 NONE: Final = Dropout(absent=0, bursts=0, frames=0, target=1)
 IN_BURSTS: Final = Dropout(absent=0, bursts=1, frames=0, burst_seconds=BURST, target=1, keep=ALWAYS)
