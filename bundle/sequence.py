@@ -35,7 +35,9 @@ def run_sequence(bundle: Bundle, feed: Arrays, states: Arrays) -> tuple[Arrays, 
     feed = {k: v for k, v in feed.items() if k in taken}
 
     def run(values: Arrays, states: Arrays) -> tuple[Arrays, Arrays]:
-        outputs = dict(zip(names, bundle.session.run(names, values | states), strict=True))
+        # Copies: a graph's outputs lie in ONNX Runtime's own memory, which is bounded.
+        found = [value.copy() for value in bundle.session.run(names, values | states)]
+        outputs = dict(zip(names, found, strict=True))
         return outputs, {k: outputs.pop(f"next_{k}") for k in states}
 
     block, parts = bundle.metadata.graph == "block", []
