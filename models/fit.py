@@ -14,13 +14,14 @@ from .annealing import Annealing, Schedule
 from .arguments import check_count
 from .batch import Batch, Data
 from .checked import Seed
-from .config import ARRAYS, Config, EarlyStopping, Training
+from .config import ARRAYS, Config, EarlyStopping, Training, load_config
 from .data import Arrays
 from .missing import Dropout
 from .model import Model
 from .training import Progress, Trainer
 
 NO_DROPOUT = Dropout(absent=0, bursts=0, frames=0)
+ENDLESS = 1_000_000  # epochs of patience: training goes on to its end, and the best weights are kept
 
 
 def fit(
@@ -74,7 +75,7 @@ def fit(
         initial: folder of another run, whose weights are the first ones where name and shape fit; what is
             normalised there stays so.
         folder: of a run as `enrapt train` writes it, which `load` reads; a run that was interrupted is
-            resumed.
+            resumed, and one of fewer epochs continued.
         description, licence, trained_on: lines for a bundle of the run: what it is, the licence of its
             weights, whose data it learned from.
         progress: called after every epoch.
@@ -115,12 +116,11 @@ def fit(
         raise UserError(f"annealing is one of {', '.join(get_args(Schedule))}, not {annealing}")
     try:
         if isinstance(annealing, str):
-            rounds = math.ceil(epochs / (4 if annealing == "cyclical" else 2))
-            annealing = Annealing(annealing, rounds=rounds)
+            annealing = annealed(annealing, epochs, None if folder is None else Path(folder))
         if not isinstance(dropout, Dropout):
             dropout = msgspec.structs.replace(NO_DROPOUT, absent=dropout)
         if not isinstance(patience, EarlyStopping):
-            patience = EarlyStopping(1, epochs if patience is None else patience)
+            patience = EarlyStopping(1, ENDLESS if patience is None else patience)
         training = Training(
             data=ARRAYS, rounds=epochs, streams=batch, epochs=True,
             segment_ticks=1_000_000 if segment is None else segment, learning_rate=lr,
@@ -147,3 +147,12 @@ def fit(
     trainer.run(keep)
     model.eval()
     return history
+
+
+def annealed(schedule: Schedule, epochs: int, folder: Path | None) -> Annealing:
+    """A schedule over a share of the epochs; where a run is continued, that of the run."""
+    if folder is not None and (path := folder / "config.json").is_file():
+        before = load_config(path).training.annealing
+        if before.schedule == schedule:
+            return before
+    return Annealing(schedule, rounds=math.ceil(epochs / (4 if schedule == "cyclical" else 2)))

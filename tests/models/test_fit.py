@@ -271,6 +271,18 @@ def test_a_run_is_given_more_epochs(tmp_path):
     assert same(load(tmp_path / "run"), more)
 
 
+@pytest.mark.parametrize("schedule", ["linear", "cyclical"])
+def test_a_run_continues_with_the_annealing_that_it_began_with(schedule, tmp_path):
+    data = data_of(made("mvae"))
+    for epochs in (4, 6, 9):
+        history = fit(
+            made("mvae"), data, validation=data, epochs=epochs, annealing=schedule, folder=tmp_path / "run"
+        )
+    assert len(history) == 3
+    config, _ = load_run(tmp_path / "run")
+    assert config.training.annealing.rounds == {"linear": 2, "cyclical": 1}[schedule]
+
+
 @pytest.mark.parametrize(
     "change", [{"lr": 0.1}, {"seed": 1}, {"batch": 5}, {"precision": "float64"}, {"annealing": "constant"}]
 )
