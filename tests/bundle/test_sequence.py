@@ -1,6 +1,7 @@
 import weakref
 
 import numpy as np
+
 from enrapt.bundle.bundle import Bundle
 from enrapt.bundle.sequence import initial_states, run_sequence
 
