@@ -102,20 +102,24 @@ def choose(path: Path, tracks: Sequence[Track], kind: Kind, number: int | None) 
 
 
 def unrecognised(container: InputContainer) -> list[str]:
-    """The kinds of tracks of which not even size or rate is known."""
+    """The kinds of tracks of which the codec, or even size or rate, is not known."""
     return [
         stream.type
         for stream in container.streams
-        if (isinstance(stream, VideoStream) and not stream.width)
-        or (isinstance(stream, AudioStream) and not stream.sample_rate)
+        if isinstance(stream, VideoStream | AudioStream) and not _recognised(stream)
     ]
 
 
 def _decodable(stream: object) -> bool:
-    if isinstance(stream, VideoStream):
-        cover = Disposition.attached_pic in stream.disposition
-        return stream.codec_context is not None and bool(stream.width) and not cover
-    return isinstance(stream, AudioStream) and stream.codec_context is not None and bool(stream.sample_rate)
+    if not isinstance(stream, VideoStream | AudioStream) or not _recognised(stream):
+        return False
+    return isinstance(stream, AudioStream) or Disposition.attached_pic not in stream.disposition
+
+
+def _recognised(stream: VideoStream | AudioStream) -> bool:
+    if stream.codec_context is None:  # FFmpeg has no such decoder
+        return False
+    return bool(stream.width if isinstance(stream, VideoStream) else stream.sample_rate)
 
 
 def _first_times(container: InputContainer) -> dict[int, list[int]]:

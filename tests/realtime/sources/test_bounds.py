@@ -95,6 +95,16 @@ def test_sound_beyond_a_limit_is_refused_by_name(tmp_path: Path) -> None:
     assert joined(read(allowed)[1])[1].size == 8_000
 
 
+def test_a_codec_that_nobody_knows_is_said(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.wav", sound=(0, 0.5))
+    data = bytearray(file.read_bytes())
+    at = data.index(b"fmt ") + 8
+    data[at : at + 2] = struct.pack("<H", 32_767)  # of its registered formats none
+    file.write_bytes(data)
+    with pytest.raises(UserError, match="its audio could not be recognised"):
+        Recording(file)
+
+
 def test_sound_that_turns_out_beyond_a_limit_is_dropped_and_named(tmp_path: Path) -> None:
     parts = [
         write(tmp_path / f"{rate}.mp3", sound=(0, 1), sound_codec="libmp3lame", rate=rate)
