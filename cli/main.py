@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, Final, NoReturn, TextIO, cast
 
-from ..contracts.addresses import without_passwords
+from ..contracts.addresses import on_one_line, without_passwords
 from ..contracts.console import Lenient, Plain, printable, reserve_standard_descriptors
 from ..contracts.errors import UserError
 from .show import interrupts_kept
@@ -89,9 +89,7 @@ def _run(args: argparse.Namespace, arguments: Sequence[str]) -> int:
             sys.stdout.flush()  # here, where a closed pipe can be handled
     except UserError as error:
         # A name in a file may have any characters.
-        text = "".join(c if c.isprintable() else " " for c in str(error))
-        line = " ".join(without_passwords(text, arguments).split())
-        print(f"enrapt: {without_passwords(line, arguments)}", file=sys.stderr)
+        print(f"enrapt: {without_passwords(on_one_line(str(error)), arguments)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130

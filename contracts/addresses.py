@@ -48,7 +48,12 @@ def without_passwords(text: str, arguments: Iterable[str]) -> str:
         if not _MAY_HAVE_PASSWORD.search(address) or (shown := without_password(address)) == address:
             continue
         forms = {address, str(Path(address)), repr(address)[1:-1], repr(str(Path(address)))[1:-1]}
-        for form in sorted({*forms, *(" ".join(form.split()) for form in forms)}, key=len, reverse=True):
+        for form in sorted({*forms, *map(on_one_line, forms)}, key=len, reverse=True):
             if form:
                 text = text.replace(form, shown)
     return text
+
+
+def on_one_line(text: str) -> str:
+    """Text as a message has it: all that cannot be printed, and ends of lines, are single spaces."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())

@@ -11,7 +11,7 @@ from enrapt.realtime.sources.camera_diagnosis import camera_of, diagnose_camera
 from enrapt.realtime.sources.lsl import LslStream
 
 SECRET = set("αβγδ")
-secrets = st.text("αβγδ/@:?#&=;%[]' \\\n", min_size=1).filter(lambda text: SECRET & set(text))
+secrets = st.text("αβγδ/@:?#&=;%[]' \\\n\x07", min_size=1).filter(lambda text: SECRET & set(text))
 schemes = st.sampled_from(
     ["rtps://", "htp://", "http:/", "http:", "rtsp//", "rtsp;//", "mqt://", "ui:", "ws://"]
 )
