@@ -16,7 +16,7 @@ const client = crypto.randomUUID();
 
 const task = await (await fetch("task")).json();
 const page = { dimension: null, editor: null, stretches: [], value: null, rating: true, open: null,
-  practice: null, next: 0, chosen: [] };
+  practice: null, next: 0, chosen: [], from: null };
 const media = new Clock(video, task.offset);
 const scale = new Scale($("scale"), choose);
 const gamepad = new Gamepad();
@@ -85,9 +85,12 @@ function drawChosen(all = true) {
   }
 }
 
+/** Draw from `stamp` on; without, from where playing was started, or from now on. */
 function begin(stamp) {
+  const from = stamp === undefined ? page.from : null;
+  page.from = null;
   const traced = page.dimension?.kind === "trace" && page.rating && (page.value !== null || stamp !== undefined);
-  if (traced && !video.paused && !video.seeking) page.editor.begin(media.at(stamp), page.value);
+  if (traced && !video.paused && !video.seeking) page.editor.begin(from ?? media.at(stamp), page.value);
 }
 
 function end(time) {
@@ -236,6 +239,9 @@ bindKeys({
 }, (id, event) => !$(id).hidden && actions[id](event));
 addEventListener("keyup", (event) => event.key.startsWith("Arrow") && scale.release());
 
+// Of a busy browser long before "playing"; the user sees and rates the picture where it stands.
+video.addEventListener("play", () => (page.from = task.offset + video.currentTime));
+video.addEventListener("seeking", () => (page.from = null));
 video.addEventListener("playing", () => begin());
 video.addEventListener("pause", () => end(media.at()));
 for (const name of ["seeking", "waiting", "emptied"]) video.addEventListener(name, () => end());
