@@ -49,10 +49,10 @@ class Compared:
         theirs.close()
         self.found = len(self.landmarks)
 
-    def check(self) -> None:
+    def check(self, landmarks: float = 0.01) -> None:
         # Ours looks again in the picture in which it lost a face, MediaPipe in the next one.
         assert self.presence.count(False) <= max(2, 0.01 * len(self.presence))
-        assert max(self.landmarks) <= 0.01
+        assert max(self.landmarks) <= landmarks
         assert max(self.blendshapes) <= 0.02
         assert max(self.angles) <= 1
 
@@ -96,7 +96,7 @@ def test_a_face_that_enters_and_leaves(face_model, way):
     stream = (moved(portrait(), right=500 * x * way[0], down=450 * x * way[1]) for x in far)
     compared = Compared(face_model, stream)
     assert 10 < compared.found < 38
-    compared.check()
+    compared.check(landmarks=0.02)  # half out of view, what rounding differs grows: 0.0165 on one processor
 
 
 def test_the_demo_clip_where_the_face_goes_and_comes_back(face_model):
