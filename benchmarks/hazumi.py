@@ -23,8 +23,9 @@ of 4 exchanges on average, 8 between them.
   gru                     one recurrent network for all patterns, trained on the answers alone
   mvae                    late fusion of single exchanges: an MVAE as of MultiVae, one for all patterns
   ours                    one MM-VRNN for all patterns
+  five                    an ensemble of five of these, of other first weights
   ours face, ours voice, ours bursts      an MM-VRNN trained for that pattern alone
-  ours 30 %, gru 30 %     with the answers of 30 % of the training exchanges
+  … 30 %                  with the answers of 30 % of the training exchanges
 """
 
 import argparse

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from enrapt.contracts.errors import UserError
-from enrapt.models import MMVRNN, MVAE, Annealing, Batch, Dropout, Modality, Model
+from enrapt.models import MMVRNN, MVAE, Annealing, Batch, Dropout, Ensemble, Modality, Model
 from enrapt.models.baselines import PENALTIES, GRURegressor
 from enrapt.models.config import ARRAYS, Config, EarlyStopping, Training
 from enrapt.models.data import Arrays
@@ -30,6 +30,7 @@ PATTERNS: Final = {m: (*ALWAYS, *of) for m, of in {
     "all": ("face", "voice"), "face": ("face",), "voice": ("voice",), "bursts": ("face", "voice"),
 }.items()}  # fmt: skip
 BURST, GAP = 4.0, 8.0  # exchanges, mean
+MEMBERS: Final = 5  # of an ensemble
 FEW: Final = 0.3  # share of labelled exchanges
 HIDDEN, LATENT = 64, 16
 EPOCHS, STREAMS, SEGMENT, LEARNING_RATE, DECAY = 16, 32, 41, 5e-3, 0.01
@@ -102,7 +103,13 @@ def inputs(dims: dict[str, int], names: Sequence[str], contexts: bool = True) ->
 
 
 def train(
-    model: Model, sizes: Any, fold: Fold, names: Sequence[str], dropout: Dropout, labels: float
+    model: Model,
+    sizes: Any,
+    fold: Fold,
+    names: Sequence[str],
+    dropout: Dropout,
+    labels: float,
+    member: int = 0,
 ) -> None:
     """Train on those modalities, with that share of the labels, until the targets' validation ends it."""
     names = (*names, *QUESTIONS)
@@ -120,7 +127,8 @@ def train(
         dropout=dropout if model.axes == 2 else Dropout(),
     )  # fmt: skip
     config = Config(1, "hazumi", "exchanges", 1, sizes, settings)
-    Trainer(config, fold.seed, None, model, Arrays(training, validation, STREAMS)).run(lambda progress: None)
+    seed = fold.seed + 1000 * member
+    Trainer(config, seed, None, model, Arrays(training, validation, STREAMS)).run(lambda progress: None)
     model.eval()
 
 
@@ -139,14 +147,25 @@ def predicted(model: Any, fold: Fold, patterns: Sequence[str]) -> Found:
     return found
 
 
-def ours(fold: Fold, pattern: str | None = None, labels: float = 1.0) -> Found:
-    """An MM-VRNN of all patterns, or of one alone."""
-    torch.manual_seed(fold.seed)
+def vrnn(fold: Fold, pattern: str | None = None, labels: float = 1.0, member: int = 0) -> MMVRNN:
+    """An MM-VRNN trained for all patterns, or for one alone; members differ in first weights and noise."""
+    torch.manual_seed(fold.seed + 1000 * member)
     names = PATTERNS[pattern or "all"]
     model = MMVRNN(inputs(fold.dims, names), hidden=HIDDEN, latent=LATENT, reweight=True)
     dropout = MIXED if pattern is None else IN_BURSTS if pattern == "bursts" else NONE
-    train(model, model.config, fold, names, dropout, labels)
-    return predicted(model, fold, [pattern] if pattern else [*PATTERNS])
+    train(model, model.config, fold, names, dropout, labels, member)
+    return model
+
+
+def ours(fold: Fold, pattern: str | None = None, labels: float = 1.0) -> Found:
+    """An MM-VRNN of all patterns, or of one alone."""
+    return predicted(vrnn(fold, pattern, labels), fold, [pattern] if pattern else [*PATTERNS])
+
+
+def ensemble(fold: Fold, labels: float = 1.0) -> Found:
+    """Five MM-VRNNs of all patterns."""
+    members = [vrnn(fold, labels=labels, member=member) for member in range(MEMBERS)]
+    return predicted(Ensemble(members).eval(), fold, [*PATTERNS])
 
 
 def gru(fold: Fold, labels: float = 1.0) -> Found:
@@ -278,9 +297,11 @@ MODELS: Final[dict[str, Callable[[Fold], Found]]] = {
     "mvae": mvae,
     "gru": gru,
     "ours": ours,
+    "five": ensemble,
     "ours face": partial(ours, pattern="face"),
     "ours voice": partial(ours, pattern="voice"),
     "ours bursts": partial(ours, pattern="bursts"),
     "gru 30 %": partial(gru, labels=FEW),
     "ours 30 %": partial(ours, labels=FEW),
+    "five 30 %": partial(ensemble, labels=FEW),
 }

@@ -19,6 +19,7 @@ from collections.abc import Iterable, Sequence
 from copy import deepcopy
 from typing import Annotated, Any
 
+import msgspec
 import torch
 from msgspec import Meta
 from torch import Tensor, nn
@@ -32,6 +33,7 @@ from .losses import Losses
 from .mm_vrnn import MMVRNN, MMVRNNConfig
 from .modality import Modality
 from .model import State
+from .networks import described
 from .normalised import Values
 from .recent_vrnn import RecentVRNN, RecentVRNNConfig
 from .recurrence import Recur
@@ -78,7 +80,8 @@ class Ensemble(Causal):
             members = [untrained(config.member) for _ in range(config.members)]
         else:
             members = [deepcopy(member) for member in config]
-            if not members or any(one.config != members[0].config for one in members):
+            # Networks of the user's by their text: each member may have been given its own.
+            if len({msgspec.json.encode(one.config, enc_hook=described) for one in members}) != 1:
                 raise ValueError("an ensemble is made of models of one configuration")
             for m in members[0].modalities:
                 moments = [torch.cat(one.moments(m.name)) for one in members]

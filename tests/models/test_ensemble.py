@@ -190,6 +190,18 @@ def test_members_must_fit_each_other() -> None:
         Ensemble([])
 
 
+def test_members_may_each_have_been_given_their_own_networks() -> None:
+    def own(width: int) -> MMVRNN:
+        network = torch.nn.Sequential(torch.nn.Linear(3, width), torch.nn.ReLU())
+        voice = Modality("voice", 3, likelihood="normal", encoder=network)
+        return MMVRNN([voice, *OBSERVED[1:], *TARGETS], hidden=7, latent=3).eval()
+
+    found = Ensemble([own(5), own(5)]).eval().filter(data()).prediction
+    assert found["normal"].mean.isfinite().all()
+    with pytest.raises(ValueError, match="one configuration"):
+        Ensemble([own(5), own(6)])
+
+
 def test_it_is_built_from_a_configuration() -> None:
     model = build(EnsembleConfig(MMVRNNConfig((*OBSERVED, *TARGETS), hidden=6, latent=2), 4))
     assert isinstance(model, Ensemble)
