@@ -2,59 +2,66 @@
 
     python benchmarks/engagement.py RUN [--rounds N] [--people validation|test]
 
-RUN is the output folder of `enrapt train`. The GRU has the same inputs, hidden size and modality dropout, the
-same sessions in the same order, and is trained on the squared error. Ridge regression has weights per
-pattern; its inputs are the mean and standard deviation of each feature over a causal window of 2 s, and the
-share of the window that is present.
+RUN is the output folder of `enrapt train`, of a recent_vrnn such as `default`. GRU and ridge see what its
+encoders see: the features, and their means and spreads over the recent past. The GRU has the same hidden size
+and modality dropout, the same sessions in the same order, and is trained on the squared error. Ridge
+regression is fitted to each pattern, on a tick a second of 1,280 other people; its penalty is chosen on 256
+more.
 """
 
 import argparse
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from enrapt.models import Batch, Model
+from enrapt.models import Batch, RecentVRNN
+from enrapt.models.baselines import PENALTIES, Sums
 from enrapt.models.config import Config
 from enrapt.models.data import PEOPLE, Conversations
 from enrapt.models.evaluation import held_out, patterns, predict
 from enrapt.models.metrics import concordance, coverage, rmse
 from enrapt.models.missing import hidden
+from enrapt.models.recurrence import loop
 from enrapt.models.run_folder import load_run, run_seed
 from enrapt.models.training import learning_rate
 
-RIDGE_PEOPLE = 2**31 - 3_000  # people for its fit only
+TARGET = "engagement"
+OTHERS = 2**31 - 3_000  # number of the first group of people for ridge
+FITTED, CHOSEN = 10, 2  # groups that fit its weights, and that choose its penalty
+AT_ONCE = 32  # people in memory at a time
+
+
+def seen(model: RecentVRNN, batch: Batch, masks: dict[str, Tensor], recent: Tensor) -> tuple[Tensor, Tensor]:
+    """What the encoders see, and where each modality is present, `[P, T, F]`; the state of the means."""
+    names = [m.name for m in model.observed]
+    missing = torch.zeros(next(iter(masks.values())).shape, dtype=torch.bool)
+    mask = {name: masks.get(name, missing) for name in names}
+    values, recent = model.seen({name: batch.x[name] for name in names}, mask, recent, loop)
+    return torch.cat([v for n in names for v in (values[n], mask[n].unsqueeze(-1).float())], -1), recent
 
 
 class GRURegressor(nn.Module):
-    """Normalised inputs, zeros where missing, and the mask → a hidden layer → GRU → engagement."""
+    """A hidden layer → GRU → engagement."""
 
-    def __init__(self, model: Model, hidden: int) -> None:
+    def __init__(self, inputs: int, hidden: int) -> None:
         super().__init__()
-        self.encoder_input = model.encoder_input
-        inputs = (*model.observed, *model.contexts)
-        self.inputs = [m.name for m in inputs]
-        self.phi = nn.Sequential(nn.Linear(sum(m.dim + 1 for m in inputs), hidden), nn.ReLU())
+        self.phi = nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU())
         self.gru = nn.GRU(hidden, hidden, batch_first=True)
         self.head = nn.Sequential(nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, 1))
 
-    def forward(self, x: dict[str, Tensor], mask: dict[str, Tensor], state: Tensor | None):
-        shape = next(iter(x.values())).shape[:2]
-        missing = torch.zeros(shape, dtype=torch.bool)
-        parts = []
-        for name in self.inputs:
-            seen = mask.get(name, missing)
-            parts += [self.encoder_input(name, x[name], seen), seen.unsqueeze(-1).float()]
-        h, state = self.gru(self.phi(torch.cat(parts, -1)), state)
+    def forward(self, x: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
+        h, state = self.gru(self.phi(x), state)
         return torch.sigmoid(self.head(h)), state
 
 
-def train_gru(model: Model, config: Config, seed: int, rounds: int) -> GRURegressor:
+def train_gru(model: RecentVRNN, config: Config, seed: int, rounds: int) -> GRURegressor:
     torch.manual_seed(seed)
     training = config.training
-    gru = GRURegressor(model, config.model.hidden)
+    gru = GRURegressor(sum(model.seen_size(m) + 1 for m in model.observed), config.model.hidden)
     optimizer = torch.optim.Adam(gru.parameters(), betas=(0.9, 0.99))
     data, start = Conversations(config), time.perf_counter()
     for round_ in range(rounds):
@@ -63,12 +70,14 @@ def train_gru(model: Model, config: Config, seed: int, rounds: int) -> GRURegres
         (batch,) = data.training(seed, round_, training.streams)
         rng = np.random.default_rng((seed, round_, 1))
         fed = hidden(rng, batch, model.modalities, config.rate, training.dropout)
-        state = None
+        state, recent = None, model.initial_state(batch.size)[1]
         masks = Batch(batch.x, fed).segments(training.segment_ticks)
         for part, mask in zip(batch.segments(training.segment_ticks), masks, strict=True):
-            estimate, state = gru(part.x, mask.available, state)
+            with torch.no_grad():
+                x, recent = seen(model, part, mask.available, recent)
+            estimate, state = gru(x, state)
             state = state.detach()
-            loss = (estimate - part.x["engagement"]).square().mean()
+            loss = (estimate - part.x[TARGET]).square().mean()
             optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(gru.parameters(), training.clip)
@@ -78,63 +87,65 @@ def train_gru(model: Model, config: Config, seed: int, rounds: int) -> GRURegres
     return gru.eval()
 
 
-def windows(model: Model, batch: Batch, seen: dict[str, Tensor], rate: int) -> np.ndarray:
-    """Causal 2 s windows, `[P, T, features]`."""
-    width = 2 * rate
-    columns = []
-    for name, mask in seen.items():
-        present = mask.unsqueeze(-1).double()
-        x = model.normalised(name, batch.x[name], mask).double()
-
-        def recent(v: Tensor) -> Tensor:
-            total = nn.functional.pad(v.cumsum(1), (0, 0, width, 0))
-            return total[:, width:] - total[:, :-width]
-
-        count = recent(present).clamp(min=1)
-        mean = recent(x * present) / count
-        square = recent(x.square() * present) / count
-        columns += [mean, (square - mean.square()).clamp(min=0).sqrt(), recent(present) / width]
-    return torch.cat(columns, -1).numpy()
+def few(batch: Batch, seen: dict[str, dict[str, Tensor]]) -> Iterator[tuple[slice, Batch, dict]]:
+    """Some people at a time."""
+    for first in range(0, batch.size, AT_ONCE):
+        some = slice(first, first + AT_ONCE)
+        yield some, batch.map(lambda v, some=some: v[some]), {
+            pattern: {name: mask[some] for name, mask in masks.items()} for pattern, masks in seen.items()
+        }  # fmt: skip
 
 
-def ridge(train: np.ndarray, y: np.ndarray, test: np.ndarray, alpha: float = 1.0) -> np.ndarray:
-    center, spread = train.mean(0), train.std(0) + 1e-6
-    a = (train - center) / spread
-    gram = a.T @ a / len(a) + alpha * 1e-3 * np.eye(a.shape[1])
-    weights = np.linalg.solve(gram, a.T @ (y - y.mean()) / len(a))
-    return np.clip((test - center) / spread @ weights + y.mean(), 0, 1)
+@torch.no_grad()
+def ridge(model: RecentVRNN, config: Config, seed: int) -> dict[str, np.ndarray]:
+    """Weights by pattern."""
+    data, parts = Conversations(config), []
+    for groups in (range(FITTED), range(FITTED, FITTED + CHOSEN)):
+        sums: dict[str, Sums] = {}
+        for number in groups:
+            people = data.people(seed, OTHERS + number, PEOPLE)
+            rng = np.random.default_rng((seed, OTHERS + number, 1))
+            for _, batch, masks in few(people, patterns(config.model.modalities, config.rate, people, rng)):
+                y = batch.x[TARGET][:, :: config.rate].reshape(-1).double().numpy()
+                for pattern, mask in masks.items():
+                    x = seen(model, batch, mask, model.initial_state(batch.size)[1])[0][:, :: config.rate]
+                    x = x.reshape(-1, x.shape[-1]).double().numpy()
+                    sums.setdefault(pattern, Sums(x.shape[-1])).add(x, y)
+        parts.append(sums)
+    fitted, chosen = parts
+    return {
+        pattern: min((sums.ridge(float(p)) for p in PENALTIES), key=chosen[pattern].error)
+        for pattern, sums in fitted.items()
+    }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("run", type=Path)
     parser.add_argument("--rounds", type=int, help="rounds of the GRU (default: those of the run)")
     parser.add_argument("--people", choices=["validation", "test"], default="test")
     args = parser.parse_args()
     config, model = load_run(args.run)
+    if not isinstance(model, RecentVRNN):
+        raise SystemExit(f"{args.run}: not a recent_vrnn")
     seed = run_seed(args.run)
+    weights = ridge(model, config, seed)
     gru = train_gru(model, config, seed, args.rounds or config.training.rounds)
-    data = Conversations(config)
-    fitting = data.people(seed, RIDGE_PEOPLE, PEOPLE)
-    rng = np.random.default_rng((seed, RIDGE_PEOPLE, 1))
-    fitting_seen = patterns(config.model.modalities, config.rate, fitting, rng)
-    fitting_truth = fitting.x["engagement"].numpy().ravel()
-
     truths: list[np.ndarray] = []
     found: dict[str, list[tuple[np.ndarray, ...]]] = {}
-    for batch, seen in held_out(config, data, seed, args.people):
-        truth = batch.x["engagement"].squeeze(-1).numpy()
-        truths.append(truth)
-        for pattern, masks in seen.items():
-            ours = predict(model, batch, masks).targets["engagement"]
-            with torch.no_grad():
-                theirs = gru(batch.x, masks, None)[0].squeeze(-1).numpy()
-            a = windows(model, fitting, fitting_seen[pattern], config.rate)
-            b = windows(model, batch, masks, config.rate)
-            linear = ridge(a.reshape(-1, a.shape[-1]), fitting_truth, b.reshape(-1, b.shape[-1]))
-            found.setdefault(pattern, []).append(
-                (ours.mean[..., 0], theirs, linear.reshape(truth.shape), ours.low[..., 0], ours.high[..., 0])
-            )
+    for people, masks_of in held_out(config, Conversations(config), seed, args.people):
+        truths.append(people.x[TARGET].squeeze(-1).numpy())
+        for _, batch, masks in few(people, masks_of):
+            for pattern, mask in masks.items():
+                with torch.no_grad():
+                    ours = predict(model, batch, mask).targets[TARGET]
+                    x, _ = seen(model, batch, mask, model.initial_state(batch.size)[1])
+                    theirs = gru(x, None)[0].squeeze(-1).numpy()
+                linear = np.clip(x.double().numpy() @ weights[pattern][1:] + weights[pattern][0], 0, 1)
+                estimates = (ours.mean[..., 0], theirs, linear, ours.low[..., 0], ours.high[..., 0])
+                found.setdefault(pattern, []).append(estimates)
     truth = np.concatenate(truths)
     print(f"{len(truth)} people, {truth.size} ticks")
     print(f"{'':12s} {'CCC':>8s} {'':>17s} {'RMSE':>10s}")

@@ -26,7 +26,7 @@ FIRST: Final = "first"  # likewise: the weights of a bundle, from which training
 SIZES: Final = ((10 * 3600.0, 128, 32, 240), (2 * 3600.0, 64, 16, 120), (0.0, 32, 8, 40))
 ENOUGH: Final = 2 * 3600.0  # s of labels, from which validation people tell which round is the best
 SUMMARISED: Final = (1.0, 5.0)  # s; time constants of what encoders see of the recent past
-LAMBDA: Final = 4.0  # weight of the target for each number that is observed
+LAMBDA, LEAST_LAMBDA = 4.0, 40.0  # weight of the target for each number that is observed; at least
 FEWER, LOWER = 5, 1e-4  # from a bundle's weights: a fifth of the rounds, and this learning rate
 STOPPING: Final = {"every": 2, "patience": 8, "of": "targets"}
 
@@ -132,9 +132,9 @@ def study_config(
         sized = _sized_mdvae(dataset)
     else:
         numbers = sum(schema.dim for schema in dataset.modalities.values())
-        target["weight"] = max(target["weight"], LAMBDA * numbers)
+        target["weight"] = max(LEAST_LAMBDA, LAMBDA * numbers)
         sized = _sized(dataset, model or "recent_vrnn") if first is None else _fine_tuned(dataset, run, first)
-    content["training"] |= sized["training"]
+    content["training"] = sized["training"]  # the preset's is for new people every round
     content["model"] = {"reweight": True, **sized["model"]}
     content["model"]["modalities"] = [*observed, {**target, "name": dataset.dimension.name}]
     if overrides is not None:

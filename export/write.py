@@ -37,6 +37,7 @@ from ..models.evaluation import Scores
 from ..models.moments import ByPerson, moments_by_person
 from ..models.networks import described
 from ..models.run_folder import load_run, run_seed
+from ..models.whitening import folded
 from .graph import ModelGraph
 from .layout import exportable, layout
 from .parity import check_parity
@@ -125,6 +126,7 @@ def rounded(scores: Scores) -> Scores:
 
 def graph_of(model: Causal, kind: Graph) -> bytes:
     """The serialised ONNX graph of a model, without metadata."""
+    model = folded(model)
     content = layout(model)
     # An example size of 1 would fix that axis at 1.
     batch, ticks = (2,), (3,) if kind == "block" else ()

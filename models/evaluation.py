@@ -25,6 +25,7 @@ from .model import Model
 from .target import HALF_WIDTH
 
 BURST_SECONDS, GAP_SECONDS = 3.0, 6.0
+AT_ONCE = 32  # sequences in memory at a time
 Scores = dict[str, dict[str, float]]  # by pattern, by metric
 Patterns = dict[str, dict[str, Tensor]]  # masks, bool `[P, T]` by input, by pattern
 
@@ -145,12 +146,27 @@ def _scores_of(model: Model, groups: Iterator[Group]) -> Scores:
 @torch.no_grad()
 def predict(model: Causal, batch: Batch, seen: dict[str, Tensor]) -> Predictions:
     """Predict whole sessions causally, as in a live run."""
-    filtered = model.filter(model.batch(Batch({k: batch.x[k] for k in seen}, seen)))
+    given = Batch({k: batch.x[k] for k in seen}, seen)
+    parts = [
+        _predicted(model, given.map(lambda v, first=first: v[first : first + AT_ONCE]))  # type: ignore[misc]
+        for first in range(0, max(given.size, 1), AT_ONCE)
+    ]
+    targets = {
+        name: Predicted(*map(np.concatenate, zip(*(part.targets[name] for part in parts), strict=True)))
+        for name in parts[0].targets
+    }
+    surprise = {k: np.concatenate([part.surprise[k] for part in parts]) for k in parts[0].surprise}
+    return Predictions(targets, surprise)
+
+
+def _predicted(model: Causal, given: Batch) -> Predictions:
+    filtered = model.filter(model.batch(given))
     targets = {
         name: Predicted(*(v.cpu().numpy() for v in (found.mean, found.low, found.high)))
         for name, found in filtered.prediction.items()
     }
-    nats = {k: torch.where(seen[k], v.cpu(), torch.nan).numpy() for k, v in filtered.surprise.items()}
+    there = given.available
+    nats = {k: torch.where(there[k], v.cpu(), torch.nan).numpy() for k, v in filtered.surprise.items()}
     return Predictions(targets, nats)
 
 

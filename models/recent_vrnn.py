@@ -1,8 +1,9 @@
-"""For few people: an MM-VRNN whose encoders see the recent past, not only what is now.
+"""An MM-VRNN whose encoders see the recent past, not only what is now.
 
 What a face and a voice do at one tick says little about a state that lasts for seconds; their means and
-spreads over seconds say more. A recurrence can learn to take them, but hardly from an hour of twelve people.
-So the encoders are given them. Of each modality, with x normalised and m_t 1 where it is present, else 0,
+spreads over seconds say more. A recurrence can learn to take them, but hardly from an hour of twelve people,
+nor beyond the ticks of a gradient step. So the encoders are given them. Of each modality, with x normalised
+and m_t 1 where it is present, else 0,
 
     e_t = e_{t-1} + (1 − d) (m_t [x_t, x_t², 1] − e_{t-1}),   d = exp(−1 / ticks),   e_0 = 0
 
@@ -29,6 +30,7 @@ from .modality import Modality
 from .model import State
 from .normalised import CLIP, SCALE_FLOOR, Values
 from .recurrence import Recur, loop
+from .whitening import WhitenedLinear
 
 LEAST_SHARE: Final = 1e-2  # of recent ticks, by which sums are divided at least
 LEAST_VARIANCE: Final = 1e-6  # of a normalised value, whose root has a gradient
@@ -40,10 +42,12 @@ class RecentVRNNConfig(MMVRNNConfig, frozen=True, tag_field="model", tag="recent
     Attributes:
         ticks: time constants of the exponential means.
         dropout: of hidden features, of encoders and of the targets' decoders, in training.
+        whiten: what the encoders see, see `whitening`: for many people.
     """
 
     ticks: Annotated[tuple[Positive, ...], Meta(min_length=1, max_length=16)] = (25.0, 125.0)
     dropout: Share = 0.5
+    whiten: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -100,6 +104,8 @@ class RecentVRNN(MMVRNN):
         if size == m.dim:
             return super().encoder(m, hidden)
         network, features = super().encoder(msgspec.structs.replace(m, dim=size, shape=(size,)), hidden)
+        if self.config.whiten:
+            network = nn.Sequential(WhitenedLinear(size, features), nn.ReLU())
         return nn.Sequential(network, nn.Dropout(self.config.dropout)), features
 
     def initial_state(self, batch: int) -> State:
@@ -113,11 +119,23 @@ class RecentVRNN(MMVRNN):
         raw = self.batch(batch)
         values = self.encoder_inputs(self.flat(raw.x), raw.available)
         summaries, _ = self.summaries(values, raw.available, self.initial_state(raw.size)[1], loop)
+        fitted = []
         for name, seen in summaries.items():
             known, (center, scale) = seen[raw.available[name]], self.recent_moments(name)
             if len(known) > 1 and not bool((scale != 1).any()):
                 center.copy_(known.mean(0))
                 scale.copy_(known.std(0).clamp(min=SCALE_FLOOR))
+                fitted.append(name)
+        if self.config.whiten:
+            self.fit_whitening(raw, fitted)
+
+    def fit_whitening(self, raw: Batch, names: Iterable[str]) -> None:
+        """Whiten what the encoders of these modalities see."""
+        seen, _ = self.seen(self.flat(raw.x), raw.available, self.initial_state(raw.size)[1], loop)
+        for name in names:
+            for layer in self.phi[name].modules():
+                if isinstance(layer, WhitenedLinear):
+                    layer.fit(seen[name][raw.available[name]])
 
     def summaries(
         self, values: Values, mask: Values, state: Tensor, recur: Recur

@@ -53,6 +53,8 @@ class TurnVRNNConfig(RecentVRNNConfig, frozen=True, tag_field="model", tag="turn
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.whiten:
+            raise ValueError("a turn_vrnn sees six means, and is not whitened")
         observed = {m.name: m.dim for m in self.modalities if m.role != "target"}
         if observed != {OWN: 1, PARTNER: 1}:
             raise ValueError(f"a turn_vrnn observes {OWN} and {PARTNER}, a number each, found {observed}")

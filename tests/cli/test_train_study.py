@@ -135,8 +135,8 @@ def test_the_configuration_is_a_preset_for_the_studys_modalities(study):
         config = study_config(talks, dataset, folder, model, study / "change.toml")
         voice, target = config.model.modalities
         assert (voice.name, voice.dim, voice.likelihood) == ("voice", 2, "normal")
-        usual = load_config("default").model.modalities[-1]
-        assert target == msgspec.structs.replace(usual, name="engagement")
+        usual = load_config("mdvae").model.modalities[-1]
+        assert target == msgspec.structs.replace(usual, name="engagement", weight=40.0)
         assert config.model.reweight
         assert config.trained_on == "4 people of the study talks"
 

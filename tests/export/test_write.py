@@ -82,6 +82,9 @@ CONFIGS |= {
     "forward filter": config_of(*THREE, model=a_filter),
     "forward filter without w": config_of(*THREE, model=partial(a_filter, static=0)),
     "the recent past": config_of(*THREE, model=partial(RecentVRNNConfig, hidden=12, latent=4)),
+    "the recent past, whitened": config_of(
+        *THREE, model=partial(RecentVRNNConfig, hidden=12, latent=4, whiten=True)
+    ),
     "the recent past, and pictures": config_of(
         *PICTURES, model=partial(RecentVRNNConfig, hidden=12, latent=4)
     ),

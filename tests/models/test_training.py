@@ -142,6 +142,6 @@ def test_weights_of_another_model_are_rejected(config, weights, tmp_path):
 def test_an_invalid_configuration_is_rejected(change, named, tmp_path):
     path = tmp_path / "wrong.toml"
     text = (load_config.__globals__["PRESETS"] / "default.toml").read_text()
-    path.write_text(text.replace("hidden = 128", change))
+    path.write_text(text.replace("hidden = 64", change))
     with pytest.raises(UserError, match=named):
         load_config(path)
