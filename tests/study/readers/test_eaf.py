@@ -75,10 +75,10 @@ def test_annotations_that_refer_to_each_other_have_no_time(tmp_path):
 
 def test_a_long_chain_of_references_takes_no_longer_than_its_length(tmp_path):
     chain = [(f"r{k}", f"r{k + 1}" if k < 20_000 else "a2", "") for k in range(20_001)]
-    began = time.perf_counter()
+    began = time.process_time()
     *_, tier = read_eaf(write(tmp_path, with_references(references(chain))))
     assert len(tier.text) == 20_001
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
 
 
 BOMB = """<?xml version="1.0"?>
