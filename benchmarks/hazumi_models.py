@@ -109,7 +109,7 @@ def train(
     names: Sequence[str],
     dropout: Dropout,
     labels: float,
-    member: int = 0,
+    seed: int | None = None,
 ) -> None:
     """Train on those modalities, with that share of the labels, until the targets' validation ends it."""
     names = (*names, *QUESTIONS)
@@ -127,7 +127,7 @@ def train(
         dropout=dropout if model.axes == 2 else Dropout(),
     )  # fmt: skip
     config = Config(1, "hazumi", "exchanges", 1, sizes, settings)
-    seed = fold.seed + 1000 * member
+    seed = fold.seed if seed is None else seed
     Trainer(config, seed, None, model, Arrays(training, validation, STREAMS)).run(lambda progress: None)
     model.eval()
 
@@ -149,11 +149,12 @@ def predicted(model: Any, fold: Fold, patterns: Sequence[str]) -> Found:
 
 def vrnn(fold: Fold, pattern: str | None = None, labels: float = 1.0, member: int = 0) -> MMVRNN:
     """An MM-VRNN trained for all patterns, or for one alone; members differ in first weights and noise."""
-    torch.manual_seed(fold.seed + 1000 * member)
+    seed = fold.seed + 1000 * member
+    torch.manual_seed(seed)
     names = PATTERNS[pattern or "all"]
     model = MMVRNN(inputs(fold.dims, names), hidden=HIDDEN, latent=LATENT, reweight=True)
     dropout = MIXED if pattern is None else IN_BURSTS if pattern == "bursts" else NONE
-    train(model, model.config, fold, names, dropout, labels, member)
+    train(model, model.config, fold, names, dropout, labels, seed)
     return model
 
 
