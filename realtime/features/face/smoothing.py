@@ -23,7 +23,7 @@ class OneEuro:
 
     def __init__(self) -> None:
         self._time: int | None = None  # ns
-        self._raw = self._smooth = self._speed = np.zeros(0, np.float32)
+        self._raw = self._smooth = self._speed = np.zeros(0)
 
     def __call__(self, landmarks: NDArray[np.float32], time: int) -> NDArray[np.float32]:
         """The smoothed landmarks.
@@ -35,19 +35,21 @@ class OneEuro:
         size = float(np.ptp(landmarks[:, :2], axis=0).mean())
         if size < _SMALLEST:
             return landmarks
+        # In double precision: what is left of a fast movement's speed, times BETA, is the cut-off at rest.
+        raw = landmarks.astype(np.float64)
         if self._time is None:
-            self._speed = np.zeros_like(landmarks)
-            self._smooth = landmarks
+            self._speed = np.zeros_like(raw)
+            self._smooth = raw
         else:
             interval = (time - self._time) / SECOND
-            speed = (landmarks - self._raw) / np.float32(size * interval)
-            self._speed += np.float32(_alpha(DERIVATIVE_CUTOFF, interval)) * (speed - self._speed)
+            speed = (raw - self._raw) / (size * interval)
+            self._speed += _alpha(DERIVATIVE_CUTOFF, interval) * (speed - self._speed)
             cutoff = MIN_CUTOFF + BETA * np.abs(self._speed)
             # α = 1 / (1 + τ / interval) with τ = 1 / (2π cutoff), equation 5
-            rate = np.float32(2 * math.pi * interval) * cutoff
-            self._smooth = self._smooth + rate / (rate + 1) * (landmarks - self._smooth)
-        self._time, self._raw = time, landmarks
-        return self._smooth
+            rate = 2 * math.pi * interval * cutoff
+            self._smooth = self._smooth + rate / (rate + 1) * (raw - self._smooth)
+        self._time, self._raw = time, raw
+        return self._smooth.astype(np.float32)
 
 
 def _alpha(cutoff: float, interval: float) -> float:

@@ -54,7 +54,7 @@ def test_it_equals_the_reference_at_any_intervals(steps):
         expected = [
             r(float(x), seconds, float(size)) for r, x in zip(references, landmarks[2:].flat, strict=True)
         ]
-        np.testing.assert_allclose(found[2:].ravel(), expected, rtol=1e-3, atol=2e-2)
+        np.testing.assert_allclose(found[2:].ravel(), expected, rtol=1e-6, atol=1e-5)
         last = time
 
 
