@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from datasets.converse import Conversation
 from turn_factors import Predicted, batch_labels, labels, parts, people_of, stretch_of
-from turn_models import PATTERNS, TARGET, Gru, batch_of, spoilt
+from turn_models import PATTERNS, TARGET, OnMeans, batch_of, spoilt
 
 from enrapt.models import Batch
 from enrapt.models.baselines import PENALTIES, Sums
@@ -18,7 +18,7 @@ class Ridge:
     """On the exponential means that ours sees, and their squares, of both speakers or of the person alone."""
 
     def __init__(self, batch: Batch) -> None:
-        self.means = Gru(0, batch)
+        self.means = OnMeans(batch)
 
     def features(self, batch: Batch, names: Sequence[str]) -> np.ndarray:
         seen = self.means.seen(batch).x["partner" if len(names) > 1 else "own"]

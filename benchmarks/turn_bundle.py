@@ -11,7 +11,7 @@ interval is.
 import argparse
 import json
 from pathlib import Path
-from typing import Final, cast
+from typing import Final
 
 import torch
 from datasets.converse import load_converse
@@ -52,7 +52,7 @@ def main() -> None:
     batch, members = batch_of(people), []
     for number, part in enumerate(parts(people)):
         some = batch_of(without(people, part)[0])
-        members.append(cast(Ours, train(Ours, some, arguments.seed * 1000 + number)))
+        members.append(train(Ours, some, arguments.seed * 1000 + number))
         print(f"member {number + 1}", flush=True)
     centre = float(batch_labels(batch).mean())
     factor = measured(left_out(people, [member.predict(batch) for member in members]), centre).stretch

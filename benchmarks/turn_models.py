@@ -8,7 +8,7 @@ that of a live run, from the first tick to the last.
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Final, NamedTuple, cast
+from typing import Final, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from datasets.converse import Conversation, activity, last_tick
 from scipy.special import logit
 from torch import Tensor, nn
 
-from enrapt.models import Batch, Modality
+from enrapt.models import MDVAE, Batch, ForwardFilter, Modality
 from enrapt.models.baselines import GRURegressor
 from enrapt.models.latents import Inferred
 from enrapt.models.model import State
@@ -134,6 +134,10 @@ class Ours:
         self.model = turn_vrnn()
         self.model.fit_normalisation(batch)
 
+    def seen(self, batch: Batch) -> Batch:
+        """What it is trained on: speech as it is."""
+        return batch
+
     def recurred(self, batch: Batch, seen: Tensor) -> Inferred:
         """The latents at each tick of `PATTERNS` one after the other, `[2 N, T, Z]`."""
         views = {"own": seen[..., : OF_OWN * len(SECONDS)], "partner": seen}
@@ -169,24 +173,35 @@ class Ours:
         return {pattern: Located(*part) for pattern, part in zip(PATTERNS, parts, strict=True)}
 
 
-class Gru:
-    """A GRU of the same hidden size on the same exponential means."""
+class OnMeans:
+    """What the models beside ours are trained on: the exponential means that ours sees, as inputs."""
 
-    def __init__(self, seed: int, batch: Batch) -> None:
-        torch.manual_seed(seed)
+    def __init__(self, batch: Batch) -> None:
         self.means = turn_vrnn()
         self.means.fit_normalisation(batch)
-        k = len(SECONDS)
-        target = self.means.by_name[TARGET]
-        self.model = GRURegressor((Modality("own", OF_OWN * k), Modality("partner", 6 * k), target), HIDDEN)
-        self.model.phi.append(nn.Dropout(DROPOUT))
-        self.model.head[TARGET].insert(0, nn.Dropout(DROPOUT))
+
+    def modalities(self) -> tuple[Modality, ...]:
+        """Own and partner's means, and the target."""
+        numbers = {"own": OF_OWN * len(SECONDS), "partner": 6 * len(SECONDS)}
+        inputs = (Modality(name, dim, likelihood="normal") for name, dim in numbers.items())
+        return (*inputs, self.means.by_name[TARGET])
 
     @torch.no_grad()
     def seen(self, batch: Batch) -> Batch:
         start = self.means.initial_state(batch.size)[1]
         seen, _ = self.means.seen(batch.x, batch.available, start, loop)
         return batch._replace(x=batch.x | seen)
+
+
+class Gru(OnMeans):
+    """A GRU of the same hidden size on the same exponential means."""
+
+    def __init__(self, seed: int, batch: Batch) -> None:
+        torch.manual_seed(seed)
+        super().__init__(batch)
+        self.model = GRURegressor(self.modalities(), HIDDEN)
+        self.model.phi.append(nn.Dropout(DROPOUT))
+        self.model.head[TARGET].insert(0, nn.Dropout(DROPOUT))
 
     @torch.no_grad()
     def states(self, batch: Batch) -> dict[str, State]:
@@ -203,17 +218,73 @@ class Gru:
 
     @torch.no_grad()
     def predict(self, batch: Batch) -> dict[str, Located]:
-        seen, known = self.seen(batch), batch.available[TARGET]
-        filtered = {
-            pattern: self.model.eval().filter(seen.given(names)).prediction[TARGET]
-            for pattern, names in PATTERNS.items()
-        }
-        return {
-            pattern: located(Prediction(*(v[known] for v in found))) for pattern, found in filtered.items()
-        }
+        return filtered(self.model.eval(), self.seen(batch))
 
 
-def train(kind: type[Ours] | type[Gru], batch: Batch, seed: int, epochs: int = EPOCHS) -> Ours | Gru:
+class Smoother(OnMeans):
+    """An MDVAE of excerpts, which looks ahead in them."""
+
+    def __init__(self, seed: int, batch: Batch) -> None:
+        torch.manual_seed(seed)
+        super().__init__(batch)
+        self.model = MDVAE(
+            self.modalities(), hidden=HIDDEN, static=LATENT, shared=LATENT, private=LATENT, reweight=True
+        )
+        with_dropout(self.model.inputs.phi)
+
+    def states(self, batch: Batch) -> dict[str, State]:
+        return dict.fromkeys(PATTERNS, ())
+
+    def loss(self, batch: Batch, fed: dict[str, Tensor], state: State, generator: torch.Generator) -> Tensor:
+        return self.model.loss(batch, fed, state, 1.0, generator).total
+
+
+class Filter(OnMeans):
+    """The forward filter of an MDVAE, which is trained before it."""
+
+    def __init__(self, seed: int, batch: Batch) -> None:
+        super().__init__(batch)
+        smoother = train(Smoother, batch, seed)
+        torch.manual_seed(seed)
+        self.model = ForwardFilter(smoother.model, HIDDEN)
+        self.model.belief.insert(0, nn.Dropout(DROPOUT))
+
+    @torch.no_grad()
+    def states(self, batch: Batch) -> dict[str, State]:
+        self.model.eval()
+        found = {}
+        for pattern, names in PATTERNS.items():
+            some = batch.given(names)
+            before, _, _ = self.model.recurred(self.model.encoded(some.x, some.available), ())
+            found[pattern] = before[: len(self.model.states)]
+        return found
+
+    def loss(self, batch: Batch, fed: dict[str, Tensor], state: State, generator: torch.Generator) -> Tensor:
+        return self.model.loss(batch, fed, state, 1.0, generator).total
+
+    @torch.no_grad()
+    def predict(self, batch: Batch) -> dict[str, Located]:
+        return filtered(self.model.eval(), self.seen(batch))
+
+
+def with_dropout(encoders: nn.ModuleDict) -> None:
+    for name, encoder in encoders.items():
+        encoders[name] = nn.Sequential(encoder, nn.Dropout(DROPOUT))
+
+
+def filtered(model: GRURegressor | ForwardFilter, seen: Batch) -> dict[str, Located]:
+    """The rated ticks of whole conversations, by pattern."""
+    known, found = seen.available[TARGET], {}
+    for pattern, names in PATTERNS.items():
+        prediction = model.filter(seen.given(names)).prediction[TARGET]
+        found[pattern] = located(Prediction(*(v[known] for v in prediction)))
+    return found
+
+
+Learner = TypeVar("Learner", Ours, Gru, Smoother, Filter)
+
+
+def train(kind: type[Learner], batch: Batch, seed: int, epochs: int = EPOCHS) -> Learner:
     """One model for both patterns, trained with more and fewer errors of voice activity."""
     learner = kind(seed, batch)
     data = batch
@@ -226,8 +297,8 @@ def train(kind: type[Ours] | type[Gru], batch: Batch, seed: int, epochs: int = E
     for epoch in range(epochs):
         if epoch % REFRESH == 0:
             data = spoilt(batch, seed + 1000 * epoch, least=0.0)
-            data = learner.seen(data) if isinstance(learner, Gru) else data
-            states = cast("dict[str, State]", learner.states(data))
+            data = learner.seen(data)
+            states = learner.states(data)
         learner.model.train()
         for chosen in torch.randperm(len(turns.row), generator=generator).split(TURNS_IN_STEP):
             rows = turns.row[chosen]

@@ -43,12 +43,12 @@ from turn_factors import (
     predicted,
     without,
 )
-from turn_models import PATTERNS, RATE, Gru, Located, Ours, batch_of, spoilt, train
+from turn_models import PATTERNS, RATE, Filter, Gru, Located, Ours, batch_of, spoilt, train
 
 from enrapt.models.metrics import concordance, coverage, pearson, rmse
 
 FOLDS: Final = 6
-KINDS: Final = {"ours": Ours, "GRU": Gru}
+KINDS: Final = {"ours": Ours, "MDVAE": Filter, "GRU": Gru}
 BOOTSTRAPS: Final = 2000
 Found = dict[tuple[str, str], Predicted]  # by model and pattern
 

@@ -21,11 +21,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="size of the recurrence (%(default)s)",
     )
+    add(
+        "--past",
+        type=positive_numbers,
+        default=(),
+        metavar="S,…",
+        help="the filter also sees means and spreads of the last seconds, such as 1,5,20,60 (none)",
+    )
+    add("--whiten", action="store_true", help="what it sees, for many people; with --past")
     add("--rounds", type=whole(1, 1_000_000), default=240, metavar="N", help="training rounds (%(default)s)")
+
+
+def positive_numbers(text: str) -> tuple[float, ...]:
+    """Of `1,5,20`."""
+    numbers = tuple(float(part) for part in text.split(","))
+    if not all(0 < number < 1e5 for number in numbers) or len(numbers) > 16:
+        raise argparse.ArgumentTypeError("expected up to 16 positive numbers, as 1,5,20")
+    return numbers
 
 
 def run(args: argparse.Namespace) -> int:
     require_training()
+    if args.whiten and not args.past:
+        raise UserError("--whiten needs --past, the seconds that the filter looks back")
     import msgspec
     import torch
 
@@ -39,7 +57,8 @@ def run(args: argparse.Namespace) -> int:
     if not isinstance(smoother, MDVAE):
         raise UserError(f"{args.run_folder}: not an MDVAE, so it needs no forward filter; export it directly")
     torch.manual_seed(args.seed)  # of the first weights
-    model = ForwardFilter(smoother, args.hidden)
+    ticks = tuple(seconds * config.rate for seconds in args.past)
+    model = ForwardFilter(smoother, args.hidden, ticks=ticks, whiten=args.whiten)
     # The smoother's `initial` was the beginning of the smoother.
     training = msgspec.structs.replace(config.training, rounds=args.rounds, initial=None)
     config = msgspec.structs.replace(config, model=model.config, training=training)

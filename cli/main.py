@@ -13,9 +13,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any, Final, NoReturn, TextIO, cast
 
-from ..contracts.addresses import on_one_line, without_passwords
+from ..contracts.addresses import without_passwords
 from ..contracts.console import Lenient, Plain, printable, reserve_standard_descriptors
-from ..contracts.errors import UserError
+from ..contracts.errors import UserError, on_one_line
 from .show import interrupts_kept
 
 # Each is a module of this package with `add_arguments(parser)` and `run(args) -> int`, and imports quickly.

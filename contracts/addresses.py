@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+from .errors import on_one_line
+
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/+|")  # also with a slash too few or too many
 _KIND: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|")
 # A query, a fragment, or `user=anna&password=…` in a path; also percent-encoded.
@@ -52,8 +54,3 @@ def without_passwords(text: str, arguments: Iterable[str]) -> str:
             if form:
                 text = text.replace(form, shown)
     return text
-
-
-def on_one_line(text: str) -> str:
-    """Text as a message has it: all that cannot be printed, and ends of lines, are single spaces."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())

@@ -27,7 +27,7 @@ from ..bundle.metadata import (
     TrainingData,
     digest,
 )
-from ..contracts.errors import UserError, one_line
+from ..contracts.errors import UserError, on_one_line, one_line
 from ..contracts.files import atomic_file
 from ..contracts.schemas import schema_of
 from ..models.batch import Batch, Data
@@ -214,9 +214,9 @@ def with_metadata(graph: bytes, metadata: Metadata) -> bytes:
     return graph + described.SerializeToString(deterministic=True)
 
 
-def printable(text: str) -> str:
-    """A user's text without what a bundle's description must not have: directions of lines, zero widths."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split()) or "?"
+def described_text(text: str) -> str:
+    """A user's text as a bundle's description has it, which is never empty."""
+    return on_one_line(text) or "?"
 
 
 def described_moments(found: ByPerson | None) -> Moments | None:
@@ -240,8 +240,8 @@ def describe(
     ticks = round(training.session_seconds * config.rate) * training.streams * training.rounds
     of_data = {SIMULATED: OF_SIMULATED, ARRAYS: OF_ARRAYS}.get(training.data, OF_RECORDED)
     if config.trained_on is not None and training.data != SIMULATED:
-        of_data = printable(f"{of_data}: {config.trained_on}")
-    limits = LIMITS_RECORDED.format(printable(config.trained_on or "the recorded ones"))
+        of_data = described_text(f"{of_data}: {config.trained_on}")
+    limits = LIMITS_RECORDED.format(described_text(config.trained_on or "the recorded ones"))
     content = layout(model)
     factor = model.widening(content.target)
     sizes: dict[str, Any] = msgspec.to_builtins(config.model, enc_hook=described)
@@ -249,7 +249,7 @@ def describe(
     del sizes.get("smoother", sizes.get("member", sizes))["modalities"]  # which have a field of their own
     return Metadata(
         bundle_version=VERSION,
-        name=printable(config.name),
+        name=described_text(config.name),
         version="1",
         model=kind,
         graph=graph,
@@ -279,6 +279,6 @@ def describe(
         ),
         widening=round(float(factor), 4) if training.calibrate else None,
         quality={},
-        licence=printable(config.licence),
+        licence=described_text(config.licence),
         sha256=sha256,
     )

@@ -1,25 +1,40 @@
 """The inputs of a recurrence over all modalities: each one's features and whether it is present."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from .coders import encoder_of
 from .modality import Modality
 from .normalised import Values
+from .recent_past import of_size, seen_size
+from .whitening import whitened
 
 
 class Features(nn.Module):
     """φ_m(x) with a presence flag, zeros where masked.
 
+    Args:
+        hidden: width of the encoders.
+        ticks: time constants of the means of the past that encoders see beside x; see `recent_past`.
+        whiten: what those encoders see.
+
     Attributes:
         sizes: of φ_m(x) with its flag, by modality.
     """
 
-    def __init__(self, modalities: tuple[Modality, ...], hidden: int) -> None:
+    def __init__(
+        self, modalities: tuple[Modality, ...], hidden: int, ticks: Sequence[float] = (), whiten: bool = False
+    ) -> None:
         super().__init__()
         self.phi, self.sizes = nn.ModuleDict(), {}
         for m in modalities:
-            self.phi[m.name], features = encoder_of(m, hidden)
+            size = seen_size(m, ticks)
+            if whiten and size > m.dim:
+                self.phi[m.name], features = whitened(size, hidden)
+            else:
+                self.phi[m.name], features = encoder_of(of_size(m, size), hidden)
             self.sizes[m.name] = features + 1
 
     def forward(self, values: Values, mask: Values) -> tuple[dict[str, Tensor], dict[str, Tensor]]:

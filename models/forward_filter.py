@@ -1,6 +1,6 @@
 """A causal filter distilled from an MDVAE, whose own posteriors look ahead.
 
-    recurrence  h_t = GRU([φ_m(x_t^m) and flag of all observed m], h_{t-1})
+    recurrence  h_t = GRU([φ_m(x_1^m … x_t^m) and flag of all observed m], h_{t-1})
     static      q_f(w | x_{1:t}) ∝ N(0, I) · Π_{s≤t} e(w | h_s)            s at which anything is present
     dynamic     q_f(z_t | x_{1:t}) = N(h_t, q_f(w | x_{1:t}))              all dynamic latents
     expected    q_f(z_t | x_{1:t-1}) = N(h_{t-1}, q_f(w | x_{1:t-1}))
@@ -11,21 +11,25 @@ may see more than the filter: the target and the future. Averaged over that, the
 negative log-likelihood of the smoother's samples; its optimum has the mean and the variance of the smoother's
 marginal given the past alone (as in moment matching; Minka 2001).
 
+φ_m sees x_t^m, and on request means and spreads of the recent past (`recent_past`): the smoother, which looks
+ahead, needs none, but a recurrence hardly learns to remember beyond the ticks of a gradient step.
+
 The target's decoder is linear in w and z^shared, as the smoother's, and their uncertainty is integrated out.
 It starts as a copy of the smoother's decoder and is trained further by the likelihood of known targets,
 because the filter's latents are independent of each other and the smoother's are not.
 """
 
 from copy import deepcopy
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import torch
+from msgspec import Meta
 from torch import Tensor, nn
 
 from .arguments import check_count
 from .batch import Batch, Data
 from .causal import Causal, Filtered
-from .checked import Checked, Size
+from .checked import Checked, Positive, Size
 from .distillation import distance
 from .experts import precision
 from .features import Features
@@ -37,8 +41,10 @@ from .mlp import mlp
 from .modality import Modality
 from .model import Model, State
 from .normalised import Values
-from .recurrence import Recur, gru_states
+from .recent_past import RecentPast
+from .recurrence import Recur, gru_states, loop
 from .target import TargetDecoder
+from .whitening import fit_whitened
 
 
 class ForwardFilterConfig(Checked, frozen=True, tag_field="model", tag="forward_filter"):
@@ -47,10 +53,19 @@ class ForwardFilterConfig(Checked, frozen=True, tag_field="model", tag="forward_
     Attributes:
         smoother: the configuration of the MDVAE.
         hidden: of the recurrence.
+        ticks: time constants of the means of the past that the filter sees.
+        whiten: what its encoders see, see `whitening`: for many people; needs `ticks`.
     """
 
     smoother: MDVAEConfig
     hidden: Size = 128
+    ticks: Annotated[tuple[Positive, ...], Meta(max_length=16)] = ()
+    whiten: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.whiten and not self.ticks:
+            raise ValueError("whiten is for a filter that sees means of the past: give ticks")
 
     @property
     def modalities(self) -> tuple[Modality, ...]:
@@ -63,11 +78,15 @@ class FilterState(NamedTuple):
     Attributes:
         h: `[B, H]`.
         w_precision, w_shift: natural parameters of w, its precision and precision-weighted mean, `[B, S]`.
+        recent: means of the past, `[B, R]`.
+
+    Of those that the model has not, the size is 0.
     """
 
     h: Tensor
     w_precision: Tensor
     w_shift: Tensor
+    recent: Tensor
 
 
 class Belief(NamedTuple):
@@ -89,31 +108,36 @@ class ForwardFilter(Causal):
     Args:
         config: with `options`, or a trained MDVAE, whose weights are not changed.
         hidden: of the recurrence, with an MDVAE.
+        options: `ticks` and `whiten` of `ForwardFilterConfig`, with an MDVAE.
     """
 
     Config = ForwardFilterConfig
     axes = 2
     needs = "a forward filter learns from a trained MDVAE: use enrapt distil"
 
-    def __init__(self, config: ForwardFilterConfig | MDVAE, hidden: int = 128) -> None:
+    def __init__(self, config: ForwardFilterConfig | MDVAE, hidden: int = 128, **options: Any) -> None:
         if isinstance(config, MDVAE):
-            smoother, config = deepcopy(config), ForwardFilterConfig(config.config, hidden)
+            smoother, config = deepcopy(config), ForwardFilterConfig(config.config, hidden, **options)
         elif not isinstance(config, ForwardFilterConfig):
             raise ValueError(f"a ForwardFilter is made of a trained MDVAE, found {type(config).__name__}")
         else:
-            smoother, hidden = MDVAE(config.smoother), config.hidden
+            smoother = MDVAE(config.smoother)
+        hidden = config.hidden
         super().__init__(config.modalities)
         self.config, self.sizes = config, smoother.sizes
         self.w_size = smoother.config.static
-        self.states = ("h", "w_precision", "w_shift") if self.w_size else ("h",)
         self.smoother = smoother.requires_grad_(False)
-        self.inputs = Features(self.observed, smoother.config.hidden)
+        self.past = RecentPast(self.observed, config.ticks)
+        self.inputs = Features(self.observed, smoother.config.hidden, config.ticks, config.whiten)
         self.gru = nn.GRU(sum(self.inputs.sizes.values()), hidden, batch_first=True)
         if self.w_size:
             self.w_expert = nn.Linear(hidden, 2 * self.w_size)
             nn.init.constant_(
                 self.w_expert.bias[self.w_size :], -5.0
             )  # one tick is weak evidence: there are many
+        sizes = (hidden, self.w_size, self.w_size, self.past.memory)
+        self.state_sizes = dict(zip(FilterState._fields, sizes, strict=True))
+        self.states = tuple(name for name, size in self.state_sizes.items() if size)
         self.dynamic = {name: size for name, size in self.sizes.items() if name != "w"}
         widths = hidden + 2 * self.w_size, hidden, 2 * sum(self.dynamic.values())
         self.belief, self.expected = mlp(*widths), mlp(*widths)
@@ -123,11 +147,12 @@ class ForwardFilter(Causal):
         self.start()
 
     def start(self) -> None:
-        """Copy the smoother's normalisation, its input features and its decoders of targets."""
+        """Copy the smoother's normalisation, its decoders of targets and, where they see the same, its input
+        features."""
         for m in self.modalities:
             Model.normalise(self, m.name, *self.smoother.moments(m.name))
-        own = self.inputs.state_dict()
-        self.inputs.load_state_dict({k: v for k, v in self.smoother.inputs.state_dict().items() if k in own})
+        own, theirs = self.inputs.state_dict(), self.smoother.inputs.state_dict()
+        self.inputs.load_state_dict(own | {k: v for k, v in theirs.items() if fits(own.get(k), v)})
         for m in self.targets:
             self.decoder[m.name].load_state_dict(self.smoother.decoder[m.name].state_dict())
 
@@ -135,52 +160,72 @@ class ForwardFilter(Causal):
         self.smoother.normalise(name, center, scale)
         super().normalise(name, center, scale)
 
+    def fit_normalisation(self, batch: Batch) -> None:
+        """Also of the means of the past, and of the whitened encoders."""
+        super().fit_normalisation(batch)
+        raw = self.batch(batch)
+        values, mask = self.observations(self.flat(raw.x), raw.available)
+        fitted = self.past.fit(values, mask)
+        seen, _ = self.past(values, mask, self.past.initial_state(raw.size), loop)
+        for name in fitted:
+            fit_whitened(self.inputs.phi[name], seen[name][mask[name]])
+
     def initial_state(self, batch: int) -> State:
-        """h, and of w its precision and shift, before the first tick, where w is N(0, I); without w, h."""
+        """As `FilterState`, without what the model has not, before the first tick, where w is N(0, I)."""
         check_count("batch", batch, least=0)
         weight: Tensor = self.gru.all_weights[0][0]
-        h = weight.new_zeros(batch, self.gru.hidden_size)
-        one = h.new_ones(batch, self.w_size)
-        return (h, one, torch.zeros_like(one)) if self.w_size else (h,)
+        start = {name: weight.new_zeros(batch, size) for name, size in self.state_sizes.items()}
+        start["w_precision"] += 1
+        return tuple(start[name] for name in self.states)
 
-    def _state(self, state: State, like: Tensor) -> FilterState:
-        h, *w = self.started(state, like.shape[0])
-        return FilterState(h, *(w or (h[:, :0], h[:, :0])))
+    def full_state(self, state: State, batch: int) -> FilterState:
+        """With what the model has not, `[B, 0]`; () is that before the first tick."""
+        known = dict(zip(self.states, self.started(state, batch), strict=True))
+        empty = known["h"][:, :0]
+        return FilterState(*(known.get(name, empty) for name in FilterState._fields))
 
-    def encoded(self, x: Values, mask: Values) -> tuple[Tensor, Tensor]:
-        """The recurrence's inputs, `[…, I]`, and where anything is present, bool `[…]`."""
+    def encoded(self, x: Values, mask: Values) -> Any:
+        return dict(x), dict(mask)
+
+    def observations(self, x: Values, mask: Values) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """What encoders take of raw values and masks: observed modalities, at least one, normalised."""
         seen = [m.name for m in self.observed if m.name in x]
         if not seen:  # a target is no input
             (m, *_), (other, *_) = self.observed, mask.values()
             nothing = self.moments(m.name)[0].expand(*other.shape, m.dim)
             x, mask, seen = {m.name: nothing}, {m.name: torch.zeros_like(other)}, [m.name]
-        values = {name: self.encoder_input(name, x[name], mask[name]) for name in seen}
-        features, present = self.inputs(values, mask)
-        return joined(features), torch.stack(list(present.values())).any(0)
+        return {k: self.encoder_input(k, x[k], mask[k]) for k in seen}, {k: mask[k] for k in seen}
 
     def beliefs_of(
-        self, encoded: tuple[Tensor, Tensor], state: State, recur: Recur | None = None
+        self, encoded: Any, state: State, recur: Recur | None = None
     ) -> tuple[Beliefs, Beliefs, State]:
         """Beliefs by latent at each tick; the predictions of each tick made before it; the state after the
         last."""
-        features, anything = encoded
-        start = self._state(state, features)
-        hs = gru_states(self.gru, features, start.h, recur)
-        added = self.evidence(hs, anything)
+        before, after, last = self.recurred(encoded, state, recur)
+        kept = tuple(last._asdict()[name] for name in self.states)
+        return self.beliefs(after), self.beliefs(before, self.expected), kept
+
+    def recurred(
+        self, encoded: Any, state: State, recur: Recur | None = None
+    ) -> tuple[FilterState, FilterState, FilterState]:
+        """The states before and after each tick, `[…, ·]`, and that after the last, `[B, ·]`; but `recent` of
+        the first two, which beliefs do not need, is that of the start and of the end."""
+        values, mask = self.observations(*encoded)
+        start = self.full_state(state, next(iter(mask.values())).shape[0])  # no int: a free axis of graphs
+        seen, recent = self.past(values, mask, start.recent, recur or loop)
+        features, present = self.inputs(seen, mask)
+        hs = gru_states(self.gru, joined(features), start.h, recur)
+        added = self.evidence(hs, torch.stack(list(present.values())).any(0))
         if hs.ndim == 2:  # one tick of a graph
-            before, after = (
-                start,
-                FilterState(hs, *(s + more for s, more in zip(start[1:], added, strict=True))),
-            )
-            last: tuple[Tensor, ...] = after
-        else:
-            sums = (s.unsqueeze(1) + more.cumsum(1) for s, more in zip(start[1:], added, strict=True))
-            after = FilterState(hs, *sums)
-            before = FilterState(
-                *(torch.cat([s.unsqueeze(1), a[:, :-1]], 1) for s, a in zip(start, after, strict=True))
-            )
-            last = tuple(a[:, -1] for a in after)
-        return self.beliefs(after), self.beliefs(before, self.expected), last if self.w_size else last[:1]
+            after = FilterState(hs, start.w_precision + added[0], start.w_shift + added[1], recent)
+            return start, after, after
+        lam, shift = (s.unsqueeze(1) + more.cumsum(1) for s, more in zip(start[1:3], added, strict=True))
+        after = FilterState(hs, lam, shift, recent)
+        h, lam_before, shift_before = (
+            torch.cat([s.unsqueeze(1), v[:, :-1]], 1) for s, v in zip(start[:3], after[:3], strict=True)
+        )
+        before = FilterState(h, lam_before, shift_before, start.recent)
+        return before, after, FilterState(hs[:, -1], lam[:, -1], shift[:, -1], recent)
 
     def evidence(self, h: Tensor, anything: Tensor) -> tuple[Tensor, Tensor]:
         """What one tick adds to w's precision and to its shift, `[…, S]`."""
@@ -202,7 +247,7 @@ class ForwardFilter(Causal):
 
     def inferred(
         self,
-        encoded: tuple[Tensor, Tensor],
+        encoded: Any,
         noise: Values | None,
         state: State | None = None,
         recur: Recur | None = None,
@@ -284,9 +329,14 @@ class ForwardFilter(Causal):
         """
         batch = self.batch(data)
         x, fed = self.flat(batch.x), fed or batch.available
-        start = self._state(state, next(iter(fed.values())))
+        start = self.full_state(state, batch.size)
         known = (start.w_shift / start.w_precision, start.w_precision) if self.w_size else None
         with torch.no_grad():
             noise = self.smoother.noise(next(iter(fed.values())).shape, generator)
             latents = self.smoother.inferred(self.smoother.encoded(x, fed), noise, known).latents
         return distance(self, x, batch.available, fed, latents, state, self.flat(batch.spread))
+
+
+def fits(own: Tensor | None, other: Tensor) -> bool:
+    """Whether a weight can be taken over."""
+    return own is not None and own.shape == other.shape

@@ -90,12 +90,15 @@ class TurnVRNN(RecentVRNN):
     feature_scale: Tensor
 
     def __init__(self, modalities: Iterable[Modality] | TurnVRNNConfig, **options: Any) -> None:
-        super().__init__(self.configured(modalities, options))
+        config = self.configured(modalities, options)
+        super().__init__(config)
+        self.constants = len(config.ticks)
         self.register_buffer("feature_center", torch.zeros(ALL * self.constants))
         self.register_buffer("feature_scale", torch.ones(ALL * self.constants))
 
-    def is_summarised(self, m: Modality) -> bool:
-        return False  # one by one; see `seen`
+    @property
+    def summarised(self) -> tuple[Modality, ...]:
+        return ()  # one by one; see `seen`
 
     def seen_size(self, m: Modality) -> int:
         return {OWN: OF_OWN, PARTNER: ALL}.get(m.name, 0) * len(self.config.ticks) or m.dim
@@ -119,7 +122,7 @@ class TurnVRNN(RecentVRNN):
     def traced(self, x: Values, mask: Values, state: Tensor, recur: Recur) -> tuple[Tensor, Tensor]:
         """The roots of the six means, K of each, `[…, 6 K]`, not normalised, and the state after them."""
         k = self.constants
-        gain = 1 - self.decay  # [K]
+        gain = 1 - self.past.decay  # [K]
 
         def tick(state: Tensor, inputs: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
             own, partner, hears_own, hears_partner = inputs  # [B, 1]

@@ -43,6 +43,18 @@ class WhitenedLinear(nn.Linear):
         return nn.functional.linear(x, self.weight @ self.whitening, self.bias)
 
 
+def whitened(inputs: int, outputs: int) -> tuple[nn.Module, int]:
+    """A whitened layer with a ReLU, and the number of its features."""
+    return nn.Sequential(WhitenedLinear(inputs, outputs), nn.ReLU()), outputs
+
+
+def fit_whitened(network: nn.Module, x: Tensor) -> None:
+    """Whiten the inputs `[N, F]` of a network's whitened layers, if it has any."""
+    for layer in network.modules():
+        if isinstance(layer, WhitenedLinear):
+            layer.fit(x)
+
+
 @torch.no_grad()
 def folded(model: AnyModule) -> AnyModule:
     """A copy whose whitened layers are usual ones, of weights V W."""

@@ -74,6 +74,25 @@ def test_from_an_mdvae_to_its_bundle(enrapt, folder):
 
 
 @pytest.mark.long
+def test_a_filter_that_sees_means_of_the_past(enrapt, folder):
+    assert enrapt("train", "config.toml", "-o", "smoother", "--threads", 1).returncode == 0
+    options = ("--past", "1,3", "--whiten", "--hidden", 8, "--threads", 1)
+    done = enrapt("distil", "smoother", "-o", "run", *options, "--rounds", 1)
+    assert done.returncode == 0, done.stderr
+    again = enrapt("distil", "smoother", "-o", "run", *options, "--rounds", 2)
+    assert "round 2 of 2" in again.stderr
+    assert enrapt("export", "run", "-o", "b.onnx").returncode == 0
+    assert "w_shift [2], recent [14]" in enrapt("inspect", "b.onnx").stdout
+    refused = enrapt("distil", "smoother", "-o", "other", "--whiten")
+    assert (refused.returncode, "--whiten needs --past" in refused.stderr) == (2, True)
+    for text in ("1,x", "0", "-1", ""):
+        refused = enrapt("distil", "smoother", "-o", "other", f"--past={text}")
+        assert refused.returncode == 2
+        assert "Traceback" not in refused.stderr
+    assert not (folder / "other").exists()
+
+
+@pytest.mark.long
 def test_a_run_that_cannot_be_distilled_is_refused(enrapt, folder):
     done = enrapt("distil", "nowhere", "-o", "run")
     assert (done.returncode, done.stderr) == (

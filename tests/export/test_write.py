@@ -33,9 +33,9 @@ def config_of(*modalities: Modality, model=SMALL):
     return msgspec.structs.replace(load_config("default"), model=model(modalities))
 
 
-def a_filter(modalities, static=3):
+def a_filter(modalities, static=3, **options):
     mdvae = MDVAEConfig(modalities, hidden=12, static=static, shared=4, private=2)
-    return ForwardFilterConfig(mdvae, hidden=20)
+    return ForwardFilterConfig(mdvae, hidden=20, **options)
 
 
 def a_dmvae(modalities):
@@ -81,6 +81,9 @@ PICTURES = (
 CONFIGS |= {
     "forward filter": config_of(*THREE, model=a_filter),
     "forward filter without w": config_of(*THREE, model=partial(a_filter, static=0)),
+    "forward filter of the recent past": config_of(
+        *THREE, model=partial(a_filter, ticks=(2.0, 9.0), whiten=True)
+    ),
     "the recent past": config_of(*THREE, model=partial(RecentVRNNConfig, hidden=12, latent=4)),
     "the recent past, whitened": config_of(
         *THREE, model=partial(RecentVRNNConfig, hidden=12, latent=4, whiten=True)

@@ -5,10 +5,11 @@ import torch
 from benchmarks.datasets import linear_toy
 from enrapt.models import distillation
 from enrapt.models.batch import Batch
-from enrapt.models.forward_filter import Belief, FilterState, ForwardFilter
+from enrapt.models.forward_filter import Belief, ForwardFilter
 from enrapt.models.likelihoods import logit_scale, scale
 from enrapt.models.mdvae import MDVAE, MDVAEConfig
 from enrapt.models.modality import Modality
+from enrapt.models.whitening import WhitenedLinear
 
 B, T = 3, 8
 MODALITIES = (Modality("a", 4), Modality("v", 3, likelihood="normal"))
@@ -69,6 +70,34 @@ def test_streamed_equals_whole(filter_):
             torch.testing.assert_close(belief.precision[:, 0], whole[name].precision[:, t])
     for streamed, at_once in zip(state, end, strict=True):
         torch.testing.assert_close(streamed, at_once)
+
+
+@torch.no_grad()
+def test_of_the_recent_past_too_streamed_equals_whole(model):
+    torch.manual_seed(1)
+    seeing = ForwardFilter(model, hidden=10, ticks=(2.0, 6.0), whiten=True)
+    x, mask = values()
+    seeing.fit_normalisation(Batch(*values(2)))
+    layers = [layer for layer in seeing.modules() if isinstance(layer, WhitenedLinear)]
+    assert [layer.in_features for layer in layers] == [4 + 2 * 9, 3 + 2 * 7]
+    assert not any(torch.equal(layer.whitening, torch.eye(layer.in_features)) for layer in layers)
+    whole = seeing.filter(Batch(x, mask))
+    assert dict(zip(seeing.states, (s.shape[1] for s in whole.state), strict=True)) == {
+        "h": 10, "w_precision": 3, "w_shift": 3, "recent": 2 * (9 + 7)
+    }  # fmt: skip
+    state, means = (), []
+    for tick in Batch(x, mask).segments(1):
+        found = seeing.filter(tick, state)
+        state = found.state
+        means.append(found.mean)
+    torch.testing.assert_close(torch.cat(means, 1), whole.mean)
+    for streamed, at_once in zip(state, whole.state, strict=True):
+        torch.testing.assert_close(streamed, at_once)
+
+
+def test_only_a_filter_that_looks_back_is_whitened(model):
+    with pytest.raises(ValueError, match="give ticks"):
+        ForwardFilter(model, whiten=True)
 
 
 @torch.no_grad()
@@ -251,15 +280,15 @@ def test_every_parameter_gets_a_gradient_and_a_missing_label_has_no_effect(with_
 @torch.no_grad()
 def test_the_filters_w_before_a_segment_is_the_smoothers_prior(with_target):
     x, mask = values()
-    state = FilterState(*filtered(with_target, x, mask)[2])
+    state = with_target.full_state(filtered(with_target, x, mask)[2], B)
     known = state.w_shift / state.w_precision, state.w_precision
     fresh, later = (smoothed(with_target.smoother, x, mask, prior)["w"] for prior in (None, known))
     torch.testing.assert_close(later.precision - fresh.precision, state.w_precision - 1)
     shift = later.precision * later.mean - fresh.precision * fresh.mean
     torch.testing.assert_close(shift, state.w_shift, atol=1e-4, rtol=1e-4)
-    losses = with_target.loss(Batch(x, mask), mask, state, generator=generator())
+    losses = with_target.loss(Batch(x, mask), mask, state[:3], generator=generator())
     latents = smoothed(with_target.smoother, x, mask, known)
-    by_hand = distillation.distance(with_target, x, mask, mask, latents, state)
+    by_hand = distillation.distance(with_target, x, mask, mask, latents, state[:3])
     assert torch.equal(losses.kl, by_hand.kl)
     assert torch.equal(losses.total, by_hand.total)
 

@@ -34,7 +34,7 @@ def summaries(found: RecentVRNN, x: np.ndarray) -> dict[str, np.ndarray]:
     voice = torch.tensor(x, dtype=torch.float32)[None, :, None].expand(1, -1, 2)
     mask = {"voice": ~voice[..., 0].isnan()}
     values = {"voice": voice.nan_to_num()}
-    seen, _ = found.summaries(values, mask, found.initial_state(1)[1], loop)
+    seen, _ = found.past.summaries(values, mask, found.initial_state(1)[1], loop)
     mean, spread, share = seen["voice"][0, -1].split([2, 2, 1])
     return {"mean": mean.numpy(), "spread": spread.numpy(), "share": share.numpy()}
 
@@ -65,7 +65,7 @@ def test_several_time_constants_are_those_of_one_each() -> None:
     both = model(ticks=(2.0, 9.0))
     voice = torch.tensor(x, dtype=torch.float32)[None, :, None].expand(1, -1, 2)
     mask = {"voice": torch.ones(1, 5, dtype=torch.bool)}
-    seen, _ = both.summaries({"voice": voice}, mask, both.initial_state(1)[1], loop)
+    seen, _ = both.past.summaries({"voice": voice}, mask, both.initial_state(1)[1], loop)
     parts = [summaries(model(ticks=(ticks,)), x) for ticks in (2.0, 9.0)]
     expected = np.concatenate([part[name] for part in parts for name in ("mean", "spread", "share")])
     assert seen["voice"][0, -1].numpy() == pytest.approx(expected, abs=1e-6)
@@ -93,9 +93,9 @@ def test_what_the_encoders_see_is_normalised() -> None:
         assert known.shape[1] == m.dim + 2 * (2 * m.dim + 1)
         assert known.mean(0).abs().max() < 0.2
         assert (known.std(0) - 1).abs().max() < 0.3
-    moments = [v.clone() for v in found.recent_moments("face")]
+    moments = [v.clone() for v in found.past.moments("face")]
     found.fit_normalisation(data(1))  # of a continued training
-    assert all(torch.equal(a, b) for a, b in zip(moments, found.recent_moments("face"), strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(moments, found.past.moments("face"), strict=True))
 
 
 def test_a_modality_that_was_never_seen_changes_nothing() -> None:
@@ -110,7 +110,7 @@ def test_a_modality_that_was_never_seen_changes_nothing() -> None:
 def test_what_has_an_encoder_of_its_own_is_seen_as_it_is() -> None:
     own = Modality("picture", 3, likelihood="normal", encoder="Sequential(Linear(3, 4), Tanh())")
     found = RecentVRNN([own, VOICE, TARGET], hidden=8, latent=3)
-    assert [m.name for m in found.summarised] == ["voice"]
+    assert [m.name for m in found.past.modalities] == ["voice"]
     assert found.initial_state(1)[1].shape == (1, 2 * (2 * 2 + 1))
     alone = RecentVRNN([own, TARGET], hidden=8, latent=3)
     x = {"picture": torch.randn(2, 5, 3), "engagement": torch.full((2, 5, 1), 0.5)}

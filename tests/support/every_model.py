@@ -60,6 +60,7 @@ MODELS: dict[str, Callable[[list[Modality]], Model]] = {
     "mdvae with a shared latent only": lambda ms: mdvae(ms, static=0, private=0),
     "forward filter": lambda ms: ForwardFilter(mdvae(ms), hidden=5),
     "forward filter without w": lambda ms: ForwardFilter(mdvae(ms, static=0), hidden=5),
+    "forward filter of the recent past": lambda ms: ForwardFilter(mdvae(ms), hidden=5, ticks=(2.0, 4.0)),
     "vq_vae of spectra": lambda ms: vq_vae(16),
     "vq_vae of images": lambda ms: vq_vae(8, 16),
 }
