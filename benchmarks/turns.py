@@ -7,13 +7,13 @@ tables, models are trained on the folder's people and scored on theirs. A turn i
 tick, by what was said until then. Labels count by the annotator's confidence, as their standard deviation.
 
 Ours is an ensemble of TurnVRNNs, each for both speakers and for the person alone, of which each leaves out
-another fifth of the training people (`turn_factors.py`); beside it the same ensemble of GRUs, and one of
-each trained on everybody. A careful estimate varies little, and so has a small CCC, however well it orders
-turns. So, for every model alike, estimates are stretched around the mean until their standard deviation is
-r^⅓ of the labels': between that of least error, r, and that of the labels, 1. "as fitted" is without. How
-much that is, and how wide the 90 % interval has to be, is measured on the people left out. The constant
-interval is the training labels' mean ± 1.645 standard deviations. "errors" is with those of our voice
-activity in noise instead of the transcribers' spans.
+another fifth of the training people (`turn_factors.py`); beside it the same ensembles of forward filters of
+MDVAEs and of GRUs, and one of each trained on everybody. A careful estimate varies little, and so has a small
+CCC, however well it orders turns. So, for every model alike, estimates are stretched around the mean until
+their standard deviation is r^⅓ of the labels': between that of least error, r, and that of the labels, 1. "as
+fitted" is without. How much that is, and how wide the 90 % interval has to be, is measured on the people left
+out. The constant interval is the training labels' mean ± 1.645 standard deviations. "errors" is with those of
+our voice activity in noise instead of the transcribers' spans.
 
 Settings were chosen by six folds of other seeds on the same people; the folds here (seed 18) were drawn
 before. So the score of kept-aside people is the cleaner one.
@@ -54,62 +54,59 @@ Found = dict[tuple[str, str], Predicted]  # by model and pattern
 
 
 def trained(
-    some: list[Conversation], others: list[Conversation], seed: int, report: Callable[[str], None]
+    name: str, some: list[Conversation], others: list[Conversation], seed: int
 ) -> dict[str, np.ndarray]:
-    """What the members of each kind, and one model of everybody, give: by kind, whom, pattern and number."""
+    """What the members of a kind, and one model of everybody, give: by whom, pattern and number."""
     test, everybody = batch_of(others), batch_of(some)
     heard = spoilt(test, seed)
     kept: dict[str, np.ndarray] = {}
-    for name, kind in KINDS.items():
-        for number, part in enumerate([*parts(some), set[str]()]):
-            model = train(kind, batch_of(without(some, part)[0]), (MEMBERS + 1) * seed + number)
-            for whom, batch in (("test", test), ("errors", heard), ("training", everybody)):
-                if whom == "training" and not part:
-                    continue
-                for pattern, found in model.predict(batch).items():
-                    kept[f"{name}|{whom}|{pattern}|{number}"] = np.stack(found)
-        report(name)
+    for number, part in enumerate([*parts(some), set[str]()]):
+        model = train(KINDS[name], batch_of(without(some, part)[0]), (MEMBERS + 1) * seed + number)
+        for whom, batch in (("test", test), ("errors", heard), ("training", everybody)):
+            if whom == "training" and not part:
+                continue
+            for pattern, found in model.predict(batch).items():
+                kept[f"{whom}|{pattern}|{number}"] = np.stack(found)
     return kept
 
 
-def seed_predictions(
-    some: list[Conversation],
-    kept: dict[str, np.ndarray],
-    report: Callable[[str], None],
+def kind_predictions(
+    name: str, some: list[Conversation], kept: dict[str, np.ndarray], report: Callable[[str], None]
 ) -> Found:
-    """The predictions of ensembles and single models, from what their members give."""
+    """The predictions of the ensemble and of the single model, from what its members give."""
     found: Found = {}
     centre = float(labels(some).mean())
-    for name in KINDS:
 
-        def of(whom: str, pattern: str, name: str = name) -> list[Located]:
-            count = MEMBERS + (whom != "training")
-            return [Located(*kept[f"{name}|{whom}|{pattern}|{k}"]) for k in range(count)]
+    def of(whom: str, pattern: str) -> list[Located]:
+        count = MEMBERS + (whom != "training")
+        return [Located(*kept[f"{whom}|{pattern}|{k}"]) for k in range(count)]
 
-        by_member = [{pattern: of("training", pattern)[k] for pattern in PATTERNS} for k in range(MEMBERS)]
-        out = left_out(some, by_member)
-        for label, factors, rows in (
-            (f"{name} of {MEMBERS}", measured(out, centre), slice(0, MEMBERS)),
-            (name, measured(out.of_one(), centre), slice(MEMBERS, None)),
-        ):
-            for pattern in PATTERNS:
-                found[label, pattern] = predicted(of("test", pattern)[rows], factors, centre)
-                found[f"{label}, errors", pattern] = predicted(of("errors", pattern)[rows], factors, centre)
-                found[f"{label} as fitted", pattern] = predicted(of("test", pattern)[rows], AS_FITTED, centre)
-            report(f"{label}: stretched by {factors.stretch:.2f}, interval by {factors.widening:.2f}")
+    by_member = [{pattern: of("training", pattern)[k] for pattern in PATTERNS} for k in range(MEMBERS)]
+    out = left_out(some, by_member)
+    for label, factors, rows in (
+        (f"{name} of {MEMBERS}", measured(out, centre), slice(0, MEMBERS)),
+        (name, measured(out.of_one(), centre), slice(MEMBERS, None)),
+    ):
+        for pattern in PATTERNS:
+            found[label, pattern] = predicted(of("test", pattern)[rows], factors, centre)
+            found[f"{label}, errors", pattern] = predicted(of("errors", pattern)[rows], factors, centre)
+            found[f"{label} as fitted", pattern] = predicted(of("test", pattern)[rows], AS_FITTED, centre)
+        report(f"{label}: stretched by {factors.stretch:.2f}, interval by {factors.widening:.2f}")
     return found
 
 
-def predictions(path: Path | None, split: Split, seed: int, report: Callable[[str], None]) -> Found:
-    """Those of one seed; what was trained is kept in a file, from which a measurement goes on."""
+def predictions(
+    name: str, path: Path | None, split: Split, seed: int, report: Callable[[str], None]
+) -> Found:
+    """Those of one kind; what was trained is kept in a file, from which a measurement goes on."""
     if path is None:
-        return seed_predictions(split[0], trained(*split, seed, report), report)
+        return kind_predictions(name, split[0], trained(name, *split, seed), report)
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         whole = path.with_suffix(".part.npz")
-        np.savez(whole, **trained(*split, seed, report))
+        np.savez(whole, **trained(name, *split, seed))
         whole.rename(path)
-    return seed_predictions(split[0], dict(np.load(path)), report)
+    return kind_predictions(name, split[0], dict(np.load(path)), report)
 
 
 def measures(truth: np.ndarray, conversation: np.ndarray, found: Predicted, constant: float) -> np.ndarray:
@@ -146,6 +143,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="with speech.csv.gz and turns.csv.gz")
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--models", nargs="+", choices=KINDS, default=[*KINDS], help="(all)")
     parser.add_argument(
         "--keep", type=Path, metavar="FOLDER", help="keep predictions, and go on from those kept"
     )
@@ -177,8 +175,11 @@ def main() -> None:
                 now = f"{time.perf_counter() - began:.0f} s"
                 print(f"seed {seed}, fold {k + 1}/{len(splits)}, {now}: {line}", flush=True)
 
-            kept = arguments.keep and arguments.keep / f"{seed}-{k + 1}.npz"
-            found.append(predictions(kept, split, seed, report))
+            of_fold: Found = {}
+            for name in arguments.models:
+                kept = arguments.keep and arguments.keep / f"{name}-{seed}-{k + 1}.npz"
+                of_fold |= predictions(name, kept, split, seed, report)
+            found.append(of_fold)
         all_seeds.append(joined(found))
     constants = {pattern: all_fixed["mean", pattern] for pattern in PATTERNS}
     print(f"\nmedian of {arguments.seeds} seeds; CCC's 95 % interval over people, of the median seed")

@@ -73,6 +73,29 @@ def test_an_excerpts_states_are_those_of_the_conversation(
     torch.testing.assert_close(means[:, 40], whole.state[1], atol=1e-5, rtol=0)
 
 
+@pytest.fixture(scope="module")
+def an_mdvae(people: list[Conversation]) -> turn_models.Filter:
+    return turn_models.train(turn_models.Filter, turn_models.batch_of(people), 0, epochs=1)
+
+
+def test_a_filters_states_and_estimates_are_those_of_a_live_run(
+    an_mdvae: turn_models.Filter, people: list[Conversation]
+) -> None:
+    seen = an_mdvae.seen(turn_models.batch_of(people))
+    states, found = an_mdvae.states(seen)["both"], an_mdvae.predict(turn_models.batch_of(people))["both"]
+    state, estimates = (), []
+    for t, tick in enumerate(seen.given(["own", "partner"]).segments(1)):
+        for at_once, streamed in zip(states, state, strict=bool(state)):
+            torch.testing.assert_close(at_once[:, t], streamed, atol=1e-4, rtol=1e-4)
+        step = an_mdvae.model.filter(tick, state)
+        state = step.state
+        estimates.append(step.prediction["engagement"])
+    known = seen.available["engagement"]
+    low = torch.cat([estimate.low for estimate in estimates], 1)[known]
+    one = turn_factors.predicted([found], turn_factors.AS_FITTED, 0.5)
+    np.testing.assert_allclose(one.low, low[:, 0].detach(), atol=1e-4)
+
+
 def test_stretched_estimates_vary_more_around_the_same_centre(ours: turn_models.Ours) -> None:
     target = ours.model.by_name["engagement"]
     z, h = torch.randn(7, turn_models.LATENT), torch.randn(7, turn_models.HIDDEN)
