@@ -10,6 +10,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 import turn_bundle
+import turn_ceiling
 import turn_factors
 import turn_models
 import turns
@@ -175,3 +176,18 @@ def test_estimates_are_stretched_to_the_third_root_of_r() -> None:
     # Of the estimates' variance, half is lost in the ensemble: r² is twice as large.
     assert turn_factors.stretch_of(truth, mean, 0.5) == pytest.approx(factor * 2 ** (1 / 6) * 2**0.5)
     assert turn_factors.stretch_of(truth, 9 * truth) == 1
+
+
+def test_the_ceiling_is_the_reliability_of_ratings_whose_noise_is_known() -> None:
+    rng, people = np.random.default_rng(0), []
+    ends = np.arange(60) * 6.0
+    decay = np.exp(-np.abs(ends[:, None] - ends) / 30)
+    for k in range(60):
+        truth = rng.normal() + np.linalg.cholesky(decay) @ rng.normal(size=60)
+        rated = 0.5 + 0.1 * (truth + rng.normal(size=60))  # of the variance of 3, the noise has 1
+        turns_ = [Turn(end - 1, end, float(y), 3.0) for end, y in zip(ends, rated, strict=True)]
+        people.append(Conversation(str(k), "1", "human", "high", [], [], turns_))
+    found = turn_ceiling.shared(people, weighted=True)
+    assert found.at_once() == pytest.approx(2 / 3, abs=0.06)
+    at_twelve = (1 + np.exp(-12 / 30)) / 3
+    assert found.share[1] == pytest.approx(at_twelve, abs=0.06)
