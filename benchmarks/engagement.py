@@ -3,8 +3,9 @@
     python benchmarks/engagement.py RUN [--rounds N] [--people validation|test]
 
 RUN is the output folder of `enrapt train`, of a recent_vrnn such as `default`. GRU and ridge see what its
-encoders see: the features, and their means and spreads over the recent past. The GRU has the same hidden size
-and modality dropout, the same sessions in the same order, and is trained on the squared error. Ridge
+encoders see: the features, and their means and spreads over the recent past; the GRU whitened, if ours is. It
+has the same hidden size and modality dropout, the same sessions in the same order, and is trained on the
+squared error. Ridge
 regression is fitted to each pattern, on a tick a second of 1,280 other people; its penalty is chosen on 256
 more.
 """
@@ -28,6 +29,7 @@ from enrapt.models.missing import hidden
 from enrapt.models.recurrence import loop
 from enrapt.models.run_folder import load_run, run_seed
 from enrapt.models.training import learning_rate
+from enrapt.models.whitening import WhitenedLinear
 
 TARGET = "engagement"
 OTHERS = 2**31 - 3_000  # number of the first group of people for ridge
@@ -49,7 +51,8 @@ class GRURegressor(nn.Module):
 
     def __init__(self, inputs: int, hidden: int) -> None:
         super().__init__()
-        self.phi = nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU())
+        self.first = WhitenedLinear(inputs, hidden)
+        self.phi = nn.Sequential(self.first, nn.ReLU())
         self.gru = nn.GRU(hidden, hidden, batch_first=True)
         self.head = nn.Sequential(nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, 1))
 
@@ -64,6 +67,10 @@ def train_gru(model: RecentVRNN, config: Config, seed: int, rounds: int) -> GRUR
     gru = GRURegressor(sum(model.seen_size(m) + 1 for m in model.observed), config.model.hidden)
     optimizer = torch.optim.Adam(gru.parameters(), betas=(0.9, 0.99))
     data, start = Conversations(config), time.perf_counter()
+    if model.config.whiten:
+        batch = data.moments(seed)
+        x, _ = seen(model, batch, batch.available, model.initial_state(batch.size)[1])
+        gru.first.fit(x.flatten(0, 1))
     for round_ in range(rounds):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(round_, training.learning_rate, training.warmup_rounds, rounds)

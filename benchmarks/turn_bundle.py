@@ -3,9 +3,9 @@
     python benchmarks/turn_bundle.py CONVERSE_FOLDER -o runs/turns [--seed 0]
     enrapt export runs/turns -o turns.onnx
 
-The folder has `speech.csv.gz` and `turns.csv.gz` of CONVERSE (MIT licence). It is the ensemble of `turns.py`:
-each member leaves out another fifth of the people, who tell how far estimates are stretched and how wide the
-interval is.
+The folder has `speech.csv.gz` and `turns.csv.gz` of CONVERSE (MIT licence). It is the ensemble of `turns.py`.
+Five more models, each of which leaves out another fifth of the people, tell how far estimates are stretched
+and how wide the interval is.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from typing import Final
 import torch
 from datasets.converse import load_converse
 from scipy.special import logit
-from turn_factors import batch_labels, left_out, measured, parts, people_of, widened, without
+from turn_factors import MEMBERS, batch_labels, left_out, measured, parts, people_of, widened, without
 from turn_models import RATE, TARGET, Ours, batch_of, train
 
 from enrapt.models import Ensemble, TurnVRNN, run_folder
@@ -49,17 +49,18 @@ def main() -> None:
     torch.set_num_threads(1)
     people = load_converse(arguments.folder / "speech.csv.gz", arguments.folder / "turns.csv.gz")
     arguments.output.mkdir(parents=True)
-    batch, members = batch_of(people), []
+    batch, first = batch_of(people), 1000 * arguments.seed
+    members, others = [], []
     for number, part in enumerate(parts(people)):
-        some = batch_of(without(people, part)[0])
-        members.append(train(Ours, some, arguments.seed * 1000 + number))
+        members.append(train(Ours, batch, first + number))
+        others.append(train(Ours, batch_of(without(people, part)[0]), first + MEMBERS + number))
         print(f"member {number + 1}", flush=True)
     centre = float(batch_labels(batch).mean())
-    factor = measured(left_out(people, [member.predict(batch) for member in members]), centre).stretch
-    for member in members:
-        stretch(member.model, factor, centre)
+    factor = measured(left_out(people, [one.predict(batch) for one in others]), centre).stretch
+    for one in (*members, *others):
+        stretch(one.model, factor, centre)
     # What is not known of z is stretched, too, so the width is measured again.
-    wider = widened(left_out(people, [member.predict(batch) for member in members]), 1.0, centre)
+    wider = widened(left_out(people, [one.predict(batch) for one in others]), 1.0, centre)
     print(f"stretched by {factor:.2f}, interval by {wider:.2f}", flush=True)
     model = Ensemble([member.model for member in members])
     model.widening(model.by_name[TARGET]).fill_(wider)

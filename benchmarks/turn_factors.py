@@ -1,8 +1,8 @@
-"""An ensemble of which each member leaves out another part of the people, and what those people tell of it.
+"""An ensemble of models of everybody, and what people tell of it whom other such models leave out.
 
 They tell how far to stretch its estimates, and how wide its 90 % interval has to be. The prediction is that
-of `enrapt.models.ensemble`. For the people whom a member left out, it stands for the ensemble: its error has
-the variance of the ensemble's and, beyond it, that between members (Krogh and Vedelsby 1995), which is
+of `enrapt.models.ensemble`. For the people whom a model left out, it stands for the ensemble: its error has
+the variance of an ensemble's and, beyond it, that between models (Krogh and Vedelsby 1995), which is
 subtracted.
 """
 
@@ -48,13 +48,13 @@ AS_FITTED: Final = Factors(1.0, 1.0)
 
 
 class LeftOut(NamedTuple):
-    """Turns of people whom the model, or one member of the ensemble, was not trained on, `[N]`.
+    """Turns of people whom a model was not trained on, `[N]`.
 
     Attributes:
         truth: labels, 0 to 1.
         people: whose.
         found: by pattern of missing speakers.
-        between: variance between the members' locations by pattern; 0 of a single model.
+        between: variance between the models' locations by pattern; 0 for a prediction by one of them.
     """
 
     truth: np.ndarray
@@ -63,7 +63,7 @@ class LeftOut(NamedTuple):
     between: dict[str, np.ndarray]
 
     def of_one(self) -> "LeftOut":
-        """What they tell of a single model."""
+        """What they tell of a single model of everybody."""
         return self._replace(between={pattern: np.zeros_like(v) for pattern, v in self.between.items()})
 
 
@@ -78,7 +78,7 @@ def without(some: Sequence[Conversation], people: set[str]) -> Split:
 
 
 def parts(some: Sequence[Conversation]) -> list[set[str]]:
-    """The people whom each member leaves out."""
+    """The people whom each of the models leaves out that stand for the ensemble."""
     return folds([c.person for c in some], MEMBERS, FOLD_SEED + 1)
 
 
@@ -122,16 +122,16 @@ def stretch_of(truth: np.ndarray, mean: np.ndarray, share: float = 1.0, most: fl
     return float(np.clip(r**EXPONENT * truth.std() / max(mean.std() * share**0.5, 1e-9), 1.0, most))
 
 
-def left_out(some: Sequence[Conversation], members: Sequence[dict[str, Located]]) -> LeftOut:
-    """Of each rated turn, what the member says that left the person out.
+def left_out(some: Sequence[Conversation], models: Sequence[dict[str, Located]]) -> LeftOut:
+    """Of each rated turn, what the model says that left the person out.
 
     Args:
-        members: what each gives for all of these turns, by pattern; in the order of `parts`.
+        models: what each gives for all of these turns, by pattern; in the order of `parts`.
     """
     person, found, between = people_of(some), {}, {}
     which = np.argmax([np.isin(person, sorted(part)) for part in parts(some)], 0)
-    for pattern in members[0]:
-        location, scale = (np.stack(v) for v in zip(*(one[pattern] for one in members), strict=True))
+    for pattern in models[0]:
+        location, scale = (np.stack(v) for v in zip(*(one[pattern] for one in models), strict=True))
         found[pattern] = Located(*(np.take_along_axis(v, which[None], 0)[0] for v in (location, scale)))
         between[pattern] = location.var(0)
     return LeftOut(labels(some), person, found, between)

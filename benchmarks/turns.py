@@ -6,14 +6,14 @@ The folder has `speech.csv.gz` and `turns.csv.gz` (`datasets/converse.py`). Six 
 tables, models are trained on the folder's people and scored on theirs. A turn is scored once, at its last
 tick, by what was said until then. Labels count by the annotator's confidence, as their standard deviation.
 
-Ours is an ensemble of TurnVRNNs, each for both speakers and for the person alone, of which each leaves out
-another fifth of the training people (`turn_factors.py`); beside it the same ensembles of forward filters of
-MDVAEs and of GRUs, and one of each trained on everybody. A careful estimate varies little, and so has a small
-CCC, however well it orders turns. So, for every model alike, estimates are stretched around the mean until
-their standard deviation is r^⅓ of the labels': between that of least error, r, and that of the labels, 1. "as
-fitted" is without. How much that is, and how wide the 90 % interval has to be, is measured on the people left
-out. The constant interval is the training labels' mean ± 1.645 standard deviations. "errors" is with those of
-our voice activity in noise instead of the transcribers' spans.
+Ours is an ensemble of five TurnVRNNs, each for both speakers and for the person alone (`turn_factors.py`);
+beside it are ensembles of forward filters of MDVAEs and of GRUs, and the first of each five. A careful
+estimate varies little, and so has a small CCC, however well it orders turns. So, for every model alike,
+estimates are stretched around the mean until their standard deviation is r^⅓ of the labels': between that of
+least error, r, and that of the labels, 1. "as fitted" is without. How much that is, and how wide the 90 %
+interval has to be, is measured by five more models, the same for all seeds, each trained without another
+fifth of the people. The constant interval is the training labels' mean ± 1.645 standard deviations. "errors"
+is with those of our voice activity in noise instead of the transcribers' spans.
 
 Settings were chosen by six folds of other seeds on the same people; the folds here (seed 18) were drawn
 before. So the score of kept-aside people is the cleaner one.
@@ -22,6 +22,7 @@ before. So the score of kept-aside people is the cleaner one.
 import argparse
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -34,7 +35,6 @@ from turn_factors import (
     FOLD_SEED,
     MEMBERS,
     Predicted,
-    Split,
     folds,
     labels,
     left_out,
@@ -50,63 +50,76 @@ from enrapt.models.metrics import concordance, coverage, pearson, rmse
 FOLDS: Final = 6
 KINDS: Final = {"ours": Ours, "MDVAE": Filter, "GRU": Gru}
 BOOTSTRAPS: Final = 2000
+LEFT_OUT_SEED: Final = 1000  # of the first model that leaves people out; members' seeds are below
 Found = dict[tuple[str, str], Predicted]  # by model and pattern
+Arrays = dict[str, np.ndarray]
+Report = Callable[[str], None]
 
 
-def trained(
-    name: str, some: list[Conversation], others: list[Conversation], seed: int
-) -> dict[str, np.ndarray]:
-    """What the members of a kind, and one model of everybody, give: by whom, pattern and number."""
-    test, everybody = batch_of(others), batch_of(some)
-    heard = spoilt(test, seed)
-    kept: dict[str, np.ndarray] = {}
-    for number, part in enumerate([*parts(some), set[str]()]):
-        model = train(KINDS[name], batch_of(without(some, part)[0]), (MEMBERS + 1) * seed + number)
-        for whom, batch in (("test", test), ("errors", heard), ("training", everybody)):
-            if whom == "training" and not part:
-                continue
-            for pattern, found in model.predict(batch).items():
-                kept[f"{whom}|{pattern}|{number}"] = np.stack(found)
+def members(name: str, some: list[Conversation], others: list[Conversation], seed: int) -> Arrays:
+    """What the members of a kind, each of everybody, give for others: by pattern, with and without errors."""
+    batch, test = batch_of(some), batch_of(others)
+    kept: Arrays = {}
+    for number in range(MEMBERS):
+        model = train(KINDS[name], batch, MEMBERS * seed + number)
+        for pattern, found in model.predict(test).items():
+            kept[f"{pattern}|{number}"] = np.stack(found)
+        for pattern, found in model.predict(spoilt(test, seed)).items():
+            kept[f"{pattern}, errors|{number}"] = np.stack(found)
     return kept
 
 
-def kind_predictions(
-    name: str, some: list[Conversation], kept: dict[str, np.ndarray], report: Callable[[str], None]
+def leaving_out(name: str, some: list[Conversation]) -> Arrays:
+    """What models that each leave out another part of the people give for all of them, by pattern."""
+    everybody = batch_of(some)
+    kept: Arrays = {}
+    for number, part in enumerate(parts(some)):
+        model = train(KINDS[name], batch_of(without(some, part)[0]), LEFT_OUT_SEED + number)
+        for pattern, found in model.predict(everybody).items():
+            kept[f"{pattern}|{number}"] = np.stack(found)
+    return kept
+
+
+def predictions(
+    name: str, some: list[Conversation], of_members: Arrays, of_others: Arrays, report: Report
 ) -> Found:
-    """The predictions of the ensemble and of the single model, from what its members give."""
+    """The predictions of the ensemble and of its first member.
+
+    Args:
+        of_members, of_others: as `members` and `leaving_out` return them.
+    """
     found: Found = {}
     centre = float(labels(some).mean())
 
-    def of(whom: str, pattern: str) -> list[Located]:
-        count = MEMBERS + (whom != "training")
-        return [Located(*kept[f"{whom}|{pattern}|{k}"]) for k in range(count)]
+    def given(kept: Arrays, pattern: str) -> list[Located]:
+        return [Located(*kept[f"{pattern}|{k}"]) for k in range(MEMBERS)]
 
-    by_member = [{pattern: of("training", pattern)[k] for pattern in PATTERNS} for k in range(MEMBERS)]
-    out = left_out(some, by_member)
-    for label, factors, rows in (
-        (f"{name} of {MEMBERS}", measured(out, centre), slice(0, MEMBERS)),
-        (name, measured(out.of_one(), centre), slice(MEMBERS, None)),
+    by_model = [{pattern: given(of_others, pattern)[k] for pattern in PATTERNS} for k in range(MEMBERS)]
+    out = left_out(some, by_model)
+    for label, factors, count in (
+        (f"{name} of {MEMBERS}", measured(out, centre), MEMBERS),
+        (name, measured(out.of_one(), centre), 1),
     ):
         for pattern in PATTERNS:
-            found[label, pattern] = predicted(of("test", pattern)[rows], factors, centre)
-            found[f"{label}, errors", pattern] = predicted(of("errors", pattern)[rows], factors, centre)
-            found[f"{label} as fitted", pattern] = predicted(of("test", pattern)[rows], AS_FITTED, centre)
+            some_members = given(of_members, pattern)[:count]
+            spoilt_members = given(of_members, f"{pattern}, errors")[:count]
+            found[label, pattern] = predicted(some_members, factors, centre)
+            found[f"{label}, errors", pattern] = predicted(spoilt_members, factors, centre)
+            found[f"{label} as fitted", pattern] = predicted(some_members, AS_FITTED, centre)
         report(f"{label}: stretched by {factors.stretch:.2f}, interval by {factors.widening:.2f}")
     return found
 
 
-def predictions(
-    name: str, path: Path | None, split: Split, seed: int, report: Callable[[str], None]
-) -> Found:
-    """Those of one kind; what was trained is kept in a file, from which a measurement goes on."""
+def kept(path: Path | None, trained: Callable[[], Arrays]) -> Arrays:
+    """What was trained, from a file if it is there."""
     if path is None:
-        return kind_predictions(name, split[0], trained(name, *split, seed), report)
+        return trained()
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         whole = path.with_suffix(".part.npz")
-        np.savez(whole, **trained(name, *split, seed))
+        np.savez(whole, **trained())
         whole.rename(path)
-    return kind_predictions(name, split[0], dict(np.load(path)), report)
+    return dict(np.load(path))
 
 
 def measures(truth: np.ndarray, conversation: np.ndarray, found: Predicted, constant: float) -> np.ndarray:
@@ -166,6 +179,7 @@ def main() -> None:
 
     began = time.perf_counter()
     all_fixed = joined([fixed_predictions(*split) for split in splits])
+    others: dict[tuple[str, int], Arrays] = {}
     all_seeds = []
     for seed in range(arguments.seeds):
         found = []
@@ -177,8 +191,11 @@ def main() -> None:
 
             of_fold: Found = {}
             for name in arguments.models:
-                kept = arguments.keep and arguments.keep / f"{name}-{seed}-{k + 1}.npz"
-                of_fold |= predictions(name, kept, split, seed, report)
+                files = [arguments.keep and arguments.keep / f"{name}-{k + 1}-{n}.npz" for n in (seed, "out")]
+                of_members = kept(files[0], partial(members, name, *split, seed))
+                if (name, k) not in others:  # the same for all seeds
+                    others[name, k] = kept(files[1], partial(leaving_out, name, split[0]))
+                of_fold |= predictions(name, split[0], of_members, others[name, k], report)
             found.append(of_fold)
         all_seeds.append(joined(found))
     constants = {pattern: all_fixed["mean", pattern] for pattern in PATTERNS}
