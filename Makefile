@@ -64,10 +64,10 @@ turns: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/turn_bundle.py $(CONVERSE) -o runs/turns
 	$(BIN)/enrapt export runs/turns -o bundle/shipped/turns.onnx
 
-# Trains the other shipped bundles again from their seeds, an hour on one core, and replaces them.
+# Trains the other shipped bundles again from their seeds, two hours on one core, and replaces them.
 bundle: $(VENV)/.installed-dev
 	$(BIN)/enrapt train default --seed 0 --threads 1 -o runs/default
 	$(BIN)/enrapt export runs/default -o bundle/shipped/default.onnx
 	$(BIN)/enrapt train mdvae --seed 0 --threads 1 -o runs/mdvae-smoother
-	$(BIN)/enrapt distil runs/mdvae-smoother --seed 0 --threads 1 -o runs/mdvae
+	$(BIN)/enrapt distil runs/mdvae-smoother --past 1,5,20,60 --whiten --rounds 60 --seed 0 --threads 1 -o runs/mdvae
 	$(BIN)/enrapt export runs/mdvae -o bundle/shipped/mdvae.onnx
