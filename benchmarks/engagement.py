@@ -1,13 +1,12 @@
 """Engagement of held-out simulated people: our model, a GRU regressor and ridge regression.
 
-    python benchmarks/engagement.py RUN [--rounds N] [--people validation|test]
+    python benchmarks/engagement.py RUN [--rounds N] [--whiten] [--people validation|test]
 
 RUN is the output folder of `enrapt train`, of a recent_vrnn such as `default`. GRU and ridge see what its
-encoders see: the features, and their means and spreads over the recent past; the GRU whitened, if ours is. It
-has the same hidden size and modality dropout, the same sessions in the same order, and is trained on the
-squared error. Ridge
-regression is fitted to each pattern, on a tick a second of 1,280 other people; its penalty is chosen on 256
-more.
+encoders see: the features, and their means and spreads over the recent past; with --whiten, the GRU sees them
+whitened, as the encoders of `default` do. It has the same hidden size and modality dropout, the same sessions
+in the same order, and is trained on the squared error. Ridge regression is fitted to each pattern, on a tick
+a second of 1,280 other people; its penalty is chosen on 256 more.
 """
 
 import argparse
@@ -61,13 +60,13 @@ class GRURegressor(nn.Module):
         return torch.sigmoid(self.head(h)), state
 
 
-def train_gru(model: RecentVRNN, config: Config, seed: int, rounds: int) -> GRURegressor:
+def train_gru(model: RecentVRNN, config: Config, seed: int, rounds: int, whiten: bool) -> GRURegressor:
     torch.manual_seed(seed)
     training = config.training
     gru = GRURegressor(sum(model.seen_size(m) + 1 for m in model.observed), config.model.hidden)
     optimizer = torch.optim.Adam(gru.parameters(), betas=(0.9, 0.99))
     data, start = Conversations(config), time.perf_counter()
-    if model.config.whiten:
+    if whiten:
         batch = data.moments(seed)
         x, _ = seen(model, batch, batch.available, model.initial_state(batch.size)[1])
         gru.first.fit(x.flatten(0, 1))
@@ -132,6 +131,7 @@ def main() -> None:
     )
     parser.add_argument("run", type=Path)
     parser.add_argument("--rounds", type=int, help="rounds of the GRU (default: those of the run)")
+    parser.add_argument("--whiten", action="store_true", help="the GRU's inputs")
     parser.add_argument("--people", choices=["validation", "test"], default="test")
     args = parser.parse_args()
     config, model = load_run(args.run)
@@ -139,7 +139,7 @@ def main() -> None:
         raise SystemExit(f"{args.run}: not a recent_vrnn")
     seed = run_seed(args.run)
     weights = ridge(model, config, seed)
-    gru = train_gru(model, config, seed, args.rounds or config.training.rounds)
+    gru = train_gru(model, config, seed, args.rounds or config.training.rounds, args.whiten)
     truths: list[np.ndarray] = []
     found: dict[str, list[tuple[np.ndarray, ...]]] = {}
     for people, masks_of in held_out(config, Conversations(config), seed, args.people):
