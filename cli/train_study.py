@@ -129,6 +129,7 @@ def study_config(
         "trained_on": f"{counted(people, 'person', 'people')} of the study {title}"[:1000],
     }
     if model == "mdvae":
+        target["weight"] = LEAST_LAMBDA
         sized = _sized_mdvae(dataset)
     else:
         numbers = sum(schema.dim for schema in dataset.modalities.values())
