@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--past",
-        type=positive_numbers,
+        type=looks_back,
         default=(),
         metavar="S,…",
         help="the filter also sees means and spreads of the last seconds, such as 1,5,20,60 (none)",
@@ -32,12 +32,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--rounds", type=whole(1, 1_000_000), default=240, metavar="N", help="training rounds (%(default)s)")
 
 
-def positive_numbers(text: str) -> tuple[float, ...]:
-    """Of `1,5,20`."""
-    numbers = tuple(float(part) for part in text.split(","))
-    if not all(0 < number < 1e5 for number in numbers) or len(numbers) > 16:
-        raise argparse.ArgumentTypeError("expected up to 16 positive numbers, as 1,5,20")
-    return numbers
+def looks_back(text: str) -> tuple[float, ...]:
+    """Seconds, of `1,5,20`."""
+    try:
+        seconds = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        seconds = ()
+    if not seconds or len(seconds) > 16 or not all(0 < one <= 1000 for one in seconds):
+        raise argparse.ArgumentTypeError("expected up to 16 numbers of seconds, up to 1000, as 1,5,20")
+    return seconds
 
 
 def run(args: argparse.Namespace) -> int:

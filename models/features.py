@@ -5,11 +5,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from .coders import encoder_of
 from .modality import Modality
 from .normalised import Values
-from .recent_past import of_size, seen_size
-from .whitening import whitened
+from .recent_past import encoder_of_size, seen_size
 
 
 class Features(nn.Module):
@@ -30,11 +28,7 @@ class Features(nn.Module):
         super().__init__()
         self.phi, self.sizes = nn.ModuleDict(), {}
         for m in modalities:
-            size = seen_size(m, ticks)
-            if whiten and size > m.dim:
-                self.phi[m.name], features = whitened(size, hidden)
-            else:
-                self.phi[m.name], features = encoder_of(of_size(m, size), hidden)
+            self.phi[m.name], features = encoder_of_size(m, seen_size(m, ticks), hidden, whiten)
             self.sizes[m.name] = features + 1
 
     def forward(self, values: Values, mask: Values) -> tuple[dict[str, Tensor], dict[str, Tensor]]:

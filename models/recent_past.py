@@ -17,9 +17,11 @@ import msgspec
 import torch
 from torch import Tensor, nn
 
+from .coders import encoder_of
 from .modality import Modality
 from .normalised import CLIP, SCALE_FLOOR, Values
 from .recurrence import Recur, loop
+from .whitening import whitened
 
 LEAST_SHARE: Final = 1e-2  # of recent ticks, by which sums are divided at least
 LEAST_VARIANCE: Final = 1e-6  # of a normalised value, whose root has a gradient
@@ -131,9 +133,13 @@ def seen_size(m: Modality, ticks: Sequence[float]) -> int:
     return m.dim + is_summarised(m) * len(ticks) * width(m)
 
 
-def of_size(m: Modality, size: int) -> Modality:
-    """The modality as the encoder of that many numbers takes it."""
-    return m if size == m.dim else msgspec.structs.replace(m, dim=size, shape=(size,))
+def encoder_of_size(m: Modality, size: int, hidden: int, whiten: bool) -> tuple[nn.Module, int]:
+    """The encoder of a modality that sees that many numbers, and the number of its features."""
+    if size == m.dim:
+        return encoder_of(m, hidden)
+    if whiten:
+        return whitened(size, hidden)
+    return encoder_of(msgspec.structs.replace(m, dim=size, shape=(size,)), hidden)
 
 
 def width(m: Modality) -> int:

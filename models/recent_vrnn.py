@@ -20,9 +20,9 @@ from .mm_vrnn import MMVRNN, MMVRNNConfig
 from .modality import Modality
 from .model import State
 from .normalised import Values
-from .recent_past import RecentPast, of_size, seen_size
+from .recent_past import RecentPast, encoder_of_size, seen_size
 from .recurrence import Recur, loop
-from .whitening import fit_whitened, whitened
+from .whitening import fit_whitened
 
 
 class RecentVRNNConfig(MMVRNNConfig, frozen=True, tag_field="model", tag="recent_vrnn"):
@@ -80,12 +80,9 @@ class RecentVRNN(MMVRNN):
 
     def encoder(self, m: Modality, hidden: int) -> tuple[nn.Module, int]:
         size = self.seen_size(m)
+        network, features = encoder_of_size(m, size, hidden, self.config.whiten)
         if size == m.dim:
-            return super().encoder(m, hidden)
-        if self.config.whiten:
-            network, features = whitened(size, hidden)
-        else:
-            network, features = super().encoder(of_size(m, size), hidden)
+            return network, features
         return nn.Sequential(network, nn.Dropout(self.config.dropout)), features
 
     def initial_state(self, batch: int) -> State:

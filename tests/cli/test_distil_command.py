@@ -85,10 +85,10 @@ def test_a_filter_that_sees_means_of_the_past(enrapt, folder):
     assert "w_shift [2], recent [14]" in enrapt("inspect", "b.onnx").stdout
     refused = enrapt("distil", "smoother", "-o", "other", "--whiten")
     assert (refused.returncode, "--whiten needs --past" in refused.stderr) == (2, True)
-    for text in ("1,x", "0", "-1", ""):
+    for text in ("1,x", "0", "-1", "", "nan", "99999"):
         refused = enrapt("distil", "smoother", "-o", "other", f"--past={text}")
         assert refused.returncode == 2
-        assert "Traceback" not in refused.stderr
+        assert "expected up to 16 numbers of seconds" in refused.stderr
     assert not (folder / "other").exists()
 
 
